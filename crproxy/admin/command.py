@@ -1,0 +1,29 @@
+"""The ``crproxy`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from twisted.scripts.twistd import run
+
+from .. import __version__
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="crproxy %(version)s")
+def main() -> None:
+    """Run a mirror proxy for every container registry."""
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="Run the proxy in the foreground.",
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def serve(options: tuple[str, ...]) -> None:
+    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help)."""
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "crproxy", *options]
+    run()

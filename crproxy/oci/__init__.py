@@ -1,0 +1,1 @@
+"""The distribution specification's vocabulary: pure values, no I/O, no Twisted."""

@@ -1,0 +1,174 @@
+"""Registries, repositories and tags: how images are named.
+
+Names are parsed here, once, into types; what does not parse goes no further. Grammar: OCI distribution
+specification, "Pulling manifests" (repository names and tags).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import idna
+
+from .digests import Digest
+from .errors import ErrorCode, RegistryError
+
+__all__ = [
+    "DOCKER_HUB",
+    "Reference",
+    "Registry",
+    "Repository",
+    "Tag",
+    "looks_like_registry",
+    "parse_reference",
+]
+
+# "<name> MUST match the following regular expression"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+# "Many clients impose a limit of 255 characters on the length of the concatenation of the registry
+# hostname (and optional port), /, and <name> value."
+_NAME_LIMIT = 255
+# "<reference> as a tag MUST be at most 128 characters in length and MUST match"
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+# RFC 1123, 2.1, letters, digits and hyphens; an underscore is seen in private networks' names.
+_HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_HOST_LIMIT = 253
+
+_HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Registry:
+    """A registry, by host name and, where it is not the scheme's own, port. Names of Docker Hub are one."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Registry:
+        """Return the registry that ``text`` names, normalised, or raise NAME_INVALID."""
+        host, port = _split_port(text)
+        canonical = _canonical_host(host)
+        if canonical is None or (port is not None and not 0 < port < 65536):
+            raise RegistryError(
+                ErrorCode.NAME_INVALID,
+                f"{text[:160]!r} is not a registry's name: write a host name such as quay.io",
+            )
+        if canonical in _HUB_NAMES and port in (None, 443):
+            return DOCKER_HUB
+        return cls(canonical if port is None else f"{canonical}:{port}")
+
+    def repository(self, path: str) -> Repository:
+        """Return this registry's repository ``path``, or raise NAME_INVALID.
+
+        A one-part path of Docker Hub is an official image: ``nginx`` is ``library/nginx``.
+        """
+        if self == DOCKER_HUB and "/" not in path:
+            path = f"library/{path}"
+        return Repository.parse(self, path)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+DOCKER_HUB = Registry("docker.io")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repository:
+    """A repository: the registry it is in, and its path there."""
+
+    registry: Registry
+    path: str
+
+    @classmethod
+    def parse(cls, registry: Registry, path: str) -> Repository:
+        """Return the repository, or raise NAME_INVALID where ``path`` is outside the grammar."""
+        if len(registry.name) + 1 + len(path) > _NAME_LIMIT or not _NAME.fullmatch(path):
+            raise RegistryError(
+                ErrorCode.NAME_INVALID,
+                f"{path[:160]!r} is not a repository's name: parts of lower-case letters and digits, "
+                "joined inside by . _ __ or -, with / between them",
+            )
+        return cls(registry, path)
+
+    def named(self, reference: Reference) -> str:
+        """Return the name of an image in this repository, as people write it."""
+        return f"{self}{'@' if isinstance(reference, Digest) else ':'}{reference}"
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A name that a repository gives to one of its manifests, and may move."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Tag:
+        """Return the tag, or raise TAG_INVALID."""
+        if not _TAG.fullmatch(text):
+            raise RegistryError(
+                ErrorCode.TAG_INVALID,
+                f"{text[:160]!r} is not a tag: up to 128 letters, digits, _ . and -, not beginning with . or -",
+            )
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Reference = Tag | Digest
+
+
+def parse_reference(text: str) -> Reference:
+    """Return the tag or digest by which a manifest is asked for, or raise TAG_INVALID or DIGEST_INVALID."""
+    return Digest.parse(text) if ":" in text else Tag.parse(text)
+
+
+def looks_like_registry(part: str) -> bool:
+    """Tell whether the first part of an image's name is a registry.
+
+    The rule that Docker gave the world: it has a dot or a port, or is ``localhost``.
+    """
+    return "." in part or ":" in part or part == "localhost"
+
+
+def _split_port(text: str) -> tuple[str, int | None]:
+    """Part ``host``, ``host:port`` or ``[v6]:port``; a port that is no number comes back as 0."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text, None
+    return host, int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
+
+
+def _canonical_host(host: str) -> str | None:
+    if host.startswith("[") and host.endswith("]"):
+        return _canonical_ipv6(host[1:-1])
+    if not host.isascii():
+        host = _to_ascii(host)
+    host = host.lower()
+    labels = host.split(".")
+    if len(host) > _HOST_LIMIT or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        return None
+    return host
+
+
+def _canonical_ipv6(text: str) -> str | None:
+    try:
+        return f"[{ipaddress.IPv6Address(text)}]"
+    except ValueError:
+        return None
+
+
+def _to_ascii(host: str) -> str:
+    """Apply UTS 46, as browsers do; what cannot be converted comes back as it was, and will not parse."""
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return host

@@ -1,0 +1,138 @@
+"""What an upstream's ``WWW-Authenticate`` asks for, and whether its realm may have our credentials.
+
+RFC 9110, 11.6.1 (challenges); RFC 6750 and the distribution project's token specification (Bearer).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+from publicsuffixlist import PublicSuffixList
+
+__all__ = [
+    "Challenge",
+    "TokenRequest",
+    "may_have_credentials",
+    "parse_challenges",
+    "realm_is_sound",
+    "token_request",
+]
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = re.compile(rf'({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))')
+_SCHEME = re.compile(rf"({_NAME})(?=[ \t,]|$)")
+_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
+_SEPARATOR = re.compile(r"[ \t,]*")
+
+_SUFFIXES = PublicSuffixList(accept_unknown=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge: its scheme in lower case and its parameters, names in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """Where a token is to be had, and for what: what tokens are kept by."""
+
+    realm: str
+    service: str
+    scope: str
+
+    @property
+    def url(self) -> str:
+        """The URL to GET."""
+        query = {"service": self.service, "scope": self.scope}
+        joint = "&" if urlsplit(self.realm).query else "?"
+        return self.realm + joint + urlencode({key: value for key, value in query.items() if value})
+
+
+def parse_challenges(values: list[str]) -> list[Challenge]:
+    """Return the challenges in the ``WWW-Authenticate`` field lines of one answer.
+
+    A comma parts parameters as well as challenges (RFC 9110, 11.6.1 warns of it), so several in one line are read by
+    what follows each. What cannot be read ends that line; what came before it counts.
+    """
+    return [challenge for value in values for challenge in _read_line(value)]
+
+
+def _read_line(value: str) -> Iterator[Challenge]:
+    at = _skip(value, 0)
+    while scheme := _SCHEME.match(value, at):
+        parameters, at = _read_parameters(value, _skip(value, scheme.end()))
+        yield Challenge(scheme[1].lower(), parameters)
+
+
+def _read_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
+    parameters: dict[str, str] = {}
+    while True:
+        if pair := _PARAMETER.match(value, at):
+            quoted, plain = pair[2], pair[3]
+            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters.setdefault(pair[1].lower(), text)
+        elif parameters or not (pair := _TOKEN68.match(value, at)) or _SCHEME.match(value, at):
+            return parameters, at
+        at = _skip(value, pair.end())
+
+
+def _skip(value: str, at: int) -> int:
+    separator = _SEPARATOR.match(value, at)
+    return separator.end() if separator else at
+
+
+def token_request(challenge: Challenge, default_scope: str) -> TokenRequest | None:
+    """Return the token request that a Bearer challenge asks for; None where it has no realm.
+
+    Arguments:
+        default_scope: where the challenge names none (some registries do not for ``/v2/``).
+    """
+    realm = challenge.parameters.get("realm")
+    if not realm:
+        return None
+    scope = challenge.parameters.get("scope") or default_scope
+    return TokenRequest(realm, challenge.parameters.get("service", ""), scope)
+
+
+def realm_is_sound(realm: str, *, allow_http: bool) -> bool:
+    """Tell whether a token may be asked for at ``realm``: an absolute URL, https, nothing in front of the host."""
+    try:
+        url = urlsplit(realm)
+        schemes = ("https", "http") if allow_http else ("https",)
+        return url.scheme in schemes and bool(url.hostname) and "@" not in url.netloc and (url.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def may_have_credentials(realm: str, endpoint: str) -> bool:
+    """Tell whether the token service at ``realm`` may see the credentials for the registry at ``endpoint`` (both URLs).
+
+    It is the same host, or one under the same registrable domain, as auth.docker.io is for registry-1.docker.io. Any
+    other could be an attacker's (CVE-2026-33540, CVE-2026-48978). An https registry's credentials never go over http.
+    """
+    theirs, ours = urlsplit(realm), urlsplit(endpoint)
+    if ours.scheme == "https" and theirs.scheme != "https":
+        return False
+    if theirs.hostname is None or ours.hostname is None:
+        return False
+    if theirs.hostname == ours.hostname:
+        return True
+    if _is_address(theirs.hostname) or _is_address(ours.hostname):
+        return False
+    domain = _SUFFIXES.privatesuffix(theirs.hostname)
+    return domain is not None and domain == _SUFFIXES.privatesuffix(ours.hostname)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

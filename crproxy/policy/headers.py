@@ -1,0 +1,58 @@
+"""Which header fields go upstream and which come down.
+
+Lists of what passes, not of what is taken out: a field nobody thought of stays where it was, and hop-by-hop fields
+(RFC 9110, 7.6.1), cookies and credentials are never among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, urlsplit
+
+__all__ = ["answer_headers", "blob_request_headers", "next_page"]
+
+_DOWN = {
+    "accept-ranges": "Accept-Ranges",
+    "content-range": "Content-Range",
+    "content-type": "Content-Type",
+    "docker-content-digest": "Docker-Content-Digest",
+    "etag": "ETag",
+    "last-modified": "Last-Modified",
+    "oci-filters-applied": "OCI-Filters-Applied",
+}
+
+_RANGE = re.compile(r"bytes=[0-9]*-[0-9]*")
+# What a URI may hold (RFC 3986, 2) and nothing that could end the <...> of a Link.
+_NEXT = re.compile(r'\s*<([^<>"\s]*)>\s*;(?:[^,]*;)?\s*rel="?next"?')
+
+
+def answer_headers(upstream: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an upstream answer's header (keys in lower case) the client gets to see."""
+    return {name: upstream[key] for key, name in _DOWN.items() if key in upstream}
+
+
+def blob_request_headers(client: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the client's header (keys in lower case) goes upstream with a request for a blob.
+
+    Only one well-formed byte range (RFC 9110, 14.1.2): a server may ignore Range, so anything else is not sent on.
+    """
+    asked = client.get("range", "")
+    return {"Range": asked} if _RANGE.fullmatch(asked) and asked != "bytes=-" else {}
+
+
+def next_page(link: str, path: str) -> str | None:
+    """Return the ``Link`` for our client, given upstream's and the path that our client asked for.
+
+    Upstream's target may be absolute or relative and names its own host and repository; only its query is kept, behind
+    our own path, so that the link resolves to the host that the client knows (distribution specification, "Listing
+    Tags"; RFC 8288). None where ``link`` has no next page.
+    """
+    match = _NEXT.search(link)
+    if match is None:
+        return None
+    query = urlsplit(match[1]).query
+    pairs = [
+        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    return f'<{path}?{"&".join(pairs)}>; rel="next"'

@@ -1,0 +1,23 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["parse_duration"]
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that ``text`` such as ``500ms``, ``30s``, ``5m``, ``2h`` or ``30d`` stands for.
+
+    Raises:
+        ValueError: the text is not a number followed by a unit.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write a number and ms, s, m, h or d, such as 30s")
+    number, unit = match.groups()
+    return float(number) * _SECONDS[unit]

@@ -1,0 +1,95 @@
+"""What an upstream's refusal means to our client: statuses and words.
+
+The table of answers: 404 only where upstream said so, and 404 never becomes 403. Every message names the upstream and
+what it said.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.names import DOCKER_HUB, Registry
+
+__all__ = ["RETRY_AFTER", "parse_retry_after", "refusal", "unavailable"]
+
+# Seconds a client waits before it asks for what upstream could not give.
+RETRY_AFTER = 10
+_QUOTA_RETRY_AFTER = 60
+_LONGEST_RETRY_AFTER = 24 * 3600
+
+
+def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) -> RegistryError:
+    """Return the answer to a request that ``registry`` could not be asked, or did not answer properly."""
+    return RegistryError(ErrorCode.UNAVAILABLE, f"{registry} is not available: {why}", retry_after=retry_after)
+
+
+def refusal(
+    registry: Registry,
+    what: str,
+    unknown: ErrorCode,
+    status: int,
+    body: bytes = b"",
+    retry_after: int | None = None,
+) -> RegistryError:
+    """Return what our client is told when ``registry`` answered ``status``.
+
+    Arguments:
+        what: what was asked for, for the message.
+        unknown: what a 404 means here.
+        body: upstream's own words, in the specification's error document or not.
+        retry_after: upstream's, in seconds.
+    """
+    said = f"{registry} answered {status}{_own_words(body)}"
+    match status:
+        case 404 | 410:
+            return RegistryError(unknown, f"{what} is not there: {said}")
+        case 401 | 403:
+            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry)}")
+        case 429:
+            wait = _QUOTA_RETRY_AFTER if retry_after is None else retry_after
+            return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{said}; ask again in {wait} s", retry_after=wait)
+        case 400 | 405 | 406 | 414 | 416:
+            return RegistryError(ErrorCode.UNSUPPORTED, f"{what}: {said}", status=status)
+        case _:
+            return unavailable(registry, f"{what}: {said}", RETRY_AFTER if retry_after is None else retry_after)
+
+
+def parse_retry_after(value: str | None, now: float) -> int | None:
+    """Return the seconds that a ``Retry-After`` (RFC 9110, 10.2.3: seconds or a date) asks to wait, a day at most.
+
+    Arguments:
+        now: seconds since the epoch, for the date form.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(int(text[:9]), _LONGEST_RETRY_AFTER)
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return max(0, min(round(moment - now), _LONGEST_RETRY_AFTER))
+
+
+def _denied_hint(registry: Registry) -> str:
+    if registry == DOCKER_HUB:
+        return " (Docker Hub says so of repositories that do not exist, too)"
+    return f'; if it is private, its username and password belong under [upstreams."{registry}"] of this proxy'
+
+
+def _own_words(body: bytes) -> str:
+    words = _error_message(body)
+    printable = "".join(character if character.isprintable() else " " for character in words)
+    return f": {printable[:300]}" if printable.strip() else ""
+
+
+def _error_message(body: bytes) -> str:
+    try:
+        first = json.loads(body)["errors"][0]
+        code, message = str(first.get("code", "")), str(first.get("message", ""))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return ""
+    return f"{code} {message}".strip()

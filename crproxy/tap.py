@@ -1,0 +1,91 @@
+"""What twistd calls: the command line, and the one place that knows the global reactor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from . import __version__
+from .config import Config, ConfigError, load
+from .config import Options as ConfigOptions
+from .service import make_service as make_daemon
+
+__all__ = ["Options", "makeService"]
+
+SYSTEM_CONFIG = Path("/etc/crproxy/crproxy.toml")
+
+
+class Options(usage.Options):
+    """Options of ``twistd crproxy``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "A mirror proxy for every container registry. Without any option it answers plain HTTP on "
+        "127.0.0.1:5000, and any public image is pulled by putting that in front of its name: "
+        "docker pull localhost:5000/quay.io/ORG/NAME:TAG"
+    )
+
+    optParameters = (
+        (
+            "config",
+            "c",
+            None,
+            f"TOML file; options given here win over it [default: {SYSTEM_CONFIG} if it is there]",
+        ),
+        ("domain", "d", None, "base domain, such as cr.example.com [default: none, any Host is answered]"),
+        (
+            "default-registry",
+            None,
+            None,
+            'registry of names that have none; "" turns it off [default: docker.io]',
+        ),
+    )
+
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["http"] = []
+
+    def opt_http(self, endpoint: str) -> None:
+        """Listen here for plain HTTP: a Twisted endpoint string. Repeatable. [default:
+        tcp:5000:interface=127.0.0.1, with a domain tcp:80]"""
+        self["http"].append(endpoint)
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"crproxy {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Read the configuration, so that a mistake in it is told before anything starts."""
+        try:
+            self["loaded"] = self._load()
+        except ConfigError as error:
+            raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
+
+    def _load(self) -> Config:
+        return load(
+            self._text(),
+            ConfigOptions(domain=self["domain"], default_registry=self["default-registry"], http=tuple(self["http"])),
+            read_secret=lambda path: Path(path).read_text(encoding="utf-8"),
+        )
+
+    def _text(self) -> str:
+        path = self["config"]
+        if path is None:
+            return SYSTEM_CONFIG.read_text(encoding="utf-8") if SYSTEM_CONFIG.exists() else ""
+        try:
+            return Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot be read: {error}") from error
+
+
+def makeService(options: Options) -> IService:
+    """Return the daemon for ``options`` (twistd calls it by this name)."""
+    from twisted.internet import reactor
+
+    return make_daemon(options["loaded"], reactor)

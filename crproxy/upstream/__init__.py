@@ -1,0 +1,1 @@
+"""The client side: how upstream registries are asked."""

@@ -1,0 +1,71 @@
+"""What can go wrong between us and an upstream, and how to say it."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+from twisted.web import client
+from twisted.web import error as web_error
+
+__all__ = ["TRANSPORT_ERRORS", "RefusedAddress", "RefusedEncoding", "describe", "innermost"]
+
+
+class RefusedAddress(OSError):
+    """The name leads to an address that must not be connected to."""
+
+
+class RefusedEncoding(Exception):
+    """Upstream encoded a body though identity was asked: its bytes would not be what the digest names."""
+
+
+# What ends one attempt, and may be tried again. Named one by one because CancelledError is an Exception, too.
+TRANSPORT_ERRORS = (
+    client.ResponseFailed,
+    client.ResponseNeverReceived,
+    client.RequestTransmissionFailed,
+    defer.TimeoutError,
+    error.ConnectError,
+    error.ConnectionAborted,
+    error.ConnectionClosed,
+    error.DNSLookupError,
+    error.TimeoutError,
+    web_error.Error,
+    OSError,
+    SSL.Error,
+)
+
+
+def innermost(reason: BaseException) -> BaseException:
+    """Return the error at the bottom of Twisted's wrappers."""
+    reasons: list[Failure] = getattr(reason, "reasons", [])
+    inner = reasons[-1].value if reasons else None
+    return reason if inner is None else innermost(inner)
+
+
+def describe(reason: BaseException) -> str:
+    """Say in a few words what went wrong, for the person at the other end of ``docker pull``."""
+    root = innermost(reason)
+    match root:
+        case defer.TimeoutError() | error.TimeoutError() | error.TCPTimedOutError():
+            return "it did not answer in time"
+        case error.DNSLookupError():
+            return "its name cannot be resolved"
+        case error.ConnectionRefusedError():
+            return "it refuses connections"
+        case RefusedAddress():
+            return str(root)
+        case VerificationError():
+            return "its certificate is for another name"
+        case SSL.Error():
+            return f"TLS failed: {_openssl_reason(root)}"
+        case error.ConnectionClosed() | error.ConnectError():
+            return f"the connection broke ({type(root).__name__})"
+        case _:
+            return f"{type(root).__name__}: {root}".rstrip(": ")
+
+
+def _openssl_reason(failure: SSL.Error) -> str:
+    queue = failure.args[0] if failure.args else None
+    return str(queue[0][-1]) if isinstance(queue, list) and queue else "no reason given"

@@ -1,0 +1,196 @@
+"""One question to an upstream, through its challenges, its redirects and its moments of weakness, to one answer.
+
+Knows HTTP and how registries authenticate; does not know what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+
+from .. import __version__
+from ..config import Timeouts, Upstream
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.challenges import parse_challenges
+from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, follow
+from ..policy.refusals import unavailable
+from ..policy.retries import RETRY_STATUSES, wait_before_retry
+from .agent import send
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from .relay import Relay, collect, discard
+from .tokens import Tokens
+
+__all__ = ["Answer", "Exchange", "Question"]
+
+USER_AGENT = f"crproxy/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an upstream is asked.
+
+    Arguments:
+        method: GET or HEAD.
+        path: from the endpoint's root on, with its query.
+        scope: what a token must be good for.
+        headers: a field's name to its values, each sent as a line of its own.
+    """
+
+    method: str
+    path: str
+    scope: str
+    headers: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An upstream's answer; its body is still with upstream.
+
+    Arguments:
+        status: the HTTP status.
+        headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3).
+        response: for its body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    response: IResponse
+
+    @classmethod
+    def of(cls, response: IResponse) -> Answer:
+        """Return ``response`` as an Answer."""
+        headers = {
+            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
+            for name, values in response.headers.getAllRawHeaders()
+        }
+        if response.length is not UNKNOWN_LENGTH:
+            headers.setdefault("content-length", str(response.length))
+        return cls(response.code, headers, response)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """The next request to make.
+
+    Arguments:
+        url: where to.
+        followed: redirects so far.
+        ours: still the registry's own origin, whose credentials may be used.
+        authorization: sent along.
+        challenged: this origin's challenge was answered once.
+    """
+
+    url: str
+    followed: int = 0
+    ours: bool = True
+    authorization: str | None = None
+    challenged: bool = False
+
+
+class Exchange:
+    """Asks upstreams."""
+
+    def __init__(
+        self,
+        client: Callable[[Upstream], HTTPClient],
+        tokens: Tokens,
+        timeouts: Timeouts,
+        clock: IReactorTime,
+    ) -> None:
+        self._client = client
+        self._tokens = tokens
+        self._timeouts = timeouts
+        self._clock = clock
+
+    async def ask(self, upstream: Upstream, question: Question) -> Answer:
+        """Return upstream's answer, whatever its status; its body must be read or let go of.
+
+        Raises:
+            RegistryError: UNAVAILABLE where there is no answer, DENIED where it must not be asked for.
+        """
+        known = self._tokens.known(upstream, question.scope, upstream.username)
+        hop = _Hop(upstream.endpoint + question.path, authorization=known)
+        while True:
+            answer = await self._send(upstream, question, hop)
+            step = self._next(upstream, question, hop, answer)
+            following = None if step is None else await step
+            if following is None:
+                return answer
+            self.discard(answer)
+            hop = following
+
+    def relay(self, answer: Answer) -> Relay:
+        """Return the body of ``answer``, to be joined to a consumer."""
+        return Relay(answer.response, self._timeouts.idle, self._clock)
+
+    async def read(self, answer: Answer, limit: int) -> bytes:
+        """Return the body of ``answer``, of ``limit`` bytes at the most; see `collect` for what it raises."""
+        return await collect(answer.response, limit, self._timeouts.idle, self._clock)
+
+    def discard(self, answer: Answer) -> None:
+        """Let go of the body of ``answer``."""
+        discard(answer.response, self._timeouts.idle, self._clock)
+
+    def _next(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> Awaitable[_Hop | None] | None:
+        if answer.status == 401 and not hop.challenged:
+            return self._authorized(upstream, question, hop, answer)
+        if answer.status in REDIRECT_STATUSES:
+            return self._redirected(upstream, hop, answer)
+        return None
+
+    async def _authorized(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> _Hop | None:
+        lines = answer.response.headers.getRawHeaders("www-authenticate", [])
+        authorization = await self._tokens.authorize(
+            self._client(upstream),
+            upstream,
+            parse_challenges(lines),
+            question.scope,
+            anonymous=not hop.ours,
+            rejected=hop.authorization,
+        )
+        return None if authorization is None else replace(hop, authorization=authorization, challenged=True)
+
+    async def _redirected(self, upstream: Upstream, hop: _Hop, answer: Answer) -> _Hop:
+        location = answer.headers.get("location")
+        try:
+            redirect = follow(hop.url, location, followed=hop.followed, allow_http=upstream.allow_http)
+        except RefusedRedirect as error:
+            self.discard(answer)
+            raise unavailable(upstream.registry, str(error)) from error
+        if redirect.same_origin:
+            return replace(hop, url=redirect.url, followed=hop.followed + 1)
+        return _Hop(redirect.url, hop.followed + 1, ours=False)
+
+    async def _send(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
+        attempt = 1
+        while True:
+            outcome = await self._attempt(upstream, question, hop)
+            wait = wait_before_retry(attempt, upstream.retries)
+            if isinstance(outcome, Answer):
+                if wait is None or outcome.status not in RETRY_STATUSES or "retry-after" in outcome.headers:
+                    return outcome
+                self.discard(outcome)
+            elif wait is None:
+                raise unavailable(upstream.registry, describe(outcome)) from outcome
+            await deferLater(self._clock, wait)
+            attempt += 1
+
+    async def _attempt(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer | Exception:
+        headers = {"User-Agent": [USER_AGENT], **question.headers}
+        if hop.authorization is not None:
+            headers["Authorization"] = [hop.authorization]
+        http = self._client(upstream)
+        try:
+            response = await send(http, question.method, hop.url, headers, self._timeouts.headers, self._clock)
+        except RefusedEncoding as error:
+            raise unavailable(upstream.registry, str(error)) from error
+        except TRANSPORT_ERRORS as error:
+            if isinstance(innermost(error), RefusedAddress):
+                raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: {describe(error)}") from error
+            return error
+        return Answer.of(response)

@@ -1,0 +1,173 @@
+"""Bearer tokens: discovered from the challenge, asked for once, kept until shortly before they expire.
+
+The distribution project's token specification ("Requesting a Token"); RFC 6750.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.iweb import IResponse
+
+from ..config import Timeouts, Upstream
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.names import Registry
+from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
+from ..policy.refusals import parse_retry_after, refusal, unavailable
+from .agent import send
+from .errors import TRANSPORT_ERRORS, describe
+from .once import Once
+from .relay import BodyBroke, BodyTooLarge, collect
+
+__all__ = ["Tokens", "basic"]
+
+# A signed token with many scopes is a few KiB.
+_TOKEN_ANSWER_LIMIT = 1024 * 1024
+# "expires_in ... If omitted, this defaults to 60 seconds."
+_USUAL_LIFETIME = 60.0
+# Seconds before its end at which a token is no longer used: clocks differ, and a request takes time.
+_MARGIN = 5.0
+# Tokens kept at the most; the oldest go first.
+_KEPT = 10_000
+
+# Whose token, what for, and as whom.
+_Key = tuple[Registry, TokenRequest, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    authorization: str
+    expires: float
+
+
+class Tokens:
+    """The Authorization headers with which upstreams can be asked."""
+
+    def __init__(self, timeouts: Timeouts, clock: IReactorTime) -> None:
+        self._timeouts = timeouts
+        self._clock = clock
+        self._once: Once[_Key, str] = Once()
+        self._tokens: dict[_Key, _Token] = {}
+        self._remembered: dict[tuple[Registry, str, str | None], _Key] = {}
+
+    def known(self, upstream: Upstream, scope: str, username: str | None) -> str | None:
+        """Return the Authorization that served for ``scope`` before, while it is valid."""
+        key = self._remembered.get((upstream.registry, scope, username))
+        return None if key is None else self._valid(key)
+
+    async def authorize(
+        self,
+        http: HTTPClient,
+        upstream: Upstream,
+        challenges: list[Challenge],
+        scope: str,
+        *,
+        anonymous: bool = False,
+        rejected: str | None = None,
+    ) -> str | None:
+        """Return the Authorization that answers one of ``challenges``, or None where none can be answered.
+
+        Arguments:
+            scope: what is wanted, where the challenge does not say.
+            anonymous: the upstream's own credentials must not be used: another host is asking.
+            rejected: an Authorization that was refused just now: it is not given again.
+
+        Raises:
+            RegistryError: the token service refuses, or cannot be asked.
+        """
+        username = None if anonymous else upstream.username
+        for challenge in challenges:
+            if challenge.scheme == "bearer":
+                request = token_request(challenge, scope)
+                if request is not None:
+                    key = (upstream.registry, request, username)
+                    self._remember(scope, key)
+                    return await self._token(http, upstream, key, rejected)
+            if challenge.scheme == "basic" and username is not None:
+                return basic(username, upstream.password or "")
+        return None
+
+    def _remember(self, scope: str, key: _Key) -> None:
+        registry, _, username = key
+        self._remembered[registry, scope, username] = key
+        _drop_oldest(self._remembered)
+
+    def _valid(self, key: _Key) -> str | None:
+        token = self._tokens.get(key)
+        return token.authorization if token is not None and token.expires > self._clock.seconds() else None
+
+    async def _token(self, http: HTTPClient, upstream: Upstream, key: _Key, rejected: str | None) -> str:
+        authorization = self._valid(key)
+        if authorization is not None and authorization != rejected:
+            return authorization
+        return await self._once.run(key, lambda: self._fetch(http, upstream, key))
+
+    async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
+        _, request, username = key
+        self._check_realm(upstream, request.realm, username)
+        headers = {} if username is None else {"Authorization": [basic(username, upstream.password or "")]}
+        body = await self._ask(http, upstream, request, headers)
+        token, lifetime = _read_token(upstream, body)
+        authorization = f"Bearer {token}"
+        self._tokens[key] = _Token(authorization, self._clock.seconds() + lifetime - _MARGIN)
+        _drop_oldest(self._tokens)
+        return authorization
+
+    def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
+        if not realm_is_sound(realm, allow_http=upstream.allow_http):
+            raise unavailable(upstream.registry, "its token service is at an address that must not be asked")
+        if username is not None and not may_have_credentials(realm, upstream.endpoint):
+            raise RegistryError(
+                ErrorCode.DENIED,
+                f"{upstream.registry} sends us to a token service of another domain, which is not given the "
+                "credentials configured for it",
+            )
+
+    async def _ask(
+        self, http: HTTPClient, upstream: Upstream, request: TokenRequest, headers: dict[str, list[str]]
+    ) -> bytes:
+        try:
+            response = await send(http, "GET", request.url, headers, self._timeouts.headers, self._clock)
+            body = await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
+        except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
+            raise unavailable(upstream.registry, f"its token service: {describe(error)}") from error
+        if response.code != 200:
+            raise self._refused(upstream, response, body)
+        return body
+
+    def _refused(self, upstream: Upstream, response: IResponse, body: bytes) -> RegistryError:
+        (retry_after, *_) = response.headers.getRawHeaders("retry-after", [None])
+        wait = parse_retry_after(retry_after, self._clock.seconds())
+        what = "a token to pull with" if upstream.username is None else f"the login of {upstream.username!r}"
+        return refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait)
+
+
+def basic(username: str, password: str) -> str:
+    """Return the Authorization of RFC 7617; UTF-8, so any character may be in either."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
+def _read_token(upstream: Upstream, body: bytes) -> tuple[str, float]:
+    """Return the token and its lifetime in seconds.
+
+    "token" is Docker's name, "access_token" OAuth2's; "expires_in" is optional.
+    """
+    try:
+        answer = json.loads(body)
+        token = answer.get("token") or answer.get("access_token")
+        lifetime = float(answer.get("expires_in") or _USUAL_LIFETIME)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise unavailable(upstream.registry, "its token service sent something that is no token") from None
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise unavailable(upstream.registry, "its token service sent an answer without a token")
+    return token, max(lifetime, 2 * _MARGIN)
+
+
+def _drop_oldest(kept: dict[Any, Any]) -> None:
+    while len(kept) > _KEPT:
+        del kept[next(iter(kept))]

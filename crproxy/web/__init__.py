@@ -1,0 +1,1 @@
+"""Twisted Web resources: thin. They hand a request to policy and pullthrough, and a reply to the client."""

@@ -1,0 +1,100 @@
+"""``/v2/``: the registry that clients see."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import parse_qsl
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import ITCPTransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from .. import __version__
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.routes import Ping, parse_path
+from ..policy.routing import Names, place, route
+from ..pullthrough import Asked, Content, PullThrough, Reply
+from .sending import send
+
+__all__ = ["RegistryResource"]
+
+# Queries are short: n, last, ns, artifactType.
+_QUERY_FIELDS = 16
+
+
+class RegistryResource(Resource):
+    """Everything below ``/v2``."""
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, names: Names, pullthrough: PullThrough) -> None:
+        super().__init__()
+        self._names = names
+        self._pullthrough = pullthrough
+
+    def render(self, request: Request) -> int:
+        """Answer a request of any method."""
+        answered = Deferred.fromCoroutine(self._answer(request))
+        request.notifyFinish().addErrback(lambda _: answered.cancel())
+        answered.addErrback(self._broke, request)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request) -> None:
+        request.setHeader("Server", f"crproxy/{__version__}")
+        request.setHeader("Docker-Distribution-Api-Version", "registry/2.0")
+        try:
+            reply = await self._reply(request)
+        except RegistryError as error:
+            self._log.info("{path}: {error}", path=request.path.decode("latin-1"), error=error)
+            reply = Reply.error(error)
+        await send(request, reply)
+
+    async def _reply(self, request: Request) -> Reply:
+        _only_reading(request)
+        wanted = parse_path(request.path.decode("latin-1"))
+        asked = _asked(request)
+        host = asked.headers.get("host", "")
+        if isinstance(wanted, Ping):
+            place(self._names, host)
+            return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
+        found = route(self._names, host, wanted.name, asked.query.get("ns"))
+        if found.namespace is not None:
+            request.setHeader("OCI-Namespace", found.namespace)
+        return await self._pullthrough.answer(found.repository, wanted, asked)
+
+    def _broke(self, failure: Failure, request: Request) -> None:
+        """End a request whose answer cannot be finished."""
+        if request._disconnected:
+            failure.trap(CancelledError)
+            return
+        path = request.path.decode("latin-1")
+        if request.startedWriting:
+            self._log.warn("{path}: aborted: {why}", path=path, why=failure.getErrorMessage())
+            cast(ITCPTransport, request.transport).abortConnection()
+        else:
+            self._log.failure("{path}", failure, path=path)
+            error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
+            Deferred.fromCoroutine(send(request, Reply.error(error)))
+
+
+def _only_reading(request: Request) -> None:
+    if request.method not in (b"GET", b"HEAD"):
+        raise RegistryError(ErrorCode.UNSUPPORTED, "this proxy only pulls: push to the upstream registry itself")
+
+
+def _asked(request: Request) -> Asked:
+    _, _, query = request.uri.partition(b"?")
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
+    return Asked(
+        method=request.method.decode("ascii"),
+        path=request.path.decode("latin-1"),
+        headers={
+            name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        },
+        query=dict(pairs),
+    )
