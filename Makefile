@@ -1,0 +1,88 @@
+# One command for each thing a developer does; `make` alone lists them.
+#
+#   make run ARGS="--default-registry quay.io"     options of `twistd crproxy`
+#   make unit ARGS="-k routing -x"                 options of pytest
+#   make test PYTHON=python3.12                    another interpreter, 3.11 or newer (after `make clean`)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# editable_mode=compat: any other editable install hides twisted/plugins from twistd.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--config-settings editable_mode=compat --editable
+# What an installation depends on. A stamp is a file in the environment, so both go together.
+METADATA := setup.cfg pyproject.toml
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: $(VENV)/installed ## start crproxy from this tree: plain HTTP on 127.0.0.1:5000
+	exec $(BIN)/twistd -n --pidfile= crproxy $(ARGS)
+
+.PHONY: test
+test: lint packages ## everything CI asks: lint, then all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/installed-for-tests ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: unit
+unit: $(VENV)/installed-for-tests ## the tests that spawn nothing
+	$(BIN)/python -m pytest -m "not integration" $(ARGS)
+
+.PHONY: integration
+integration: $(VENV)/installed-for-tests packages ## the tests with real registries, proxies and clients
+	$(BIN)/python -m pytest -m integration $(ARGS)
+
+.PHONY: bench
+bench: bench-relay ## every benchmark
+
+.PHONY: bench-relay
+bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
+	$(BIN)/python -m benchmarks.relay $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+.PHONY: changelog
+changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
+	$(BIN)/towncrier build --yes
+
+.PHONY: packages
+packages: ## the Debian packages of the integration tests, where they are missing
+	@.ci/packages
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+$(BIN)/python:
+	@.ci/virtualenv "$(PYTHON)" $(VENV)
+
+$(VENV)/installed: $(METADATA) | $(BIN)/python
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(METADATA) | $(BIN)/python
+	$(INSTALL) '.[test,lint]'
+	@touch $(VENV)/installed $@
+
+$(VENV)/installed-for-development: $(METADATA) | $(BIN)/python
+	$(INSTALL) '.[test,lint,dev]'
+	@touch $(VENV)/installed $(VENV)/installed-for-tests $@

@@ -1,0 +1,1 @@
+"""The tests of crproxy, and the parts they are made of."""

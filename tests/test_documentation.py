@@ -1,0 +1,172 @@
+"""What the documentation says and the code decides: options, keys, commands, files, links."""
+
+import re
+from collections import Counter
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from crproxy.config import ConfigError, load
+from crproxy.config import Options as ConfigOptions
+from crproxy.tap import Options
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+# Where packages come from is a matter of whoever installs them, and so is where a tree lies.
+PRIVATE = re.compile(
+    r"\b(?:pypi|pythonhosted|npmjs|debian)\.(?:org|com)\b|(?<![\w.])/(?:root|home|Users)/\w", re.IGNORECASE
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return [text for found, text in FENCED.findall(page.read_text("utf-8")) if found == language]
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return FENCED.sub("", page.read_text("utf-8"))
+
+
+def without_comments(block: str) -> str:
+    """A block as every language has it."""
+    return re.sub(r"[ \t]+#.*$", "", block, flags=re.MULTILINE)
+
+
+def options_in_table(page: Path) -> set[str]:
+    """The options that begin a row of a table."""
+    return set(re.findall(r"^\| `--([a-z-]+)", page.read_text("utf-8"), re.MULTILINE))
+
+
+def options_of_twistd() -> set[str]:
+    """The options of `twistd crproxy`, but for those that every command has."""
+    return {option.rstrip("=") for option in Options().longOpt} - {"help", "version"}
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
+class TestReadme:
+    def test_its_options_are_those_of_the_command(self, page: Path) -> None:
+        assert options_in_table(page) == options_of_twistd()
+
+    def test_its_make_targets_exist(self, page: Path) -> None:
+        makefile = (ROOT / "Makefile").read_text()
+        targets = set(re.findall(r"\bmake ([a-z-]+)", page.read_text("utf-8")))
+        assert targets
+        assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+class TestTranslation:
+    def test_it_has_the_same_blocks(self) -> None:
+        english, chinese = (
+            [(language, without_comments(text)) for language, text in FENCED.findall(page.read_text("utf-8"))]
+            for page in (README, CHINESE)
+        )
+        assert english == chinese
+
+    def test_it_names_the_same_code(self) -> None:
+        english, chinese = (Counter(CODE.findall(prose(page))) for page in (README, CHINESE))
+        assert english == chinese
+
+    def test_it_has_the_same_sections(self) -> None:
+        english, chinese = (re.findall(r"^#+ ", prose(page), re.MULTILINE) for page in (README, CHINESE))
+        assert english == chinese
+
+    def test_it_links_to_the_same_pages(self) -> None:
+        english, chinese = (Counter(LINK.findall(prose(page))) for page in (README, CHINESE))
+        assert english - Counter([CHINESE.name]) == chinese - Counter([README.name])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+class TestEveryPage:
+    def test_its_links_lead_somewhere(self, page: Path) -> None:
+        for link in LINK.findall(prose(page)):
+            path, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+    def test_the_files_it_names_exist(self, page: Path) -> None:
+        named = re.compile(r"(?:crproxy|tests|docs|benchmarks|systemd|twisted|changes|\.ci)/[\w./-]*")
+        for code in CODE.findall(prose(page)):
+            assert not named.fullmatch(code) or (ROOT / code).exists(), code
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=f"{page.name}-{number}")
+        for page in (README, CHINESE, ROOT / "docs" / "configuration.md", ROOT / "docs" / "operations.md")
+        for number, block in enumerate(blocks(page, "toml"))
+        if not block.startswith("[host.")  # containerd's
+    ],
+)
+def test_a_configuration_can_be_used(block: str) -> None:
+    load(block, ConfigOptions(), read_secret=lambda _: "secret\n")
+
+
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+
+TABLES = {
+    "## At the top": "",
+    "## `[listen]`": "[listen]",
+    '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
+    "## `[timeouts]`": "[timeouts]",
+}
+"""Where the keys of each table are documented."""
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
+    section = CONFIGURATION.read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE))
+    assert documented == known_keys(TABLES[heading]) - {"listen", "upstreams", "timeouts"}
+
+
+def known_keys(table: str) -> set[str]:
+    """The keys that a table may have, by what is said of one that it may not have."""
+    with pytest.raises(ConfigError) as caught:
+        load(f"{table}\nqqqqqqqq = 1\n", ConfigOptions(), read_secret=str)
+    return set(str(caught.value).partition("known here: ")[2].split(", "))
+
+
+def text_files() -> list[Path]:
+    """Every file of the project, but for what git ignores."""
+    ignored = [".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())]
+    return [
+        path
+        for path in sorted(ROOT.rglob("*"))
+        if path.is_file()
+        if not any(fnmatch(part, pattern) for part in path.relative_to(ROOT).parts for pattern in ignored)
+    ]
+
+
+def test_nothing_private_is_written_down() -> None:
+    found = {
+        str(path.relative_to(ROOT)): match.group()
+        for path in text_files()
+        if (match := PRIVATE.search(path.read_text("utf-8", errors="replace")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["https://files.pythonhosted." + "org/x", "see /home" + "/me/crproxy", "PyPI." + "org"]
+)
+def test_what_is_private_is_recognised(text: str) -> None:
+    assert PRIVATE.search(text)

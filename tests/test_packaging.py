@@ -1,0 +1,186 @@
+"""What is installed: the distributions, and that they work where there is no source tree.
+
+The tree is copied before it is built, and the wheel is built from the source distribution, so nothing that merely
+lies around here gets in and nothing that is missing from either goes unnoticed.
+"""
+
+import email
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from twisted.application.service import IServiceCollection, loadApplication
+
+from crproxy import __version__
+
+from .parts.requirements import need
+
+ROOT = Path(__file__).parent.parent
+
+NOT_SOURCE = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
+)
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """What `make wheel` makes."""
+
+    sdist: Path
+    wheel: Path
+
+    def files_of_sdist(self) -> set[str]:
+        with tarfile.open(self.sdist) as archive:
+            return {member.name.partition("/")[2] for member in archive if member.isfile()}
+
+    def files_of_wheel(self) -> set[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+    def metadata(self) -> Message:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return email.message_from_bytes(archive.read(f"crproxy-{__version__}.dist-info/METADATA"))
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    directory = tmp_path_factory.mktemp("build")
+    source = shutil.copytree(ROOT, directory / "source", ignore=NOT_SOURCE)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), str(source), cwd=directory)
+    (sdist,) = directory.glob("*.tar.gz")
+    (wheel,) = directory.glob("*.whl")
+    return Distributions(sdist, wheel)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A virtual environment with the wheel and what it requires, and nothing else."""
+
+    directory: Path
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a program of it in an empty directory; return what it printed."""
+        elsewhere = self.directory / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        return run(str(self.directory / "bin" / program), *arguments, cwd=elsewhere)
+
+
+@pytest.fixture(scope="module")
+def installation(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    directory = tmp_path_factory.mktemp("installation")
+    venv.create(directory, with_pip=True)
+    installed = Installation(directory)
+    installed.run("pip", "install", "--quiet", "--disable-pip-version-check", str(distributions.wheel))
+    return installed
+
+
+def run(*command: str, cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    result = subprocess.run(
+        command, cwd=cwd, env=environment, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert result.returncode == 0, f"{command}:\n{result.stdout}"
+    return result.stdout
+
+
+def sources(top: str) -> set[str]:
+    """The Python files of the tree below `top`."""
+    return {str(path.relative_to(ROOT)) for path in (ROOT / top).rglob("*.py")}
+
+
+@pytest.mark.integration
+class TestDistributions:
+    def test_the_wheel_has_every_module_and_nothing_else(self, distributions: Distributions) -> None:
+        files = {name for name in distributions.files_of_wheel() if ".dist-info/" not in name}
+        assert files == sources("crproxy") | sources("twisted") | {"crproxy/py.typed"}
+
+    def test_the_wheel_leaves_twisted_its_packages(self, distributions: Distributions) -> None:
+        files = distributions.files_of_wheel()
+        assert "twisted/plugins/crproxy_plugin.py" in files
+        assert not {"twisted/__init__.py", "twisted/plugins/__init__.py"} & files
+
+    def test_the_source_distribution_can_be_developed_in(self, distributions: Distributions) -> None:
+        needed = {
+            ".ci/run",
+            "CHANGELOG.md",
+            "LICENSE",
+            "Makefile",
+            "README.md",
+            "README.zh-CN.md",
+            "benchmarks/relay.py",
+            "crproxy.tac",
+            "docs/architecture.md",
+            "pyproject.toml",
+            "setup.cfg",
+            "systemd/crproxy.service",
+        }
+        assert needed | sources("tests") | sources("crproxy") <= distributions.files_of_sdist()
+
+    def test_metadata(self, distributions: Distributions) -> None:
+        metadata = distributions.metadata()
+        assert metadata["Name"] == "crproxy"
+        assert metadata["Version"] == __version__
+        assert metadata["License"] == "MIT"
+        assert metadata["License-File"] == "LICENSE"
+        assert metadata["Requires-Python"] == ">=3.11"
+        assert metadata["Description-Content-Type"] == "text/markdown"
+        assert metadata.get_payload(decode=True) == (ROOT / "README.md").read_bytes()
+
+    def test_only_the_extras_are_for_developers(self, distributions: Distributions) -> None:
+        required = distributions.metadata().get_all("Requires-Dist", [])
+        always = {requirement.partition(">")[0].lower() for requirement in required if "extra ==" not in requirement}
+        assert {"twisted", "treq"} <= always
+        assert not {"pytest", "ruff", "mypy"} & always
+
+
+@pytest.mark.integration
+class TestInstallation:
+    def test_twistd_knows_the_plugin(self, installation: Installation) -> None:
+        assert "crproxy" in installation.run("twistd", "--help")
+
+    def test_twistd_prints_the_options(self, installation: Installation) -> None:
+        assert "--default-registry" in installation.run("twistd", "crproxy", "--help")
+
+    def test_the_command_prints_its_version(self, installation: Installation) -> None:
+        assert installation.run("crproxy", "--version") == f"crproxy {__version__}\n"
+
+    def test_the_command_lists_what_it_can_do(self, installation: Installation) -> None:
+        assert "serve" in installation.run("crproxy", "--help")
+
+    def test_serve_takes_the_options_of_twistd(self, installation: Installation) -> None:
+        assert "--default-registry" in installation.run("crproxy", "serve", "--help")
+
+    def test_what_it_requires_agrees(self, installation: Installation) -> None:
+        assert "No broken requirements found." in installation.run("pip", "check")
+
+
+def test_the_tac_is_an_application() -> None:
+    application = loadApplication(str(ROOT / "crproxy.tac"), "python")
+    assert len(list(IServiceCollection(application))) == 1
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a twistd that exists: systemd-analyze looks."""
+    text = (ROOT / "systemd" / "crproxy.service").read_text()
+    installed = tmp_path / "crproxy.service"
+    installed.write_text(text.replace("/opt/crproxy/bin/twistd", str(Path(sys.executable).with_name("twistd"))))
+    return installed
+
+
+@pytest.mark.integration
+class TestUnit:
+    def test_systemd_understands_it(self, unit: Path, tmp_path: Path) -> None:
+        assert run(need("systemd-analyze"), "verify", "--man=no", str(unit), cwd=tmp_path) == ""
+
+    def test_systemd_finds_little_exposed(self, unit: Path, tmp_path: Path) -> None:
+        # From 0, nothing, to 100, everything; measured 16.
+        run(need("systemd-analyze"), "security", "--offline=true", "--threshold=20", str(unit), cwd=tmp_path)
