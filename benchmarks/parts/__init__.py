@@ -1,0 +1,1 @@
+"""What benchmarks are made of: servers, meters, rounds and tables."""
