@@ -1,0 +1,59 @@
+"""The parts that integration tests share: clients and built images live for the whole session."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.parts.containerd import Containerd
+from tests.parts.daemon import Daemon, Start, Upstream, configuration
+from tests.parts.docker_engine import DockerEngine
+from tests.parts.layouts import Layout
+from tests.parts.podman import Podman
+from tests.parts.skopeo import Skopeo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
+    with DockerEngine(tmp_path_factory.mktemp("docker")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    with Containerd(tmp_path_factory.mktemp("ctrd")) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def podman() -> Iterator[Podman]:
+    with tempfile.TemporaryDirectory(prefix="podman-") as directory:
+        yield Podman(Path(directory))
+
+
+@pytest.fixture(scope="session")
+def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
+    return Skopeo(tmp_path_factory.mktemp("skopeo"))
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    with ExitStack() as running:
+
+        def start(upstreams: Mapping[str, Upstream], **timeouts: str) -> Daemon:
+            config = configuration(upstreams, timeouts=timeouts)
+            return running.enter_context(Daemon(tmp_path_factory.mktemp("daemon"), config))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    return Layout(tmp_path_factory.mktemp("images") / "layout")

@@ -1,0 +1,125 @@
+"""The parts without the daemon: what fails here is the machine's fault or the harness's, not crproxy's."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from http.client import IncompleteRead
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.parts.answers import Answer, Cut, Filler, Framing, Gate, Stall
+from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.raw_http import ask, exchange
+from tests.parts.registry import DockerRegistry
+from tests.parts.shapes import content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.parts.containerd import Containerd
+    from tests.parts.docker_engine import DockerEngine
+    from tests.parts.images import Image
+    from tests.parts.layouts import Layout
+    from tests.parts.podman import Podman
+    from tests.parts.skopeo import Skopeo
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def image(layout: Layout) -> Image:
+    return layout.image()
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layout, image: Image) -> Iterator[str]:
+    with DockerRegistry(tmp_path_factory.mktemp("registry")) as registry:
+        skopeo.push(layout.source(image), registry.authority, "team/direct:v1")
+        yield f"{registry.authority}/team/direct:v1"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+def test_skopeo_pulls_what_was_pushed(skopeo: Skopeo, pushed: str, image: Image) -> None:
+    assert skopeo.pull(pushed) == image.digests
+
+
+def test_podman_pulls_what_was_pushed(podman: Podman, pushed: str, image: Image) -> None:
+    assert podman.pull(pushed) == image.digests | image.unpacked
+
+
+def test_docker_pulls_what_was_pushed(docker: DockerEngine, pushed: str, image: Image) -> None:
+    pulled = docker.pull(pushed)
+    assert (pulled.pulled_as, pulled.contents) == (image.manifest.digest, image.unpacked)
+
+
+def test_containerd_pulls_what_was_pushed(containerd: Containerd, pushed: str, image: Image) -> None:
+    assert containerd.pull(pushed) == image.digests
+
+
+def test_skopeo_pulls_from_the_fake(skopeo: Skopeo, fake: FakeUpstream, image: Image) -> None:
+    fake.publish("team/app", "v1", image)
+    assert skopeo.pull(f"{fake.authority}/team/app:v1") == image.digests
+
+
+@pytest.mark.parametrize("framing", list(Framing))
+def test_the_fake_frames_a_body_each_way(fake: FakeUpstream, framing: Framing) -> None:
+    fake.script("/body", Answer(body=b"x" * 100_000, framing=framing))
+    assert ask(fake.address, "GET", "/body").body == b"x" * 100_000
+    assert fake.seen.sent("/body") == 100_000
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("framing", [Framing.LENGTH, Framing.CHUNKED])
+def test_the_fake_cuts_a_body(fake: FakeUpstream, framing: Framing, reset: bool) -> None:
+    fake.script("/body", Answer(body=b"x" * 100_000, framing=framing, fault=Cut(70_000, reset=reset)))
+    with exchange(fake.address, "GET", "/body") as response, pytest.raises((IncompleteRead, ConnectionResetError)):
+        response.read()
+
+
+def test_the_fake_stalls_until_told_to_go_on(fake: FakeUpstream) -> None:
+    with Gate() as gate:
+        fake.script("/body", content(b"x" * 100_000, fault=Stall(gate, at=70_000)))
+        with exchange(fake.address, "GET", "/body") as response:
+            assert len(response.read(70_000)) == 70_000
+            fake.seen.wait_until_still()
+            assert fake.seen.sent("/body") == 70_000
+            gate.open()
+            assert len(response.read()) == 30_000
+
+
+def test_the_fake_sees_a_reader_leave(fake: FakeUpstream) -> None:
+    fake.script("/body", content(Filler(1 << 30)))
+    with exchange(fake.address, "GET", "/body", receive_buffer=4096) as response:
+        response.read(1000)
+        fake.seen.wait_until_still()
+        assert fake.seen.sent("/body") < 16 << 20
+    fake.seen.wait_until_closed(0, seconds=1)
+
+
+def test_the_fake_speaks_tls() -> None:
+    authority = trustme.CA()
+    served, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(served)
+    authority.configure_trust(trusting)
+    with (
+        FakeUpstream(served) as fake,
+        socket.create_connection(fake.address) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as encrypted,
+    ):
+        encrypted.sendall(b"GET /v2/ HTTP/1.1\r\n\r\n")
+        assert encrypted.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_fake_shows_header_lines_as_they_came(fake: FakeUpstream) -> None:
+    ask(fake.address, "GET", "/v2/?a=b", ("aCCept", "one"), ("Accept", "two"))
+    (request,) = fake.seen.requests("/v2/")
+    assert request.lines[-2:] == ("aCCept: one", "Accept: two")
+    assert request.values("ACCEPT") == ["one", "two"]

@@ -1,0 +1,124 @@
+"""The daemon under test: crproxy as its users start it, with a configuration of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+from urllib.parse import urlsplit
+
+from .process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Daemon", "Start", "Upstream", "configuration"]
+
+_TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What the configuration says of one registry."""
+
+    endpoint: str
+    username: str | None = None
+    password: str | None = None
+
+
+def configuration(
+    upstreams: Mapping[str, Upstream],
+    *,
+    timeouts: Mapping[str, str] | None = None,
+    **top: str,
+) -> str:
+    """Return a configuration file's text. Python's and TOML's strings agree as JSON writes them."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
+    if timeouts:
+        lines += ["[timeouts]", *(f"{key} = {json.dumps(value)}" for key, value in timeouts.items())]
+    for name, upstream in upstreams.items():
+        lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
+        if upstream.username is not None:
+            lines += [
+                f"username = {json.dumps(upstream.username)}",
+                f"password = {json.dumps(upstream.password)}",
+            ]
+    return "\n".join([*lines, ""])
+
+
+class Daemon:
+    """A running crproxy that listens on a free port; leaving the ``with`` block stops it.
+
+    Arguments:
+        directory: its working directory, which holds its configuration and nothing else.
+        config: the configuration file's text.
+    """
+
+    def __init__(self, directory: Path, config: str) -> None:
+        file = directory / "crproxy.toml"
+        file.write_text(config)
+        file.chmod(0o600)
+        twistd = Path(sys.executable).parent / "twistd"
+        endpoint = "tcp:0:interface=127.0.0.1"
+        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", endpoint]
+        self._process = Process(command, directory)
+        try:
+            self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
+        except BaseException:
+            self._process.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    @property
+    def log(self) -> str:
+        return self._process.log
+
+    def stop(self) -> None:
+        """End it; an error that nobody handled, anywhere in its log, fails the test, and so does an early death."""
+        status = self._process.stop()
+        self.assert_calm()
+        # twistd ends by the signal that it was asked to end by.
+        assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
+
+    def assert_calm(self, *, after: int = 0) -> None:
+        """Fail if the log, from character ``after`` on, tells of an error that nobody handled."""
+        log = self.log[after:]
+        assert not _TROUBLE.search(log), f"crproxy logged an error nobody handled:\n{log}"
+
+    def rss_bytes(self) -> int:
+        """Its resident memory now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        kibibytes = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        assert kibibytes is not None
+        return int(kibibytes[1]) * 1024
+
+    def cpu_seconds(self) -> float:
+        """The processor time it has used so far, its own and the kernel's for it (proc(5), utime and stime)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Start(Protocol):
+    """Starts a daemon in a directory of its own, which runs until the test ends."""
+
+    def __call__(self, upstreams: Mapping[str, Upstream], **timeouts: str) -> Daemon: ...

@@ -1,0 +1,103 @@
+"""What reached a scripted upstream and what it sent: an account that its threads keep and that tests await."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .answers import Request
+
+__all__ = ["Exchange", "Ledger"]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request that came, and how many bytes of a body have gone out for it."""
+
+    request: Request
+    sent: int = 0
+
+
+class Ledger:
+    """The account of one upstream. Connections are numbered from 0, in the order they were accepted in."""
+
+    def __init__(self) -> None:
+        self._news = threading.Condition()
+        self._exchanges: list[Exchange] = []
+        self._accepted = 0
+        self._closed: set[int] = set()
+
+    def accept(self) -> int:
+        """Enter a new connection; return its number."""
+        with self._news:
+            self._accepted += 1
+            self._news.notify_all()
+            return self._accepted - 1
+
+    def close(self, connection: int) -> None:
+        """Enter that a connection has ended."""
+        with self._news:
+            self._closed.add(connection)
+            self._news.notify_all()
+
+    def receive(self, request: Request) -> Exchange:
+        """Enter a request."""
+        exchange = Exchange(request)
+        with self._news:
+            self._exchanges.append(exchange)
+            self._news.notify_all()
+        return exchange
+
+    def send(self, exchange: Exchange, count: int) -> None:
+        """Enter that more of a body has gone out."""
+        with self._news:
+            exchange.sent += count
+            self._news.notify_all()
+
+    @property
+    def accepted(self) -> int:
+        """How many connections were accepted so far."""
+        with self._news:
+            return self._accepted
+
+    def requests(self, path: str = "", method: str | None = None) -> list[Request]:
+        """The requests so far whose path has ``path`` in it."""
+        return [exchange.request for exchange in self._about(path, method)]
+
+    def sent(self, path: str) -> int:
+        """How many bytes of bodies have gone out so far for paths with ``path`` in them."""
+        return sum(exchange.sent for exchange in self._about(path, None))
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+        """Wait until ``condition`` holds; it is looked at whenever something is entered."""
+        with self._news:
+            assert self._news.wait_for(condition, seconds), f"not within {seconds} s; had {self._exchanges}"
+
+    def wait_for_request(self, path: str, seconds: float = 10) -> Request:
+        """Wait for the first request whose path has ``path`` in it."""
+        self.wait_for(lambda: bool(self.requests(path)), seconds)
+        return self.requests(path)[0]
+
+    def wait_until_closed(self, connection: int, seconds: float = 10) -> None:
+        """Wait until a connection has ended."""
+        self.wait_for(lambda: connection in self._closed, seconds)
+
+    def wait_until_still(self, window: float = 0.5, seconds: float = 30) -> None:
+        """Wait until nothing at all was entered for ``window`` seconds."""
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while self._news.wait(window):
+                assert time.monotonic() < deadline, f"never still for {window} s"
+
+    def _about(self, path: str, method: str | None) -> list[Exchange]:
+        with self._news:
+            return [
+                exchange
+                for exchange in self._exchanges
+                if path in exchange.request.path and method in (None, exchange.request.method)
+            ]

@@ -1,0 +1,122 @@
+"""A child process whose output is read line by line as it is written, so that a test can wait for a line.
+
+It knows nothing of what the child is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Process", "clean_environment"]
+
+# What a developer's shell may carry that would send a test's traffic elsewhere or lend it credentials.
+_FOREIGN = re.compile(
+    r"(?i).*_proxy|DOCKER_.*|CONTAINER_.*|CONTAINERS_.*|REGISTRY_.*|XDG_.*|STATE_DIRECTORY|CRPROXY_.*|NOTIFY_SOCKET"
+)
+
+
+def clean_environment(home: Path, **extra: str) -> dict[str, str]:
+    """Return this process's environment with a home of its own and without proxies and credentials."""
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN.fullmatch(name)}
+    return {**kept, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "LC_ALL": "C.UTF-8", **extra}
+
+
+class Process:
+    """A running program; leaving the ``with`` block ends it, by its own id.
+
+    Arguments:
+        command: the program and its arguments.
+        directory: where it runs; also its home.
+        environment: in place of the clean one.
+        patience: how many seconds it may take to end when asked to, before it is killed.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        patience: float = 15,
+    ) -> None:
+        self.command = tuple(command)
+        self.patience = patience
+        self._lines: list[str] = []
+        self._ended = False
+        self._news = threading.Condition()
+        self._child = subprocess.Popen(
+            self.command,
+            cwd=directory,
+            env=clean_environment(directory) if environment is None else environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        assert self._child.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self._child.stdout,), daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has written so far."""
+        with self._news:
+            return "".join(self._lines)
+
+    def wait_for(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
+        """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
+        looked_for = re.compile(pattern)
+
+        def found_or_ended() -> re.Match[str] | bool:
+            return looked_for.search("".join(self._lines), after) or self._ended
+
+        with self._news:
+            self._news.wait_for(found_or_ended, seconds)
+            match = looked_for.search("".join(self._lines), after)
+        if match is None:
+            what = "ended" if self._ended else f"said nothing of it in {seconds} s"
+            raise AssertionError(f"{self.command[0]} {what} before it wrote {pattern!r}; its log:\n{self.log}")
+        return match
+
+    def stop(self) -> int:
+        """Ask it to end, wait until it has, and return its exit status."""
+        self._child.terminate()
+        try:
+            return self._child.wait(self.patience)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+            raise AssertionError(
+                f"{self.command[0]} did not end within {self.patience} s; its log:\n{self.log}"
+            ) from None
+        finally:
+            self._reader.join(self.patience)
+
+    def _read(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()

@@ -1,0 +1,74 @@
+"""A real registry as upstream: Debian's docker-registry, with storage of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+from .process import Process
+from .requirements import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .token_server import TokenServer
+
+__all__ = ["PASSWORD", "DockerRegistry", "htpasswd_auth", "token_auth"]
+
+PASSWORD = "right horse"  # bcrypt's cost of 5 below keeps a request cheap
+_HTPASSWD = "puller:$2y$05$rxb3gZq5O2nKHW/Gj/ntMuT41bbyltf3k9qDM0n7XN8ERrjBkp2z6\n"
+
+Auth = dict[str, dict[str, str]]
+
+
+def htpasswd_auth(directory: Path) -> Auth:
+    """Ask for HTTP Basic: the user ``puller`` with PASSWORD may do everything."""
+    file = directory / "htpasswd"
+    file.write_text(_HTPASSWD)
+    return {"htpasswd": {"realm": "registry.example.org", "path": str(file)}}
+
+
+def token_auth(directory: Path, tokens: TokenServer) -> Auth:
+    """Ask for a bearer token of this token server's."""
+    bundle = tokens.write_certificate(directory / "tokens.pem")
+    who = {"realm": tokens.realm, "service": tokens.service, "issuer": tokens.issuer}
+    return {"token": {**who, "rootcertbundle": str(bundle)}}
+
+
+class DockerRegistry:
+    """A running docker-registry; leaving the ``with`` block stops it.
+
+    Arguments:
+        directory: for its configuration and, unless another ``storage`` is given, what is pushed.
+        auth: whom it lets in; without it, everybody.
+    """
+
+    def __init__(self, directory: Path, *, auth: Auth | None = None, storage: Path | None = None) -> None:
+        self.storage = storage or directory / "storage"
+        config: dict[str, Any] = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": str(self.storage)}, "delete": {"enabled": False}},
+            "http": {"addr": "127.0.0.1:0", "secret": "of no interest"},
+            **({"auth": auth} if auth else {}),
+        }
+        file = directory / "registry.yml"
+        file.write_text(json.dumps(config))  # all JSON is YAML
+        self._process = Process([need("docker-registry"), "serve", str(file)], directory)
+        self.authority = self._process.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.authority}"
+
+    @property
+    def log(self) -> str:
+        return self._process.log
+
+    def stop(self) -> None:
+        self._process.stop()
