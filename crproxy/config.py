@@ -10,14 +10,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Never
-from urllib.parse import urlsplit
 
 from .oci.errors import RegistryError
 from .oci.names import DOCKER_HUB, Registry
 from .policy.quantities import parse_duration
 from .policy.routing import Names
+from .policy.urls import origin_of
 
-__all__ = ["Config", "ConfigError", "Options", "Timeouts", "Upstream", "load"]
+__all__ = ["Config", "ConfigError", "OptionError", "Options", "Timeouts", "Upstream", "load"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
 DOMAIN_HTTP = ("tcp:80",)
@@ -25,6 +25,10 @@ DOMAIN_HTTP = ("tcp:80",)
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text says which key, on which line, and what to write instead."""
+
+
+class OptionError(ConfigError):
+    """The mistake is on the command line, not in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +129,23 @@ def _config(top: _Table, options: Options, read_secret: Callable[[str], str]) ->
     listen.refuse_the_rest()
     default = DOMAIN_HTTP if domain else LOCAL_HTTP
     return Config(
-        names=Names(_domain(top, domain), {}, _default_registry(top, options)),
+        names=Names(_domain(_source(top, options.domain), domain), {}, _default_registry(top, options)),
         http=options.http or endpoints or default,
         upstreams=dict(_upstreams(top.table("upstreams"), read_secret)),
         timeouts=_timeouts(top.table("timeouts")),
     )
 
 
+def _source(top: _Table, option: str | None) -> _Table:
+    """Return what a mistake is blamed on: an option stands on no line of the file."""
+    return top if option is None else _Table({}, (), "", OptionError)
+
+
 def _domain(top: _Table, name: str | None) -> str | None:
     if not name:
         return None
     registry = _registry(top, "domain", name.removesuffix("."))
-    if ":" in registry.name or "." not in registry.name:
+    if ":" in name or "." not in registry.name:
         top.fail("domain", f"{name!r} is not a domain: write a name such as cr.example.com, without a port")
     return registry.name
 
@@ -146,7 +155,7 @@ def _default_registry(top: _Table, options: Options) -> Registry | None:
     name = options.default_registry if options.default_registry is not None else from_file
     if name is None:
         return DOCKER_HUB
-    return _registry(top, "default_registry", name) if name else None
+    return _registry(_source(top, options.default_registry), "default_registry", name) if name else None
 
 
 def _timeouts(table: _Table) -> Timeouts:
@@ -188,12 +197,7 @@ def _upstream(registry: Registry, table: _Table, read_secret: Callable[[str], st
 
 
 def _endpoint(table: _Table, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
-    except ValueError:
-        sound = False
-    if not sound or "@" in parts.netloc or parts.query or parts.fragment:
+    if origin_of(url) is None or "?" in url or "#" in url:
         table.fail("endpoint", f"{url!r} is not a registry's URL: write https://HOST or http://HOST:PORT")
     return url.rstrip("/")
 
@@ -207,6 +211,8 @@ def _password(table: _Table, username: str | None, read_secret: Callable[[str], 
             password = read_secret(path).removesuffix("\n")
         except OSError as error:
             table.fail("password_file", f"{path} cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            table.fail("password_file", f"{path} is not UTF-8 text")
     if (username is None) != (password is None):
         table.fail("username", "a username goes with a password or a password_file, and the other way round")
     return password
@@ -222,10 +228,17 @@ def _registry(table: _Table, key: str, name: str) -> Registry:
 class _Table:
     """One TOML table being read: each key is taken once, and what nobody took is an error."""
 
-    def __init__(self, values: dict[str, Any], path: tuple[str, ...], text: str) -> None:
+    def __init__(
+        self,
+        values: dict[str, Any],
+        path: tuple[str, ...],
+        text: str,
+        error: type[ConfigError] = ConfigError,
+    ) -> None:
         self.values = values
         self._path = path
         self._text = text
+        self._error = error
         self._known: list[str] = []
 
     def take(self, key: str) -> Any:
@@ -293,7 +306,7 @@ class _Table:
         path = (*self._path, key)
         line = _line_of(self._text, path)
         where = f"line {line}: " if line else ""
-        raise ConfigError(f"{where}{self._dotted(key)}: {what}")
+        raise self._error(f"{where}{self._dotted(key)}: {what}")
 
     def _dotted(self, key: str) -> str:
         parts = (*self._path, key)

@@ -19,7 +19,7 @@ from .oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequ
 from .policy.headers import answer_headers, next_page
 from .upstream.client import RegistryClient, Streamed
 
-__all__ = ["Asked", "Body", "Content", "PullThrough", "Reply"]
+__all__ = ["Asked", "Body", "Content", "PullThrough", "Reply", "Unsent"]
 
 
 class Body(Protocol):
@@ -50,6 +50,20 @@ class Content:
     def join(self, consumer: IConsumer) -> Deferred[None]:
         """Write it (Body)."""
         consumer.write(self.content)
+        return succeed(None)
+
+    def abandon(self) -> None:
+        """Nothing is held (Body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The body that an answer to HEAD stands for: it has a length, or none that is known, and never follows."""
+
+    length: int | None
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Write nothing (Body)."""
         return succeed(None)
 
     def abandon(self) -> None:
@@ -110,33 +124,29 @@ class PullThrough:
             case BlobRequest(digest=digest):
                 return await self._blob(repository, digest, asked)
             case TagsRequest():
-                query = _only(asked.query, "n", "last")
-                return _listed(await self._client.tags(repository, query), asked)
+                return _listed(await self._client.tags(repository, _upstreams(asked.query)), asked)
             case ReferrersRequest(digest=digest):
-                query = _only(asked.query, "artifactType", "n", "last")
-                return _listed(await self._client.referrers(repository, digest, query), asked)
+                return _listed(await self._client.referrers(repository, digest, _upstreams(asked.query)), asked)
 
     async def _manifest(self, repository: Repository, reference: Reference, asked: Asked) -> Reply:
         if asked.method == "HEAD":
-            header = await self._client.head_manifest(repository, reference)
-            return Reply(200, _described(header, reference))
+            return _described(await self._client.head_manifest(repository, reference), reference)
         manifest = await self._client.manifest(repository, reference)
         headers = {"Content-Type": manifest.media_type, **_named(manifest.digest)}
         return Reply(200, headers, Content(manifest.content))
 
     async def _blob(self, repository: Repository, digest: Digest, asked: Asked) -> Reply:
         if asked.method == "HEAD":
-            return Reply(200, _described(await self._client.head_blob(repository, digest), digest))
+            return _described(await self._client.head_blob(repository, digest), digest)
         streamed = await self._client.blob(repository, digest, asked.headers)
         return Reply(streamed.status, answer_headers(streamed.headers) | _named(digest), streamed.body)
 
 
-def _described(header: Mapping[str, str], reference: Reference) -> dict[str, str]:
-    """Return the header of an answer to HEAD: the body it stands for has a length, though none follows."""
-    headers = answer_headers(header)
-    if "content-length" in header:
-        headers["Content-Length"] = header["content-length"]
-    return headers | (_named(reference) if isinstance(reference, Digest) else {})
+def _described(header: Mapping[str, str], reference: Reference) -> Reply:
+    """Return the answer to HEAD that upstream's header makes."""
+    headers = answer_headers(header) | (_named(reference) if isinstance(reference, Digest) else {})
+    length = header.get("content-length", "")
+    return Reply(200, headers, Unsent(int(length) if length.isascii() and length.isdecimal() else None))
 
 
 def _named(digest: Digest) -> dict[str, str]:
@@ -145,9 +155,10 @@ def _named(digest: Digest) -> dict[str, str]:
 
 def _listed(streamed: Streamed, asked: Asked) -> Reply:
     headers = answer_headers(streamed.headers)
-    link = next_page(streamed.headers.get("link", ""), asked.path)
+    link = next_page(streamed.headers.get("link", ""), asked.path, asked.query.get("ns"))
     return Reply(streamed.status, headers if link is None else headers | {"Link": link}, streamed.body)
 
 
-def _only(query: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: query[name] for name in names if name in query}
+def _upstreams(query: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a query is upstream's: all but ours. Some page by parameters of their own (quay.io: next_page)."""
+    return {name: value for name, value in query.items() if name != "ns"}

@@ -30,7 +30,7 @@ class ListenError(Exception):
 
 def make_service(config: Config, reactor: Any) -> IService:
     """Return the daemon, not yet started."""
-    site = make_site(RegistryResource(config.names, make_pullthrough(config, reactor)))
+    site = make_site(RegistryResource(config.names, make_pullthrough(config, reactor)), reactor)
     daemon = MultiService()
     for description in config.http:
         Listener(description, serverFromString(reactor, description), site).setServiceParent(daemon)
@@ -59,7 +59,11 @@ class Listener(Service):
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use ports below 1024."""
         super().privilegedStartService()
-        self._endpoint.listen(self._factory).addCallbacks(self._listens, self._fails)
+        failures: list[Failure] = []
+        self._endpoint.listen(self._factory).addCallbacks(self._listens, failures.append)
+        # Twisted's endpoints fail at once. Raised here, it stops the start; in the Deferred, the daemon would idle on.
+        for failure in failures:
+            raise ListenError(self._explain(failure)) from failure.value
 
     def stopService(self) -> Deferred[None] | None:
         """Stop listening."""
@@ -73,9 +77,9 @@ class Listener(Service):
         self._log.info("crproxy listens on http://{where}", where=where)
         self._log.info("try: docker pull {where}/quay.io/prometheus/busybox:latest", where=where)
 
-    def _fails(self, failure: Failure) -> None:
-        raise ListenError(
-            f"cannot listen on {self._description}: {failure.getErrorMessage()} "
+    def _explain(self, failure: Failure) -> str:
+        return (
+            f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. "
             "Give another endpoint with --http, such as --http tcp:5001:interface=127.0.0.1"
         )
 

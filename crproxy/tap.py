@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
-from .config import Config, ConfigError, load
+from .config import Config, ConfigError, OptionError, load
 from .config import Options as ConfigOptions
 from .service import make_service as make_daemon
 
@@ -64,8 +65,11 @@ class Options(usage.Options):
         """Read the configuration, so that a mistake in it is told before anything starts."""
         try:
             self["loaded"] = self._load()
+        except OptionError as error:
+            raise usage.UsageError(str(error)) from error
         except ConfigError as error:
             raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
+        _check_endpoints(self["loaded"].http)
 
     def _load(self) -> Config:
         return load(
@@ -76,12 +80,24 @@ class Options(usage.Options):
 
     def _text(self) -> str:
         path = self["config"]
-        if path is None:
-            return SYSTEM_CONFIG.read_text(encoding="utf-8") if SYSTEM_CONFIG.exists() else ""
         try:
+            if path is None:
+                return SYSTEM_CONFIG.read_text(encoding="utf-8") if SYSTEM_CONFIG.exists() else ""
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot be read: {error}") from error
+
+
+def _check_endpoints(descriptions: tuple[str, ...]) -> None:
+    from twisted.internet import reactor
+
+    for description in descriptions:
+        try:
+            serverFromString(reactor, description)
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            raise usage.UsageError(
+                f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
+            ) from error
 
 
 def makeService(options: Options) -> IService:

@@ -93,4 +93,4 @@ class RegistryError(Exception):
 def errors_body(code: str, message: str) -> bytes:
     """Return the specification's error document with one error in it."""
     document = {"errors": [{"code": code, "message": message, "detail": None}]}
-    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace") + b"\n"

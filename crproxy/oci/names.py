@@ -57,9 +57,10 @@ class Registry:
                 ErrorCode.NAME_INVALID,
                 f"{text[:160]!r} is not a registry's name: write a host name such as quay.io",
             )
-        if canonical in _HUB_NAMES and port in (None, 443):
-            return DOCKER_HUB
-        return cls(canonical if port is None else f"{canonical}:{port}")
+        # https's own port is no part of a name: two spellings would be two registries for lists of what is allowed.
+        if port in (None, 443):
+            return DOCKER_HUB if canonical in _HUB_NAMES else cls(canonical)
+        return cls(f"{canonical}:{port}")
 
     def repository(self, path: str) -> Repository:
         """Return this registry's repository ``path``, or raise NAME_INVALID.
@@ -160,6 +161,9 @@ def _canonical_host(host: str) -> str | None:
 
 
 def _canonical_ipv6(text: str) -> str | None:
+    # ipaddress takes a zone, which may be any text at all (RFC 4007, 11); no registry's name has one.
+    if "%" in text:
+        return None
     try:
         return f"[{ipaddress.IPv6Address(text)}]"
     except ValueError:

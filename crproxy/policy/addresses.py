@@ -28,4 +28,5 @@ def is_public(address: str) -> bool:
             return is_public(str(ip.ipv4_mapped))
         if any(ip in network for network in _INDIRECT):
             return False
-    return ip.is_global and not ip.is_multicast
+    # Unassigned IPv6 counts as reachable, too: ::ffff:0:a.b.c.d (RFC 2765, 2.1) would be one more way to write IPv4.
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved

@@ -9,9 +9,11 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from publicsuffixlist import PublicSuffixList
+
+from .urls import origin_of
 
 __all__ = [
     "Challenge",
@@ -25,7 +27,7 @@ __all__ = [
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))')
 _SCHEME = re.compile(rf"({_NAME})(?=[ \t,]|$)")
-_TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
+_TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
 _SEPARATOR = re.compile(r"[ \t,]*")
 
 _SUFFIXES = PublicSuffixList(accept_unknown=True)
@@ -50,9 +52,10 @@ class TokenRequest:
     @property
     def url(self) -> str:
         """The URL to GET."""
-        query = {"service": self.service, "scope": self.scope}
-        joint = "&" if urlsplit(self.realm).query else "?"
-        return self.realm + joint + urlencode({key: value for key, value in query.items() if value})
+        pairs = (("service", self.service), ("scope", self.scope))
+        query = urlencode([(name, value) for name, value in pairs if value])
+        joint = "&" if "?" in self.realm else "?"
+        return f"{self.realm}{joint}{query}" if query else self.realm
 
 
 def parse_challenges(values: list[str]) -> list[Challenge]:
@@ -67,20 +70,20 @@ def parse_challenges(values: list[str]) -> list[Challenge]:
 def _read_line(value: str) -> Iterator[Challenge]:
     at = _skip(value, 0)
     while scheme := _SCHEME.match(value, at):
-        parameters, at = _read_parameters(value, _skip(value, scheme.end()))
+        # Only a comma tells a token68 from the next challenge's scheme.
+        token68 = _TOKEN68.match(value, scheme.end())
+        parameters, at = _read_parameters(value, _skip(value, (token68 or scheme).end()))
         yield Challenge(scheme[1].lower(), parameters)
 
 
 def _read_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
-    while True:
-        if pair := _PARAMETER.match(value, at):
-            quoted, plain = pair[2], pair[3]
-            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            parameters.setdefault(pair[1].lower(), text)
-        elif parameters or not (pair := _TOKEN68.match(value, at)) or _SCHEME.match(value, at):
-            return parameters, at
+    while pair := _PARAMETER.match(value, at):
+        quoted, plain = pair[2], pair[3]
+        text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        parameters.setdefault(pair[1].lower(), text)
         at = _skip(value, pair.end())
+    return parameters, at
 
 
 def _skip(value: str, at: int) -> int:
@@ -103,12 +106,8 @@ def token_request(challenge: Challenge, default_scope: str) -> TokenRequest | No
 
 def realm_is_sound(realm: str, *, allow_http: bool) -> bool:
     """Tell whether a token may be asked for at ``realm``: an absolute URL, https, nothing in front of the host."""
-    try:
-        url = urlsplit(realm)
-        schemes = ("https", "http") if allow_http else ("https",)
-        return url.scheme in schemes and bool(url.hostname) and "@" not in url.netloc and (url.port or 1) > 0
-    except ValueError:
-        return False
+    origin = origin_of(realm)
+    return origin is not None and (allow_http or origin.scheme == "https") and "#" not in realm
 
 
 def may_have_credentials(realm: str, endpoint: str) -> bool:
@@ -117,17 +116,15 @@ def may_have_credentials(realm: str, endpoint: str) -> bool:
     It is the same host, or one under the same registrable domain, as auth.docker.io is for registry-1.docker.io. Any
     other could be an attacker's (CVE-2026-33540, CVE-2026-48978). An https registry's credentials never go over http.
     """
-    theirs, ours = urlsplit(realm), urlsplit(endpoint)
-    if ours.scheme == "https" and theirs.scheme != "https":
+    theirs, ours = origin_of(realm), origin_of(endpoint)
+    if theirs is None or ours is None or (ours.scheme == "https" and theirs.scheme != "https"):
         return False
-    if theirs.hostname is None or ours.hostname is None:
-        return False
-    if theirs.hostname == ours.hostname:
+    if theirs.host == ours.host:
         return True
-    if _is_address(theirs.hostname) or _is_address(ours.hostname):
+    if _is_address(theirs.host) or _is_address(ours.host):
         return False
-    domain = _SUFFIXES.privatesuffix(theirs.hostname)
-    return domain is not None and domain == _SUFFIXES.privatesuffix(ours.hostname)
+    domain = _SUFFIXES.privatesuffix(theirs.host)
+    return domain is not None and domain == _SUFFIXES.privatesuffix(ours.host)
 
 
 def _is_address(host: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 __all__ = ["answer_headers", "blob_request_headers", "next_page"]
 
@@ -23,8 +23,11 @@ _DOWN = {
 }
 
 _RANGE = re.compile(r"bytes=[0-9]*-[0-9]*")
-# What a URI may hold (RFC 3986, 2) and nothing that could end the <...> of a Link.
-_NEXT = re.compile(r'\s*<([^<>"\s]*)>\s*;(?:[^,]*;)?\s*rel="?next"?')
+# What a URI may hold (RFC 3986, 2) and nothing that could end the <...> of a Link. Names of parameters and relation
+# types are compared without case, and rel may hold several (RFC 8288, 3 and 3.3).
+_NEXT = re.compile(
+    r'<([^<>"\s]*)>\s*;(?:[^,]*;)?\s*rel=(?:next|"(?:[^",]*\s)?next(?:\s[^",]*)?")\s*(?:[;,]|$)', re.IGNORECASE
+)
 
 
 def answer_headers(upstream: Mapping[str, str]) -> dict[str, str]:
@@ -41,18 +44,21 @@ def blob_request_headers(client: Mapping[str, str]) -> dict[str, str]:
     return {"Range": asked} if _RANGE.fullmatch(asked) and asked != "bytes=-" else {}
 
 
-def next_page(link: str, path: str) -> str | None:
+def next_page(link: str, path: str, ns: str | None = None) -> str | None:
     """Return the ``Link`` for our client, given upstream's and the path that our client asked for.
 
     Upstream's target may be absolute or relative and names its own host and repository; only its query is kept, behind
     our own path, so that the link resolves to the host that the client knows (distribution specification, "Listing
     Tags"; RFC 8288). None where ``link`` has no next page.
+
+    Arguments:
+        ns: the namespace that our client asked by, which the next page is asked by, too.
     """
     match = _NEXT.search(link)
     if match is None:
         return None
-    query = urlsplit(match[1]).query
-    pairs = [
-        f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in parse_qsl(query, keep_blank_values=True)
-    ]
-    return f'<{path}?{"&".join(pairs)}>; rel="next"'
+    _, _, query = match[1].partition("#")[0].partition("?")
+    pairs = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key != "ns"]
+    if ns is not None:
+        pairs.append(("ns", ns))
+    return f'<{path}?{urlencode(pairs, quote_via=quote, safe="")}>; rel="next"'

@@ -6,14 +6,14 @@ RFC 9110, 15.4. The rules are stricter than a browser's: see CVE-2020-15157 for 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
+
+from .urls import origin_of
 
 __all__ = ["REDIRECT_LIMIT", "REDIRECT_STATUSES", "Redirect", "RefusedRedirect", "follow"]
 
 REDIRECT_LIMIT = 5
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class RefusedRedirect(Exception):
@@ -47,20 +47,17 @@ def follow(url: str, location: str | None, *, followed: int, allow_http: bool = 
         raise RefusedRedirect(f"it redirects more than {REDIRECT_LIMIT} times")
     if not location:
         raise RefusedRedirect("it redirects without saying where")
+    here, target = origin_of(url), _absolute(url, location)
+    origin = origin_of(target)
+    if origin is None:
+        raise RefusedRedirect("it redirects to something that is no https URL")
+    if origin.scheme == "http" and not (allow_http and here is not None and here.scheme == "http"):
+        raise RefusedRedirect(f"it redirects to http://{origin.host}, which is not https")
+    return Redirect(target, origin == here)
+
+
+def _absolute(url: str, location: str) -> str:
     try:
-        target = urljoin(url, location).partition("#")[0]
-        origin = _origin(target)
+        return urljoin(url, location).partition("#")[0]
     except ValueError:
-        raise RefusedRedirect("it redirects to something that is no URL") from None
-    scheme, host, _ = origin
-    if scheme != "https" and not (scheme == "http" and allow_http and urlsplit(url).scheme == "http"):
-        raise RefusedRedirect(f"it redirects to {scheme or 'no scheme'}://{host}, which is not https")
-    if not host or "@" in urlsplit(target).netloc:
-        raise RefusedRedirect("it redirects to a URL without a host, or with a user in front of it")
-    return Redirect(target, origin == _origin(url))
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """RFC 6454, 4: scheme, host and port."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        return ""

@@ -11,21 +11,22 @@ from typing import Any, cast
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IConnector,
     IDelayedCall,
     IReactorPluggableNameResolver,
     IReactorTime,
 )
-from twisted.web.client import _HTTP11ClientFactory, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ..config import Timeouts, Upstream
 from ..policy.addresses import is_public
-from .errors import RefusedAddress, RefusedEncoding
+from .errors import RefusedAddress, RefusedEncoding, innermost
 from .relay import abandon
 
 __all__ = ["CheckedReactor", "Clients", "IdentityAgent", "send", "treq_client"]
@@ -85,7 +86,13 @@ def send(
         unbuffered=True,
         reactor=cast(Any, clock),
     )
-    return cast("Deferred[IResponse]", answered).addTimeout(seconds, clock)
+    return cast("Deferred[IResponse]", answered.addErrback(_unwrap_cancellation)).addTimeout(seconds, clock)
+
+
+def _unwrap_cancellation(failure: Failure) -> Failure:
+    """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
+    reason = None if failure.value is None else innermost(failure.value)
+    return Failure(reason) if isinstance(reason, CancelledError) else failure
 
 
 @implementer(IAgent)

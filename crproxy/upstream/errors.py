@@ -9,6 +9,8 @@ from twisted.python.failure import Failure
 from twisted.web import client
 from twisted.web import error as web_error
 
+from .relay import BodyBroke, BodyTooLarge
+
 __all__ = ["TRANSPORT_ERRORS", "RefusedAddress", "RefusedEncoding", "describe", "innermost"]
 
 
@@ -54,7 +56,7 @@ def describe(reason: BaseException) -> str:
             return "its name cannot be resolved"
         case error.ConnectionRefusedError():
             return "it refuses connections"
-        case RefusedAddress():
+        case RefusedAddress() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
             return str(root)
         case VerificationError():
             return "its certificate is for another name"

@@ -68,7 +68,8 @@ class Answer:
             name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
             for name, values in response.headers.getAllRawHeaders()
         }
-        if response.length is not UNKNOWN_LENGTH:
+        # Twisted gives an answer to HEAD the length 0; what it stands for is in its Content-Length, if anywhere.
+        if response.length is not UNKNOWN_LENGTH and response.request.method != b"HEAD":
             headers.setdefault("content-length", str(response.length))
         return cls(response.code, headers, response)
 
@@ -117,8 +118,12 @@ class Exchange:
         hop = _Hop(upstream.endpoint + question.path, authorization=known)
         while True:
             answer = await self._send(upstream, question, hop)
-            step = self._next(upstream, question, hop, answer)
-            following = None if step is None else await step
+            try:
+                step = self._next(upstream, question, hop, answer)
+                following = None if step is None else await step
+            except Exception:
+                self.discard(answer)
+                raise
             if following is None:
                 return answer
             self.discard(answer)
@@ -160,7 +165,6 @@ class Exchange:
         try:
             redirect = follow(hop.url, location, followed=hop.followed, allow_http=upstream.allow_http)
         except RefusedRedirect as error:
-            self.discard(answer)
             raise unavailable(upstream.registry, str(error)) from error
         if redirect.same_origin:
             return replace(hop, url=redirect.url, followed=hop.followed + 1)
@@ -168,9 +172,12 @@ class Exchange:
 
     async def _send(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
         attempt = 1
+        # All attempts together take no longer than one may: containerd waits 30 s for a header.
+        deadline = self._clock.seconds() + self._timeouts.headers
         while True:
             outcome = await self._attempt(upstream, question, hop)
-            wait = wait_before_retry(attempt, upstream.retries)
+            late = self._clock.seconds() >= deadline
+            wait = None if late else wait_before_retry(attempt, upstream.retries)
             if isinstance(outcome, Answer):
                 if wait is None or outcome.status not in RETRY_STATUSES or "retry-after" in outcome.headers:
                     return outcome

@@ -26,19 +26,19 @@ class Once(Generic[Key, Result]):
 
     def run(self, key: Key, work: Callable[[], Coroutine[Deferred[Any], Any, Result]]) -> Awaitable[Result]:
         """Return the result of the run that is under way for ``key``, or of ``work``, which is started then."""
-        waiter: Deferred[Result] = Deferred(lambda cancelled: self._leave(key, cancelled))
-        if key in self._waiters:
-            self._waiters[key].append(waiter)
-        else:
-            self._waiters[key] = [waiter]
+        running = key in self._waiters
+        waiters = self._waiters.setdefault(key, [])
+        waiter: Deferred[Result] = Deferred(waiters.remove)
+        waiters.append(waiter)
+        if not running:
             Deferred.fromCoroutine(work()).addBoth(self._finish, key)
         return waiter
 
-    def _leave(self, key: Key, waiter: Deferred[Result]) -> None:
-        self._waiters[key].remove(waiter)
-
     def _finish(self, result: Result | Failure, key: Key) -> None:
-        for waiter in self._waiters.pop(key):
+        waiters = self._waiters.pop(key)
+        # One by one: what a waiter does with the result may make others leave.
+        while waiters:
+            waiter = waiters.pop(0)
             if isinstance(result, Failure):
                 waiter.errback(result)
             else:

@@ -20,7 +20,7 @@ from ..oci.names import Registry
 from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
 from ..policy.refusals import parse_retry_after, refusal, unavailable
 from .agent import send
-from .errors import TRANSPORT_ERRORS, describe
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
 
@@ -30,6 +30,8 @@ __all__ = ["Tokens", "basic"]
 _TOKEN_ANSWER_LIMIT = 1024 * 1024
 # "expires_in ... If omitted, this defaults to 60 seconds."
 _USUAL_LIFETIME = 60.0
+# "expires_in" is a number from outside, and JSON's numbers have no end.
+_LONGEST_LIFETIME = 24 * 3600.0
 # Seconds before its end at which a token is no longer used: clocks differ, and a request takes time.
 _MARGIN = 5.0
 # Tokens kept at the most; the oldest go first.
@@ -86,7 +88,9 @@ class Tokens:
                 request = token_request(challenge, scope)
                 if request is not None:
                     key = (upstream.registry, request, username)
-                    self._remember(scope, key)
+                    # Another host's token is no use to the registry itself, and none of its business.
+                    if not anonymous:
+                        self._remember(scope, key)
                     return await self._token(http, upstream, key, rejected)
             if challenge.scheme == "basic" and username is not None:
                 return basic(username, upstream.password or "")
@@ -134,7 +138,11 @@ class Tokens:
         try:
             response = await send(http, "GET", request.url, headers, self._timeouts.headers, self._clock)
             body = await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
-        except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
+        except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke, BodyTooLarge) as error:
+            if isinstance(innermost(error), RefusedAddress):
+                raise RegistryError(
+                    ErrorCode.DENIED, f"{upstream.registry} is refused: its token service: {describe(error)}"
+                ) from error
             raise unavailable(upstream.registry, f"its token service: {describe(error)}") from error
         if response.code != 200:
             raise self._refused(upstream, response, body)
@@ -161,11 +169,11 @@ def _read_token(upstream: Upstream, body: bytes) -> tuple[str, float]:
         answer = json.loads(body)
         token = answer.get("token") or answer.get("access_token")
         lifetime = float(answer.get("expires_in") or _USUAL_LIFETIME)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise unavailable(upstream.registry, "its token service sent something that is no token") from None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise unavailable(upstream.registry, "its token service sent an answer without a token")
-    return token, max(lifetime, 2 * _MARGIN)
+    return token, min(max(lifetime, 2 * _MARGIN), _LONGEST_LIFETIME)
 
 
 def _drop_oldest(kept: dict[Any, Any]) -> None:

@@ -83,12 +83,11 @@ class RegistryResource(Resource):
 
 def _only_reading(request: Request) -> None:
     if request.method not in (b"GET", b"HEAD"):
+        request.setHeader("Allow", "GET, HEAD")
         raise RegistryError(ErrorCode.UNSUPPORTED, "this proxy only pulls: push to the upstream registry itself")
 
 
 def _asked(request: Request) -> Asked:
-    _, _, query = request.uri.partition(b"?")
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
     return Asked(
         method=request.method.decode("ascii"),
         path=request.path.decode("latin-1"),
@@ -96,5 +95,16 @@ def _asked(request: Request) -> Asked:
             name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
             for name, values in request.requestHeaders.getAllRawHeaders()
         },
-        query=dict(pairs),
+        query=_query(request),
     )
+
+
+def _query(request: Request) -> dict[str, str]:
+    _, _, query = request.uri.partition(b"?")
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
+    except ValueError:
+        raise RegistryError(
+            ErrorCode.UNSUPPORTED, f"a query has {_QUERY_FIELDS} parameters at the most", status=400
+        ) from None
+    return dict(pairs)

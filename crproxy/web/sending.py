@@ -18,16 +18,12 @@ async def send(request: Request, reply: Reply) -> None:
     request.setResponseCode(reply.status)
     for name, value in reply.headers.items():
         request.setHeader(name, value)
+    if reply.body.length is not None:
+        request.setHeader("Content-Length", str(reply.body.length))
+    # The header goes out now: containerd waits 30 s for it, and upstream may take longer to its first byte.
+    request.write(b"")
     if request.method == b"HEAD":
-        _name_length(request, reply)
         reply.body.abandon()
     else:
-        _name_length(request, reply)
         await reply.body.join(request)
     request.finish()
-
-
-def _name_length(request: Request, reply: Reply) -> None:
-    length = reply.body.length
-    if length is not None and "Content-Length" not in reply.headers:
-        request.setHeader("Content-Length", str(length))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.web.resource import Resource
+from typing import cast
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.pages import errorPage, notFound
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from .. import __version__
+from .channel import Channel
 from .registry import RegistryResource
 
 __all__ = ["make_site"]
@@ -18,22 +23,32 @@ Pull an image by putting this host in front of its name:
 """
 
 
-def make_site(registry: RegistryResource) -> Site:
-    """Return the site that serves ``registry`` below /v2."""
+def make_site(registry: RegistryResource, reactor: IReactorTime) -> Site:
+    """Return the site that serves ``registry`` below /v2; ``reactor`` times its connections."""
     root = _Root()
     root.putChild(b"v2", registry)
-    site = Site(root)
+    site = _Site(root, reactor=reactor)
     site.displayTracebacks = False
     return site
+
+
+class _Site(Site):
+    """HTTP/1.1 alone, whatever is installed: HTTP/2 was measured at twice the CPU per byte."""
+
+    protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
 
 
 class _Root(Resource):
     """What people see who open the host in a browser."""
 
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        return self if path == b"" else super().getChild(path, request)
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        return self if path == b"" else notFound()
 
-    def render_GET(self, request: Request) -> bytes:
+    def render(self, request: Request) -> bytes | int:
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader("Allow", "GET, HEAD")
+            return cast(int, errorPage(405, "Method Not Allowed", "This page can only be read.").render(request))
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        request.setHeader("X-Content-Type-Options", "nosniff")
         host = (request.getHeader("host") or "HOST").encode("ascii", "replace").decode()
         return _WELCOME.format(version=__version__, host=host).encode()

@@ -322,7 +322,8 @@ def test_bad_names_are_refused_before_upstream(daemon: Daemon, fake: FakeUpstrea
 
 def test_a_raw_nul_is_refused_before_upstream(daemon: Daemon, fake: FakeUpstream) -> None:
     before = len(fake.seen.requests())
-    assert_error(ask(daemon.address, "GET", through("/v2/team/app\0/manifests/v1")), 400, "NAME_INVALID")
+    # Twisted refuses the request line itself, without a body.
+    assert ask(daemon.address, "GET", through("/v2/team/app\0/manifests/v1")).status == 400
     assert len(fake.seen.requests()) == before
 
 

@@ -1,0 +1,41 @@
+"""The log, as a test reads it."""
+
+from __future__ import annotations
+
+import gc
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+__all__ = ["Log"]
+
+
+@implementer(ILogObserver)
+class Log:
+    """What is logged while it listens."""
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+    def __enter__(self) -> Log:
+        globalLogPublisher.addObserver(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        globalLogPublisher.removeObserver(self)
+
+    @property
+    def lines(self) -> list[str]:
+        return [str(formatEvent(event)) for event in self.events]
+
+    @property
+    def complaints(self) -> list[str]:
+        gc.collect()  # a Deferred tells of its failure when it goes
+        return [str(formatEvent(event)) for event in self.events if event["log_level"] >= LogLevel.warn]
+
+    @property
+    def failures(self) -> list[type[BaseException]]:
+        return [event["log_failure"].type for event in self.events if "log_failure" in event]

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crproxy.policy.headers import answer_headers, blob_request_headers, next_page
+
+PATH = "/v2/quay.io/org/name/tags/list"
+
+
+def test_what_describes_content_comes_down() -> None:
+    upstream = {
+        "accept-ranges": "bytes",
+        "content-range": "bytes 0-1/2",
+        "content-type": "text/plain",
+        "docker-content-digest": "sha256:abc",
+        "etag": '"x"',
+        "last-modified": "Tue, 15 Nov 1994 12:45:26 GMT",
+        "oci-filters-applied": "artifactType",
+    }
+    assert answer_headers(upstream) == {
+        "Accept-Ranges": "bytes",
+        "Content-Range": "bytes 0-1/2",
+        "Content-Type": "text/plain",
+        "Docker-Content-Digest": "sha256:abc",
+        "ETag": '"x"',
+        "Last-Modified": "Tue, 15 Nov 1994 12:45:26 GMT",
+        "OCI-Filters-Applied": "artifactType",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "proxy-authenticate",
+        "content-length",
+        "content-encoding",
+        "set-cookie",
+        "www-authenticate",
+        "location",
+        "link",
+        "server",
+        "strict-transport-security",
+        "ratelimit-remaining",
+        "oci-namespace",
+        "x-anything",
+    ],
+)
+def test_what_is_between_upstream_and_us_stays_there(name: str) -> None:
+    assert answer_headers({name: "value"}) == {}
+
+
+@pytest.mark.parametrize("value", ["bytes=0-", "bytes=5-9", "bytes=-500", "bytes=9-5"])
+def test_one_byte_range_goes_upstream(value: str) -> None:
+    assert blob_request_headers({"range": value}) == {"Range": value}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "bytes=-",
+        "bytes=",
+        "bytes=0-1,3-4",
+        "bytes=0-1, 3-4",
+        "Bytes=0-1",
+        "items=0-1",
+        "bytes=a-b",
+        "bytes=٣-",
+        "bytes=0-\n",
+        "bytes=0-\r\nX: y",
+        "bytes = 0-1",
+        "bytes=--1",
+    ],
+)
+def test_any_other_range_stays_here(value: str) -> None:
+    assert blob_request_headers({"range": value}) == {}
+
+
+@given(st.text())
+def test_what_goes_upstream_as_a_range_cannot_break_a_header(value: str) -> None:
+    assert re.fullmatch(r"[\x21-\x7e]*", blob_request_headers({"range": value}).get("Range", ""))
+
+
+@pytest.mark.parametrize("name", ["authorization", "cookie", "host", "if-none-match", "if-range", "x-forwarded-for"])
+def test_nothing_else_of_a_client_goes_upstream(name: str) -> None:
+    assert blob_request_headers({name: "value"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("link", "query"),
+    [
+        ('</v2/org/name/tags/list?last=b&n=2>; rel="next"', "last=b&n=2"),
+        ('</v2/org/name/tags/list?last=b&n=2>;rel="next"', "last=b&n=2"),
+        ("</v2/org/name/tags/list?n=2>; rel=next", "n=2"),
+        ('</v2/org/name/tags/list?n=2>; REL="NEXT"', "n=2"),
+        ('<https://quay.io/v2/org/name/tags/list?n=2&next_page=gAA%3D>; rel="next"', "n=2&next_page=gAA%3D"),
+        ('<?last=a%2Fb>; rel="next"', "last=a%2Fb"),
+        ('<tags/list?last=a+b>; rel="next"', "last=a%20b"),
+        ('</x?n=>; rel="next"', "n="),
+        ('</x?n=2>; title="more"; rel="next"', "n=2"),
+        ('</x?n=1>; rel="prev", </x?n=2>; rel="next"', "n=2"),
+        ('</x?n=2>; rel="last next"', "n=2"),
+        ('</x?a=1&a=2>; rel="next"', "a=1&a=2"),
+        ('<https://[/x?n=1>; rel="next"', "n=1"),
+        ('</x?n=1#n=2>; rel="next"', "n=1"),
+    ],
+)
+def test_a_next_page_is_behind_our_own_path(link: str, query: str) -> None:
+    assert next_page(link, PATH) == f'<{PATH}?{query}>; rel="next"'
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "",
+        "garbage",
+        '</x?n=1>; rel="prev"',
+        '</x?n=1>; rel="nextish"',
+        "</x?n=1>; rel=next-archive",
+        "</x?n=1>",
+        '</x?n=1 2>; rel="next"',
+        '</x?n=1; rel="next"',
+    ],
+)
+def test_without_a_next_page_there_is_no_link(link: str) -> None:
+    assert next_page(link, PATH) is None
+
+
+def test_a_link_keeps_the_namespace_that_the_client_asked_by() -> None:
+    assert next_page('</x?n=2&ns=evil.example>; rel="next"', PATH, "quay.io") == f'<{PATH}?n=2&ns=quay.io>; rel="next"'
+
+
+def test_a_namespace_of_upstreams_own_is_not_kept() -> None:
+    assert next_page('</x?n=2&ns=evil.example>; rel="next"', PATH) == f'<{PATH}?n=2>; rel="next"'
+
+
+SAFE_LINK = re.compile(r'</v2/quay\.io/org/name/tags/list\?[A-Za-z0-9._~%&=-]*>; rel="next"')
+
+
+@given(st.text())
+def test_any_target_becomes_a_link_that_is_relative_and_safe(target: str) -> None:
+    link = next_page(f'<{target}>; rel="next"', PATH)
+    assert link is None or SAFE_LINK.fullmatch(link)
+
+
+@given(st.text())
+def test_any_link_gives_none_or_one_that_is_relative_and_safe(value: str) -> None:
+    link = next_page(value, PATH)
+    assert link is None or SAFE_LINK.fullmatch(link)
+
+
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), min_size=1), st.sampled_from(["", "https://evil.example"]))
+def test_the_query_of_the_next_page_says_the_same_at_our_host(pairs: list[tuple[str, str]], origin: str) -> None:
+    pairs = [(key, value) for key, value in pairs if key != "ns" and (key + value).isprintable()]
+    query = "&".join(f"{quote(key)}={quote(value)}" for key, value in pairs)
+    link = next_page(f'<{origin}/v2/org/name/tags/list?{query}>; rel="next"', PATH)
+    assert link is not None
+    url = urlsplit(urljoin("https://cr.example.com" + PATH, link[1 : link.index(">")]))
+    assert (url.scheme, url.netloc, url.path) == ("https", "cr.example.com", PATH)
+    assert parse_qsl(url.query, keep_blank_values=True) == pairs

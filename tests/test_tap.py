@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+
+from crproxy import __version__, tap
+from crproxy.config import Config
+from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.tap import Options, makeService
+
+
+@pytest.fixture(autouse=True)
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the system's configuration would be."""
+    path = tmp_path / "crproxy.toml"
+    monkeypatch.setattr(tap, "SYSTEM_CONFIG", path)
+    return path
+
+
+def options(*words: str) -> Options:
+    parsed = Options()
+    parsed.parseOptions(list(words))
+    return parsed
+
+
+def loaded(*words: str) -> Config:
+    config = options(*words)["loaded"]
+    assert isinstance(config, Config)
+    return config
+
+
+def mistake(*words: str) -> str:
+    with pytest.raises(UsageError) as raised:
+        options(*words)
+    return str(raised.value)
+
+
+def test_no_option_at_all_works() -> None:
+    assert loaded() == Config()
+
+
+def test_options_are_heard() -> None:
+    config = loaded("--domain", "cr.example.com", "--default-registry", "quay.io", "--http", "tcp:1", "--http=tcp:2")
+    assert config.names.domain == "cr.example.com"
+    assert config.names.default_registry == Registry("quay.io")
+    assert config.http == ("tcp:1", "tcp:2")
+
+
+def test_an_empty_default_registry_turns_it_off() -> None:
+    assert loaded().names.default_registry == DOCKER_HUB
+    assert loaded("--default-registry", "").names.default_registry is None
+
+
+def test_two_command_lines_share_nothing() -> None:
+    loaded("--http", "tcp:1")
+    assert loaded("--http", "tcp:2").http == ("tcp:2",)
+
+
+def test_the_systems_file_is_read_if_it_is_there(system: Path) -> None:
+    system.write_text('domain = "system.example"')
+    assert loaded().names.domain == "system.example"
+
+
+def test_another_file_is_read_in_its_place(system: Path, tmp_path: Path) -> None:
+    system.write_text('domain = "system.example"')
+    other = tmp_path / "other.toml"
+    other.write_text('domain = "other.example"')
+    assert loaded("--config", str(other)).names.domain == "other.example"
+    assert loaded("-c", str(other)).names.domain == "other.example"
+
+
+def test_an_option_wins_over_the_file(system: Path) -> None:
+    system.write_text('domain = "system.example"')
+    assert loaded("-d", "option.example").names.domain == "option.example"
+
+
+def test_a_password_file_is_read(system: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    system.write_text(f'[upstreams."quay.io"]\nusername = "u"\npassword_file = "{tmp_path}/password"')
+    assert loaded().upstream(Registry("quay.io")).password == "secret"
+
+
+def test_a_mistake_in_the_file_is_told_with_the_files_name(system: Path) -> None:
+    system.write_text("\ndomian = 1")
+    assert mistake().startswith(f"{system}: line 2: domian: there is no such key")
+
+
+def test_a_mistake_on_the_command_line_blames_no_file() -> None:
+    assert mistake("--domain", "localhost").startswith("domain: 'localhost' is not a domain")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "missing.toml"
+    if content is not None:
+        path.write_bytes(content)
+    assert mistake("--config", str(path)).startswith(f"{path}: cannot be read: ")
+
+
+def test_a_system_file_that_cannot_be_read_says_so(system: Path) -> None:
+    system.mkdir()
+    assert mistake().startswith(f"{system}: cannot be read: ")
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "tcp:port", "tcp:80:x=y:z", ""])
+def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str) -> None:
+    assert f"{endpoint!r} is not an endpoint" in mistake("--http", endpoint)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        options("--version")
+    assert raised.value.code == 0
+    assert capsys.readouterr().out == f"crproxy {__version__}\n"
+
+
+def test_every_option_is_explained() -> None:
+    text = str(Options())
+    for option in ("--config", "--domain", "--default-registry", "--http", "--version"):
+        assert option in text
+
+
+def test_twistd_gets_a_service() -> None:
+    assert IService.providedBy(makeService(options()))
+
+
+def test_twistd_finds_the_plugin() -> None:
+    (maker,) = (plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "crproxy")
+    assert maker.options is Options
+    assert maker.makeService is makeService

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from crproxy.config import Upstream
+from crproxy.oci.digests import Digest
+from crproxy.oci.errors import ErrorCode, RegistryError, errors_body
+from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT
+from crproxy.oci.names import DOCKER_HUB, Repository, Tag
+from crproxy.upstream.client import RegistryClient
+from crproxy.upstream.exchange import Exchange
+from tests.memory import Network, answer, ended, failure_of
+from tests.upstream.conftest import QUAY, Consumer
+
+REPOSITORY = QUAY.repository("org/name")
+MANIFEST = b'{"schemaVersion": 2}'
+DIGEST = Digest.of(MANIFEST)
+TYPE = "application/vnd.oci.image.manifest.v1+json"
+NOW = 784111777.0
+
+
+@pytest.fixture
+def client(exchange: Exchange) -> RegistryClient:
+    return RegistryClient(Upstream.public, exchange, lambda: NOW)
+
+
+def refused(deferred: Deferred[Any]) -> RegistryError:
+    error = failure_of(deferred, RegistryError)
+    assert isinstance(error, RegistryError)
+    return error
+
+
+def manifest_answer(content: bytes = MANIFEST) -> bytes:
+    return answer(200, content, f"Content-Type: {TYPE}")
+
+
+def test_a_manifest_by_tag_has_the_digest_of_its_bytes(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", manifest_answer())
+    manifest = ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert (manifest.digest, manifest.media_type, manifest.content) == (DIGEST, TYPE, MANIFEST)
+    assert network.seen[0].line == "GET /v2/org/name/manifests/v1 HTTP/1.1"
+    assert network.seen[0].all("Accept") == list(ACCEPT)
+
+
+def test_a_digest_that_upstream_says_is_not_believed(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, MANIFEST, f"Docker-Content-Digest: {Digest.of(b'other')}"))
+    assert ended(network.run(client.manifest(REPOSITORY, Tag("v1")))).digest == DIGEST
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_a_manifest_by_digest_is_checked_against_it(network: Network, client: RegistryClient, algorithm: str) -> None:
+    digest = Digest.of(MANIFEST, algorithm)
+    network.serve("https://quay.io", manifest_answer())
+    assert ended(network.run(client.manifest(REPOSITORY, digest))).digest == digest
+    assert network.seen[0].target == f"/v2/org/name/manifests/{digest}"
+
+
+def test_a_manifest_that_is_another_is_not_given(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", manifest_answer(b"{}"))
+    error = refused(network.run(client.manifest(REPOSITORY, DIGEST)))
+    assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 503)
+    assert error.message == (f"quay.io is not available: it sent {Digest.of(b'{}')} where {DIGEST} was asked for")
+
+
+def test_a_manifest_without_a_type_is_bytes(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, MANIFEST))
+    assert ended(network.run(client.manifest(REPOSITORY, DIGEST))).media_type == "application/octet-stream"
+
+
+def test_a_manifest_of_four_mebibytes_is_read(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", manifest_answer(b" " * MANIFEST_LIMIT))
+    assert len(ended(network.run(client.manifest(REPOSITORY, Tag("v1")))).content) == MANIFEST_LIMIT
+
+
+@pytest.mark.parametrize("length", [-1, None])
+def test_a_larger_one_is_refused_not_cut(network: Network, client: RegistryClient, length: int | None) -> None:
+    network.serve("https://quay.io", answer(200, b" " * (MANIFEST_LIMIT + 1), length=length))
+    error = refused(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert (error.code, error.status) == (ErrorCode.MANIFEST_INVALID, 502)
+    assert error.message.startswith("quay.io sent a body of")
+
+
+def test_a_manifest_that_breaks_off_is_unavailable(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"{", length=20))
+    asked = network.run(client.manifest(REPOSITORY, Tag("v1")))
+    network.connections[0].cut()
+    assert refused(asked).status == 503
+
+
+def test_a_head_of_a_manifest_gives_upstreams_header(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"", f"Docker-Content-Digest: {DIGEST}", length=20))
+    header = ended(network.run(client.head_manifest(REPOSITORY, Tag("v1"))))
+    assert (header["docker-content-digest"], header["content-length"]) == (str(DIGEST), "20")
+    assert network.seen[0].line == "HEAD /v2/org/name/manifests/v1 HTTP/1.1"
+    assert network.seen[0].all("Accept") == list(ACCEPT)
+
+
+def test_a_head_of_a_blob_downloads_nothing(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(length=10**12))
+    assert ended(network.run(client.head_blob(REPOSITORY, DIGEST)))["content-length"] == str(10**12)
+    assert [seen.line for seen in network.seen] == [f"HEAD /v2/org/name/blobs/{DIGEST} HTTP/1.1"]
+
+
+def test_a_blob_is_still_with_upstream(network: Network, client: RegistryClient, consumer: Consumer) -> None:
+    network.serve("https://quay.io", answer(200, b"0123", length=10))
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, {})))
+    assert (streamed.status, streamed.body.length) == (200, 10)
+    done = streamed.body.join(consumer)
+    network.connections[0].send(b"456789")
+    ended(done)
+    assert consumer.content == b"0123456789"
+
+
+def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(206, b"x", "Content-Range: bytes 5-5/10"))
+    headers = {"range": "bytes=5-5", "authorization": "Bearer secret", "cookie": "a=b", "accept": "x/y"}
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, headers)))
+    assert (streamed.status, streamed.headers["content-range"]) == (206, "bytes 5-5/10")
+    assert network.seen[0].all("Range") == ["bytes=5-5"]
+    assert network.seen[0].all("Authorization") == network.seen[0].all("Cookie") == network.seen[0].all("Accept") == []
+
+
+def test_a_range_behind_the_end_is_an_answer(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(416, b"", "Content-Range: bytes */10"))
+    assert ended(network.run(client.blob(REPOSITORY, DIGEST, {"range": "bytes=10-"}))).status == 416
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        ({}, "/v2/org/name/tags/list"),
+        ({"n": "2", "last": "v1"}, "/v2/org/name/tags/list?n=2&last=v1"),
+        ({"last": "a/b c&d=e+f#"}, "/v2/org/name/tags/list?last=a%2Fb%20c%26d%3De%2Bf%23"),
+    ],
+)
+def test_tags_are_asked_for_page_by_page(
+    network: Network, client: RegistryClient, query: dict[str, str], target: str
+) -> None:
+    network.serve("https://quay.io", answer(200, b"{}"))
+    assert ended(network.run(client.tags(REPOSITORY, query))).status == 200
+    assert network.seen[0].target == target
+
+
+def test_referrers_are_asked_for_by_digest_and_kind(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"{}", "OCI-Filters-Applied: artifactType"))
+    streamed = ended(network.run(client.referrers(REPOSITORY, DIGEST, {"artifactType": "application/x+y"})))
+    assert streamed.headers["oci-filters-applied"] == "artifactType"
+    assert network.seen[0].target == f"/v2/org/name/referrers/{DIGEST}?artifactType=application%2Fx%2By"
+
+
+def test_docker_hub_is_asked_where_its_registry_is(network: Network, client: RegistryClient) -> None:
+    network.serve("https://registry-1.docker.io", manifest_answer())
+    ended(network.run(client.manifest(DOCKER_HUB.repository("nginx"), Tag("latest"))))
+    assert network.seen[0].target == "/v2/library/nginx/manifests/latest"
+
+
+def test_the_scope_that_is_wanted_is_pulling_from_the_repository(network: Network, client: RegistryClient) -> None:
+    network.serve(
+        "https://quay.io", [answer(401, b"", 'WWW-Authenticate: Bearer realm="https://quay.io/auth"'), answer(403)]
+    )
+    refused(network.run(client.head_blob(REPOSITORY, DIGEST)))
+    assert network.seen[1].target == "/auth?scope=repository%3Aorg%2Fname%3Apull"
+
+
+Ask = Callable[[RegistryClient, Repository], Coroutine[Deferred[Any], Any, Any]]
+
+ASKS: dict[str, tuple[Ask, ErrorCode, str]] = {
+    "manifest": (lambda c, r: c.manifest(r, Tag("v1")), ErrorCode.MANIFEST_UNKNOWN, "quay.io/org/name:v1"),
+    "head_manifest": (
+        lambda c, r: c.head_manifest(r, DIGEST),
+        ErrorCode.MANIFEST_UNKNOWN,
+        f"quay.io/org/name@{DIGEST}",
+    ),
+    "blob": (lambda c, r: c.blob(r, DIGEST, {}), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
+    "head_blob": (lambda c, r: c.head_blob(r, DIGEST), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
+    "tags": (lambda c, r: c.tags(r, {}), ErrorCode.NAME_UNKNOWN, "the tags of quay.io/org/name"),
+    "referrers": (
+        lambda c, r: c.referrers(r, DIGEST, {}),
+        ErrorCode.MANIFEST_UNKNOWN,
+        f"the referrers of quay.io/org/name@{DIGEST}",
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_what_is_not_there_is_unknown_in_its_own_way(network: Network, client: RegistryClient, ask: str) -> None:
+    network.serve("https://quay.io", answer(404, errors_body("MANIFEST_UNKNOWN", "no such thing")))
+    asking, code, what = ASKS[ask]
+    error = refused(network.run(asking(client, REPOSITORY)))
+    assert (error.code, error.status) == (code, 404)
+    assert error.message.startswith(f"{what} is not there: quay.io answered 404")
+
+
+@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize(
+    ("status", "code", "answered"),
+    [
+        (401, ErrorCode.DENIED, 403),
+        (403, ErrorCode.DENIED, 403),
+        (429, ErrorCode.TOOMANYREQUESTS, 429),
+        (500, ErrorCode.UNAVAILABLE, 503),
+        (204, ErrorCode.UNAVAILABLE, 503),
+    ],
+)
+def test_what_upstream_refuses_is_refused(
+    network: Network, client: RegistryClient, ask: str, status: int, code: ErrorCode, answered: int
+) -> None:
+    network.serve("https://quay.io", answer(status))
+    error = refused(network.run(ASKS[ask][0](client, REPOSITORY)))
+    assert (error.code, error.status) == (code, answered)
+
+
+def test_a_range_of_a_manifest_that_nobody_asked_for_is_refused(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(206, b"{"))
+    assert refused(network.run(client.manifest(REPOSITORY, Tag("v1")))).status == 503
+
+
+def test_upstreams_own_words_reach_the_client(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(403, errors_body("DENIED", "pay first")))
+    assert "DENIED pay first" in refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).message
+
+
+def test_a_quota_says_when_to_ask_again(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(429, b"", "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT"))
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).retry_after == 60
+
+
+@pytest.mark.parametrize("body", [b"x" * 70_000, errors_body("DENIED", "x" * 70_000)])
+def test_an_error_document_of_more_than_64_kib_is_not_read(
+    network: Network, client: RegistryClient, body: bytes
+) -> None:
+    network.serve("https://quay.io", answer(403, body))
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).message.startswith(
+        f"quay.io/org/name@{DIGEST} is refused: quay.io answered 403;"
+    )
+
+
+def test_an_error_document_that_breaks_off_is_left_out(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(404, b'{"errors"', length=100))
+    asked = network.run(client.blob(REPOSITORY, DIGEST, {}))
+    network.connections[0].cut()
+    assert refused(asked).message.endswith("is not there: quay.io answered 404")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import defer, error
+from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
+
+from crproxy.upstream.errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from crproxy.upstream.relay import BodyBroke, BodyTooLarge
+
+
+def wrapped(reason: BaseException) -> ResponseNeverReceived:
+    return ResponseNeverReceived([Failure(RequestTransmissionFailed([Failure(reason)]))])
+
+
+def test_the_innermost_error_is_at_the_bottom_of_twisteds_wrappers() -> None:
+    reason = OSError("bottom")
+    assert innermost(wrapped(reason)) is reason
+    assert innermost(reason) is reason
+
+
+def test_of_several_reasons_the_last_counts() -> None:
+    first, last = OSError("first"), OSError("last")
+    assert innermost(ResponseFailed([Failure(first), Failure(last)])) is last
+
+
+def test_a_wrapper_without_a_reason_is_its_own() -> None:
+    empty = ResponseFailed([])
+    assert innermost(empty) is empty
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (defer.TimeoutError(30, "x"), "it did not answer in time"),
+        (error.TimeoutError(), "it did not answer in time"),
+        (error.TCPTimedOutError(), "it did not answer in time"),
+        (error.DNSLookupError("no"), "its name cannot be resolved"),
+        (error.ConnectionRefusedError(), "it refuses connections"),
+        (error.ConnectionLost(), "the connection broke (ConnectionLost)"),
+        (error.ConnectionDone(), "the connection broke (ConnectionDone)"),
+        (error.NoRouteError(), "the connection broke (NoRouteError)"),
+        (RefusedAddress("its name leads to 10.0.0.1"), "its name leads to 10.0.0.1"),
+        (RefusedEncoding("it sent the body compressed"), "it sent the body compressed"),
+        (BodyBroke("upstream sent nothing for 60 s"), "upstream sent nothing for 60 s"),
+        (BodyTooLarge("a body of 2 bytes"), "a body of 2 bytes"),
+        (VerificationError(errors=[]), "its certificate is for another name"),
+        (SSL.Error([("SSL routines", "", "certificate verify failed")]), "TLS failed: certificate verify failed"),
+        (SSL.Error(), "TLS failed: no reason given"),
+        (SSL.Error([]), "TLS failed: no reason given"),
+        (OSError("broken"), "OSError: broken"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_what_went_wrong_is_said_in_a_few_words(reason: Exception, words: str) -> None:
+    assert describe(reason) == words
+    assert describe(wrapped(reason)) == words
+
+
+@pytest.mark.parametrize(
+    "reason", [wrapped(OSError()), error.ConnectionLost(), defer.TimeoutError(), error.DNSLookupError(), SSL.Error()]
+)
+def test_what_ends_an_attempt_may_be_tried_again(reason: Exception) -> None:
+    assert isinstance(reason, TRANSPORT_ERRORS)
+
+
+def test_a_cancellation_ends_more_than_an_attempt() -> None:
+    assert not isinstance(defer.CancelledError(), TRANSPORT_ERRORS)

@@ -1,0 +1,133 @@
+"""The whole proxy in memory: its site, and the network behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from crproxy.config import Timeouts, Upstream
+from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.policy.routing import Names
+from crproxy.pullthrough import PullThrough
+from crproxy.upstream.agent import treq_client
+from crproxy.upstream.client import RegistryClient
+from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.tokens import Tokens
+from crproxy.web.registry import RegistryResource
+from crproxy.web.site import make_site
+from tests.memory import Network, Wire
+
+NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry("quay.io")})
+
+
+@dataclass
+class Received:
+    """What a client has received: one answer."""
+
+    status: int
+    headers: dict[str, list[str]]
+    body: bytes
+
+    def one(self, name: str) -> str | None:
+        values = self.headers.get(name.lower(), [])
+        assert len(values) < 2, values
+        return values[0] if values else None
+
+
+class Browser:
+    """One client's connection to the site."""
+
+    def __init__(self, site: Site, network: Network) -> None:
+        self.network = network
+        self.wire = Wire()
+        protocol = site.buildProtocol(None)
+        assert isinstance(protocol, Protocol)
+        self._protocol = protocol
+        protocol.makeConnection(self.wire)
+
+    def send(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+        self.network.pump()
+
+    def ask(self, target: str, *lines: str, method: str = "GET", host: str | None = "cr.test") -> None:
+        hosts = [] if host is None else [f"Host: {host}"]
+        self.send("\r\n".join([f"{method} {target} HTTP/1.1", *hosts, *lines, "", ""]).encode("latin-1"))
+
+    def get(self, target: str, *lines: str, method: str = "GET", host: str | None = "cr.test") -> Received:
+        self.ask(target, *lines, method=method, host=host)
+        return self.received()
+
+    def head(self, target: str) -> Received:
+        return self.get(target, method="HEAD")
+
+    def received(self) -> Received:
+        header, end, body = self.wire.value().partition(b"\r\n\r\n")
+        assert end, f"no header yet: {header!r}"
+        first, *lines = header.decode("latin-1").split("\r\n")
+        headers: dict[str, list[str]] = {}
+        for line in lines:
+            name, _, value = line.partition(": ")
+            headers.setdefault(name.lower(), []).append(value)
+        return Received(int(first.split(" ")[1]), headers, body)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was received yet."""
+        return not self.wire.value()
+
+    def stall(self) -> None:
+        """The client does not take what was sent."""
+        self._producer.pauseProducing()
+
+    def read_on(self) -> None:
+        """The client has taken what was sent."""
+        self._producer.resumeProducing()
+
+    @property
+    def _producer(self) -> IPushProducer:
+        assert self.wire.producer is not None
+        return cast(IPushProducer, self.wire.producer)
+
+    def leave(self) -> None:
+        """The client closes its connection."""
+        if self.wire.producer is not None:
+            self.wire.producer.stopProducing()
+        self.wire.connected = False
+        self._protocol.connectionLost(Failure(ConnectionLost()))
+        self.network.pump()
+
+
+Browse = Callable[[], Browser]
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network()
+
+
+@pytest.fixture
+def site(network: Network) -> Site:
+    timeouts = Timeouts()
+    http = treq_client(network.agent())
+    exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
+    client = RegistryClient(Upstream.public, exchange, network.clock.seconds)
+    return make_site(RegistryResource(NAMES, PullThrough(client)), network.clock)
+
+
+@pytest.fixture
+def browse(site: Site, network: Network) -> Browse:
+    """Opens a connection."""
+    return lambda: Browser(site, network)
+
+
+@pytest.fixture
+def browser(browse: Browse) -> Browser:
+    return browse()

@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crproxy import __version__
+from crproxy.oci.digests import Digest
+from tests.logs import Log
+from tests.memory import Network, answer
+from tests.web.conftest import Browse, Browser, Received
+
+QUAY = "https://quay.io"
+HUB = "https://registry-1.docker.io"
+MANIFEST = b'{"schemaVersion": 2}'
+DIGEST = Digest.of(MANIFEST)
+TYPE = "application/vnd.oci.image.manifest.v1+json"
+BLOB = f"/v2/quay.io/org/name/blobs/{DIGEST}"
+TAG = "/v2/quay.io/org/name/manifests/v1"
+
+
+def code_of(received: Received) -> str:
+    assert received.one("Content-Type") == "application/json"
+    assert received.one("Content-Length") == str(len(received.body))
+    (error,) = json.loads(received.body)["errors"]
+    assert set(error) == {"code", "message", "detail"}
+    return str(error["code"])
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with Log() as log:
+        yield log
+
+
+# /v2/ itself
+
+
+@pytest.mark.parametrize("target", ["/v2/", "/v2", "/v2/?x=y"])
+def test_the_root_says_that_a_registry_is_here(network: Network, browser: Browser, target: str) -> None:
+    received = browser.get(target)
+    assert (received.status, received.body) == (200, b"{}")
+    assert received.one("Content-Type") == "application/json"
+    assert received.one("Content-Length") == "2"
+    assert received.one("Docker-Distribution-Api-Version") == "registry/2.0"
+    assert received.one("Server") == f"crproxy/{__version__}"
+    assert network.seen == []
+
+
+def test_the_root_answers_head_without_a_body(browser: Browser) -> None:
+    received = browser.head("/v2/")
+    assert (received.status, received.body, received.one("Content-Length")) == (200, b"", "2")
+
+
+@pytest.mark.parametrize("target", ["/v2/", TAG])
+@pytest.mark.parametrize("host", ["other.test", "nope.cr.test", "127.0.0.1", "[::1]", "cr.test.evil.example"])
+def test_another_host_is_misdirected(network: Network, browser: Browser, target: str, host: str) -> None:
+    received = browser.get(target, host=host)
+    assert (received.status, code_of(received)) == (421, "DENIED")
+    assert network.seen == []
+
+
+# Manifests
+
+
+def serve_manifest(network: Network, origin: str = QUAY) -> None:
+    network.serve(origin, answer(200, MANIFEST, f"Content-Type: {TYPE}", "Set-Cookie: a=b", "X-Internal: yes"))
+
+
+def test_a_manifest_is_pulled_through(network: Network, browser: Browser) -> None:
+    serve_manifest(network)
+    received = browser.get(TAG)
+    assert (received.status, received.body) == (200, MANIFEST)
+    assert received.one("Content-Type") == TYPE
+    assert received.one("Content-Length") == str(len(MANIFEST))
+    assert received.one("Docker-Content-Digest") == str(DIGEST)
+    assert received.one("ETag") == f'"{DIGEST}"'
+    assert received.one("Set-Cookie") is None
+    assert received.one("X-Internal") is None
+    assert network.seen[0].url == f"{QUAY}/v2/org/name/manifests/v1"
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "url"),
+    [
+        ("cr.test", "/v2/docker.io/nginx/manifests/v1", f"{HUB}/v2/library/nginx/manifests/v1"),
+        ("cr.test", "/v2/library/nginx/manifests/v1", f"{HUB}/v2/library/nginx/manifests/v1"),
+        ("docker.cr.test", "/v2/nginx/manifests/v1", f"{HUB}/v2/library/nginx/manifests/v1"),
+        ("quay.cr.test:443", "/v2/org/name/manifests/v1", f"{QUAY}/v2/org/name/manifests/v1"),
+        ("CR.TEST", "/v2/org/name/manifests/v1?ns=quay.io", f"{QUAY}/v2/org/name/manifests/v1"),
+        ("cr.test", "/v2/quay.io/org/name/manifests/v1?ns=quay.io", f"{QUAY}/v2/org/name/manifests/v1"),
+    ],
+)
+def test_each_way_to_ask_leads_to_its_upstream(
+    network: Network, browser: Browser, host: str, target: str, url: str
+) -> None:
+    serve_manifest(network, QUAY)
+    serve_manifest(network, HUB)
+    assert browser.get(target, host=host).status == 200
+    assert network.seen[0].url == url
+
+
+def test_an_answer_by_namespace_names_it(network: Network, browser: Browser) -> None:
+    serve_manifest(network)
+    assert browser.get("/v2/org/name/manifests/v1?ns=quay.io").one("OCI-Namespace") == "quay.io"
+
+
+def test_a_refusal_by_namespace_names_it_too(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(404))
+    assert browser.get("/v2/org/name/manifests/v1?ns=quay.io").one("OCI-Namespace") == "quay.io"
+
+
+def test_an_answer_by_prefix_names_no_namespace(network: Network, browser: Browser) -> None:
+    serve_manifest(network)
+    assert browser.get(TAG).one("OCI-Namespace") is None
+
+
+def test_a_head_of_a_manifest_is_one_head_upstream(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"", f"Content-Type: {TYPE}", f"Docker-Content-Digest: {DIGEST}", length=20))
+    received = browser.head(TAG)
+    assert (received.status, received.body) == (200, b"")
+    assert received.one("Content-Type") == TYPE
+    assert received.one("Content-Length") == "20"
+    assert received.one("Docker-Content-Digest") == str(DIGEST)
+    assert [seen.method for seen in network.seen] == ["HEAD"]
+
+
+def test_a_length_that_upstream_does_not_say_is_not_made_up(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"", "Transfer-Encoding: chunked", length=None))
+    received = browser.head(TAG)
+    assert received.status == 200
+    assert received.one("Content-Length") is None
+    assert received.one("Transfer-Encoding") is None
+
+
+# Blobs
+
+
+def test_a_blob_is_relayed(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", "Content-Type: application/octet-stream", length=10))
+    browser.ask(BLOB)
+    assert browser.received().body == b"0123", "bytes are passed on as they arrive"
+    network.connections[0].send(b"456789")
+    received = browser.received()
+    assert (received.status, received.body) == (200, b"0123456789")
+    assert received.one("Content-Length") == "10"
+    assert received.one("Docker-Content-Digest") == str(DIGEST)
+    assert received.one("Transfer-Encoding") is None
+
+
+def test_the_header_goes_out_before_the_first_byte_is_here(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(length=10))
+    received = browser.get(BLOB)
+    assert (received.status, received.one("Content-Length"), received.body) == (200, "10", b"")
+
+
+def test_a_blob_of_unknown_length_is_sent_in_chunks(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"abc", length=None))
+    browser.ask(BLOB)
+    network.connections[0].end()
+    received = browser.received()
+    assert received.one("Transfer-Encoding") == "chunked"
+    assert received.body == b"3\r\nabc\r\n0\r\n\r\n"
+
+
+def test_a_blobs_head_downloads_nothing(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(length=10**12))
+    assert browser.head(BLOB).one("Content-Length") == str(10**12)
+    assert [seen.method for seen in network.seen] == ["HEAD"]
+
+
+def test_a_range_is_answered_as_upstream_does(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(206, b"56789", "Content-Range: bytes 5-9/10", "Accept-Ranges: bytes"))
+    received = browser.get(BLOB, "Range: bytes=5-")
+    assert (received.status, received.body) == (206, b"56789")
+    assert received.one("Content-Range") == "bytes 5-9/10"
+    assert received.one("Accept-Ranges") == "bytes"
+    assert network.seen[0].all("Range") == ["bytes=5-"]
+
+
+def test_a_range_behind_the_end_says_how_long_the_blob_is(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(416, b"", "Content-Range: bytes */10"))
+    received = browser.get(BLOB, "Range: bytes=10-")
+    assert (received.status, received.one("Content-Range")) == (416, "bytes */10")
+
+
+@pytest.mark.parametrize("lines", [("Range: bytes=0-1,3-4",), ("Range: bytes=0-1", "Range: bytes=3-4"), ("Range: x",)])
+def test_any_other_range_is_not_passed_on(network: Network, browser: Browser, lines: tuple[str, ...]) -> None:
+    network.serve(QUAY, answer(200, b"0123456789"))
+    assert browser.get(BLOB, *lines).status == 200
+    assert network.seen[0].all("Range") == []
+
+
+def test_what_a_client_knows_stays_here(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"x"))
+    browser.get(
+        BLOB, "Authorization: Bearer secret", "Cookie: a=b", "X-Forwarded-For: 10.0.0.1", "Accept-Encoding: gzip"
+    )
+    seen = network.seen[0]
+    assert seen.all("Authorization") == seen.all("Cookie") == seen.all("X-Forwarded-For") == []
+    assert seen.all("Accept-Encoding") == ["identity"]
+
+
+def test_one_connection_serves_one_request_after_the_other(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"x"))
+    for _ in range(2):
+        browser.wire.clear()
+        assert browser.get(BLOB).body == b"x"
+    assert len(network.seen) == 2
+
+
+# Tags and referrers
+
+
+def test_tags_come_with_a_link_to_this_host(network: Network, browser: Browser) -> None:
+    link = 'Link: <https://quay.io/v2/org/name/tags/list?n=2&next_page=gAA>; rel="next"'
+    network.serve(QUAY, answer(200, b'{"tags": []}', link, "Content-Type: application/json"))
+    received = browser.get("/v2/quay.io/org/name/tags/list?n=2&last=a%2Bb")
+    assert received.one("Link") == '</v2/quay.io/org/name/tags/list?n=2&next_page=gAA>; rel="next"'
+    assert network.seen[0].target == "/v2/org/name/tags/list?n=2&last=a%2Bb"
+
+
+def test_a_link_can_be_followed_to_the_next_page(network: Network, browse: Browse) -> None:
+    link = 'Link: </v2/org/name/tags/list?n=2&next_page=gAA%3D>; rel="next"'
+    network.serve(QUAY, answer(200, b"{}", link))
+    received = browse().get("/v2/org/name/tags/list?n=2&ns=quay.io")
+    target = (received.one("Link") or "")[1:].partition(">")[0]
+    assert browse().get(target).status == 200
+    assert [seen.url for seen in network.seen] == [
+        f"{QUAY}/v2/org/name/tags/list?n=2",
+        f"{QUAY}/v2/org/name/tags/list?n=2&next_page=gAA%3D",
+    ]
+
+
+def test_the_last_page_has_no_link(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"{}"))
+    assert browser.get("/v2/quay.io/org/name/tags/list").one("Link") is None
+
+
+def test_referrers_say_which_filter_was_applied(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"{}", "OCI-Filters-Applied: artifactType"))
+    received = browser.get(f"/v2/quay.io/org/name/referrers/{DIGEST}?artifactType=x%2Fy")
+    assert received.one("OCI-Filters-Applied") == "artifactType"
+    assert network.seen[0].target == f"/v2/org/name/referrers/{DIGEST}?artifactType=x%2Fy"
+
+
+def test_an_upstream_without_referrers_stays_one(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(404))
+    received = browser.get(f"/v2/quay.io/org/name/referrers/{DIGEST}")
+    assert (received.status, code_of(received)) == (404, "MANIFEST_UNKNOWN")
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("/v2/quay.io/Org/tags/list", 400, "NAME_INVALID"),
+        ("/v2/quay.io/org/../x/tags/list", 400, "NAME_INVALID"),
+        ("/v2/quay.io/org%2Fname/tags/list", 400, "NAME_INVALID"),
+        ("/v2/quay.io//name/tags/list", 400, "NAME_INVALID"),
+        ("/v2/quay.io/org\\name/tags/list", 400, "NAME_INVALID"),
+        ("/v2/quay.io/org%00/tags/list", 400, "NAME_INVALID"),
+        ("/v2/org/name/tags/list?ns=", 400, "NAME_INVALID"),
+        ("/v2/org/name/tags/list?ns=a%0d%0aX:y", 400, "NAME_INVALID"),
+        ("/v2/quay.io/name/manifests/.x", 400, "TAG_INVALID"),
+        ("/v2/quay.io/name/blobs/latest", 400, "DIGEST_INVALID"),
+        ("/v2/_catalog", 405, "UNSUPPORTED"),
+        ("/v2/nothing", 404, "NAME_UNKNOWN"),
+        ("/v2/quay.io/name/tags/list?" + "&".join(f"p{number}=1" for number in range(17)), 400, "UNSUPPORTED"),
+    ],
+)
+def test_what_does_not_parse_never_gets_further(
+    network: Network, browser: Browser, target: str, status: int, code: str
+) -> None:
+    received = browser.get(target)
+    assert (received.status, code_of(received)) == (status, code)
+    assert network.seen == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"])
+@pytest.mark.parametrize("target", ["/v2/", TAG, "/v2/quay.io/org/name/blobs/uploads/", "/v2/nothing"])
+def test_only_reading_is_supported(network: Network, browser: Browser, method: str, target: str) -> None:
+    received = browser.get(target, "Content-Length: 0", method=method)
+    assert (received.status, code_of(received)) == (405, "UNSUPPORTED")
+    assert received.one("Allow") == "GET, HEAD"
+    assert network.seen == []
+
+
+def test_a_refusal_of_head_has_the_length_of_a_body_that_does_not_follow(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(404))
+    received = browser.head(BLOB)
+    assert (received.status, received.body) == (404, b"")
+    assert int(received.one("Content-Length") or 0) > 0
+
+
+def test_an_upstream_that_is_down_says_when_to_ask_again(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(500))
+    received = browser.get(BLOB)
+    assert (received.status, code_of(received), received.one("Retry-After")) == (503, "UNAVAILABLE", "10")
+
+
+def test_a_quota_is_passed_on(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(429, b"", "Retry-After: 77"))
+    received = browser.get(TAG)
+    assert (received.status, code_of(received), received.one("Retry-After")) == (429, "TOOMANYREQUESTS", "77")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=40))
+def test_any_target_is_answered_in_json_and_asks_no_upstream_that_it_does_not_name(browse: Browse, rest: str) -> None:
+    received = browse().get("/v2/" + rest, host="other.test")
+    assert received.status in (400, 404, 405, 421)
+    assert code_of(received)
+
+
+# Bodies that break, and clients that leave
+
+
+@pytest.mark.parametrize("how", ["cut", "end"])
+@pytest.mark.parametrize("sent", [b"", b"0123"])
+def test_a_body_that_breaks_aborts_the_connection(network: Network, browser: Browser, sent: bytes, how: str) -> None:
+    network.serve(QUAY, answer(200, sent, length=10))
+    browser.ask(BLOB)
+    getattr(network.connections[0], how)()
+    assert browser.wire.aborted
+    assert browser.received().body == sent
+
+
+def test_a_chunked_body_that_breaks_is_not_ended(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"3\r\nabc\r\n", "Transfer-Encoding: chunked", length=None))
+    browser.ask(BLOB)
+    network.connections[0].end()
+    assert browser.wire.aborted
+    assert not browser.wire.value().endswith(b"0\r\n\r\n")
+
+
+def test_a_body_that_stands_still_aborts_the_connection(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    browser.ask(BLOB)
+    network.advance(60)
+    assert browser.wire.aborted
+    assert network.connections[0].wire.closed
+
+
+def test_a_slow_client_pauses_upstream(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    browser.ask(BLOB)
+    browser.stall()
+    assert network.connections[0].wire.paused
+    browser.read_on()
+    assert not network.connections[0].wire.paused
+
+
+def test_a_slow_client_is_not_cut_off_for_upstreams_silence(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    browser.ask(BLOB)
+    browser.stall()
+    network.advance(3600)
+    assert not browser.wire.aborted
+
+
+def test_a_client_that_leaves_in_mid_body_closes_upstreams_connection(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    browser.ask(BLOB)
+    browser.leave()
+    assert network.connections[0].wire.closed
+    assert network.clock.getDelayedCalls() == []
+
+
+def test_a_client_that_leaves_before_the_header_ends_the_request_upstream(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, lambda _: None)
+    browser.ask(BLOB)
+    assert browser.silent
+    browser.leave()
+    network.advance(3600)
+    assert network.connections[0].wire.aborted
+    assert len(network.seen) == 1
+    assert network.clock.getDelayedCalls() == []
+
+
+def test_a_client_that_leaves_between_two_attempts_is_not_asked_for_again(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(503))
+    browser.ask(BLOB)
+    browser.leave()
+    network.advance(3600)
+    assert len(network.seen) == 1
+
+
+def test_a_client_that_leaves_while_a_manifest_is_read_ends_that(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"{", length=10))
+    browser.ask(TAG)
+    browser.leave()
+    assert network.connections[0].wire.closed
+
+
+@pytest.mark.parametrize("served", [None, answer(503), answer(200, b"0123", length=10)], ids=["header", "wait", "body"])
+def test_a_client_that_leaves_is_no_failure_in_the_log(
+    network: Network, browser: Browser, log: Log, served: bytes | None
+) -> None:
+    network.serve(QUAY, lambda _: served)
+    browser.ask(BLOB)
+    browser.leave()
+    assert log.complaints == []
+
+
+def test_a_body_that_breaks_is_told_in_the_log(network: Network, browser: Browser, log: Log) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    browser.ask(BLOB)
+    network.connections[0].cut()
+    (complaint,) = log.complaints
+    assert complaint.startswith(f"{BLOB}: aborted: upstream ended in mid-body: ")
+
+
+def test_a_failure_of_our_own_is_answered_with_500_and_logged(browser: Browser, log: Log) -> None:
+    def fail(*_: object) -> bytes:
+        raise AssertionError
+
+    from crproxy.pullthrough import PullThrough
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PullThrough, "answer", fail)
+        received = browser.get(BLOB)
+    assert (received.status, code_of(received)) == (500, "UNAVAILABLE")
+    assert b"crproxy itself failed" in received.body
+    assert b"Traceback" not in received.body
+    assert log.failures == [AssertionError]
+
+
+def test_a_client_that_says_nothing_is_hung_up_on(network: Network, browser: Browser) -> None:
+    network.advance(61)
+    assert browser.wire.disconnecting

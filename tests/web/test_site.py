@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from crproxy import __version__
+from tests.web.conftest import Browser
+
+
+def test_somebody_with_a_browser_is_told_how_to_pull(browser: Browser) -> None:
+    received = browser.get("/", host="cr.test:5000")
+    assert received.status == 200
+    assert received.one("Content-Type") == "text/plain; charset=utf-8"
+    assert received.body.startswith(f"crproxy {__version__}: ".encode())
+    assert b"docker pull cr.test:5000/quay.io/ORG/NAME:TAG" in received.body
+
+
+def test_without_a_host_there_is_still_a_welcome(browser: Browser) -> None:
+    browser.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert b"docker pull HOST/quay.io" in browser.received().body
+
+
+def test_head_has_no_body(browser: Browser) -> None:
+    received = browser.head("/")
+    assert (received.status, received.body) == (200, b"")
+
+
+@pytest.mark.parametrize("target", ["/v1/", "/index.html", "/v2x", "/%76%32x", "/..%2fv2"])
+def test_there_is_nothing_else(browser: Browser, target: str) -> None:
+    assert browser.get(target).status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_the_welcome_can_only_be_read(browser: Browser, method: str) -> None:
+    assert browser.get("/", "Content-Length: 0", method=method).status in (405, 501)
+
+
+def test_an_escaped_v2_is_not_v2(browser: Browser) -> None:
+    assert browser.get("/%76%32/").status == 404
+
+
+@pytest.mark.parametrize("line", ["X-Bad: a\0b", "Transfer-Encoding: x", "Content-Length: -1", "Content-Length: x"])
+def test_a_malformed_request_is_no_traceback(browser: Browser, line: str) -> None:
+    browser.ask("/v2/", line)
+    assert b"Traceback" not in browser.wire.value()
