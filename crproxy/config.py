@@ -56,7 +56,8 @@ class Upstream:
         username, password: for its own realm, and Basic; None asks anonymously.
         retries: how many attempts may follow a failed one.
         keepalive: whether connections are kept for the next request.
-        configured: the endpoint is written in the configuration, so http and private addresses are meant.
+        private_hosts: hosts that may have addresses which are not public: the endpoint's where it is written in the
+            configuration, and those listed there.
     """
 
     registry: Registry
@@ -65,7 +66,7 @@ class Upstream:
     password: str | None = field(default=None, repr=False)
     retries: int = 3
     keepalive: bool = True
-    configured: bool = False
+    private_hosts: frozenset[str] = frozenset()
 
     @property
     def allow_http(self) -> bool:
@@ -190,10 +191,16 @@ def _upstream(registry: Registry, table: _Table, read_secret: Callable[[str], st
         password=_password(table, username, read_secret),
         retries=table.whole("retries", public.retries),
         keepalive=table.boolean("keepalive", public.keepalive),
-        configured=endpoint is not None,
+        private_hosts=_private_hosts(table, endpoint),
     )
     table.refuse_the_rest()
     return upstream
+
+
+def _private_hosts(table: _Table, endpoint: str | None) -> frozenset[str]:
+    listed = frozenset(name.lower() for name in table.strings("private_hosts"))
+    origin = None if endpoint is None else origin_of(endpoint)
+    return listed if origin is None else listed | {origin.host}
 
 
 def _endpoint(table: _Table, url: str) -> str:

@@ -61,7 +61,9 @@ def test_a_whole_file() -> None:
     assert config.http == ("tcp:8080", "unix:/run/crproxy.sock")
     assert config.timeouts == Timeouts(5.0, 0.5, 120.0)
     assert config.upstreams == {
-        QUAY: Upstream(QUAY, "http://10.0.0.1:5000", "user", "secret", 0, keepalive=False, configured=True)
+        QUAY: Upstream(
+            QUAY, "http://10.0.0.1:5000", "user", "secret", 0, keepalive=False, private_hosts=frozenset({"10.0.0.1"})
+        )
     }
 
 
@@ -99,11 +101,16 @@ def test_a_registry_without_a_table_is_reached_by_its_name() -> None:
     assert loaded().upstream(QUAY) == Upstream(QUAY, "https://quay.io")
     assert loaded().upstream(Registry("host:5000")).endpoint == "https://host:5000"
     assert loaded().upstream(DOCKER_HUB).endpoint == "https://registry-1.docker.io"
-    assert not loaded().upstream(QUAY).configured
+    assert loaded().upstream(QUAY).private_hosts == frozenset()
 
 
 def test_a_table_without_an_endpoint_gives_no_leave_to_go_inside() -> None:
-    assert not loaded('[upstreams."quay.io"]\nretries = 1').upstream(QUAY).configured
+    assert loaded('[upstreams."quay.io"]\nretries = 1').upstream(QUAY).private_hosts == frozenset()
+
+
+def test_private_hosts_are_the_written_endpoints_and_those_listed() -> None:
+    text = '[upstreams."quay.io"]\nendpoint = "http://10.0.0.1:5000"\nprivate_hosts = ["Blobs.internal"]'
+    assert loaded(text).upstream(QUAY).private_hosts == {"10.0.0.1", "blobs.internal"}
 
 
 @pytest.mark.parametrize(("endpoint", "allow"), [("https://quay.io", False), ("http://quay.io", True)])

@@ -1,4 +1,4 @@
-"""Connections to upstreams: one pool each for public and configured ones, identity encoding, addresses checked.
+"""Connections to upstreams: pooled, addresses checked, bodies asked for as they are.
 
 Knows sockets, TLS and HTTP framing; knows nothing of registries.
 """
@@ -12,16 +12,18 @@ from typing import Any, cast
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IConnector,
     IDelayedCall,
     IReactorPluggableNameResolver,
     IReactorTime,
+    IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ..config import Timeouts, Upstream
@@ -45,23 +47,45 @@ class Clients:
     def __init__(self, reactor: Any, timeouts: Timeouts) -> None:
         self._reactor = reactor
         self._timeouts = timeouts
-        self._clients: dict[tuple[bool, bool], HTTPClient] = {}
+        self._clients: dict[tuple[frozenset[str], bool], HTTPClient] = {}
 
     def client(self, upstream: Upstream) -> HTTPClient:
         """Return the treq client for ``upstream``."""
-        kind = (upstream.configured, upstream.keepalive)
+        kind = (upstream.private_hosts, upstream.keepalive)
         if kind not in self._clients:
             self._clients[kind] = self._make(*kind)
         return self._clients[kind]
 
-    def _make(self, configured: bool, keepalive: bool) -> HTTPClient:
-        reactor = self._reactor if configured else CheckedReactor(self._reactor)
+    def _make(self, private_hosts: frozenset[str], keepalive: bool) -> HTTPClient:
         pool = HTTPConnectionPool(self._reactor, persistent=keepalive)
         pool.maxPersistentPerHost = _POOLED_PER_HOST
         pool.cachedConnectionTimeout = _POOLED_SECONDS
-        policy = BrowserLikePolicyForHTTPS()
-        agent = Agent(reactor, policy, connectTimeout=self._timeouts.connect, pool=pool)
-        return treq_client(agent)
+        endpoints = _Endpoints(self._reactor, self._timeouts.connect, private_hosts)
+        return treq_client(Agent.usingEndpointFactory(self._reactor, endpoints, pool))
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """How a URL's host is connected to: only at public addresses, unless it is one of ``private_hosts``.
+
+    The exception is for those hosts alone, not for where they redirect to or whose tokens they ask for.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, private_hosts: frozenset[str]) -> None:
+        self._reactor = reactor
+        self._checked = CheckedReactor(reactor)
+        self._seconds = seconds
+        self._private_hosts = private_hosts
+        self._policy = BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint to connect to (IAgentEndpointFactory)."""
+        host = uri.host.decode("ascii")
+        reactor = self._reactor if host in self._private_hosts else self._checked
+        endpoint = HostnameEndpoint(reactor, host, uri.port, timeout=self._seconds)
+        if uri.scheme == b"http":
+            return endpoint
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
 
 
 def treq_client(agent: IAgent) -> HTTPClient:

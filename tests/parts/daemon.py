@@ -29,6 +29,7 @@ class Upstream:
     endpoint: str
     username: str | None = None
     password: str | None = None
+    private_hosts: tuple[str, ...] = ()
 
 
 def configuration(
@@ -43,6 +44,8 @@ def configuration(
         lines += ["[timeouts]", *(f"{key} = {json.dumps(value)}" for key, value in timeouts.items())]
     for name, upstream in upstreams.items():
         lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
+        if upstream.private_hosts:
+            lines.append(f"private_hosts = {json.dumps(upstream.private_hosts)}")
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",

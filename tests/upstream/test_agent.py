@@ -138,9 +138,17 @@ def test_an_address_in_place_of_a_name_is_checked_too(reactor: MemoryReactorCloc
 
 
 def test_a_configured_upstream_may_be_inside(reactor: MemoryReactorClock) -> None:
-    upstream = Upstream(QUAY, "http://registry.internal:5000", configured=True)
+    upstream = Upstream(QUAY, "http://registry.internal:5000", private_hosts=frozenset({"registry.internal"}))
     connecting(reactor, upstream, "10.0.0.1")
     assert [client[:2] for client in reactor.tcpClients] == [("10.0.0.1", 5000)]
+
+
+def test_where_a_configured_upstream_sends_us_is_checked_all_the_same(reactor: MemoryReactorClock) -> None:
+    """S2, S4: the exception is for the host that is written down, not for a redirect's or a realm's."""
+    upstream = Upstream(QUAY, "http://metadata.internal", private_hosts=frozenset({"registry.internal"}))
+    error = failure_of(connecting(reactor, upstream, "169.254.169.254"), Exception)
+    assert isinstance(innermost(error), RefusedAddress)
+    assert reactor.tcpClients == []
 
 
 def test_a_connection_is_given_up_after_the_connect_time(reactor: MemoryReactorClock) -> None:
@@ -181,7 +189,9 @@ def test_upstreams_of_one_kind_share_their_connections(reactor: MemoryReactorClo
 
 
 @pytest.mark.parametrize(
-    "other", [replace(PUBLIC, configured=True), replace(PUBLIC, keepalive=False)], ids=["configured", "keepalive"]
+    "other",
+    [replace(PUBLIC, private_hosts=frozenset({"inside"})), replace(PUBLIC, keepalive=False)],
+    ids=["configured", "keepalive"],
 )
 def test_upstreams_of_different_kinds_share_none(reactor: MemoryReactorClock, other: Upstream) -> None:
     clients = Clients(reactor, Timeouts())

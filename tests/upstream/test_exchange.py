@@ -381,7 +381,7 @@ def test_a_redirect_that_must_not_be_followed_makes_the_registry_unavailable(
 
 
 def test_an_http_registry_may_redirect_to_http(asker: Asker) -> None:
-    upstream = Upstream(QUAY, "http://registry.internal:5000", configured=True)
+    upstream = Upstream(QUAY, "http://registry.internal:5000", private_hosts=frozenset({"registry.internal"}))
     asker.serve(answer(302, b"", "Location: http://files.internal/x"), origin="http://registry.internal:5000")
     asker.serve(answer(200), origin="http://files.internal")
     assert ended(asker.ask(upstream=upstream)).status == 200

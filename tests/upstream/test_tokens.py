@@ -289,7 +289,7 @@ def test_a_realm_that_is_not_sound_is_not_asked(asker: Asker, realm: str) -> Non
 
 def test_a_registry_that_is_http_by_configuration_may_have_an_http_realm(asker: Asker) -> None:
     asker.network.serve("http://registry.internal:5001", token())
-    upstream = Upstream(QUAY, "http://registry.internal:5000", configured=True)
+    upstream = Upstream(QUAY, "http://registry.internal:5000", private_hosts=frozenset({"registry.internal"}))
     assert ended(asker.ask('Bearer realm="http://registry.internal:5001/auth"', upstream=upstream)) == "Bearer t1"
 
 
