@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, Registry, looks_like_registry
 from crproxy.policy.routing import Names, place, route
 from tests import strategies
 from tests.outcomes import outcome
@@ -220,6 +220,8 @@ def test_anything_is_a_route_or_a_registry_error(host: str, name: str, ns: str |
 @given(strategies.hosts, strategies.names)
 def test_the_four_ways_lead_to_the_same_repository(host: str, path: str) -> None:
     registry = Registry.parse(host)
+    # With ns= a repository cannot begin with its own registry's name: that part is taken for override_path's.
+    assume(not looks_like_registry(first := path.partition("/")[0]) or Registry.parse(first) != registry)
     names = Names(BASE, {"alias.cr.example.com": registry})
     by_prefix = route(names, BASE, f"{host}/{path}").repository
     assert by_prefix == registry.repository(path)
