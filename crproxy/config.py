@@ -13,11 +13,12 @@ from typing import Any, Never
 
 from .oci.errors import RegistryError
 from .oci.names import DOCKER_HUB, Registry
-from .policy.quantities import parse_duration
+from .policy.freshness import Lifetimes
+from .policy.quantities import parse_duration, parse_size
 from .policy.routing import Names
 from .policy.urls import origin_of
 
-__all__ = ["Config", "ConfigError", "OptionError", "Options", "Timeouts", "Upstream", "load"]
+__all__ = ["Cache", "Config", "ConfigError", "OptionError", "Options", "Timeouts", "Upstream", "load"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
 DOMAIN_HTTP = ("tcp:80",)
@@ -81,6 +82,19 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """What is kept.
+
+    Arguments:
+        size: bytes on disk at the most.
+        lifetimes: how long tags count.
+    """
+
+    size: int = 20 * 1024**3
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told."""
 
@@ -88,6 +102,8 @@ class Config:
     http: tuple[str, ...] = LOCAL_HTTP
     upstreams: Mapping[Registry, Upstream] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    data_dir: str = "."
+    cache: Cache = field(default_factory=Cache)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""
@@ -101,12 +117,15 @@ class Options:
     domain: str | None = None
     default_registry: str | None = None
     http: tuple[str, ...] = ()
+    data_dir: str | None = None
+    cache_size: str | None = None
 
 
-def load(text: str, options: Options, *, read_secret: Callable[[str], str]) -> Config:
+def load(text: str, options: Options, *, read_secret: Callable[[str], str], usual_data_dir: str = ".") -> Config:
     """Return the configuration that ``text`` (TOML) and ``options`` make together.
 
     Arguments:
+        usual_data_dir: where data lies if nothing else is said.
         read_secret: returns the text of the file that a ``password_file`` names; may raise OSError.
 
     Raises:
@@ -117,12 +136,12 @@ def load(text: str, options: Options, *, read_secret: Callable[[str], str]) -> C
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"this is not TOML: {error}") from None
     top = _Table(document, (), text)
-    config = _config(top, options, read_secret)
+    config = _config(top, options, read_secret, usual_data_dir)
     top.refuse_the_rest()
     return config
 
 
-def _config(top: _Table, options: Options, read_secret: Callable[[str], str]) -> Config:
+def _config(top: _Table, options: Options, read_secret: Callable[[str], str], usual_data_dir: str) -> Config:
     domain = options.domain if options.domain is not None else top.string("domain")
     top.take("domain")
     listen = top.table("listen")
@@ -134,6 +153,8 @@ def _config(top: _Table, options: Options, read_secret: Callable[[str], str]) ->
         http=options.http or endpoints or default,
         upstreams=dict(_upstreams(top.table("upstreams"), read_secret)),
         timeouts=_timeouts(top.table("timeouts")),
+        data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
+        cache=_cache(top.table("cache"), options),
     )
 
 
@@ -157,6 +178,26 @@ def _default_registry(top: _Table, options: Options) -> Registry | None:
     if name is None:
         return DOCKER_HUB
     return _registry(_source(top, options.default_registry), "default_registry", name) if name else None
+
+
+def _cache(table: _Table, options: Options) -> Cache:
+    usual = Lifetimes()
+    size = table.size("size", Cache().size)
+    if options.cache_size is not None:
+        size = _option_size(options.cache_size)
+    lifetimes = Lifetimes(
+        tag_ttl=table.duration("tag_ttl", usual.tag_ttl),
+        stale_if_error=table.duration("stale_if_error", usual.stale_if_error),
+    )
+    table.refuse_the_rest()
+    return Cache(size, lifetimes)
+
+
+def _option_size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise OptionError(f"--cache-size: {error}") from None
 
 
 def _timeouts(table: _Table) -> Timeouts:
@@ -301,6 +342,15 @@ class _Table:
         if seconds <= 0:
             self.fail(key, f"{text!r} is no time at all")
         return seconds
+
+    def size(self, key: str, usual: int) -> int:
+        text = self.string(key)
+        if text is None:
+            return usual
+        try:
+            return parse_size(text)
+        except ValueError as error:
+            self.fail(key, str(error))
 
     def refuse_the_rest(self) -> None:
         for key in self.values:

@@ -60,6 +60,13 @@ class Verifier:
         self.seen = 0
         self._hash = hashlib.new(digest.algorithm)
 
+    def copy(self) -> Verifier:
+        """Return a verifier that has taken in what this one has, and goes on alone."""
+        other = Verifier(self.digest, self.size)
+        other.seen = self.seen
+        other._hash = self._hash.copy()
+        return other
+
     def update(self, piece: bytes | bytearray | memoryview) -> None:
         """Take in the next piece."""
         self._hash.update(piece)

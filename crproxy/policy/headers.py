@@ -1,4 +1,4 @@
-"""Which header fields go upstream and which come down.
+"""Which of upstream's header fields come down.
 
 Lists of what passes, not of what is taken out: a field nobody thought of stays where it was, and hop-by-hop fields
 (RFC 9110, 7.6.1), cookies and credentials are never among them.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlencode
 
-__all__ = ["answer_headers", "blob_request_headers", "next_page"]
+__all__ = ["answer_headers", "next_page"]
 
 _DOWN = {
     "accept-ranges": "Accept-Ranges",
@@ -22,7 +22,6 @@ _DOWN = {
     "oci-filters-applied": "OCI-Filters-Applied",
 }
 
-_RANGE = re.compile(r"bytes=[0-9]*-[0-9]*")
 # What a URI may hold (RFC 3986, 2) and nothing that could end the <...> of a Link. Names of parameters and relation
 # types are compared without case, and rel may hold several (RFC 8288, 3 and 3.3).
 _NEXT = re.compile(
@@ -33,15 +32,6 @@ _NEXT = re.compile(
 def answer_headers(upstream: Mapping[str, str]) -> dict[str, str]:
     """Return what of an upstream answer's header (keys in lower case) the client gets to see."""
     return {name: upstream[key] for key, name in _DOWN.items() if key in upstream}
-
-
-def blob_request_headers(client: Mapping[str, str]) -> dict[str, str]:
-    """Return what of the client's header (keys in lower case) goes upstream with a request for a blob.
-
-    Only one well-formed byte range (RFC 9110, 14.1.2): a server may ignore Range, so anything else is not sent on.
-    """
-    asked = client.get("range", "")
-    return {"Range": asked} if _RANGE.fullmatch(asked) and asked != "bytes=-" else {}
 
 
 def next_page(link: str, path: str, ns: str | None = None) -> str | None:

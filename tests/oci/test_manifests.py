@@ -1,8 +1,16 @@
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
-from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT, Descriptor, references
+
+A, B, C = (Digest.of(content) for content in (b"a", b"b", b"c"))
 
 
 @pytest.mark.parametrize(
@@ -28,3 +36,78 @@ def test_no_kind_is_asked_for_twice() -> None:
 
 def test_a_manifest_has_four_mebibytes_at_the_most() -> None:
     assert MANIFEST_LIMIT == 4194304
+
+
+def described(digest: Digest, size: Any = 1, **others: Any) -> dict[str, Any]:
+    return {"mediaType": "type/x", "digest": str(digest), "size": size, **others}
+
+
+def referred(**document: Any) -> list[Descriptor]:
+    return references(json.dumps(document).encode())
+
+
+def test_an_image_refers_to_its_configuration_and_its_layers() -> None:
+    assert referred(config=described(A, 2), layers=[described(B, 0), described(C, annotations={})]) == [
+        Descriptor("type/x", A, 2, is_manifest=False),
+        Descriptor("type/x", B, 0, is_manifest=False),
+        Descriptor("type/x", C, 1, is_manifest=False),
+    ]
+
+
+def test_an_index_refers_to_manifests() -> None:
+    assert referred(manifests=[described(A), described(B)]) == [
+        Descriptor("type/x", A, 1, is_manifest=True),
+        Descriptor("type/x", B, 1, is_manifest=True),
+    ]
+
+
+def test_an_artifact_refers_to_blobs() -> None:
+    assert referred(blobs=[described(A)]) == [Descriptor("type/x", A, 1, is_manifest=False)]
+
+
+def test_a_subject_is_not_given_by_what_refers_to_it() -> None:
+    assert referred(subject=described(A)) == []
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"digest": str(A), "size": 1},
+        {"mediaType": "type/x", "size": 1},
+        {"mediaType": "type/x", "digest": str(A)},
+        described(A, "1"),
+        described(A, -1),
+        described(A, None),
+        described(A) | {"mediaType": 5},
+        described(A) | {"digest": 5},
+        described(A) | {"digest": "sha256:abc"},
+    ],
+)
+def test_what_is_no_descriptor_is_left_out(item: Any) -> None:
+    assert [found.digest for found in referred(layers=[item, described(B)])] == [B]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"[]", b"5", b"null", b"\xff", b"[" * 100_000, b'{"layers": 5}'])
+def test_what_cannot_be_read_refers_to_nothing(content: bytes) -> None:
+    assert references(content) == []
+
+
+def test_there_is_an_end_to_what_one_manifest_may_refer_to() -> None:
+    assert len(referred(layers=[described(A)] * 6000)) < 6000
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(str(A)),
+    lambda values: st.lists(values) | st.dictionaries(st.sampled_from(["digest", "size", "mediaType", "x"]), values),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["config", "layers", "manifests", "blobs"]), json_values))
+def test_any_document_can_be_looked_through(document: dict[str, Any]) -> None:
+    assert isinstance(referred(**document), list)

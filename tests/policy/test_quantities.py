@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.quantities import parse_duration
+from crproxy.policy.quantities import parse_duration, parse_size
 from tests.outcomes import outcome
 
 
@@ -41,4 +41,41 @@ def test_any_whole_number_counts_in_its_unit(number: int, unit: tuple[str, float
 @given(st.text())
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     found = outcome(ValueError, parse_duration, text)
+    assert repr(text) in str(found) if isinstance(found, ValueError) else found >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("123", 123),
+        ("123B", 123),
+        ("1K", 1024),
+        ("500M", 500 * 1024**2),
+        ("50G", 50 * 1024**3),
+        ("50g", 50 * 1024**3),
+        ("50GB", 50 * 1024**3),
+        ("50GiB", 50 * 1024**3),
+        ("1.5T", 3 * 1024**4 // 2),
+        (" 1K ", 1024),
+    ],
+)
+def test_a_size_is_a_number_and_a_power_of_1024(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "1,5G", "1.G", ".5G", "1e3", "50 G", "50P", "50GG", "1G1M", "٣G"])
+def test_anything_else_is_no_size_and_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 50G$"):
+        parse_size(text)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([("", 1), ("K", 2**10), ("M", 2**20), ("G", 2**30), ("T", 2**40)]))
+def test_any_whole_number_counts_in_its_power(number: int, unit: tuple[str, int]) -> None:
+    assert parse_size(f"{number}{unit[0]}") == number * unit[1]
+
+
+@given(st.text())
+def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
+    found = outcome(ValueError, parse_size, text)
     assert repr(text) in str(found) if isinstance(found, ValueError) else found >= 0

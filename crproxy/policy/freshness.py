@@ -1,0 +1,71 @@
+"""May what is kept be served, and what does upstream's answer change?
+
+The cache's rules about time, as pure functions. RFC 9111, 4.2 (freshness) and RFC 5861 (stale-if-error).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..oci.errors import ErrorCode, RegistryError
+
+__all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "warning"]
+
+
+class Freshness(enum.Enum):
+    """What a tag that is known here is worth."""
+
+    FRESH = enum.auto()
+    STALE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long a tag counts, in seconds.
+
+    Arguments:
+        tag_ttl: without asking upstream.
+        stale_if_error: where upstream cannot be asked.
+    """
+
+    tag_ttl: float = 60.0
+    stale_if_error: float = 30 * 86400.0
+
+
+def freshness(checked: float, now: float, lifetimes: Lifetimes) -> Freshness:
+    """Return what a tag is worth that upstream confirmed at ``checked`` (both in seconds since the epoch).
+
+    A time in the future is what a clock set back leaves behind: it counts as stale.
+    """
+    return Freshness.FRESH if 0 <= now - checked < lifetimes.tag_ttl else Freshness.STALE
+
+
+def may_serve_stale(error: RegistryError, *, age: float, anonymous: bool, lifetimes: Lifetimes) -> bool:
+    """Tell whether a kept tag is served though upstream answered with ``error``.
+
+    Arguments:
+        age: seconds since upstream confirmed it.
+        anonymous: it was first fetched without credentials, so nobody's right to it can have been revoked.
+    """
+    if age > lifetimes.stale_if_error:
+        return False
+    if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TOOMANYREQUESTS):
+        return True
+    return error.code is ErrorCode.DENIED and anonymous
+
+
+def warning(error: RegistryError, age: float) -> str:
+    """Return the Warning field (RFC 7234, 5.5; containerd shows it to its user) of an answer served stale."""
+    text = f"served from the cache, last checked {_ago(age)} ago: {error.message}"
+    quotable = "".join(character if " " <= character <= "~" else "?" for character in text)
+    quoted = quotable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 crproxy "{quoted}"'
+
+
+def _ago(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if whole >= 2 * length:
+            return f"{whole // length} {unit}"
+    return f"{whole} s"

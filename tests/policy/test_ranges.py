@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crproxy.policy.ranges import (
+    ByteRange,
+    RangeNotSatisfiable,
+    SeveralRanges,
+    Slice,
+    is_far_ahead,
+    parse_content_range,
+    parse_range,
+)
+from tests.outcomes import outcome
+
+MIB = 1024 * 1024
+sizes = st.integers(0, 50)
+numbers = st.integers(0, 60)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("bytes=0-", ByteRange(0, None)),
+        ("bytes=5-9", ByteRange(5, 9)),
+        ("bytes=5-5", ByteRange(5, 5)),
+        ("bytes=-500", ByteRange(None, 500)),
+        ("bytes= 5-9 ", ByteRange(5, 9)),
+        ("bytes=0005-0009", ByteRange(5, 9)),
+    ],
+)
+def test_one_range_is_understood(value: str, wanted: ByteRange) -> None:
+    assert parse_range(value) == wanted
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "bytes=",
+        "bytes=-",
+        "bytes=9-5",
+        "items=0-1",
+        "bytes=a-b",
+        "bytes=--1",
+        "bytes=1",
+        "0-1",
+        "bytes=0-\n",
+        "bytes=1" + "0" * 19 + "-",
+        "bytes=0-" + "9" * 5000,
+    ],
+)
+def test_what_is_no_range_means_the_whole(value: str | None) -> None:
+    assert parse_range(value) is None
+
+
+@pytest.mark.parametrize("value", ["bytes=0-1,3-4", "bytes=0-1, 3-4", "bytes=-1,0-", "bytes=0-0,,5-", "bytes=0-1,"])
+def test_several_are_not_answered(value: str) -> None:
+    with pytest.raises(SeveralRanges):
+        parse_range(value)
+
+
+@given(st.text())
+def test_any_text_is_a_range_or_the_whole_or_several(text: str) -> None:
+    for value in (text, f"bytes={text}"):
+        found = outcome(SeveralRanges, parse_range, value)
+        assert found is None or isinstance(found, ByteRange | SeveralRanges)
+
+
+@pytest.mark.parametrize("digits", ["٣", "３"])
+def test_digits_are_ascii(digits: str) -> None:
+    assert parse_range(f"bytes={digits}-") is None
+    assert parse_content_range(f"bytes 0-{digits}/10") is None
+
+
+def naive(size: int, first: int | None, last: int | None) -> list[int]:
+    """The positions that are meant, by going through all of them (RFC 9110, 14.1.2)."""
+    if first is None:
+        return [position for position in range(size) if position >= size - (last or 0)]
+    return [position for position in range(size) if first <= position and (last is None or position <= last)]
+
+
+@given(sizes, st.none() | numbers, st.none() | numbers)
+def test_a_range_means_what_it_says(size: int, first: int | None, last: int | None) -> None:
+    if (first is None and last is None) or (first is not None and last is not None and last < first):
+        return
+    wanted = parse_range(f"bytes={'' if first is None else first}-{'' if last is None else last}")
+    assert wanted == ByteRange(first, last)
+    assert wanted is not None
+    positions = naive(size, first, last)
+    found = outcome(RangeNotSatisfiable, wanted.of, size)
+    if isinstance(found, RangeNotSatisfiable):
+        assert positions == []
+        assert str(found) == f"bytes */{size}"
+    else:
+        assert list(range(found.start, found.stop)) == positions
+        assert (found.length, found.size) == (len(positions), size)
+        assert parse_content_range(found.content_range) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_so"), [(ByteRange(0, None), True), (ByteRange(0, 5), True), (ByteRange(1, None), False)]
+)
+def test_a_range_from_the_start_is_known_as_one(wanted: ByteRange, is_so: bool) -> None:
+    assert wanted.from_the_start is is_so
+
+
+def test_the_last_bytes_are_not_from_the_start_whatever_their_number() -> None:
+    assert not ByteRange(None, 10**9).from_the_start
+
+
+def test_a_slice_says_which_bytes_it_is() -> None:
+    assert Slice(5, 10, 20).content_range == "bytes 5-9/20"
+    assert Slice(5, 10, 20).length == 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "bytes */10", "bytes 0-9/*", "bytes 5-4/10", "bytes 0-10/10", "items 0-1/2", "bytes 0-1", "0-1/2", "x"],
+)
+def test_a_content_range_that_cannot_be_used_is_none(value: str | None) -> None:
+    assert parse_content_range(value) is None
+
+
+@given(st.text())
+def test_any_content_range_is_inside_of_its_size_or_none(text: str) -> None:
+    found = parse_content_range(f"bytes {text}")
+    assert found is None or 0 <= found.start < found.stop <= found.size
+
+
+@pytest.mark.parametrize(
+    ("start", "filled", "rate", "is_far"),
+    [
+        (0, 0, 0, False),
+        (5, 10, 0, False),
+        (4 * MIB, 0, 0, False),
+        (4 * MIB + 1, 0, 0, True),
+        (100 * MIB, 0, 10 * MIB, True),
+        (100 * MIB, 0, 50 * MIB, False),
+        (100 * MIB, 97 * MIB, 0, False),
+    ],
+)
+def test_a_reader_waits_for_what_will_soon_be_here(start: int, filled: int, rate: float, is_far: bool) -> None:
+    assert is_far_ahead(start, filled, rate) is is_far
