@@ -14,7 +14,6 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
 from ..oci.names import Reference, Registry, Repository
-from ..policy.headers import blob_request_headers
 from ..policy.refusals import parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
@@ -99,13 +98,13 @@ class RegistryClient:
         answer = await self._ask("HEAD", repository, f"blobs/{digest}")
         return await self._header(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
 
-    async def blob(self, repository: Repository, digest: Digest, client_headers: Mapping[str, str]) -> Streamed:
-        """Return the blob, or the range of it that ``client_headers`` (names in lower case) ask for.
+    async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
+        """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
 
         Raises:
             RegistryError: upstream refuses or is not available.
         """
-        headers = {name: [value] for name, value in blob_request_headers(client_headers).items()}
+        headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
@@ -168,6 +167,12 @@ def _checked(repository: Repository, reference: Reference, answer: Answer, conte
             f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for",
         )
     return Manifest(digest, answer.headers.get("content-type", "application/octet-stream"), content)
+
+
+def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:
+    if start == 0 and stop is None:
+        return {}
+    return {"Range": [f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"]}
 
 
 def _query(pairs: Mapping[str, str]) -> str:

@@ -107,7 +107,7 @@ def test_a_head_of_a_blob_downloads_nothing(network: Network, client: RegistryCl
 
 def test_a_blob_is_still_with_upstream(network: Network, client: RegistryClient, consumer: Consumer) -> None:
     network.serve("https://quay.io", answer(200, b"0123", length=10))
-    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, {})))
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST)))
     assert (streamed.status, streamed.body.length) == (200, 10)
     done = streamed.body.join(consumer)
     network.connections[0].send(b"456789")
@@ -117,16 +117,26 @@ def test_a_blob_is_still_with_upstream(network: Network, client: RegistryClient,
 
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(206, b"x", "Content-Range: bytes 5-5/10"))
-    headers = {"range": "bytes=5-5", "authorization": "Bearer secret", "cookie": "a=b", "accept": "x/y"}
-    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, headers)))
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5, 6)))
     assert (streamed.status, streamed.headers["content-range"]) == (206, "bytes 5-5/10")
     assert network.seen[0].all("Range") == ["bytes=5-5"]
-    assert network.seen[0].all("Authorization") == network.seen[0].all("Cookie") == network.seen[0].all("Accept") == []
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "lines"),
+    [(0, None, []), (5, None, ["bytes=5-"]), (0, 1, ["bytes=0-0"]), (5, 10, ["bytes=5-9"])],
+)
+def test_bytes_up_to_another_are_a_range_that_ends_before_it(
+    network: Network, client: RegistryClient, start: int, stop: int | None, lines: list[str]
+) -> None:
+    network.serve("https://quay.io", answer(200, b"x"))
+    ended(network.run(client.blob(REPOSITORY, DIGEST, start, stop)))
+    assert network.seen[0].all("Range") == lines
 
 
 def test_a_range_behind_the_end_is_an_answer(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(416, b"", "Content-Range: bytes */10"))
-    assert ended(network.run(client.blob(REPOSITORY, DIGEST, {"range": "bytes=10-"}))).status == 416
+    assert ended(network.run(client.blob(REPOSITORY, DIGEST, 10))).status == 416
 
 
 @pytest.mark.parametrize(
@@ -175,7 +185,7 @@ ASKS: dict[str, tuple[Ask, ErrorCode, str]] = {
         ErrorCode.MANIFEST_UNKNOWN,
         f"quay.io/org/name@{DIGEST}",
     ),
-    "blob": (lambda c, r: c.blob(r, DIGEST, {}), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
+    "blob": (lambda c, r: c.blob(r, DIGEST), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
     "head_blob": (lambda c, r: c.head_blob(r, DIGEST), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
     "tags": (lambda c, r: c.tags(r, {}), ErrorCode.NAME_UNKNOWN, "the tags of quay.io/org/name"),
     "referrers": (
@@ -221,12 +231,12 @@ def test_a_range_of_a_manifest_that_nobody_asked_for_is_refused(network: Network
 
 def test_upstreams_own_words_reach_the_client(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(403, errors_body("DENIED", "pay first")))
-    assert "DENIED pay first" in refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).message
+    assert "DENIED pay first" in refused(network.run(client.blob(REPOSITORY, DIGEST))).message
 
 
 def test_a_quota_says_when_to_ask_again(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(429, b"", "Retry-After: Sun, 06 Nov 1994 08:50:37 GMT"))
-    assert refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).retry_after == 60
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST))).retry_after == 60
 
 
 @pytest.mark.parametrize("body", [b"x" * 70_000, errors_body("DENIED", "x" * 70_000)])
@@ -234,13 +244,13 @@ def test_an_error_document_of_more_than_64_kib_is_not_read(
     network: Network, client: RegistryClient, body: bytes
 ) -> None:
     network.serve("https://quay.io", answer(403, body))
-    assert refused(network.run(client.blob(REPOSITORY, DIGEST, {}))).message.startswith(
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST))).message.startswith(
         f"quay.io/org/name@{DIGEST} is refused: quay.io answered 403;"
     )
 
 
 def test_an_error_document_that_breaks_off_is_left_out(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(404, b'{"errors"', length=100))
-    asked = network.run(client.blob(REPOSITORY, DIGEST, {}))
+    asked = network.run(client.blob(REPOSITORY, DIGEST))
     network.connections[0].cut()
     assert refused(asked).message.endswith("is not there: quay.io answered 404")

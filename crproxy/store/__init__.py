@@ -1,0 +1,1 @@
+"""What is kept: bytes by digest, and who may have them."""

@@ -1,0 +1,223 @@
+"""Bytes on disk, by digest: partial files that are filled under a lock, and whole ones that were verified.
+
+The file system is the meeting point of processes that share a data directory: who holds the lock on a partial file
+fills it, everybody may read it while it grows, and a whole file appears by rename. Blocking: called from threads,
+but for opening what is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..oci.digests import Digest, Verifier
+from ..oci.errors import RegistryError
+from ..oci.names import Registry
+from .entries import Entry
+
+__all__ = ["Blobs", "Partial", "WrongContent"]
+
+_READ = 1024 * 1024
+# What is left free for others: the index, logs, the system itself.
+_HEADROOM = 4 * 1024 * 1024
+
+
+class WrongContent(Exception):
+    """The bytes are not those that the digest names; they were thrown away."""
+
+
+class Blobs:
+    """The files of one cache.
+
+    Arguments:
+        root: directory; made, with its parents, by `prepare`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def prepare(self) -> None:
+        """Make the directories. Raises OSError."""
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    def open(self, entry: Entry) -> int | None:
+        """Return a file descriptor of the whole content, or None where it is not here."""
+        try:
+            return os.open(self._whole(entry), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+
+    def size(self, entry: Entry) -> int | None:
+        """Return the bytes of the whole content, or None where it is not here."""
+        try:
+            return self._whole(entry).stat().st_size
+        except OSError:
+            return None
+
+    def open_partial(self, entry: Entry) -> int | None:
+        """Return a file descriptor of what another process is filling, or None where it does not."""
+        try:
+            return os.open(self._partial(entry), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+
+    def begin(self, entry: Entry) -> Partial | None:
+        """Return the partial file of ``entry``, locked, or None where another holds the lock. Raises OSError."""
+        path = self._partial(entry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The file may have been renamed or removed between open and lock: then the lock is on nothing.
+                if _is_at(fd, path):
+                    return Partial(self, entry, fd)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+
+    def room_for(self, size: int) -> bool:
+        """Tell whether the disk has ``size`` bytes, and a little more, to spare."""
+        try:
+            disk = os.statvfs(self._root)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize >= size + _HEADROOM
+
+    def remove(self, entry: Entry) -> None:
+        """Remove the whole content; who is reading it reads on."""
+        self._whole(entry).unlink(missing_ok=True)
+
+    def whole(self) -> Iterator[tuple[Entry, int]]:
+        """Yield the entry and size in bytes of all that is whole, in no order."""
+        for pool, directory in self._pools():
+            for algorithm in ("sha256", "sha512"):
+                for path in directory.glob(f"{algorithm}/??/*"):
+                    with contextlib.suppress(RegistryError, OSError):
+                        yield Entry(Digest.parse(f"{algorithm}:{path.name}"), pool), path.stat().st_size
+
+    def partials(self) -> Iterator[tuple[Entry, int, float]]:
+        """Yield the entry, size in bytes and time of last change (seconds since the epoch) of all partial files."""
+        for pool, directory in self._pools():
+            for path in directory.glob("partial/*"):
+                with contextlib.suppress(RegistryError, OSError):
+                    state = path.stat()
+                    digest = Digest.parse(path.name.replace("-", ":", 1))
+                    yield Entry(digest, pool), state.st_size, state.st_mtime
+
+    def is_sound(self, entry: Entry) -> bool:
+        """Read the whole content and tell whether it still is what its name says. Raises OSError."""
+        verifier = Verifier(entry.digest)
+        with self._whole(entry).open("rb") as file:
+            while piece := file.read(_READ):
+                verifier.update(piece)
+        return verifier.matches()
+
+    def keep(self, entry: Entry) -> Path:
+        """Return where the whole content of ``entry`` lies, in a directory that is there."""
+        path = self._whole(entry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _pools(self) -> Iterator[tuple[Registry | None, Path]]:
+        yield None, self._root
+        for directory in self._root.glob("private/*"):
+            with contextlib.suppress(RegistryError):
+                yield Registry.parse(directory.name), directory
+
+    def _pool(self, entry: Entry) -> Path:
+        return self._root if entry.pool is None else self._root / "private" / entry.pool.name
+
+    def _whole(self, entry: Entry) -> Path:
+        digest = entry.digest
+        return self._pool(entry) / digest.algorithm / digest.hex[:2] / digest.hex
+
+    def _partial(self, entry: Entry) -> Path:
+        return self._pool(entry) / "partial" / f"{entry.digest.algorithm}-{entry.digest.hex}"
+
+    def partial_path(self, entry: Entry) -> Path:
+        """Return where the partial content of ``entry`` lies."""
+        return self._partial(entry)
+
+
+class Partial:
+    """Content on its way in. The lock on its file is ours until `close`.
+
+    ``filled`` is how many bytes are in the file and in the hash.
+    """
+
+    def __init__(self, blobs: Blobs, entry: Entry, fd: int) -> None:
+        self.entry = entry
+        self.fd = fd
+        self.filled = 0
+        self.verifier = Verifier(entry.digest)
+        self._blobs = blobs
+
+    def rehash(self) -> None:
+        """Take in what an earlier fill left in the file. Raises OSError."""
+        while piece := os.pread(self.fd, _READ, self.filled):
+            self.verifier.update(piece)
+            self.filled += len(piece)
+
+    def append(self, pieces: list[bytes]) -> None:
+        """Write and hash what comes next. Raises OSError; what could be written before it counts."""
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                written = os.pwrite(self.fd, view, self.filled)
+                self.verifier.update(view[:written])
+                self.filled += written
+                view = view[written:]
+
+    def verify(self) -> None:
+        """Check the content, which is all here. Raises WrongContent, and removes it then."""
+        if not self.verifier.matches():
+            self.discard()
+            raise WrongContent(f"the bytes that came for {self.entry} are others: nothing of them was kept")
+
+    def commit(self) -> None:
+        """Move verified content to where whole content lies, durably. Raises OSError."""
+        os.fsync(self.fd)
+        path = self._blobs.keep(self.entry)
+        self._blobs.partial_path(self.entry).rename(path)
+        _fsync_directory(path.parent)
+
+    def reset(self) -> None:
+        """Begin again from nothing. Raises OSError."""
+        os.ftruncate(self.fd, 0)
+        self.filled = 0
+        self.verifier = Verifier(self.entry.digest)
+
+    def discard(self) -> None:
+        """Remove the file: nothing of it is worth keeping."""
+        self._blobs.partial_path(self.entry).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the lock. What was not committed stays, to be taken up again."""
+        # Closing alone would not do: the lock belongs to all duplicates of the descriptor (flock(2)).
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        os.close(self.fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        there = path.stat()
+    except OSError:
+        return False
+    ours = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _fsync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,42 @@
+"""What the cache's contents and rights are named by.
+
+What a registry gave to anybody and what it gave to our credentials are kept apart, on disk and in the index. So nothing
+private can be reached by naming its digest elsewhere, whoever runs the registry that names it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..oci.digests import Digest
+from ..oci.names import Registry, Repository
+
+__all__ = ["Entry", "View"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Some content as the cache holds it.
+
+    Arguments:
+        digest: of its bytes.
+        pool: None for what anybody can have; else the registry whose credentials it took.
+    """
+
+    digest: Digest
+    pool: Registry | None = None
+
+    def __str__(self) -> str:
+        return str(self.digest) if self.pool is None else f"{self.digest} of {self.pool}"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A repository as it is seen with its registry's credentials (private), or without."""
+
+    repository: Repository
+    private: bool = False
+
+    def entry(self, digest: Digest) -> Entry:
+        """Return the entry that what is fetched through this view is kept as."""
+        return Entry(digest, self.repository.registry if self.private else None)

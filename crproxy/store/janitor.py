@@ -1,0 +1,149 @@
+"""Keeps files and index in agreement, and the cache within its size, in the background and in small steps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .entries import Entry
+from .filling import Threads
+from .store import Store
+
+__all__ = ["Janitor", "verify"]
+
+# Seconds between two rounds.
+_ROUND = 60.0
+# What is looked at between two chances for others to run.
+_STEP = 500
+# Seconds after which a partial file that nobody fills, and a link to what was never pulled, are forgotten.
+_PARTIAL_AGE = 24 * 3600.0
+_LINK_AGE = 7 * 24 * 3600.0
+
+
+class Janitor:
+    """Looks after ``store``: all of it once at the start, then what changes."""
+
+    _log = Logger()
+
+    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+        self._store = store
+        self._threads = threads
+        self._clock = clock
+        self._rounds = LoopingCall(self._round)
+        self._rounds.clock = clock
+        self._tidying: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._tidying = Deferred.fromCoroutine(self.tidy())
+        self._tidying.addErrback(self._stumbled)
+        self._rounds.start(_ROUND, now=False)
+
+    def stop(self) -> None:
+        """End, and write down what was used."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+        if self._rounds.running:
+            self._rounds.stop()
+        self._store.note_use()
+
+    async def tidy(self) -> None:
+        """Make files and index agree after whatever happened, then keep within the size."""
+        await self._adopt_files()
+        await self._forget_rows()
+        await self._sweep_partials()
+        while self._store.index.forget_empty_links(self._clock.seconds() - _LINK_AGE, _STEP):
+            await deferLater(self._clock, 0)
+        self._store.evict(self._store.share)
+
+    def _stumbled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("the cache could not be tidied", failure)
+
+    async def _round(self) -> None:
+        try:
+            await self._look_again()
+        except Exception:
+            # The next round may find the disk in a better state.
+            self._stumbled(Failure())
+
+    async def _look_again(self) -> None:
+        self._store.note_use()
+        await self._sweep_partials()
+        self._store.index.forget_empty_links(self._clock.seconds() - _LINK_AGE, _STEP)
+        self._store.evict(self._store.share)
+
+    async def _adopt_files(self) -> None:
+        """Take up what is whole on disk and not in the index."""
+        files = self._store.blobs.whole()
+        adopted = 0
+        while batch := await self._threads(_take, files, _STEP):
+            for entry, size in batch:
+                if self._store.index.size(entry) is None:
+                    self._store.index.stored(entry, size)
+                    adopted += 1
+        if adopted:
+            self._log.info("{count} blobs were found on disk and taken up", count=adopted)
+
+    async def _forget_rows(self) -> None:
+        """Forget what is in the index and not on disk."""
+        last: Entry | None = None
+        while rows := self._store.index.after(last, _STEP):
+            entries = [entry for entry, _ in rows]
+            for entry in await self._threads(self._missing, entries):
+                self._store.index.dropped(entry)
+            last = entries[-1]
+
+    def _missing(self, entries: list[Entry]) -> list[Entry]:
+        return [entry for entry in entries if self._store.blobs.size(entry) is None]
+
+    async def _sweep_partials(self) -> None:
+        """Remove partial files that nobody will take up, and count the others."""
+        promised, before = frozenset(self._store.promised()), self._clock.seconds() - _PARTIAL_AGE
+        self._store.partial_bytes = await self._threads(self._remove_old_partials, promised, before)
+
+    def _remove_old_partials(self, promised: frozenset[Entry], before: float) -> int:
+        kept = 0
+        for entry, size, changed in self._store.blobs.partials():
+            if entry in promised:
+                continue
+            partial = self._store.blobs.begin(entry) if changed < before else None
+            if partial is None:
+                kept += size
+            else:
+                partial.discard()
+                partial.close()
+        return kept
+
+
+def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
+    """Read all stored content again, dropping what is damaged. Blocking.
+
+    Yields:
+        Each entry, its bytes, and whether it was sound. Wait between two of them to bound the rate.
+    """
+    last: Entry | None = None
+    while rows := store.index.after(last, _STEP):
+        for entry, size in rows:
+            yield entry, size, _verify_one(store, entry)
+        last = rows[-1][0]
+
+
+def _verify_one(store: Store, entry: Entry) -> bool:
+    try:
+        sound = store.blobs.is_sound(entry)
+    except OSError:
+        sound = False
+    if not sound:
+        store.drop(entry)
+    return sound
+
+
+def _take(files: Iterable[tuple[Entry, int]], count: int) -> list[tuple[Entry, int]]:
+    return list(itertools.islice(files, count))

@@ -1,0 +1,50 @@
+"""Between upstream and a client when nothing is kept: the last byte passes only once all bytes are the right ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IConsumer
+from zope.interface import implementer
+
+from ..oci.digests import Verifier
+from .blobs import WrongContent
+
+__all__ = ["Verifying"]
+
+
+@implementer(IConsumer)
+class Verifying:
+    """Hands a body through to ``consumer``, but for its last byte, which waits for `finish`.
+
+    Arguments:
+        verifier: has taken in what came before.
+    """
+
+    def __init__(self, consumer: IConsumer, verifier: Verifier) -> None:
+        self._consumer = consumer
+        self._verifier = verifier
+        self._held = b""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Hand through (IConsumer)."""
+        self._consumer.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Hand through (IConsumer)."""
+        self._consumer.unregisterProducer()
+
+    def write(self, data: bytes) -> None:
+        """Hand through what is followed by something (IConsumer)."""
+        if not data:
+            return
+        self._verifier.update(data)
+        if len(data) > 1 or self._held:
+            self._consumer.write(self._held + data[:-1])
+        self._held = data[-1:]
+
+    def finish(self) -> None:
+        """Hand through the last byte, or raise WrongContent."""
+        if not self._verifier.matches():
+            raise WrongContent(f"the bytes that came for {self._verifier.digest} are others")
+        self._consumer.write(self._held)

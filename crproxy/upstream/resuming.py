@@ -1,0 +1,164 @@
+"""The bytes of one blob from upstream, in order, from a given byte on, through cuts and stalls.
+
+A body that is cut short is asked for again from the byte that was reached (RFC 9110, 14.2). Each time the registry
+itself is asked, so that a redirect whose signature has expired is replaced by a fresh one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.ranges import parse_content_range
+from ..policy.retries import wait_before_retry
+from .client import Streamed
+from .relay import BodyBroke
+
+__all__ = ["RangeRefused", "Source", "pour"]
+
+# Attempts that may follow one another without a single byte gained.
+_FRUITLESS = 4
+
+
+class RangeRefused(RegistryError):
+    """Upstream has no such bytes, or sends others than those asked for."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            ErrorCode.UNAVAILABLE, f"upstream answered {status} with another range than was asked for", retry_after=10
+        )
+
+
+class Source(Protocol):
+    """Where the bytes of one blob can be had."""
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        """Ask for the bytes from ``start`` up to ``stop``, or to the end; raises RegistryError."""
+
+    async def size(self) -> int | None:
+        """Ask how many bytes there are, without any of them; None where that is not said. Raises RegistryError."""
+
+
+async def pour(
+    source: Source,
+    consumer: IConsumer,
+    start: int,
+    stop: int | None,
+    clock: IReactorTime,
+    *,
+    opened: Streamed | None = None,
+    on_size: Callable[[int | None], object] = lambda _: None,
+) -> None:
+    """Write the bytes from ``start`` up to ``stop`` (or all that follow) to ``consumer``.
+
+    Arguments:
+        opened: the answer to the first question, where it was asked already.
+        on_size: called with the whole blob's size in bytes as soon as a header says it, None where none does.
+
+    Raises:
+        RegistryError: upstream refuses.
+        BodyBroke: it broke again and again without a byte gained.
+    """
+    sink = _Sink(consumer, start, stop)
+    fruitless = 0
+    while True:
+        reached = sink.position
+        try:
+            streamed = opened or await source.open(sink.position, stop)
+            opened = None
+            sink.skip, until = _begin(streamed, sink.position, stop, on_size)
+            await streamed.body.join(sink)
+            if until is None or sink.position >= until:
+                return
+            # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
+            raise BodyBroke(f"upstream ended at byte {sink.position} of {until}")
+        except (BodyBroke, RegistryError) as error:
+            if sink.position == stop:
+                sink.let_go()
+                return
+            fruitless = 1 if sink.position > reached else fruitless + 1
+            wait = wait_before_retry(fruitless, _FRUITLESS)
+            if wait is None or not _may_pass(error, sink.position > start):
+                raise
+            await deferLater(clock, wait)
+
+
+def _may_pass(error: BodyBroke | RegistryError, begun: bool) -> bool:
+    """Tell whether to ask again. A question that nothing came of was repeated already, where it was asked."""
+    if isinstance(error, RegistryError):
+        return begun and error.code is ErrorCode.UNAVAILABLE and not isinstance(error, RangeRefused)
+    return True
+
+
+def _begin(
+    streamed: Streamed, position: int, stop: int | None, on_size: Callable[[int | None], object]
+) -> tuple[int, int | None]:
+    """Return how many bytes of the answer come before ``position``, and up to which byte there must be some.
+
+    The former is 0 unless upstream ignored the Range.
+    """
+    if streamed.status == 200:
+        _announce(streamed, streamed.body.length, on_size)
+        return position, None
+    sent = parse_content_range(streamed.headers.get("content-range"))
+    if streamed.status != 206 or sent is None or sent.start != position:
+        streamed.body.abandon()
+        raise RangeRefused(streamed.status)
+    _announce(streamed, sent.size, on_size)
+    return 0, sent.size if stop is None else min(stop, sent.size)
+
+
+def _announce(streamed: Streamed, size: int | None, on_size: Callable[[int | None], object]) -> None:
+    try:
+        on_size(size)
+    except BaseException:
+        streamed.body.abandon()
+        raise
+
+
+@implementer(IConsumer)
+class _Sink:
+    """Counts what reaches the consumer, and leaves out what it has already or did not ask for."""
+
+    def __init__(self, consumer: IConsumer, position: int, stop: int | None) -> None:
+        self.position = position
+        self.skip = 0
+        self._stop = stop
+        self._consumer = consumer
+        self._producer: IPushProducer | None = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Hand through (IConsumer)."""
+        self._producer = producer
+        self._consumer.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Hand through (IConsumer)."""
+        self._producer = None
+        self._consumer.unregisterProducer()
+
+    def let_go(self) -> None:
+        """Leave the consumer without a producer: one that was stopped does not take itself off."""
+        if self._producer is not None:
+            self.unregisterProducer()
+
+    def write(self, data: bytes) -> None:
+        """Hand through what is new and asked for (IConsumer)."""
+        if self.skip or self._stop is not None:
+            data = self._cut(data)
+        if data:
+            self.position += len(data)
+            self._consumer.write(data)
+
+    def _cut(self, data: bytes) -> bytes:
+        dropped = min(self.skip, len(data))
+        self.skip -= dropped
+        wanted = len(data) if self._stop is None else dropped + self._stop - self.position
+        if wanted < len(data) and self._producer is not None:
+            self._producer.stopProducing()
+        return data[dropped:wanted]

@@ -1,0 +1,128 @@
+"""An upstream's side of one blob (Source), played by hand: what is asked waits until the test answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import Clock
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.errors import RegistryError
+from crproxy.upstream.client import Streamed
+from crproxy.upstream.relay import BodyBroke
+
+__all__ = ["HandBody", "HandSource"]
+
+
+class HandBody:
+    """A body (Relay) whose bytes come when the test sends them."""
+
+    def __init__(self, length: int | None, clock: Clock) -> None:
+        self.length = length
+        self.paused = False
+        self.stopped = False
+        self.abandoned = False
+        self.done: Deferred[None] = Deferred(lambda _: self._stop())
+        self._clock = clock
+        self._consumer: IConsumer | None = None
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        consumer.registerProducer(self, True)  # type: ignore[arg-type]
+        return self.done
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
+    def stopProducing(self) -> None:
+        self._stop()
+        # A connection tells that it is closed later than it is told to.
+        self._clock.callLater(0, self._lost)
+
+    def send(self, data: bytes) -> None:
+        assert self._consumer is not None
+        self._consumer.write(data)
+
+    def end(self) -> None:
+        assert self._consumer is not None
+        self._consumer.unregisterProducer()
+        self.done.callback(None)
+
+    def cut(self) -> None:
+        assert self._consumer is not None
+        self._consumer.unregisterProducer()
+        self.done.errback(BodyBroke("cut"))
+
+    def _stop(self) -> None:
+        self.stopped = True
+
+    def _lost(self) -> None:
+        if not self.done.called:
+            self.done.errback(BodyBroke("stopped"))
+
+
+@dataclass(eq=False)
+class HandSource:
+    """What is asked is in ``asked``; the last question is answered by `answer`, or `refuse`."""
+
+    content: bytes
+    clock: Clock
+    asked: list[tuple[int, int | None]] = field(default_factory=list)
+    sized: int = 0
+    size_error: RegistryError | None = None
+    cancelled: int = 0
+    _waiting: list[Deferred[Streamed]] = field(default_factory=list)
+
+    @property
+    def digest(self) -> Digest:
+        return Digest.of(self.content)
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        self.asked.append((start, stop))
+        waiter: Deferred[Streamed] = Deferred(self._forget)
+        self._waiting.append(waiter)
+        return await waiter
+
+    async def size(self) -> int | None:
+        self.sized += 1
+        if self.size_error is not None:
+            raise self.size_error
+        return len(self.content)
+
+    def answer(self, status: int | None = None, *, length: int | None = -1, **headers: str) -> HandBody:
+        """Answer with the header: 200 or 206 as it was asked, unless told otherwise."""
+        start, stop = self.asked[-1]
+        whole = start == 0 and stop is None
+        status = (200 if whole else 206) if status is None else status
+        end = len(self.content) if stop is None else min(stop, len(self.content))
+        if status == 206 and not headers:
+            headers = {"content_range": f"bytes {start}-{end - 1}/{len(self.content)}"}
+        if length == -1:
+            length = len(self.content) if status == 200 else end - start
+        body = HandBody(length, self.clock)
+        streamed = Streamed(status, {name.replace("_", "-"): value for name, value in headers.items()}, cast(Any, body))
+        self._waiting.pop().callback(streamed)
+        return body
+
+    def send_all(self) -> None:
+        """Answer, send all that was asked for, and end."""
+        start, stop = self.asked[-1]
+        body = self.answer()
+        body.send(self.content[start:stop])
+        body.end()
+
+    def refuse(self, error: Exception) -> None:
+        self._waiting.pop().errback(error)
+
+    def _forget(self, waiter: Deferred[Streamed]) -> None:
+        self.cancelled += 1
+        self._waiting.remove(waiter)

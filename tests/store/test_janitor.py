@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry
+from crproxy.store.entries import Entry, View
+from crproxy.store.index import Link
+from crproxy.store.janitor import Janitor, verify
+from crproxy.store.store import Store
+from tests.logs import Log
+from tests.memory import ended
+from tests.stores import filled, make_store, threads
+
+DAY = 24 * 3600.0
+VIEW = View(Registry("quay.io").repository("org/name"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.advance(100 * DAY)
+    return clock
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Store:
+    return make_store(tmp_path, clock, budget=1000)
+
+
+@pytest.fixture
+def janitor(store: Store, clock: Clock) -> Janitor:
+    return Janitor(store, threads, clock)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with Log() as log:
+        yield log
+
+
+def tidied(janitor: Janitor, clock: Clock) -> None:
+    done = Deferred.fromCoroutine(janitor.tidy())
+    for _ in range(10):
+        clock.advance(0)
+    ended(done)
+
+
+def on_disk(store: Store, *contents: bytes) -> list[Entry]:
+    """Whole files that the index knows nothing of."""
+    entries = [Entry(Digest.of(content)) for content in contents]
+    for entry, content in zip(entries, contents, strict=True):
+        store.blobs.keep(entry).write_bytes(content)
+    return entries
+
+
+def left(store: Store, clock: Clock, content: bytes, age: float) -> Entry:
+    entry = Entry(Digest.of(content))
+    filled(store.blobs, entry, content)
+    os.utime(store.blobs.partial_path(entry), (clock.seconds() - age,) * 2)
+    return entry
+
+
+def test_what_is_on_disk_alone_is_taken_up(store: Store, janitor: Janitor, clock: Clock, log: Log) -> None:
+    private = Entry(Digest.of(b"c"), Registry("quay.io"))
+    entries = [*on_disk(store, b"a", b"bb"), private]
+    store.blobs.keep(private).write_bytes(b"c")
+    tidied(janitor, clock)
+    assert [store.index.size(entry) for entry in entries] == [1, 2, 1]
+    assert store.index.bytes_stored() == 4
+    assert "3 blobs were found on disk and taken up" in log.lines
+
+
+def test_what_is_known_already_keeps_the_time_of_its_use(store: Store, janitor: Janitor, clock: Clock) -> None:
+    entries = on_disk(store, b"a", b"b")
+    for entry in entries:
+        store.index.stored(entry, 1)
+        clock.advance(1)
+    tidied(janitor, clock)
+    assert store.index.oldest(1) == [(entries[0], 1)]
+
+
+def test_what_is_in_the_index_alone_is_forgotten(store: Store, janitor: Janitor, clock: Clock) -> None:
+    entries = [Entry(Digest.of(bytes([number]))) for number in range(100)]
+    for entry in entries:
+        store.index.stored(entry, 5)
+    on_disk(store, b"\x07")
+    tidied(janitor, clock)
+    assert store.index.after(None, 9) == [(entries[7], 5)]
+
+
+def test_a_cache_that_was_made_smaller_is_made_to_fit(store: Store, janitor: Janitor, clock: Clock) -> None:
+    entries = on_disk(store, b"a" * 600, b"b" * 600)
+    for entry in entries:
+        store.index.stored(entry, 600)
+        clock.advance(1)
+    tidied(janitor, clock)
+    assert [store.blobs.size(entry) for entry in entries] == [None, 600]
+
+
+def test_old_partial_files_are_removed_and_the_others_counted(store: Store, janitor: Janitor, clock: Clock) -> None:
+    left(store, clock, b"old" * 10, 2 * DAY)
+    new = left(store, clock, b"new" * 10, DAY / 2)
+    tidied(janitor, clock)
+    assert [entry for entry, _, _ in store.blobs.partials()] == [new]
+    assert store.partial_bytes == 30
+
+
+def test_an_old_partial_file_that_is_being_filled_stays(store: Store, janitor: Janitor, clock: Clock) -> None:
+    entry = left(store, clock, b"old", 2 * DAY)
+    partial = store.blobs.begin(entry)
+    assert partial is not None
+    tidied(janitor, clock)
+    assert store.partial_bytes == 3
+    partial.close()
+    tidied(janitor, clock)
+    assert store.partial_bytes == 0
+
+
+def test_links_to_what_was_never_pulled_are_forgotten_after_a_week(
+    store: Store, janitor: Janitor, clock: Clock
+) -> None:
+    digests = [Digest.of(bytes([number, 0])) for number in range(100)]
+    store.index.link(VIEW, [(digest, Link()) for digest in digests])
+    store.index.stored(*_kept(store, b"kept"))
+    store.index.link(VIEW, [(Digest.of(b"kept"), Link())])
+    clock.advance(6 * DAY)
+    tidied(janitor, clock)
+    assert store.index.linked(VIEW, digests[0]) is not None
+    clock.advance(2 * DAY)
+    tidied(janitor, clock)
+    assert [store.index.linked(VIEW, digest) for digest in digests] == [None] * 100
+    assert store.index.linked(VIEW, Digest.of(b"kept")) is not None
+
+
+def _kept(store: Store, content: bytes) -> tuple[Entry, int]:
+    (entry,) = on_disk(store, content)
+    return entry, len(content)
+
+
+def test_it_tidies_at_the_start_and_looks_again_every_minute(store: Store, janitor: Janitor, clock: Clock) -> None:
+    (entry,) = on_disk(store, b"a")
+    janitor.start()
+    assert store.index.size(entry) == 1
+    left(store, clock, b"partial", 0)
+    clock.advance(59)
+    assert store.partial_bytes == 0
+    clock.advance(1)
+    assert store.partial_bytes == 7
+    janitor.stop()
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_was_used_is_written_down_each_round_and_at_the_end(store: Store, janitor: Janitor, clock: Clock) -> None:
+    a, b = on_disk(store, b"a", b"b")
+    janitor.start()
+    store.read(a)
+    clock.advance(60)
+    assert store.index.oldest(1) == [(b, 1)]
+    store.read(b)
+    clock.advance(1)
+    janitor.stop()
+    assert store.index.oldest(1) == [(a, 1)]
+
+
+def test_a_round_that_fails_is_told_and_the_next_is_made(
+    store: Store, janitor: Janitor, clock: Clock, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    janitor.start()
+    left(store, clock, b"old", 2 * DAY)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.blobs, "begin", fail)
+        clock.advance(60)
+    assert log.failures == [OSError]
+    clock.advance(60)
+    assert list(store.blobs.partials()) == []
+    janitor.stop()
+
+
+def test_a_start_that_fails_is_told_and_stopping_is_none(
+    store: Store, clock: Clock, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    janitor = Janitor(store, lambda *_: Deferred(), clock)
+    janitor.start()
+    janitor.stop()
+    assert log.complaints == []
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(store.blobs, "whole", fail)
+    janitor = Janitor(store, threads, clock)
+    janitor.start()
+    janitor.stop()
+    assert log.failures == [OSError]
+
+
+def test_stopping_what_never_started_is_fine(janitor: Janitor) -> None:
+    janitor.stop()
+
+
+def test_verifying_drops_what_is_damaged_or_gone(store: Store) -> None:
+    sound, damaged, gone = on_disk(store, b"sound", b"damaged", b"gone")
+    for entry in (sound, damaged, gone):
+        store.index.stored(entry, 5)
+    store.blobs.keep(damaged).write_bytes(b"Damaged")
+    store.blobs.remove(gone)
+    assert {(entry, is_sound) for entry, _, is_sound in verify(store)} == {
+        (sound, True),
+        (damaged, False),
+        (gone, False),
+    }
+    assert [store.index.size(entry) for entry in (sound, damaged, gone)] == [5, None, None]
+    assert store.blobs.size(damaged) is None

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry
+from crproxy.store import store as module
+from crproxy.store.entries import Entry
+from crproxy.store.store import Store, open_store
+from tests.logs import Log
+from tests.memory import ended
+from tests.stores import make_store
+from tests.upstream.conftest import Consumer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Store:
+    return make_store(tmp_path, clock, budget=100)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with Log() as log:
+        yield log
+
+
+def kept(store: Store, clock: Clock, *contents: bytes) -> list[Entry]:
+    """Keep these, one after the other."""
+    entries = [Entry(Digest.of(content)) for content in contents]
+    for entry, content in zip(entries, contents, strict=True):
+        ended(store.keep(entry, content))
+        clock.advance(1)
+    return entries
+
+
+def there(store: Store, entries: list[Entry]) -> list[bool]:
+    files = [store.blobs.size(entry) is not None for entry in entries]
+    assert files == [store.index.size(entry) is not None for entry in entries], "files and rows agree"
+    return files
+
+
+def test_what_is_kept_can_be_read_and_opened(store: Store, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    assert (store.read(entry), store.size(entry), store.index.bytes_stored()) == (b"content", 7, 7)
+    opened = store.open(entry)
+    assert opened is not None
+    consumer = Consumer()
+    ended(opened.flow(2, 5).join(consumer))
+    assert (opened.size, consumer.content) == (7, b"nte")
+
+
+def test_what_is_opened_can_be_closed_unread(store: Store, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    opened = store.open(entry)
+    assert opened is not None
+    opened.close()
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(opened.fd)
+
+
+def test_what_is_not_kept_is_none(store: Store) -> None:
+    entry = Entry(Digest.of(b"x"))
+    assert (store.read(entry), store.open(entry), store.size(entry)) == (None, None, None)
+
+
+def test_private_content_is_another(store: Store, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    assert store.read(Entry(entry.digest, Registry("quay.io"))) is None
+
+
+def test_what_is_asked_for_often_comes_from_memory(store: Store, tmp_path: Path, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    other = make_store(tmp_path, clock, budget=100)
+    assert other.read(entry) == b"content"
+    other.blobs.remove(entry)
+    assert other.read(entry) == b"content"
+
+
+def test_memory_has_a_bound(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MEMORY", 10)
+    a, b, c = kept(store, clock, b"aaaa", b"bbbb", b"large" * 3)
+    for entry in (a, b, c):
+        store.blobs.remove(entry)
+    assert (store.read(a), store.read(b), store.read(c)) == (None, None, None)
+    a, b = kept(store, clock, b"aaaa", b"bbbb")
+    store.read(a)
+    (c,) = kept(store, clock, b"cccc")
+    assert store._memory_bytes == 8
+    for entry in (a, b, c):
+        store.blobs.remove(entry)
+    assert [store.read(entry) is None for entry in (a, b, c)] == [False, True, False]
+
+
+def test_a_row_without_a_file_is_forgotten_when_somebody_asks(store: Store, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    store.blobs.remove(entry)
+    assert store.open(entry) is None
+    assert store.index.bytes_stored() == 0
+
+
+def test_the_least_recently_used_goes_first(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    store.read(entries[0])
+    entries += kept(store, clock, b"c" * 40)
+    assert there(store, entries) == [True, False, True]
+    assert store.index.bytes_stored() == 80
+
+
+def test_what_partial_files_take_counts(store: Store, clock: Clock) -> None:
+    store.partial_bytes = 50
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    assert there(store, entries) == [False, True]
+
+
+def test_evicting_to_a_size_drops_no_more_than_it_must(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 10, b"b" * 10, b"c" * 10)
+    assert store.evict(30) == 0
+    assert store.evict(15) == 2
+    assert there(store, entries) == [False, False, True]
+    assert store.evict(-5) == 1
+    assert store.evict(-5) == 0
+
+
+def test_many_go_in_steps(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, *(bytes([number]) for number in range(100)))
+    assert store.evict(10) == 90
+    assert there(store, entries) == [False] * 90 + [True] * 10
+
+
+def test_who_is_reading_what_goes_reads_on(store: Store, clock: Clock) -> None:
+    (entry,) = kept(store, clock, b"content")
+    opened = store.open(entry)
+    assert opened is not None
+    store.evict(0)
+    assert store.read(entry) is None
+    consumer = Consumer()
+    ended(opened.flow(0, 7).join(consumer))
+    assert consumer.content == b"content"
+
+
+def test_room_is_made_by_dropping(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    assert store.make_room(20)
+    assert there(store, entries) == [True, True]
+    assert store.make_room(21)
+    assert there(store, entries) == [False, True]
+
+
+def test_what_is_larger_than_the_cache_gets_no_room_and_costs_nothing(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40)
+    assert not store.make_room(101)
+    assert there(store, entries) == [True]
+
+
+def test_a_full_disk_is_emptied_as_far_as_needed(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = kept(store, clock, b"a" * 30, b"b" * 30, b"c" * 30)
+    monkeypatch.setattr(store.blobs, "room_for", lambda _: store.index.bytes_stored() <= 30)
+    assert store.make_room(10)
+    assert there(store, entries) == [False, False, True]
+    monkeypatch.setattr(store.blobs, "room_for", lambda _: False)
+    assert not store.make_room(10)
+    assert there(store, entries) == [False, False, False]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_an_index_that_cannot_be_written_holds_up_nobody(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    kept(store, clock, b"a" * 40, b"b" * 40)
+    store.index._database.execute("PRAGMA query_only = 1")
+    if full:
+        monkeypatch.setattr(store.blobs, "room_for", lambda _: False)
+        assert not store.make_room(10)
+    else:
+        assert store.evict(10) == 0
+
+
+def test_what_cannot_be_written_is_passed_on_and_told(store: Store, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crproxy.store.blobs import Partial
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Partial, "commit", fail)
+    entry = Entry(Digest.of(b"content"))
+    ended(store.keep(entry, b"content"))
+    assert there(store, [entry]) == [False]
+    assert store.read(entry) == b"content", "memory has it"
+    assert [complaint.startswith(f"{entry} is not kept: ") for complaint in log.complaints] == [True]
+    assert list(store.blobs.partials()) == []
+
+
+def test_what_another_process_is_writing_is_left_to_it(store: Store) -> None:
+    entry = Entry(Digest.of(b"content"))
+    partial = store.blobs.begin(entry)
+    assert partial is not None
+    ended(store.keep(entry, b"content"))
+    assert there(store, [entry]) == [False]
+    partial.close()
+
+
+def test_what_an_interrupted_write_left_is_written_over(store: Store, clock: Clock) -> None:
+    partial = store.blobs.begin(Entry(Digest.of(b"content")))
+    assert partial is not None
+    partial.append([b"content and more"])
+    partial.close()
+    (entry,) = kept(store, clock, b"content")
+    assert store.blobs.is_sound(entry)
+
+
+def test_use_is_noted_in_one_go(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = kept(store, clock, b"a", b"b")
+    noted: list[set[Entry]] = []
+    monkeypatch.setattr(store.index, "used", noted.append)
+    store.note_use()
+    for entry in (a, b, a):
+        store.read(entry)
+    store.note_use()
+    store.note_use()
+    assert noted == [{a, b}]
+
+
+def test_writing_is_done_by_threads(tmp_path: Path, clock: Clock) -> None:
+    store = make_store(tmp_path, clock)
+    waiting: list[Callable[..., Any]] = []
+
+    def later(work: Callable[..., Any], *_: Any) -> Deferred[Any]:
+        waiting.append(work)
+        return Deferred()
+
+    store._threads = later
+    entry = Entry(Digest.of(b"content"))
+    store.keep(entry, b"content")
+    assert (len(waiting), store.size(entry)) == (1, None)
+
+
+def test_a_cache_can_be_opened_without_a_daemon(store: Store, clock: Clock, tmp_path: Path) -> None:
+    (entry,) = kept(store, clock, b"content")
+    assert open_store(tmp_path).read(entry) == b"content"
