@@ -1,0 +1,369 @@
+"""One flight: upstream on the one side, the partial file in the middle, readers on the other."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.ranges import Slice
+from ..store.blobs import Blobs, Partial, WrongContent
+from ..store.entries import Entry
+from ..store.files import FileFlow
+from ..store.filling import Filling, Threads
+from ..upstream.relay import BodyBroke
+from ..upstream.resuming import RangeRefused, Source, pour
+from .reader import NotKept, Reader
+
+__all__ = ["Flight", "Hangar"]
+
+# A fill that nobody reads is finished where it is half done, or has less than this to go.
+_WORTH_FINISHING = 64 * 1024 * 1024
+# Seconds after which another is stopped.
+_UNREAD_SECONDS = 30.0
+# Seconds between two looks at a file that another process fills.
+_FOLLOW_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Hangar:
+    """What every flight of a daemon needs.
+
+    Arguments:
+        blobs: where the bytes go.
+        threads: runs blocking work.
+        clock: for waiting.
+        make_room: tells whether so many bytes may be stored, after dropping others where that helps.
+        on_stored: called with the entry and its size in bytes when content is whole, verified and in its place.
+    """
+
+    blobs: Blobs
+    threads: Threads
+    clock: IReactorTime
+    make_room: Callable[[int], bool]
+    on_stored: Callable[[Entry, int], object]
+
+
+class Flight:
+    """The transfer of one blob.
+
+    ``size`` is its bytes, None while that is not known; ``filled`` how many are in the file.
+    """
+
+    _log = Logger()
+
+    def __init__(self, entry: Entry, source: Source, hangar: Hangar) -> None:
+        self.entry = entry
+        self.source = source
+        self.clock = hangar.clock
+        self.size: int | None = None
+        self.filled = 0
+        self.partial: Partial | None = None
+        self._hangar = hangar
+        self._fd: int | None = None
+        self._known = False
+        self._whole = False
+        self._stored = False
+        self._failure: Failure | None = None
+        self._waiters: list[Deferred[None]] = []
+        self._readers: set[Reader] = set()
+        self._pouring: Deferred[None] | None = None
+        self._landing: Deferred[None] | None = None
+        self._ending = False
+        self._unread: IDelayedCall | None = None
+        self._rate_from = (0, self.clock.seconds())
+
+    def __repr__(self) -> str:
+        return f"<Flight {self.entry} {self.filled}/{self.size} readers={len(self._readers)}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has failed, or was told to end: who wants the content now needs another."""
+        return self._ending or self._failure is not None
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether it takes room on disk, by this process's doing, that the store does not know of yet."""
+        return self.partial is not None and not self._stored and self._failure is None
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second since the fill began."""
+        filled, began = self._rate_from
+        return (self.filled - filled) / max(self.clock.seconds() - began, 0.001)
+
+    async def known(self) -> int | None:
+        """Return the size as soon as upstream's header is there; None where that does not say.
+
+        Raises:
+            RegistryError: upstream refuses.
+            NotKept: nothing can be stored.
+        """
+        if not self._known and self._failure is None:
+            waiter: Deferred[None] = Deferred(self._waiter_left)
+            self._waiters.append(waiter)
+            await waiter
+        if self._failure is not None:
+            self._failure.raiseException()
+        return self.size
+
+    def reader(self, part: Slice | None) -> Reader:
+        """Return a reader of ``part``, or of all; `known` has returned."""
+        to_the_end = part is None or part.stop == part.size
+        flow = FileFlow(
+            os.dup(self._open_fd()),
+            0 if part is None else part.start,
+            None if part is None or to_the_end else part.stop,
+            self._readable(),
+        )
+        reader = Reader(self, part, flow)
+        self._readers.add(reader)
+        self._reconsider()
+        self._tell(reader)
+        return reader
+
+    def left(self, reader: Reader) -> None:
+        """A reader has ended."""
+        self._readers.discard(reader)
+        self._reconsider()
+
+    def run(self) -> Deferred[None]:
+        """Fly; fires at the end, whatever it was."""
+        self._landing = Deferred.fromCoroutine(self._run())
+        return self._landing
+
+    def stop(self) -> Deferred[None]:
+        """End the transfer before it is whole; fires when what came is on disk."""
+        self._end()
+        ended: Deferred[None] = Deferred()
+        if self._landing is None:
+            ended.callback(None)
+        else:
+            self._landing.addBoth(lambda _: ended.callback(None))
+        return ended
+
+    def _end(self) -> None:
+        self._ending = True
+        if self._pouring is not None:
+            self._pouring.cancel()
+
+    async def _run(self) -> None:
+        try:
+            while not await self._fill_or_follow():
+                if self._ending:
+                    raise CancelledError
+        except OSError as error:
+            self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=error)
+            self._fail(Failure(NotKept(str(error))))
+        except CancelledError:
+            self._fail(Failure(RegistryError(ErrorCode.UNAVAILABLE, "the transfer was stopped", retry_after=1)))
+        except Exception:
+            self._fail(Failure())
+        finally:
+            self._set_unread(None)
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    async def _fill_or_follow(self) -> bool:
+        """Do our part until the content is whole, or until it is somebody else's turn."""
+        blobs = self._hangar.blobs
+        partial = await self._hangar.threads(blobs.begin, self.entry)
+        if partial is None:
+            return await self._follow()
+        try:
+            # Another process may have finished between our look at the store and our lock.
+            if self._take_whole():
+                partial.discard()
+            else:
+                self.partial = partial
+                self._read_from(os.dup(partial.fd))
+                await self._fill(partial)
+        finally:
+            partial.close()
+        return True
+
+    async def _fill(self, partial: Partial) -> None:
+        await self._hangar.threads(partial.rehash)
+        self._grow(partial.filled)
+        self._rate_from = (partial.filled, self.clock.seconds())
+        leftover = partial.filled > 0
+        if not (leftover and partial.verifier.matches()):
+            try:
+                await self._pour(partial)
+            except RangeRefused:
+                if not leftover:
+                    raise
+                partial.reset()
+                self._start_over()
+                await self._pour(partial)
+        await self._hangar.threads(partial.verify)
+        self._be_whole(partial.filled)
+        await self._hangar.threads(partial.commit)
+        self._stored = True
+        self._hangar.on_stored(self.entry, partial.filled)
+
+    async def _pour(self, partial: Partial) -> None:
+        filling = Filling(partial, self._hangar.threads, lambda: self._written(filling, partial))
+        pouring = pour(self.source, filling, partial.filled, None, self.clock, on_size=self._know)
+        self._pouring = Deferred.fromCoroutine(pouring)
+        if self._ending or filling.failure is not None:
+            self._pouring.cancel()
+        try:
+            await self._pouring
+        except (BodyBroke, CancelledError):
+            if filling.failure is None:
+                raise
+        except OSError:
+            partial.discard()
+            raise
+        finally:
+            self._pouring = None
+            # The thread must be done with the file before anybody closes it.
+            await filling.settled()
+        if filling.failure is not None:
+            partial.discard()
+            filling.failure.raiseException()
+
+    def _written(self, filling: Filling, partial: Partial) -> None:
+        self._grow(partial.filled)
+        # What the disk does not take need not come: without this, the body would be asked for again to its end.
+        if filling.failure is not None and self._pouring is not None:
+            self._pouring.cancel()
+
+    async def _follow(self) -> bool:
+        """Follow the file that another process fills; return False where its lock has fallen free."""
+        if not self._known:
+            fd = self._hangar.blobs.open_partial(self.entry)
+            if fd is None:
+                return False
+            self._fd = fd if self._fd is None else self._fd
+            self._know(await self.source.size())
+        while not self._take_whole():
+            if self._ending:
+                return False
+            self._grow(os.fstat(self._open_fd()).st_size)
+            partial = await self._hangar.threads(self._hangar.blobs.begin, self.entry)
+            if partial is not None:
+                partial.close()
+                return False
+            await deferLater(self.clock, _FOLLOW_SECONDS)
+        return True
+
+    def _take_whole(self) -> bool:
+        """Tell whether the content is in its place by somebody else's doing; readers have all of it then."""
+        fd = self._hangar.blobs.open(self.entry)
+        if fd is None:
+            return False
+        size = os.fstat(fd).st_size
+        self._read_from(fd)
+        self._be_whole(size)
+        return True
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise ValueError("this flight has no file yet: await known() first")
+        return self._fd
+
+    def _read_from(self, fd: int) -> None:
+        """Read from ``fd``, which is ours, from now on. What came from another file was thrown away as wrong."""
+        before, self._fd = self._fd, fd
+        if before is None:
+            return
+        if not os.path.sameopenfile(before, fd):
+            self._start_over()
+        os.close(before)
+
+    def _know(self, size: int | None) -> None:
+        """Upstream's header is there."""
+        filling = self.partial is not None
+        if filling and not self._known and not self._hangar.make_room((size or 0) - self.filled):
+            raise OSError(errno.ENOSPC, "there is no room for it")
+        if self._known:
+            return
+        self._known = True
+        self.size = size
+        self._wake()
+
+    def _start_over(self) -> None:
+        """What the file held is not the content. Who read it, while another process was filling it, must not go on."""
+        self._fail_readers(Failure(WrongContent(f"what there was of {self.entry} was wrong")))
+        self.filled = 0
+        self._rate_from = (0, self.clock.seconds())
+
+    def _grow(self, filled: int) -> None:
+        self.filled = filled
+        for reader in list(self._readers):
+            reader.flow.grow(self._readable())
+
+    def _readable(self) -> int:
+        """How far readers may read: the last byte is theirs only when all is verified, lest one takes it for good."""
+        if self._whole or self.size is None:
+            return self.filled
+        return min(self.filled, self.size - 1)
+
+    def _be_whole(self, size: int) -> None:
+        self._whole = True
+        self._known = True
+        self.size = self.filled = size
+        for reader in list(self._readers):
+            self._tell(reader)
+        self._wake()
+
+    def _fail(self, failure: Failure) -> None:
+        self._failure = failure
+        self._fail_readers(failure)
+        self._wake()
+
+    def _fail_readers(self, failure: Failure) -> None:
+        readable = self.filled if failure.check(NotKept) else self._readable()
+        for reader in list(self._readers):
+            reader.flow.grow(readable)
+            reader.flow.fail(failure)
+
+    def _tell(self, reader: Reader) -> None:
+        if self._whole:
+            reader.flow.end(self.filled)
+        elif self._failure is not None:
+            reader.flow.fail(self._failure)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+        # They may have turned elsewhere.
+        self._reconsider()
+
+    def _waiter_left(self, waiter: Deferred[None]) -> None:
+        self._waiters.remove(waiter)
+        self._reconsider()
+
+    def _reconsider(self) -> None:
+        """Somebody came or left: is this still worth its while?"""
+        unread = not self._readers and not self._waiters
+        if not unread or self._whole or self._failure is not None or self._is_worth_finishing():
+            self._set_unread(None)
+        elif self._unread is None:
+            self._set_unread(self.clock.callLater(_UNREAD_SECONDS, self._give_up))
+
+    def _is_worth_finishing(self) -> bool:
+        return self.size is not None and (self.filled * 2 >= self.size or self.size - self.filled < _WORTH_FINISHING)
+
+    def _set_unread(self, timer: IDelayedCall | None) -> None:
+        before, self._unread = self._unread, timer
+        if before is not None and before.active():
+            before.cancel()
+
+    def _give_up(self) -> None:
+        self._unread = None
+        if not self._is_worth_finishing():
+            self._log.info("{flight} is stopped: nobody reads it", flight=self)
+            self._end()

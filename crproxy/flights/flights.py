@@ -1,0 +1,47 @@
+"""The flights that are under way, by what they bring."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from ..store.entries import Entry
+from ..upstream.resuming import Source
+from .flight import Flight, Hangar
+
+__all__ = ["Flights"]
+
+
+class Flights:
+    """The flights that are under way."""
+
+    def __init__(self, hangar: Hangar) -> None:
+        self._hangar = hangar
+        self._flights: dict[Entry, Flight] = {}
+        # With those that are ending, whose entry may have a new flight already.
+        self._aloft: set[Flight] = set()
+
+    def get(self, entry: Entry) -> Flight | None:
+        """Return the flight of ``entry``, if there is one that can be joined."""
+        flight = self._flights.get(entry)
+        return None if flight is None or flight.is_over else flight
+
+    def begin(self, entry: Entry, source: Source) -> Flight:
+        """Begin the flight of ``entry``, which is not under way."""
+        flight = Flight(entry, source, self._hangar)
+        self._flights[entry] = flight
+        self._aloft.add(flight)
+        flight.run().addBoth(lambda _: self._landed(flight))
+        return flight
+
+    def _landed(self, flight: Flight) -> None:
+        self._aloft.discard(flight)
+        if self._flights.get(flight.entry) is flight:
+            del self._flights[flight.entry]
+
+    def promised(self) -> dict[Entry, int]:
+        """Return what is being fetched into the store, and how many bytes each will be where that is known."""
+        return {flight.entry: flight.size for flight in self._aloft if flight.size is not None and flight.is_filling}
+
+    def stop(self) -> Deferred[list[tuple[bool, None]]]:
+        """Stop all flights; what they have stays, to be taken up again. Fires when it is on disk."""
+        return DeferredList([flight.stop() for flight in list(self._aloft)])

@@ -1,0 +1,76 @@
+"""A reader of a flight: follows the file that it fills, and asks upstream itself where the disk takes no more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IReactorTime
+
+from ..policy.ranges import Slice
+from ..store.blobs import Partial
+from ..store.files import FileFlow
+from ..store.verifying import Verifying
+from ..upstream.resuming import Source, pour
+
+__all__ = ["Followed", "NotKept", "Reader"]
+
+
+class NotKept(Exception):
+    """The bytes cannot be stored: the disk is full, broken or not ours to write. Each reader asks upstream itself."""
+
+
+class Followed(Protocol):
+    """What a reader needs of its flight."""
+
+    source: Source
+    clock: IReactorTime
+    size: int | None
+    filled: int
+    partial: Partial | None
+
+    def left(self, reader: Reader) -> None:
+        """A reader has ended."""
+
+
+class Reader:
+    """One client's part of a flight: a body (see pullthrough) that follows the file."""
+
+    def __init__(self, flight: Followed, part: Slice | None, flow: FileFlow) -> None:
+        self.flow = flow
+        self._flight = flight
+        self._part = part
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, where that is known."""
+        return self._flight.size if self._part is None else self._part.length
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Let the bytes flow to ``consumer``; fires when all were written, fails where they cannot be had."""
+        return Deferred.fromCoroutine(self._deliver(consumer))
+
+    def abandon(self) -> None:
+        """Read nothing."""
+        self.flow.abandon()
+        self._flight.left(self)
+
+    async def _deliver(self, consumer: IConsumer) -> None:
+        try:
+            await self.flow.join(consumer)
+        except NotKept:
+            await self._go_on(consumer)
+        finally:
+            self.abandon()
+
+    async def _go_on(self, consumer: IConsumer) -> None:
+        """Ask upstream for what the disk could not take."""
+        flight, start = self._flight, self.flow.position
+        to_the_end = self._part is None or self._part.stop == self._part.size
+        if to_the_end and start == flight.filled and flight.partial is not None:
+            checked = Verifying(consumer, flight.partial.verifier.copy())
+            await pour(flight.source, checked, start, None, flight.clock)
+            checked.finish()
+        else:
+            stop = None if self._part is None else self._part.stop
+            await pour(flight.source, consumer, start, stop, flight.clock)
