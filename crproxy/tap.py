@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+import platformdirs
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
@@ -37,6 +39,8 @@ class Options(usage.Options):
             f"TOML file; options given here win over it [default: {SYSTEM_CONFIG} if it is there]",
         ),
         ("domain", "d", None, "base domain, such as cr.example.com [default: none, any Host is answered]"),
+        ("data-dir", None, None, "directory of the cache [default: $STATE_DIRECTORY, else the user's data directory]"),
+        ("cache-size", None, None, "upper bound of the cache on disk, such as 50G [default: 20G]"),
         (
             "default-registry",
             None,
@@ -74,7 +78,14 @@ class Options(usage.Options):
     def _load(self) -> Config:
         return load(
             self._text(),
-            ConfigOptions(domain=self["domain"], default_registry=self["default-registry"], http=tuple(self["http"])),
+            ConfigOptions(
+                domain=self["domain"],
+                default_registry=self["default-registry"],
+                http=tuple(self["http"]),
+                data_dir=self["data-dir"],
+                cache_size=self["cache-size"],
+            ),
+            usual_data_dir=_usual_data_dir(),
             read_secret=lambda path: Path(path).read_text(encoding="utf-8"),
         )
 
@@ -86,6 +97,12 @@ class Options(usage.Options):
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot be read: {error}") from error
+
+
+def _usual_data_dir() -> str:
+    """Return systemd's directory for us (systemd.exec(5), StateDirectory), or the user's own."""
+    directories = os.environ.get("STATE_DIRECTORY", "")
+    return directories.partition(":")[0] or platformdirs.user_data_dir("crproxy", appauthor=False)
 
 
 def _check_endpoints(descriptions: tuple[str, ...]) -> None:

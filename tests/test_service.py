@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.application.service import MultiService
@@ -14,15 +18,39 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from crproxy.config import Config
+from crproxy.config import Cache, Config
+from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
-from crproxy.service import Listener, ListenError, make_pullthrough, make_service
+from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
+from crproxy.store.entries import Entry
 from tests.logs import Log
+from tests.memory import ended
+
+
+class Reactor(MemoryReactorClock):
+    """What threads hand in is called when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._due: list[Callable[[], object]] = []
+        self._some = threading.Condition()
+
+    def callFromThread(self, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        with self._some:
+            self._due.append(lambda: call(*args, **kwargs))
+            self._some.notify()
+
+    def take_one(self) -> None:
+        """Wait for a thread to hand something in, and call it."""
+        with self._some:
+            assert self._some.wait_for(lambda: bool(self._due), 10)
+            call = self._due.pop(0)
+        call()
 
 
 @pytest.fixture
-def reactor() -> MemoryReactorClock:
-    return MemoryReactorClock()
+def reactor() -> Reactor:
+    return Reactor()
 
 
 @pytest.fixture
@@ -31,35 +59,80 @@ def log() -> Iterator[Log]:
         yield log
 
 
-def started(config: Config, reactor: MemoryReactorClock) -> MultiService:
-    service = make_service(config, reactor)
-    assert isinstance(service, MultiService)
-    service.privilegedStartService()
-    service.startService()
-    return service
+Start = Callable[..., MultiService]
 
 
-def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: MemoryReactorClock) -> None:
-    started(Config(), reactor)
+@pytest.fixture
+def start(reactor: Reactor, tmp_path: Path) -> Iterator[Start]:
+    """Starts the daemon, which ends with the test."""
+    services: list[MultiService] = []
+
+    def begin(**config: Any) -> MultiService:
+        service = make_service(Config(data_dir=str(tmp_path), **config), reactor)
+        assert isinstance(service, MultiService)
+        services.append(service)
+        service.privilegedStartService()
+        service.startService()
+        return service
+
+    yield begin
+    for service in services:
+        if service.running:
+            ended(service.stopService())
+
+
+def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: Reactor, start: Start) -> None:
+    start()
     ((port, site, _, interface),) = reactor.tcpServers
     assert (port, interface) == (5000, "127.0.0.1")
     assert isinstance(site, Site)
 
 
-def test_each_endpoint_is_listened_on(reactor: MemoryReactorClock) -> None:
-    started(Config(http=("tcp:80", "tcp:8080:interface=127.0.0.1", "unix:/run/crproxy.sock")), reactor)
+def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
+    start(http=("tcp:80", "tcp:8080:interface=127.0.0.1", "unix:/run/crproxy.sock"))
     assert [(server[0], server[3]) for server in reactor.tcpServers] == [(80, ""), (8080, "127.0.0.1")]
     assert [server[0] for server in reactor.unixServers] == ["/run/crproxy.sock"]
 
 
-def test_nothing_is_listened_on_before_the_start(reactor: MemoryReactorClock) -> None:
-    make_service(Config(), reactor)
+def test_nothing_is_listened_on_before_the_start(reactor: Reactor, tmp_path: Path) -> None:
+    make_service(Config(data_dir=str(tmp_path)), reactor)
     assert reactor.tcpServers == []
 
 
-def test_what_answers_is_put_together_without_asking_anybody(reactor: MemoryReactorClock) -> None:
-    assert isinstance(make_pullthrough(Config(), reactor), PullThrough)
+def test_what_answers_is_put_together_without_asking_anybody(reactor: Reactor, tmp_path: Path) -> None:
+    config = Config(data_dir=str(tmp_path))
+    assert isinstance(make_pullthrough(config, CacheService(config, reactor), reactor), PullThrough)
     assert reactor.tcpClients == []
+
+
+def test_the_cache_lies_in_the_data_directory(reactor: Reactor, tmp_path: Path) -> None:
+    CacheService(Config(data_dir=str(tmp_path / "new")), reactor)
+    assert (tmp_path / "new" / "cache").is_dir()
+    assert (tmp_path / "new" / "index.sqlite").is_file()
+
+
+def test_the_cache_has_the_size_that_was_given(reactor: Reactor, tmp_path: Path) -> None:
+    cache = CacheService(Config(data_dir=str(tmp_path), cache=Cache(size=12345)), reactor)
+    assert cache.store.budget == 12345
+
+
+def test_what_is_on_disk_is_taken_up_by_the_start_and_the_index_is_closed_by_the_stop(
+    reactor: Reactor, tmp_path: Path
+) -> None:
+    cache = CacheService(Config(data_dir=str(tmp_path)), reactor)
+    entry = Entry(Digest.of(b"abc"))
+    cache.store.blobs.keep(entry).write_bytes(b"abc")
+    cache.startService()
+    while cache.store.index.size(entry) is None:
+        reactor.take_one()
+    ended(cache.stopService())
+    with pytest.raises(sqlite3.ProgrammingError):
+        cache.store.index.bytes_stored()
+
+
+def test_stopping_before_all_is_tidy_is_no_failure(start: Start, log: Log) -> None:
+    ended(start().stopService())
+    assert log.complaints == []
 
 
 @implementer(IListeningPort)

@@ -18,6 +18,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the system's configuration would be."""
     path = tmp_path / "crproxy.toml"
     monkeypatch.setattr(tap, "SYSTEM_CONFIG", path)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     return path
 
 
@@ -39,8 +40,33 @@ def mistake(*words: str) -> str:
     return str(raised.value)
 
 
-def test_no_option_at_all_works() -> None:
-    assert loaded() == Config()
+def test_no_option_at_all_works(tmp_path: Path) -> None:
+    assert loaded() == Config(data_dir=str(tmp_path / "state"))
+
+
+def test_the_first_of_systemds_directories_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/crproxy:/var/lib/other")
+    assert loaded().data_dir == "/var/lib/crproxy"
+
+
+def test_without_systemd_data_lies_where_the_users_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert loaded().data_dir == str(tmp_path / "crproxy")
+
+
+def test_a_data_directory_and_a_size_are_heard() -> None:
+    config = loaded("--data-dir", "/srv/crproxy", "--cache-size", "50G")
+    assert (config.data_dir, config.cache.size) == ("/srv/crproxy", 50 * 1024**3)
+
+
+def test_a_size_that_is_none_is_told() -> None:
+    assert "'big' is not a size" in mistake("--cache-size", "big")
+
+
+def test_asking_makes_no_directory(tmp_path: Path) -> None:
+    loaded("--data-dir", str(tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
 
 
 def test_options_are_heard() -> None:
@@ -120,7 +146,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_option_is_explained() -> None:
     text = str(Options())
-    for option in ("--config", "--domain", "--default-registry", "--http", "--version"):
+    for option in ("--config", "--domain", "--data-dir", "--cache-size", "--default-registry", "--http", "--version"):
         assert option in text
 
 

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from crproxy import __version__
 from crproxy.admin import command
 from crproxy.admin.command import main
+from crproxy.oci.digests import Digest
+from crproxy.store.entries import Entry
+from crproxy.store.store import Store, open_store
+from tests.memory import ended
 
 
 @pytest.fixture
@@ -53,3 +59,54 @@ def test_what_does_not_exist_is_an_error(twistd: list[list[str]]) -> None:
     assert result.exit_code == 2
     assert "No such command 'sevre'" in result.output
     assert twistd == []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = open_store(tmp_path)
+    for content in (b"one", b"two", b"three"):
+        ended(store.keep(Entry(Digest.of(content)), content))
+    return store
+
+
+def verify(tmp_path: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["cache", "verify", "--data-dir", str(tmp_path), *words])
+
+
+def test_a_sound_cache_is_verified(store: Store, tmp_path: Path) -> None:
+    result = verify(tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "11 bytes read, 0 contents dropped\n")
+    assert store.index.bytes_stored() == 11
+
+
+def test_what_is_damaged_is_named_and_dropped(store: Store, tmp_path: Path) -> None:
+    entry = Entry(Digest.of(b"two"))
+    store.blobs.keep(entry).write_bytes(b"twe")
+    result = verify(tmp_path)
+    assert result.exit_code == 1
+    assert f"damaged, dropped: {entry}\n" in result.stdout
+    assert result.stdout.endswith("11 bytes read, 1 contents dropped\n")
+    assert store.index.size(entry) is None
+    assert verify(tmp_path).exit_code == 0
+
+
+def test_no_more_is_read_in_a_second_than_was_said(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert verify(tmp_path, "--rate", "2").exit_code == 0
+    assert now == [5.5]
+
+
+@pytest.mark.parametrize("words", [[], ["--rate", "fast"], ["--data-dir", "/nowhere/at/all"]])
+def test_a_command_line_that_is_wrong_says_so(tmp_path: Path, words: list[str]) -> None:
+    data_dir = ["--data-dir", str(tmp_path)] if "--rate" in words else []
+    result = CliRunner().invoke(main, ["cache", "verify", *data_dir, *words])
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == []

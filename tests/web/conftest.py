@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -16,7 +17,7 @@ from twisted.web.server import Site
 from crproxy.config import Timeouts, Upstream
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
-from crproxy.pullthrough import PullThrough
+from crproxy.store.store import Store
 from crproxy.upstream.agent import treq_client
 from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.exchange import Exchange
@@ -24,6 +25,7 @@ from crproxy.upstream.tokens import Tokens
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import make_site
 from tests.memory import Network, Wire
+from tests.stores import make_store, pull_through
 
 NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry("quay.io")})
 
@@ -114,12 +116,17 @@ def network() -> Network:
 
 
 @pytest.fixture
-def site(network: Network) -> Site:
+def store(network: Network, tmp_path: Path) -> Store:
+    return make_store(tmp_path, network.clock)
+
+
+@pytest.fixture
+def site(network: Network, store: Store) -> Site:
     timeouts = Timeouts()
     http = treq_client(network.agent())
     exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
     client = RegistryClient(Upstream.public, exchange, network.clock.seconds)
-    return make_site(RegistryResource(NAMES, PullThrough(client)), network.clock)
+    return make_site(RegistryResource(NAMES, pull_through(client, store, network.clock)), network.clock)
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ HUB = "https://registry-1.docker.io"
 MANIFEST = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(MANIFEST)
 TYPE = "application/vnd.oci.image.manifest.v1+json"
-BLOB = f"/v2/quay.io/org/name/blobs/{DIGEST}"
+CONTENT = b"0123456789"
+BLOB = f"/v2/quay.io/org/name/blobs/{Digest.of(CONTENT)}"
 TAG = "/v2/quay.io/org/name/manifests/v1"
 
 
@@ -147,8 +148,16 @@ def test_a_blob_is_relayed(network: Network, browser: Browser) -> None:
     received = browser.received()
     assert (received.status, received.body) == (200, b"0123456789")
     assert received.one("Content-Length") == "10"
-    assert received.one("Docker-Content-Digest") == str(DIGEST)
+    assert received.one("Docker-Content-Digest") == str(Digest.of(CONTENT))
+    assert received.one("Cache-Status") == "crproxy; fwd=uri-miss; stored"
     assert received.one("Transfer-Encoding") is None
+
+
+def test_content_that_is_another_is_never_whole(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"012345678x"))
+    received = browser.get(BLOB)
+    assert (received.status, received.body) == (200, b"012345678")
+    assert browser.wire.aborted
 
 
 def test_the_header_goes_out_before_the_first_byte_is_here(network: Network, browser: Browser) -> None:
@@ -158,12 +167,12 @@ def test_the_header_goes_out_before_the_first_byte_is_here(network: Network, bro
 
 
 def test_a_blob_of_unknown_length_is_sent_in_chunks(network: Network, browser: Browser) -> None:
-    network.serve(QUAY, answer(200, b"abc", length=None))
+    network.serve(QUAY, answer(200, CONTENT, length=None))
     browser.ask(BLOB)
     network.connections[0].end()
     received = browser.received()
     assert received.one("Transfer-Encoding") == "chunked"
-    assert received.body == b"3\r\nabc\r\n0\r\n\r\n"
+    assert received.body == b"a\r\n0123456789\r\n0\r\n\r\n"
 
 
 def test_a_blobs_head_downloads_nothing(network: Network, browser: Browser) -> None:
@@ -187,11 +196,25 @@ def test_a_range_behind_the_end_says_how_long_the_blob_is(network: Network, brow
     assert (received.status, received.one("Content-Range")) == (416, "bytes */10")
 
 
-@pytest.mark.parametrize("lines", [("Range: bytes=0-1,3-4",), ("Range: bytes=0-1", "Range: bytes=3-4"), ("Range: x",)])
-def test_any_other_range_is_not_passed_on(network: Network, browser: Browser, lines: tuple[str, ...]) -> None:
-    network.serve(QUAY, answer(200, b"0123456789"))
+@pytest.mark.parametrize("lines", [("Range: bytes=0-1", "Range: bytes=3-4"), ("Range: x",)])
+def test_a_range_that_is_none_is_ignored(network: Network, browser: Browser, lines: tuple[str, ...]) -> None:
+    network.serve(QUAY, answer(200, CONTENT))
     assert browser.get(BLOB, *lines).status == 200
     assert network.seen[0].all("Range") == []
+
+
+def test_several_ranges_are_refused(network: Network, browser: Browser) -> None:
+    received = browser.get(BLOB, "Range: bytes=0-1,3-4")
+    assert (received.status, code_of(received)) == (400, "UNSUPPORTED")
+    assert network.seen == []
+
+
+def test_a_range_of_what_is_kept_asks_nobody(network: Network, browse: Browse) -> None:
+    network.serve(QUAY, answer(200, CONTENT))
+    browse().get(BLOB)
+    received = browse().get(BLOB, "Range: bytes=2-4")
+    assert (received.status, received.body, received.one("Content-Range")) == (206, b"234", "bytes 2-4/10")
+    assert len(network.seen) == 1
 
 
 def test_what_a_client_knows_stays_here(network: Network, browser: Browser) -> None:
@@ -205,11 +228,12 @@ def test_what_a_client_knows_stays_here(network: Network, browser: Browser) -> N
 
 
 def test_one_connection_serves_one_request_after_the_other(network: Network, browser: Browser) -> None:
-    network.serve(QUAY, answer(200, b"x"))
-    for _ in range(2):
+    network.serve(QUAY, answer(200, CONTENT))
+    for cache_status in ("crproxy; fwd=uri-miss; stored", "crproxy; hit"):
         browser.wire.clear()
-        assert browser.get(BLOB).body == b"x"
-    assert len(network.seen) == 2
+        received = browser.get(BLOB)
+        assert (received.body, received.one("Cache-Status")) == (CONTENT, cache_status)
+    assert len(network.seen) == 1
 
 
 # Tags and referrers
@@ -321,39 +345,66 @@ def test_any_target_is_answered_in_json_and_asks_no_upstream_that_it_does_not_na
 # Bodies that break, and clients that leave
 
 
+def break_for_good(network: Network, how: str = "cut") -> None:
+    """Break what is asked for as often as it is asked for again."""
+    for _ in range(8):
+        getattr(network.connections[-1], how)()
+        network.advance(2)
+
+
 @pytest.mark.parametrize("how", ["cut", "end"])
 @pytest.mark.parametrize("sent", [b"", b"0123"])
-def test_a_body_that_breaks_aborts_the_connection(network: Network, browser: Browser, sent: bytes, how: str) -> None:
+def test_a_body_that_breaks_again_and_again_aborts_the_connection(
+    network: Network, browser: Browser, sent: bytes, how: str
+) -> None:
     network.serve(QUAY, answer(200, sent, length=10))
     browser.ask(BLOB)
-    getattr(network.connections[0], how)()
+    break_for_good(network, how)
     assert browser.wire.aborted
     assert browser.received().body == sent
+
+
+def test_a_body_that_breaks_once_is_resumed_and_the_client_does_not_notice(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, [answer(200, b"0123", length=10), answer(206, b"456789", "Content-Range: bytes 4-9/10")])
+    browser.ask(BLOB)
+    network.connections[0].cut()
+    network.advance(2)
+    received = browser.received()
+    assert (received.status, received.body) == (200, CONTENT)
+    assert network.seen[1].all("Range") == ["bytes=4-"]
+    assert not browser.wire.aborted
 
 
 def test_a_chunked_body_that_breaks_is_not_ended(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(200, b"3\r\nabc\r\n", "Transfer-Encoding: chunked", length=None))
     browser.ask(BLOB)
-    network.connections[0].end()
+    break_for_good(network)
     assert browser.wire.aborted
     assert not browser.wire.value().endswith(b"0\r\n\r\n")
 
 
-def test_a_body_that_stands_still_aborts_the_connection(network: Network, browser: Browser) -> None:
+def test_a_body_that_stands_still_again_and_again_aborts_the_connection(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(200, b"0123", length=10))
     browser.ask(BLOB)
-    network.advance(60)
+    for _ in range(8):
+        network.advance(60)
+        network.advance(2)
     assert browser.wire.aborted
-    assert network.connections[0].wire.closed
+    assert all(connection.wire.closed for connection in network.connections)
 
 
-def test_a_slow_client_pauses_upstream(network: Network, browser: Browser) -> None:
+def test_a_slow_client_holds_up_nobody_and_gets_it_all(network: Network, browser: Browser, browse: Browse) -> None:
     network.serve(QUAY, answer(200, b"0123", length=10))
     browser.ask(BLOB)
     browser.stall()
-    assert network.connections[0].wire.paused
-    browser.read_on()
     assert not network.connections[0].wire.paused
+    other = browse()
+    other.ask(BLOB)
+    network.connections[0].send(b"456789")
+    assert (other.received().body, browser.received().body) == (CONTENT, b"0123")
+    browser.read_on()
+    assert browser.received().body == CONTENT
+    assert len(network.seen) == 1
 
 
 def test_a_slow_client_is_not_cut_off_for_upstreams_silence(network: Network, browser: Browser) -> None:
@@ -364,10 +415,23 @@ def test_a_slow_client_is_not_cut_off_for_upstreams_silence(network: Network, br
     assert not browser.wire.aborted
 
 
-def test_a_client_that_leaves_in_mid_body_closes_upstreams_connection(network: Network, browser: Browser) -> None:
+def test_what_a_client_leaves_is_fetched_to_its_end_where_that_is_near(network: Network, browse: Browse) -> None:
     network.serve(QUAY, answer(200, b"0123", length=10))
+    browser = browse()
     browser.ask(BLOB)
     browser.leave()
+    network.advance(59)
+    network.connections[0].send(b"456789")
+    assert browse().get(BLOB).one("Cache-Status") == "crproxy; hit"
+
+
+def test_what_a_client_leaves_is_stopped_where_its_end_is_far(network: Network, browser: Browser) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=200 * 1024 * 1024))
+    browser.ask(BLOB)
+    browser.leave()
+    network.advance(29)
+    assert [connection.wire.closed for connection in network.connections] == [False]
+    network.advance(1)
     assert network.connections[0].wire.closed
     assert network.clock.getDelayedCalls() == []
 
@@ -383,19 +447,25 @@ def test_a_client_that_leaves_before_the_header_ends_the_request_upstream(networ
     assert network.clock.getDelayedCalls() == []
 
 
-def test_a_client_that_leaves_between_two_attempts_is_not_asked_for_again(network: Network, browser: Browser) -> None:
+def test_after_a_client_that_left_nothing_is_asked_for_ever(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(503))
     browser.ask(BLOB)
     browser.leave()
-    network.advance(3600)
-    assert len(network.seen) == 1
+    for _ in range(40):
+        network.advance(2)
+    assert len(network.seen) == 4
+    assert network.clock.getDelayedCalls() == []
 
 
-def test_a_client_that_leaves_while_a_manifest_is_read_ends_that(network: Network, browser: Browser) -> None:
-    network.serve(QUAY, answer(200, b"{", length=10))
+def test_a_manifest_that_a_client_leaves_is_kept_for_the_next(network: Network, browse: Browse) -> None:
+    network.serve(QUAY, answer(200, MANIFEST[:5], length=len(MANIFEST)))
+    browser = browse()
     browser.ask(TAG)
     browser.leave()
-    assert network.connections[0].wire.closed
+    network.connections[0].send(MANIFEST[5:])
+    received = browse().get(TAG)
+    assert (received.body, received.one("Cache-Status")) == (MANIFEST, "crproxy; hit")
+    assert len(network.seen) == 1
 
 
 @pytest.mark.parametrize("served", [None, answer(503), answer(200, b"0123", length=10)], ids=["header", "wait", "body"])
@@ -411,7 +481,7 @@ def test_a_client_that_leaves_is_no_failure_in_the_log(
 def test_a_body_that_breaks_is_told_in_the_log(network: Network, browser: Browser, log: Log) -> None:
     network.serve(QUAY, answer(200, b"0123", length=10))
     browser.ask(BLOB)
-    network.connections[0].cut()
+    break_for_good(network)
     (complaint,) = log.complaints
     assert complaint.startswith(f"{BLOB}: aborted: upstream ended in mid-body: ")
 

@@ -1,0 +1,181 @@
+"""Manifests: kept byte for byte, tags checked by HEAD, and served stale where upstream cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..oci.digests import Digest
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.manifests import references
+from ..oci.names import Reference, Registry, Tag
+from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
+from ..policy.headers import answer_headers
+from ..store.entries import View
+from ..store.index import Link, TagEntry
+from ..store.store import Store
+from ..upstream.client import Manifest, RegistryClient
+from ..upstream.once import Once
+from .reply import CacheStatus, Content, Reply, Unsent, named
+
+__all__ = ["Manifests"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A manifest as it is kept, and when upstream confirmed the tag it was asked by."""
+
+    manifest: Manifest
+    checked: float
+
+
+class Manifests:
+    """Answers requests for manifests.
+
+    Arguments:
+        client: asks upstream.
+        store: what is kept.
+        lifetimes: how long tags count.
+        clock: the time.
+    """
+
+    def __init__(self, client: RegistryClient, store: Store, lifetimes: Lifetimes, clock: IReactorTime) -> None:
+        self._client = client
+        self._store = store
+        self._lifetimes = lifetimes
+        self._clock = clock
+        self._fetches: Once[tuple[View, Reference], Manifest] = Once()
+        self._checks: Once[tuple[View, Tag], Mapping[str, str]] = Once()
+        # Registries that answered 429, and until when (seconds since the epoch) they are left alone.
+        self._quiet: dict[Registry, tuple[float, RegistryError]] = {}
+
+    async def get(self, view: View, reference: Reference, method: str) -> Reply:
+        """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""
+        if isinstance(reference, Digest):
+            return await self._by_digest(view, reference, method)
+        return await self._by_tag(view, reference, method)
+
+    # By digest
+
+    async def _by_digest(self, view: View, digest: Digest, method: str) -> Reply:
+        kept = self._kept(view, digest)
+        if kept is not None:
+            return _reply(kept, CacheStatus.HIT)
+        stored = self._store.read(view.entry(digest))
+        if stored is None and method == "GET":
+            return _reply(await self._fetch(view, digest), CacheStatus.STORED)
+        header = await self._client.head_manifest(view.repository, digest)
+        if stored is None:
+            return _header_reply(header, digest)
+        media_type = header.get("content-type", "application/octet-stream")
+        self._store.index.link(view, [(digest, Link(media_type, len(stored)))])
+        return _reply(Manifest(digest, media_type, stored), CacheStatus.REVALIDATED)
+
+    def _kept(self, view: View, digest: Digest) -> Manifest | None:
+        """Return the manifest if it is stored and this repository may have it."""
+        link = self._store.index.linked(view, digest)
+        if link is None or link.media_type is None:
+            return None
+        content = self._store.read(view.entry(digest))
+        return None if content is None else Manifest(digest, link.media_type, content)
+
+    # By tag
+
+    async def _by_tag(self, view: View, tag: Tag, method: str) -> Reply:
+        kept = self._kept_tag(view, tag)
+        if kept is not None and freshness(kept.checked, self._clock.seconds(), self._lifetimes) is Freshness.FRESH:
+            return _reply(kept.manifest, CacheStatus.HIT)
+        try:
+            self._respect_quota(view.repository.registry)
+            return await self._ask_by_tag(view, tag, method, kept)
+        except RegistryError as error:
+            self._note_quota(view.repository.registry, error)
+            if error.status == 404:
+                self._store.index.untag(view, tag.name)
+                raise
+            return self._stale(view, tag, error, kept)
+
+    def _kept_tag(self, view: View, tag: Tag) -> _Kept | None:
+        entry: TagEntry | None = self._store.index.tagged(view, tag.name)
+        manifest = None if entry is None else self._kept(view, entry.digest)
+        return None if entry is None or manifest is None else _Kept(manifest, entry.checked)
+
+    async def _ask_by_tag(self, view: View, tag: Tag, method: str, kept: _Kept | None) -> Reply:
+        if kept is None and method == "GET":
+            return _reply(await self._fetch(view, tag), CacheStatus.STORED)
+        header = await self._checks.run((view, tag), lambda: self._client.head_manifest(view.repository, tag))
+        digest = _digest_of(header)
+        if digest is not None:
+            self._store.index.tag(view, tag.name, digest)
+        if kept is not None and digest == kept.manifest.digest:
+            return _reply(kept.manifest, CacheStatus.REVALIDATED)
+        if method == "HEAD":
+            return _header_reply(header, digest)
+        # The tag has moved, perhaps to something that another repository brought here already.
+        moved = None if digest is None else self._kept(view, digest)
+        return _reply(moved or await self._fetch(view, tag), CacheStatus.STORED)
+
+    def _stale(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
+        """Serve what is kept though upstream cannot or will not say whether it still counts; or raise ``error``."""
+        seen = view
+        if kept is None and view.private:
+            # What anybody could have had is no secret now either.
+            seen = View(view.repository, private=False)
+            kept = self._kept_tag(seen, tag)
+        if kept is None:
+            raise error
+        age = self._clock.seconds() - kept.checked
+        if not may_serve_stale(error, age=age, anonymous=not seen.private, lifetimes=self._lifetimes):
+            raise error
+        reply = _reply(kept.manifest, CacheStatus.STALE)
+        return Reply(reply.status, {**reply.headers, "Warning": warning(error, age)}, reply.body)
+
+    def _respect_quota(self, registry: Registry) -> None:
+        until, error = self._quiet.get(registry, (0.0, None))
+        if error is not None and self._clock.seconds() < until:
+            raise error
+
+    def _note_quota(self, registry: Registry, error: RegistryError) -> None:
+        if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after is not None:
+            until = self._clock.seconds() + error.retry_after
+            if registry not in self._quiet or self._quiet[registry][0] <= self._clock.seconds():
+                self._quiet[registry] = (until, error)
+
+    # Both
+
+    async def _fetch(self, view: View, reference: Reference) -> Manifest:
+        return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))
+
+    async def _fetch_and_keep(self, view: View, reference: Reference) -> Manifest:
+        manifest = await self._client.manifest(view.repository, reference)
+        self._store.keep(view.entry(manifest.digest), manifest.content)
+        links = [(manifest.digest, Link(manifest.media_type, len(manifest.content)))]
+        for descriptor in references(manifest.content):
+            media_type = descriptor.media_type if descriptor.is_manifest else None
+            links.append((descriptor.digest, Link(media_type, descriptor.size)))
+        self._store.index.link(view, links)
+        if isinstance(reference, Tag):
+            self._store.index.tag(view, reference.name, manifest.digest)
+        return manifest
+
+
+def _reply(manifest: Manifest, cache_status: str) -> Reply:
+    headers = {"Content-Type": manifest.media_type, **named(manifest.digest, cache_status)}
+    return Reply(200, headers, Content(manifest.content))
+
+
+def _header_reply(header: Mapping[str, str], digest: Digest | None) -> Reply:
+    """Return the reply to a HEAD from upstream's: the body it stands for has a length, though none follows."""
+    headers = answer_headers(header) | {"Cache-Status": CacheStatus.MISS}
+    length = header.get("content-length", "")
+    body = Unsent(int(length) if length.isascii() and length.isdecimal() else None)
+    return Reply(200, headers if digest is None else headers | named(digest, CacheStatus.MISS), body)
+
+
+def _digest_of(header: Mapping[str, str]) -> Digest | None:
+    try:
+        return Digest.parse(header.get("docker-content-digest", ""))
+    except RegistryError:
+        return None

@@ -1,0 +1,69 @@
+"""Which kind of request it is, and who answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..oci.names import Registry, Repository
+from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
+from ..policy.headers import answer_headers, next_page
+from ..store.entries import View
+from ..upstream.client import RegistryClient, Streamed
+from .blobs import Blobs
+from .manifests import Manifests
+from .reply import Asked, Reply
+
+__all__ = ["PullThrough"]
+
+
+class PullThrough:
+    """Answers requests for images.
+
+    Arguments:
+        manifests, blobs: answer what is kept.
+        client: asks upstream for what is not: tags and referrers.
+        is_private: tells whether a registry is asked with credentials.
+    """
+
+    def __init__(
+        self, manifests: Manifests, blobs: Blobs, client: RegistryClient, is_private: Callable[[Registry], bool]
+    ) -> None:
+        self._manifests = manifests
+        self._blobs = blobs
+        self._client = client
+        self._is_private = is_private
+
+    async def answer(
+        self,
+        repository: Repository,
+        request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest,
+        asked: Asked,
+    ) -> Reply:
+        """Return the reply to ``request``, whose repository is ``repository``.
+
+        Raises:
+            RegistryError: instead of a reply; nothing of a body has been given yet.
+        """
+        view = View(repository, self._is_private(repository.registry))
+        match request:
+            case ManifestRequest(reference=reference):
+                return await self._manifests.get(view, reference, asked.method)
+            case BlobRequest(digest=digest) if asked.method == "HEAD":
+                return await self._blobs.head(view, digest)
+            case BlobRequest(digest=digest):
+                return await self._blobs.get(view, digest, asked)
+            case TagsRequest():
+                return _listed(await self._client.tags(repository, _upstreams(asked.query)), asked)
+            case ReferrersRequest(digest=digest):
+                return _listed(await self._client.referrers(repository, digest, _upstreams(asked.query)), asked)
+
+
+def _listed(streamed: Streamed, asked: Asked) -> Reply:
+    headers = answer_headers(streamed.headers)
+    link = next_page(streamed.headers.get("link", ""), asked.path, asked.query.get("ns"))
+    return Reply(streamed.status, headers if link is None else headers | {"Link": link}, streamed.body)
+
+
+def _upstreams(query: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a query is upstream's: all but ours. Some put parameters of their own into Link."""
+    return {name: value for name, value in query.items() if name != "ns"}

@@ -1,0 +1,114 @@
+"""What a client asked, and what it is answered: a status, headers, and a body that can be joined to a consumer.
+
+Who sends it, and how, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
+
+from ..oci.digests import Digest
+from ..oci.errors import RegistryError
+
+__all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named"]
+
+
+class Body(Protocol):
+    """The body of a reply."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, where that is known beforehand."""
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Let the body flow to ``consumer`` at its pace; fires at its end, fails where it is cut short."""
+
+    def abandon(self) -> None:
+        """Let go of the body unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body that is in memory."""
+
+    content: bytes = b""
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return len(self.content)
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it (Body)."""
+        consumer.write(self.content)
+        return succeed(None)
+
+    def abandon(self) -> None:
+        """Nothing is held (Body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The body that an answer to HEAD stands for: it has a length, or none that is known, and never follows."""
+
+    length: int | None
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Write nothing (Body)."""
+        return succeed(None)
+
+    def abandon(self) -> None:
+        """Nothing is held (Body)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a client is answered. ``headers`` has no Content-Length where the body knows it."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body = field(default_factory=Content)
+
+    @classmethod
+    def error(cls, error: RegistryError) -> Reply:
+        """Return the reply that ``error`` carries."""
+        return cls(error.status, error.headers(), Content(error.body()))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A client's request, besides what is asked for.
+
+    Arguments:
+        method: GET or HEAD.
+        path: as the client wrote it, undecoded, without the query; for links back to it.
+        headers: names in lower case.
+        query: the parameters, decoded.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+class CacheStatus:
+    """Values of Cache-Status (RFC 9211)."""
+
+    HIT = "crproxy; hit"
+    MISS = "crproxy; fwd=uri-miss"
+    STORED = "crproxy; fwd=uri-miss; stored"
+    COLLAPSED = "crproxy; fwd=uri-miss; collapsed; stored"
+    PARTIAL = "crproxy; fwd=partial"
+    REVALIDATED = "crproxy; hit; detail=revalidated"
+    STALE = "crproxy; hit; fwd=stale; detail=upstream-failed"
+
+
+def named(digest: Digest, cache_status: str) -> dict[str, str]:
+    """Return the headers that say which content this is, and where it came from."""
+    return {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": cache_status}

@@ -1,0 +1,155 @@
+"""An upstream that says what the test wants, behind a cache in a directory of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.errors import RegistryError
+from crproxy.oci.names import Reference, Registry, Repository
+from crproxy.pullthrough import Asked, PullThrough, Reply
+from crproxy.store.store import Store
+from crproxy.upstream.client import Manifest, Streamed
+from tests.memory import ended
+from tests.sources import HandBody, HandSource
+from tests.stores import make_store, pull_through
+from tests.upstream.conftest import Consumer
+
+REPOSITORY = Registry("quay.io").repository("org/name")
+OTHER = Registry("quay.io").repository("org/other")
+TYPE = "application/vnd.oci.image.manifest.v1+json"
+PATH = "/v2/quay.io/org/name/tags/list"
+
+
+class Client:
+    """An upstream that says what the test wants, and remembers what it was asked.
+
+    Manifests are answered at once; blobs by hand (``blobs``).
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked: list[tuple[Any, ...]] = []
+        self.manifests: dict[Reference, bytes] = {}
+        self.blobs: dict[Digest, HandSource] = {}
+        self.denied: set[Repository] = set()
+        self.header: dict[str, str] = {}
+        self.error: RegistryError | None = None
+        self.waiting: Deferred[None] | None = None
+
+    async def _hear(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.waiting is not None:
+            # One Deferred cannot serve two who wait.
+            waiter: Deferred[None] = Deferred()
+            self.waiting.addCallback(lambda _: waiter.callback(None))
+            await waiter
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def questions(self) -> list[str]:
+        return [asked[0] for asked in self.asked]
+
+    def holds(self, content: bytes) -> Digest:
+        digest = Digest.of(content)
+        self.blobs[digest] = HandSource(content, self.clock)
+        return digest
+
+    def tagged(self, tag: Reference, content: bytes) -> Digest:
+        digest = Digest.of(content)
+        self.manifests[tag] = self.manifests[digest] = content
+        return digest
+
+    async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
+        await self._hear("manifest", repository, reference)
+        content = self.manifests[reference]
+        return Manifest(Digest.of(content), TYPE, content)
+
+    async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str]:
+        await self._hear("head_manifest", repository, reference)
+        if self.header:
+            return self.header
+        content = self.manifests[reference]
+        return {
+            "content-length": str(len(content)),
+            "content-type": TYPE,
+            "docker-content-digest": str(Digest.of(content)),
+            "set-cookie": "x",
+        }
+
+    async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
+        await self._hear("head_blob", repository, digest)
+        return self.header or {"content-length": str(len(self.blobs[digest].content))}
+
+    async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
+        await self._hear("blob", repository, digest, start, stop)
+        return await self.blobs[digest].open(start, stop)
+
+    async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
+        await self._hear("tags", repository, dict(query))
+        return self._streamed()
+
+    async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Streamed:
+        await self._hear("referrers", repository, digest, dict(query))
+        return self._streamed()
+
+    def _streamed(self) -> Streamed:
+        return Streamed(200, self.header, HandBody(3, self.clock))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.advance(1_000_000)
+    return clock
+
+
+@pytest.fixture
+def client(clock: Clock) -> Client:
+    return Client(clock)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Store:
+    return make_store(tmp_path, clock)
+
+
+@pytest.fixture
+def private() -> set[Registry]:
+    """The registries that are asked with credentials."""
+    return set()
+
+
+@pytest.fixture
+def pullthrough(client: Client, store: Store, clock: Clock, private: set[Registry]) -> PullThrough:
+    return pull_through(client, store, clock, private.__contains__)
+
+
+Ask = Callable[..., Deferred[Reply]]
+
+
+@pytest.fixture
+def ask(pullthrough: PullThrough) -> Ask:
+    """Asks for something."""
+
+    def asks(
+        request: Any, method: str = "GET", repository: Repository = REPOSITORY, path: str = PATH, **asked: Any
+    ) -> Deferred[Reply]:
+        return Deferred.fromCoroutine(pullthrough.answer(repository, request, Asked(method, path, **asked)))
+
+    return asks
+
+
+def body_of(reply: Reply) -> bytes:
+    """All of a body that is here."""
+    consumer = Consumer()
+    ended(reply.body.join(consumer))
+    assert reply.body.length in (None, len(consumer.content))
+    return consumer.content

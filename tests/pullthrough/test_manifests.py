@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.errors import ErrorCode, RegistryError
+from crproxy.oci.names import Reference, Registry, Tag
+from crproxy.oci.routes import BlobRequest, ManifestRequest
+from crproxy.pullthrough import Content, Reply, Unsent
+from crproxy.pullthrough.reply import named
+from crproxy.store.entries import Entry
+from crproxy.store.store import Store
+from tests.memory import ended, failure_of, not_yet
+from tests.pullthrough.conftest import OTHER, REPOSITORY, TYPE, Ask, Client, body_of
+
+MANIFEST = b'{"schemaVersion": 2}'
+DIGEST = Digest.of(MANIFEST)
+V1 = Tag("v1")
+DOWN = RegistryError(ErrorCode.UNAVAILABLE, "down", retry_after=10)
+BUSY = RegistryError(ErrorCode.TOOMANYREQUESTS, "busy", retry_after=100)
+GONE = RegistryError(ErrorCode.MANIFEST_UNKNOWN, "not there")
+DENIED = RegistryError(ErrorCode.DENIED, "no")
+
+
+@pytest.fixture(autouse=True)
+def upstream(client: Client) -> None:
+    client.tagged(V1, MANIFEST)
+
+
+def wanted(reference: Reference = V1) -> ManifestRequest:
+    return ManifestRequest("x", reference)
+
+
+def status_of(reply: Reply) -> str:
+    return reply.headers["Cache-Status"]
+
+
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+def test_a_manifest_is_fetched_once(client: Client, ask: Ask, reference: Reference) -> None:
+    headers = {"Content-Type": TYPE, **named(DIGEST, "crproxy; fwd=uri-miss; stored")}
+    assert ended(ask(wanted(reference))) == Reply(200, headers, Content(MANIFEST))
+    for method in ("GET", "HEAD"):
+        for again in {reference, DIGEST}:
+            reply = ended(ask(wanted(again), method))
+            headers["Cache-Status"] = "crproxy; hit"
+            assert reply == Reply(200, headers, Content(MANIFEST))
+    assert client.asked == [("manifest", REPOSITORY, reference)]
+
+
+def test_it_is_kept_on_disk_byte_for_byte(store: Store, ask: Ask) -> None:
+    ended(ask(wanted()))
+    entry = Entry(DIGEST)
+    assert store.blobs.is_sound(entry)
+    assert store.index.size(entry) == len(MANIFEST)
+
+
+def test_many_who_ask_at_once_share_one_question(client: Client, ask: Ask) -> None:
+    client.waiting = Deferred()
+    asking = [ask(wanted()) for _ in range(5)]
+    assert all(map(not_yet, asking))
+    client.waiting.callback(None)
+    assert {body_of(ended(asked)) for asked in asking} == {MANIFEST}
+    assert client.questions == ["manifest"]
+
+
+# HEAD
+
+
+def test_a_head_of_a_tag_is_one_head_upstream(client: Client, ask: Ask) -> None:
+    headers = {"Content-Type": TYPE, **named(DIGEST, "crproxy; fwd=uri-miss")}
+    assert ended(ask(wanted(), "HEAD")) == Reply(200, headers, Unsent(len(MANIFEST)))
+    assert client.questions == ["head_manifest"]
+
+
+def test_a_head_of_a_digest_has_that_digest_whatever_upstream_says(client: Client, ask: Ask) -> None:
+    client.header = {"docker-content-digest": str(Digest.of(b"other"))}
+    reply = ended(ask(wanted(DIGEST), "HEAD"))
+    assert reply == Reply(200, named(DIGEST, "crproxy; fwd=uri-miss"), Unsent(None))
+
+
+@pytest.mark.parametrize("length", ["", "-1", "x", "1, 1", "٣"])
+def test_a_length_that_is_no_number_is_none(client: Client, ask: Ask, length: str) -> None:
+    client.header = {"content-length": length, "docker-content-digest": "nonsense"}
+    reply = ended(ask(wanted(), "HEAD"))
+    assert reply.body == Unsent(None)
+    assert "ETag" not in reply.headers
+
+
+def test_what_a_head_said_of_a_tag_spares_the_next_get_nothing_it_needs(client: Client, ask: Ask) -> None:
+    ended(ask(wanted(), "HEAD"))
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+    assert client.questions == ["head_manifest", "manifest"]
+
+
+# Freshness
+
+
+def test_a_tag_is_not_asked_for_while_it_is_fresh(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(59)
+    assert status_of(ended(ask(wanted()))) == "crproxy; hit"
+    assert client.questions == ["manifest"]
+
+
+def test_then_one_head_decides(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(60)
+    reply = ended(ask(wanted()))
+    assert (body_of(reply), status_of(reply)) == (MANIFEST, "crproxy; hit; detail=revalidated")
+    clock.advance(59)
+    assert status_of(ended(ask(wanted()))) == "crproxy; hit"
+    assert client.questions == ["manifest", "head_manifest"]
+
+
+def test_a_tag_that_moved_is_followed(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    moved = client.tagged(V1, b'{"moved": 1}')
+    clock.advance(60)
+    reply = ended(ask(wanted()))
+    assert (body_of(reply), reply.headers["Docker-Content-Digest"]) == (b'{"moved": 1}', str(moved))
+    assert client.questions == ["manifest", "head_manifest", "manifest"]
+    assert body_of(ended(ask(wanted(DIGEST)))) == MANIFEST
+
+
+def test_a_tag_that_moved_back_is_not_fetched_again(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    for content in (b'{"moved": 1}', MANIFEST):
+        client.tagged(V1, content)
+        clock.advance(60)
+        assert body_of(ended(ask(wanted()))) == content
+    assert client.questions == ["manifest", "head_manifest", "manifest", "head_manifest"]
+
+
+def test_a_head_of_a_tag_that_moved_fetches_nothing(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    moved = client.tagged(V1, b'{"moved": 1}')
+    clock.advance(60)
+    reply = ended(ask(wanted(), "HEAD"))
+    assert (reply.headers["Docker-Content-Digest"], reply.body) == (str(moved), Unsent(12))
+
+
+def test_an_upstream_that_says_no_digest_is_asked_for_the_manifest(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(60)
+    client.header = {"content-length": "5"}
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+    assert client.questions == ["manifest", "head_manifest", "manifest"]
+
+
+def test_a_clock_that_was_set_back_makes_it_ask(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.rightNow -= 10
+    ended(ask(wanted()))
+    assert client.questions == ["manifest", "head_manifest"]
+
+
+# When upstream cannot answer
+
+
+@pytest.mark.parametrize("error", [DOWN, BUSY, DENIED])
+def test_what_is_known_is_served_with_a_warning(client: Client, ask: Ask, clock: Clock, error: RegistryError) -> None:
+    ended(ask(wanted()))
+    clock.advance(7200)
+    client.error = error
+    reply = ended(ask(wanted()))
+    assert (reply.status, body_of(reply)) == (200, MANIFEST)
+    assert status_of(reply) == "crproxy; hit; fwd=stale; detail=upstream-failed"
+    assert reply.headers["Warning"] == (f'299 crproxy "served from the cache, last checked 2 h ago: {error.message}"')
+
+
+@pytest.mark.parametrize("error", [DOWN, BUSY, DENIED, GONE])
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_not_known_is_refused(
+    client: Client, ask: Ask, error: RegistryError, reference: Reference, method: str
+) -> None:
+    client.error = error
+    assert failure_of(ask(wanted(reference), method), RegistryError) is error
+
+
+def test_nothing_is_served_for_ever(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(31 * 86400)
+    client.error = DOWN
+    assert failure_of(ask(wanted()), RegistryError) is DOWN
+
+
+def test_a_tag_that_is_gone_is_forgotten_and_its_digest_is_not(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(60)
+    client.error = GONE
+    assert failure_of(ask(wanted()), RegistryError) is GONE
+    client.error = DOWN
+    assert failure_of(ask(wanted()), RegistryError) is DOWN
+    assert body_of(ended(ask(wanted(DIGEST)))) == MANIFEST
+
+
+def test_what_took_credentials_is_not_served_where_they_are_refused(
+    client: Client, ask: Ask, clock: Clock, private: set[Registry]
+) -> None:
+    private.add(REPOSITORY.registry)
+    ended(ask(wanted()))
+    clock.advance(60)
+    client.error = DENIED
+    assert failure_of(ask(wanted()), RegistryError) is DENIED
+    client.error = DOWN
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+
+
+def test_what_anybody_could_have_is_served_though_credentials_are_refused(
+    client: Client, ask: Ask, clock: Clock, private: set[Registry]
+) -> None:
+    ended(ask(wanted()))
+    private.add(REPOSITORY.registry)
+    client.error = DENIED
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+
+
+def test_a_registry_that_is_busy_is_left_alone_for_as_long_as_it_said(client: Client, ask: Ask, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(60)
+    client.error = BUSY
+    for _ in range(3):
+        ended(ask(wanted()))
+        assert failure_of(ask(wanted(Tag("unknown"))), RegistryError) is BUSY
+    assert client.questions == ["manifest", "head_manifest"]
+    clock.advance(99.9)
+    ended(ask(wanted()))
+    assert len(client.asked) == 2
+    for _ in range(2):
+        clock.advance(100)
+        ended(ask(wanted()))
+        ended(ask(wanted()))
+    assert len(client.asked) == 4
+    clock.advance(100)
+    client.error = None
+    assert status_of(ended(ask(wanted()))) == "crproxy; hit; detail=revalidated"
+
+
+def test_another_registry_is_asked_meanwhile(client: Client, ask: Ask) -> None:
+    client.error = BUSY
+    failure_of(ask(wanted()), RegistryError)
+    client.error = None
+    assert ended(ask(wanted(), repository=Registry("ghcr.io").repository("a/b"))).status == 200
+
+
+# Who may have it
+
+
+def test_another_repository_asks_before_it_is_served_what_is_stored(client: Client, ask: Ask) -> None:
+    ended(ask(wanted()))
+    reply = ended(ask(wanted(DIGEST), repository=OTHER))
+    assert (body_of(reply), status_of(reply)) == (MANIFEST, "crproxy; hit; detail=revalidated")
+    assert status_of(ended(ask(wanted(DIGEST), repository=OTHER))) == "crproxy; hit"
+    assert client.asked == [("manifest", REPOSITORY, V1), ("head_manifest", OTHER, DIGEST)]
+
+
+def test_another_repository_that_may_not_is_refused(client: Client, ask: Ask) -> None:
+    ended(ask(wanted()))
+    client.error = DENIED
+    assert failure_of(ask(wanted(DIGEST), repository=OTHER), RegistryError) is DENIED
+
+
+def test_what_a_manifest_refers_to_may_be_had_where_it_may(client: Client, ask: Ask, store: Store) -> None:
+    layer, platform = client.holds(b"layer"), client.tagged(Tag("platform"), b'{"platform": 1}')
+    index = {
+        "layers": [{"mediaType": "l", "digest": str(layer), "size": 5}],
+        "manifests": [{"mediaType": TYPE, "digest": str(platform), "size": 15}],
+    }
+    store.keep(Entry(layer), b"layer")
+    store.keep(Entry(platform), b'{"platform": 1}')
+    client.tagged(V1, json.dumps(index).encode())
+    ended(ask(wanted()))
+    assert status_of(ended(ask(BlobRequest("x", layer)))) == "crproxy; hit"
+    reply = ended(ask(wanted(platform)))
+    assert (status_of(reply), reply.headers["Content-Type"]) == ("crproxy; hit", TYPE)
+    assert client.questions == ["manifest"]
+
+
+def test_what_was_dropped_is_fetched_again(client: Client, ask: Ask, store: Store) -> None:
+    ended(ask(wanted()))
+    store.drop(Entry(DIGEST))
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+    assert client.questions == ["manifest", "manifest"]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from crproxy.oci.digests import Digest
+from crproxy.oci.errors import ErrorCode, RegistryError
+from crproxy.oci.names import Registry, Tag
+from crproxy.oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
+from tests.memory import ended, failure_of
+from tests.pullthrough.conftest import PATH, REPOSITORY, Ask, Client
+
+DIGEST = Digest.of(b"{}")
+
+
+def test_each_kind_of_request_is_answered_by_its_own(client: Client, ask: Ask) -> None:
+    client.tagged(Tag("v1"), b"{}")
+    layer = client.holds(b"layer")
+    ask(ManifestRequest("x", Tag("v1")))
+    ask(BlobRequest("x", layer), "HEAD")
+    ask(BlobRequest("x", layer))
+    ask(TagsRequest("x"))
+    ask(ReferrersRequest("x", DIGEST))
+    assert client.questions == ["manifest", "head_blob", "blob", "tags", "referrers"]
+
+
+def test_what_took_credentials_is_kept_for_its_registry(client: Client, ask: Ask, private: set[Registry]) -> None:
+    private.add(REPOSITORY.registry)
+    client.tagged(Tag("v1"), b"{}")
+    ended(ask(ManifestRequest("x", Tag("v1"))))
+    ended(ask(ManifestRequest("x", DIGEST)))
+    assert client.questions == ["manifest"]
+    private.clear()
+    ended(ask(ManifestRequest("x", DIGEST)))
+    assert client.questions == ["manifest", "manifest"]
+
+
+def test_the_query_goes_to_upstream_but_for_what_is_ours(client: Client, ask: Ask) -> None:
+    query = {"n": "2", "last": "v1", "next_page": "gAA", "ns": "quay.io"}
+    ended(ask(TagsRequest("x"), query=query))
+    ended(ask(ReferrersRequest("x", DIGEST), query={"artifactType": "a/b", "ns": "quay.io"}))
+    assert client.asked == [
+        ("tags", REPOSITORY, {"n": "2", "last": "v1", "next_page": "gAA"}),
+        ("referrers", REPOSITORY, DIGEST, {"artifactType": "a/b"}),
+    ]
+
+
+def test_the_next_page_is_at_the_path_that_was_asked_for(client: Client, ask: Ask) -> None:
+    client.header = {"link": '<https://quay.io/v2/org/name/tags/list?last=v2>; rel="next"', "content-type": "a/b"}
+    reply = ended(ask(TagsRequest("x")))
+    assert reply.headers == {"Content-Type": "a/b", "Link": f'<{PATH}?last=v2>; rel="next"'}
+    assert (reply.status, reply.body.length) == (200, 3)
+
+
+def test_the_next_page_is_in_the_same_namespace(client: Client, ask: Ask) -> None:
+    client.header = {"link": '</v2/org/name/tags/list?last=v2>; rel="next"'}
+    reply = ended(ask(TagsRequest("x"), query={"ns": "quay.io"}))
+    assert reply.headers["Link"] == f'<{PATH}?last=v2&ns=quay.io>; rel="next"'
+
+
+def test_without_a_next_page_there_is_no_link(ask: Ask) -> None:
+    assert ended(ask(TagsRequest("x"))).headers == {}
+
+
+def test_a_refusal_is_raised(client: Client, ask: Ask) -> None:
+    client.error = RegistryError(ErrorCode.DENIED, "no")
+    assert failure_of(ask(TagsRequest("x")), RegistryError) is client.error
