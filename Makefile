@@ -46,12 +46,20 @@ unit: $(VENV)/installed-for-tests ## the tests that spawn nothing
 integration: $(VENV)/installed-for-tests packages ## the tests with real registries, proxies and clients
 	$(BIN)/python -m pytest -m integration $(ARGS)
 
+.PHONY: stress
+stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
+	$(BIN)/python -m tests.stress.crashes $(ARGS)
+
 .PHONY: bench
-bench: bench-relay ## every benchmark
+bench: bench-relay bench-cache ## every benchmark
 
 .PHONY: bench-relay
 bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
 	$(BIN)/python -m benchmarks.relay $(ARGS)
+
+.PHONY: bench-cache
+bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx and docker-registry, against what is aimed at
+	$(BIN)/python -m benchmarks.cache $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/

@@ -126,6 +126,7 @@ TABLES = {
     "## At the top": "",
     "## `[listen]`": "[listen]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
+    "## `[cache]`": "[cache]",
     "## `[timeouts]`": "[timeouts]",
 }
 """Where the keys of each table are documented."""
@@ -135,7 +136,7 @@ TABLES = {
 def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
     section = CONFIGURATION.read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     documented = set(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE))
-    assert documented == known_keys(TABLES[heading]) - {"listen", "upstreams", "timeouts"}
+    assert documented == known_keys(TABLES[heading]) - {"cache", "listen", "upstreams", "timeouts"}
 
 
 def known_keys(table: str) -> set[str]:

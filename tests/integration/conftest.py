@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.parts.answers import Gate
 from tests.parts.containerd import Containerd
 from tests.parts.daemon import Daemon, Start, Upstream, configuration
 from tests.parts.docker_engine import DockerEngine
+from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.layouts import Layout
 from tests.parts.podman import Podman
 from tests.parts.skopeo import Skopeo
@@ -47,11 +49,29 @@ def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     with ExitStack() as running:
 
-        def start(upstreams: Mapping[str, Upstream], **timeouts: str) -> Daemon:
-            config = configuration(upstreams, timeouts=timeouts)
-            return running.enter_context(Daemon(tmp_path_factory.mktemp("daemon"), config))
+        def start(
+            upstreams: Mapping[str, Upstream],
+            *,
+            cache: Mapping[str, str] | None = None,
+            data_dir: Path | None = None,
+            **timeouts: str,
+        ) -> Daemon:
+            config = configuration(upstreams, timeouts=timeouts, cache=cache)
+            return running.enter_context(Daemon(tmp_path_factory.mktemp("daemon"), config, data_dir))
 
         yield start
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeUpstream]:
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with Gate() as shut:
+        yield shut
 
 
 @pytest.fixture(scope="session")

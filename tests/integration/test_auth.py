@@ -111,15 +111,16 @@ def test_parallel_requests_of_one_scope_share_one_token_request(
 
 
 def test_a_client_that_leaves_takes_no_token_from_the_others(start: Start) -> None:
-    blob = f"team/app/blobs/{sha256(b'{}')}"
+    blob, tag = f"team/app/blobs/{sha256(b'{}')}", "team/app/manifests/v1"
     with FakeUpstream() as fake, Gate() as gate, ThreadPoolExecutor(1) as other:
         fake.script("/token", replace(token("good"), fault=Stall(gate)))
-        fake.script(f"/v2/{blob}", answer_the_good(challenge(f"{fake.url}/token", "us", "")))
+        for path in (blob, tag):
+            fake.script(f"/v2/{path}", answer_the_good(challenge(f"{fake.url}/token", "us", "")))
         daemon = start({REGISTRY: Upstream(fake.url)})
         with asking(daemon.address, "GET", f"/v2/{REGISTRY}/{blob}"):
             fake.seen.wait_for_request("/token")
-            stays = other.submit(ask, daemon.address, "GET", f"/v2/{REGISTRY}/{blob}")
-            fake.seen.wait_for(lambda: len(fake.seen.requests(blob)) == 2)
+            stays = other.submit(ask, daemon.address, "GET", f"/v2/{REGISTRY}/{tag}")
+            fake.seen.wait_for_request(tag)
         gate.open()
         assert stays.result().body == b"{}"
 

@@ -1,4 +1,7 @@
-"""How bytes travel: at the client's pace, as they are, and never ended cleanly when they did not come to an end."""
+"""How bytes travel: at the client's pace, as they are, and never ended cleanly when they did not come to an end.
+
+A range of what is not here, and is not on its way, is relayed; the rest comes by way of the disk.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from tests.parts.answers import Answer, Cut, Filler, Framing, Gate, Stall
 from tests.parts.daemon import Upstream
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import OCI_MANIFEST, sha256
+from tests.parts.places import blob
 from tests.parts.raw_http import ask, asking, exchange
-from tests.parts.shapes import challenge, content, manifest, redirect, token
+from tests.parts.shapes import challenge, content, manifest, ranged, redirect, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +37,6 @@ CUT_SHORT = (IncompleteRead, ConnectionResetError)
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
 def elsewhere() -> Iterator[FakeUpstream]:
     """A host that a registry redirects to."""
     with FakeUpstream() as upstream:
@@ -46,21 +44,16 @@ def elsewhere() -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    with Gate() as shut:
-        yield shut
-
-
-@pytest.fixture
 def daemon(start: Start, fake: FakeUpstream) -> Daemon:
     return start({REGISTRY: Upstream(fake.url)}, headers="1s", idle="1s")
 
 
-def test_a_stalled_client_stops_upstream_and_costs_no_memory(daemon: Daemon, fake: FakeUpstream) -> None:
-    fake.script(BLOB, content(Filler(1024 * MEBIBYTE)))
+def test_a_stalled_client_of_a_range_stops_upstream_and_costs_no_memory(daemon: Daemon, fake: FakeUpstream) -> None:
+    fake.script(BLOB, ranged(Filler(1024 * MEBIBYTE)))
     ask(daemon.address, "HEAD", THROUGH)
     before = daemon.rss_bytes()
-    with exchange(daemon.address, "GET", THROUGH, receive_buffer=64 * 1024) as response:
+    tail = ("Range", "bytes=1000-")
+    with exchange(daemon.address, "GET", THROUGH, tail, receive_buffer=64 * 1024) as response:
         assert len(response.read(MEBIBYTE)) == MEBIBYTE
         fake.seen.wait_until_still()
         sent = fake.seen.sent(BLOB)
@@ -73,8 +66,10 @@ def test_a_stalled_client_stops_upstream_and_costs_no_memory(daemon: Daemon, fak
 
 
 def test_a_slow_client_gets_all_of_it_in_the_end(daemon: Daemon, fake: FakeUpstream) -> None:
-    fake.script(BLOB, content(Filler(64 * MEBIBYTE)))
-    with exchange(daemon.address, "GET", THROUGH, receive_buffer=64 * 1024) as response:
+    large = Filler(64 * MEBIBYTE)
+    place = blob(large)
+    fake.script(place.path, content(large))
+    with exchange(daemon.address, "GET", place.through, receive_buffer=64 * 1024) as response:
         response.read(MEBIBYTE)
         fake.seen.wait_until_still(window=1.5)
         assert len(response.read()) == 63 * MEBIBYTE
@@ -121,9 +116,11 @@ def test_a_body_that_stalls_upstream_is_aborted(
     daemon: Daemon, fake: FakeUpstream, gate: Gate, framing: Framing
 ) -> None:
     fake.script(BLOB, Answer(body=BODY, framing=framing, fault=Stall(gate, at=1000)))
-    with exchange(daemon.address, "GET", THROUGH, seconds=4) as response, pytest.raises(CUT_SHORT):
+    # It is asked again four times, and each time stands still at the same byte.
+    with exchange(daemon.address, "GET", THROUGH, seconds=10) as response, pytest.raises(CUT_SHORT):
         response.read()
-    fake.seen.wait_until_closed(0, seconds=1)
+    for request in fake.seen.requests(BLOB):
+        fake.seen.wait_until_closed(request.connection, seconds=1)
 
 
 @pytest.mark.parametrize("path", ["manifests/v1", f"blobs/{sha256(BODY)}", "tags/list"])
@@ -139,10 +136,12 @@ def test_headers_that_do_not_come_are_503_within_the_timeout(
     assert REGISTRY in reply.message
 
 
-def test_a_client_that_leaves_before_the_headers_lets_upstream_go(start: Start, fake: FakeUpstream, gate: Gate) -> None:
+def test_a_client_of_a_range_that_leaves_before_the_headers_lets_upstream_go(
+    start: Start, fake: FakeUpstream, gate: Gate
+) -> None:
     fake.script(BLOB, Answer(fault=Stall(gate)))
     daemon = start({REGISTRY: Upstream(fake.url)})
-    with asking(daemon.address, "GET", THROUGH):
+    with asking(daemon.address, "GET", THROUGH, ("Range", "bytes=1000-")):
         connection = fake.seen.wait_for_request(BLOB).connection
     fake.seen.wait_until_closed(connection, seconds=1)
 

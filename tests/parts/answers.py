@@ -6,9 +6,10 @@ It knows nothing of sockets.
 from __future__ import annotations
 
 import enum
+import hashlib
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -100,14 +101,43 @@ class Stall:
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filler:
-    """A body too large to keep: ``size`` bytes of no interest."""
+    """A body too large to keep. Each of its bytes tells where it is from, so that a wrong offset is noticed.
+
+    Arguments:
+        size: bytes in it.
+        seed: what distinguishes it from others of its size.
+        start: the bytes of the whole that are left out in front of it.
+    """
 
     size: int
+    seed: int = 0
+    start: int = 0
 
     def __len__(self) -> int:
         return self.size
+
+    @property
+    def digest(self) -> str:
+        """Its sha256 digest, computed piece by piece."""
+        hashed = hashlib.sha256()
+        for piece in self.pieces():
+            hashed.update(piece)
+        return f"sha256:{hashed.hexdigest()}"
+
+    def part(self, start: int, stop: int) -> Filler:
+        """Its bytes from ``start`` up to ``stop``."""
+        return replace(self, size=stop - start, start=self.start + start)
+
+    def pieces(self) -> Iterator[bytes]:
+        position, stop = self.start, self.start + self.size
+        while position < stop:
+            number, skipped = divmod(position, _PIECE)
+            word = (self.seed << 32 | number).to_bytes(8, "big")
+            piece = (word * (_PIECE // 8))[skipped : skipped + stop - position]
+            position += len(piece)
+            yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +172,11 @@ class Answer:
 
     def pieces(self) -> Iterator[bytes]:
         """The body, piece by piece, without its framing."""
-        if isinstance(self.body, bytes):
-            for start in range(0, len(self.body), _PIECE):
-                yield self.body[start : start + _PIECE]
+        if isinstance(self.body, Filler):
+            yield from self.body.pieces()
             return
-        whole, rest = divmod(self.body.size, _PIECE)
-        piece = b"crproxy." * (_PIECE // 8)
-        for _ in range(whole):
-            yield piece
-        yield piece[:rest]
+        for start in range(0, len(self.body), _PIECE):
+            yield self.body[start : start + _PIECE]
 
 
 Script = Answer | Callable[[Request], Answer]

@@ -130,6 +130,8 @@ class Connection(threading.Thread):
 
     def _wait_at(self, stall: Stall) -> None:
         gate = stall.gate.fileno()
+        if gate < 0:  # closed: its test is over
+            return
         ready, _, _ = select.select([self._socket.fileno(), gate], [], [])
         if gate not in ready:
             raise _Over

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlsplit
 
+from .cache import Cache
 from .process import Process
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ def configuration(
     upstreams: Mapping[str, Upstream],
     *,
     timeouts: Mapping[str, str] | None = None,
+    cache: Mapping[str, str] | None = None,
     **top: str,
 ) -> str:
     """Return a configuration file's text. Python's and TOML's strings agree as JSON writes them."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
-    if timeouts:
-        lines += ["[timeouts]", *(f"{key} = {json.dumps(value)}" for key, value in timeouts.items())]
+    for name, table in (("timeouts", timeouts), ("cache", cache)):
+        if table:
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     for name, upstream in upstreams.items():
         lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
         if upstream.private_hosts:
@@ -58,17 +61,21 @@ class Daemon:
     """A running crproxy that listens on a free port; leaving the ``with`` block stops it.
 
     Arguments:
-        directory: its working directory, which holds its configuration and nothing else.
+        directory: its working directory, which holds its configuration, and its data unless another place is given.
         config: the configuration file's text.
+        data_dir: its data, which other daemons may share and which outlives it.
     """
 
-    def __init__(self, directory: Path, config: str) -> None:
+    def __init__(self, directory: Path, config: str, data_dir: Path | None = None) -> None:
+        self.data_dir = data_dir or directory / "data"
+        self._ended = False
         file = directory / "crproxy.toml"
         file.write_text(config)
         file.chmod(0o600)
         twistd = Path(sys.executable).parent / "twistd"
         endpoint = "tcp:0:interface=127.0.0.1"
         command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", endpoint]
+        command += ["--data-dir", str(self.data_dir)]
         self._process = Process(command, directory)
         try:
             self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
@@ -98,10 +105,28 @@ class Daemon:
 
     def stop(self) -> None:
         """End it; an error that nobody handled, anywhere in its log, fails the test, and so does an early death."""
+        if self._ended:
+            return
+        self._ended = True
         status = self._process.stop()
         self.assert_calm()
         # twistd ends by the signal that it was asked to end by.
         assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
+
+    def kill(self) -> None:
+        """End it as a crash does (kill -9)."""
+        self._ended = True
+        self._process.kill()
+        self.assert_calm()
+
+    def wait_for_log(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """Return the first match of ``pattern`` in the log as soon as it is there."""
+        return self._process.wait_for(pattern, seconds)
+
+    @property
+    def cache(self) -> Cache:
+        """What it has on disk."""
+        return Cache(self.data_dir)
 
     def assert_calm(self, *, after: int = 0) -> None:
         """Fail if the log, from character ``after`` on, tells of an error that nobody handled."""
@@ -122,6 +147,18 @@ class Daemon:
 
 
 class Start(Protocol):
-    """Starts a daemon in a directory of its own, which runs until the test ends."""
+    """Starts a daemon in a directory of its own, which runs until the test ends.
 
-    def __call__(self, upstreams: Mapping[str, Upstream], **timeouts: str) -> Daemon: ...
+    Arguments:
+        cache: the configuration's table.
+        data_dir: a directory that is kept when the daemon ends, or shared with another.
+    """
+
+    def __call__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        cache: Mapping[str, str] | None = None,
+        data_dir: Path | None = None,
+        **timeouts: str,
+    ) -> Daemon: ...

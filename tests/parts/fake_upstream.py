@@ -68,7 +68,9 @@ class FakeUpstream:
         self._publish_manifest(repository, image.manifest.digest, image)
 
     def stop(self) -> None:
-        """Close everything and wait for every thread."""
+        """Close everything and wait for every thread; from then on connections are refused."""
+        if not self._acceptor.is_alive():
+            return
         self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
         self._listener.close()

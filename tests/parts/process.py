@@ -111,6 +111,12 @@ class Process:
         finally:
             self._reader.join(self.patience)
 
+    def kill(self) -> None:
+        """End it at once, without a chance to tidy up, and wait until it has ended."""
+        self._child.kill()
+        self._child.wait()
+        self._reader.join(self.patience)
+
     def _read(self, output: IO[str]) -> None:
         with output:
             for line in output:

@@ -5,17 +5,20 @@ For requests no library would make (a NUL in the path), and for readers that sto
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPMessage, HTTPResponse
+from http.client import HTTPMessage, HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Address", "Reply", "ask", "asking", "exchange"]
+__all__ = ["Address", "Fetched", "Reply", "ask", "asking", "exchange", "fetch", "hash_rest"]
+
+_PIECE = 1 << 20
 
 Address = tuple[str, int]
 
@@ -94,6 +97,36 @@ def ask(address: Address, method: str, target: str, *fields: tuple[str, str]) ->
     """Send one request on a connection of its own and read the answer to its end."""
     with exchange(address, method, target, *fields) as response:
         return Reply(response.status, response.headers, response.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A large answer that was read to its end and not held."""
+
+    status: int
+    headers: HTTPMessage
+    size: int
+    digest: str
+
+
+def fetch(address: Address, target: str, *fields: tuple[str, str], seconds: float = 60) -> Fetched:
+    """GET something large; raise IncompleteRead or OSError where it is cut short."""
+    with exchange(address, "GET", target, *fields, seconds=seconds) as response:
+        size, digest = hash_rest(response)
+        return Fetched(response.status, response.headers, size, digest)
+
+
+def hash_rest(response: HTTPResponse, begun: bytes = b"") -> tuple[int, str]:
+    """Read the rest of a body; return the bytes and the sha256 digest of ``begun`` and it together."""
+    # http.client raises IncompleteRead only where all is read at once.
+    expected = None if response.length is None else len(begun) + response.length
+    hashed, size, buffer = hashlib.sha256(begun), len(begun), memoryview(bytearray(_PIECE))
+    while count := response.readinto(buffer):
+        hashed.update(buffer[:count])
+        size += count
+    if expected is not None and size != expected:
+        raise IncompleteRead(b"", expected - size)
+    return size, f"sha256:{hashed.hexdigest()}"
 
 
 def _request(address: Address, method: str, target: str, fields: tuple[tuple[str, str], ...]) -> bytes:

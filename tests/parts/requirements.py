@@ -19,8 +19,10 @@ _DEBIAN_PACKAGES = {
     "docker": "docker.io",
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
+    "mount": "mount",
     "podman": "podman",
     "skopeo": "skopeo",
+    "umount": "mount",
 }
 
 

@@ -1,0 +1,48 @@
+"""The benchmarks run: each measures what it says it does. How fast anything is, no test decides."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.parts.requirements import need
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parent.parent.parent
+ROWS = (
+    "cold blob, CPU s/GiB",
+    "cold blob, one client, s",
+    "warm blob, CPU s/GiB",
+    "the same, HTTP/1.1 for all",
+    "warm blob, one client, s",
+    "peak RSS after these, MiB",
+    "8 clients, one cold blob, upstream bytes / blob",
+    "8 clients, one cold blob, last one done, s",
+    "manifests by digest, 1/s",
+    "manifests by tag, 1/s",
+    "cold blob, first byte after a fast upstream's, ms",
+    "cold blob, first byte after a slow upstream's, ms",
+    "10 slow readers of a filling blob, RSS MiB",
+    "20 idle connections, RSS MiB",
+    "start to first answer, s",
+)
+
+
+def test_the_cache_is_measured() -> None:
+    for tool in ("nginx", "docker-registry", "curl", "wrk"):
+        need(tool)
+    command = [sys.executable, "-m", "benchmarks.cache", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row for row in ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
+def test_there_is_a_section_for_the_result() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert "<!-- cache -->" in page
+    assert "<!-- end of cache -->" in page

@@ -1,0 +1,1 @@
+"""Commands that try for longer than a test may what must never happen."""
