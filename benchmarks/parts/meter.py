@@ -1,6 +1,7 @@
 """CPU time and memory of a server, read from /proc: of its first process and of all that descend from it."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ __all__ = ["Meter"]
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Who uses less than one tick in this time, rests.
+_REST_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,14 @@ class Meter:
     def cpu_seconds(self) -> float:
         """User and system time, that of children which have ended included."""
         return sum(_cpu_ticks(pid) for pid in self._family()) / TICKS_PER_SECOND
+
+    def settle(self, seconds: float = 20.0) -> None:
+        """Wait until they rest: what they do for a client may go on after it has left."""
+        deadline = time.monotonic() + seconds
+        before, now = -1.0, self.cpu_seconds()
+        while now > before and time.monotonic() < deadline:
+            time.sleep(_REST_SECONDS)
+            before, now = now, self.cpu_seconds()
 
     def peak_rss(self) -> int:
         """Bytes: the sum of each process's own peak, so pages that processes share count more than once."""

@@ -37,5 +37,6 @@ def alternate(servers: Sequence[Server], rounds: int, work: Callable[[Server], f
         for cost in costs:
             before = cost.server.meter.cpu_seconds()
             cost.clock.append(work(cost.server))
+            cost.server.meter.settle()
             cost.cpu.append(cost.server.meter.cpu_seconds() - before)
     return costs

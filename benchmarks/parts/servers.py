@@ -1,6 +1,8 @@
 """The servers under measurement: each a process on a free port of 127.0.0.1, for one `with` block."""
 
 import contextlib
+import json
+import os
 import shutil
 import socket
 import subprocess
@@ -10,32 +12,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .certificates import Certificate
 from .meter import Meter
 
-__all__ = ["Server", "crproxy", "nginx"]
+__all__ = ["Server", "crproxy", "docker_registry", "environment", "nginx", "program"]
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
-# One worker, so that it is measured against one process. What is not set here is nginx's default.
+# One worker, so that it is measured against one process. What is not set here is nginx's default, but for its limits on
+# connections and on requests of one connection, which a benchmark must not run into.
 NGINX_CONF = """
 daemon off;
 worker_processes 1;
 user {user};
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
-events {{ }}
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
 http {{
-    access_log off;
+    access_log {access_log};
     sendfile on;
+    keepalive_requests 1000000;
     default_type application/octet-stream;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
+    {http}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
         location / {{
             {location}
         }}
@@ -46,25 +53,58 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers."""
+    """A server that answers.
+
+    Arguments:
+        certificate: the file with the authority of its certificate; None where it speaks plain HTTP.
+        http2: whether clients are to ask it for HTTP/2.
+    """
 
     name: str
     port: int
     meter: Meter
+    certificate: Path | None = None
+    http2: bool = False
 
     def url(self, path: str) -> str:
         """Where it serves `path`."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{'http' if self.certificate is None else 'https'}://127.0.0.1:{self.port}{path}"
 
 
 @contextlib.contextmanager
-def nginx(name: str, directory: Path, location: str) -> Iterator[Server]:
-    """nginx, with `location` as what it does for every path. Its files are in `directory`."""
+def nginx(
+    name: str,
+    directory: Path,
+    location: str,
+    *,
+    http: str = "",
+    certificate: Certificate | None = None,
+    access_log: str = "off",
+) -> Iterator[Server]:
+    """nginx, with `location` as what it does for every path. Its files are in `directory`.
+
+    Arguments:
+        http: more for its http block.
+        certificate: makes it speak TLS, with HTTP/1.1 in it.
+    """
     directory.mkdir()
     port = free_port()
+    if certificate is not None:
+        http += f" ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
     configuration = directory / "nginx.conf"
-    configuration.write_text(NGINX_CONF.format(directory=directory, port=port, location=location, user=nginx_user()))
-    with running(name, [program("nginx"), "-p", str(directory), "-c", str(configuration)], port, directory) as server:
+    configuration.write_text(
+        NGINX_CONF.format(
+            directory=directory,
+            port=port,
+            location=location,
+            user=nginx_user(),
+            http=http,
+            tls="" if certificate is None else " ssl",
+            access_log=access_log,
+        )
+    )
+    command = [program("nginx"), "-p", str(directory), "-c", str(configuration)]
+    with running(name, command, port, directory, certificate) as server:
         yield server
 
 
@@ -74,29 +114,76 @@ def nginx_user() -> str:
 
 
 @contextlib.contextmanager
-def crproxy(name: str, directory: Path, configuration: str) -> Iterator[Server]:
+def crproxy(
+    name: str, directory: Path, configuration: str, *, certificate: Certificate | None = None
+) -> Iterator[Server]:
     """The daemon, from the environment that this interpreter belongs to. Its files are in `directory`."""
     directory.mkdir()
     port = free_port()
     file = directory / "crproxy.toml"
     file.write_text(configuration)
     twistd = str(Path(sys.executable).with_name("twistd"))
-    options = ["--config", str(file), "--http", f"tcp:{port}:interface=127.0.0.1"]
-    with running(name, [twistd, "--nodaemon", "--pidfile=", "crproxy", *options], port, directory) as server:
+    options = ["--config", str(file), "--data-dir", str(directory / "data")]
+    endpoint = f"{port}:interface=127.0.0.1"
+    if certificate is None:
+        options += ["--http", f"tcp:{endpoint}"]
+    else:
+        options += ["--http", f"ssl:{endpoint}:privateKey={certificate.key}:certKey={certificate.chain}"]
+    command = [twistd, "--nodaemon", "--pidfile=", "crproxy", *options]
+    with running(name, command, port, directory, certificate) as server:
         yield server
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str], port: int, directory: Path) -> Iterator[Server]:
+def docker_registry(
+    name: str, directory: Path, upstream: str, *, certificate: Certificate | None = None
+) -> Iterator[Server]:
+    """Debian's docker-registry as a pull-through cache of `upstream`, quiet, otherwise as its package sets it up."""
+    directory.mkdir()
+    port = free_port()
+    http: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "of no interest"}
+    if certificate is not None:
+        http["tls"] = {"certificate": str(certificate.chain), "key": str(certificate.key)}
+    file = directory / "registry.yml"
+    file.write_text(  # all JSON is YAML
+        json.dumps(
+            {
+                "version": 0.1,
+                "log": {"accesslog": {"disabled": True}, "level": "error"},
+                "storage": {
+                    "cache": {"blobdescriptor": "inmemory"},
+                    "filesystem": {"rootdirectory": str(directory / "data")},
+                },
+                "http": http,
+                "proxy": {"remoteurl": upstream},
+            }
+        )
+    )
+    command = [program("docker-registry"), "serve", str(file)]
+    with running(name, command, port, directory, certificate, http2=certificate is not None) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(
+    name: str,
+    command: Sequence[str],
+    port: int,
+    directory: Path,
+    certificate: Certificate | None = None,
+    *,
+    http2: bool = False,
+) -> Iterator[Server]:
     """Start `command`, wait until it accepts connections, and end it with the block."""
     log = directory / "output.log"
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output, cwd=directory) as process,
+        subprocess.Popen(command, stdout=output, stderr=output, cwd=directory, env=environment()) as process,
     ):
         try:
             wait_until_it_accepts(port, process, log)
-            yield Server(name, port, Meter(process.pid))
+            authority = None if certificate is None else certificate.authority
+            yield Server(name, port, Meter(process.pid), authority, http2)
         finally:
             end(process)
 
@@ -107,8 +194,13 @@ def wait_until_it_accepts(port: int, process: subprocess.Popen[bytes], log: Path
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        time.sleep(0.05)
+        time.sleep(0.005)
     raise RuntimeError(f"{process.args!r} does not listen:\n{log.read_text(errors='replace')}")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without proxies: nothing here leaves the machine."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,281 @@
+"""What the cache costs and how fast it is: crproxy next to nginx's proxy_cache and to docker-registry in proxy mode.
+
+    make bench-cache                            print the table
+    make bench-cache ARGS="--write"             and put it into docs/performance.md
+    make bench-cache ARGS="--quick"             every row, from too little work to mean anything
+
+All three serve over TLS with one certificate, and have the same upstream: a registry made of files, served by nginx
+over plain HTTP on loopback. They are started once and take turns, so many rounds, of which the medians count.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from statistics import median
+
+from benchmarks.parts.blobs import GIB, MIB, Blob, Manifest
+from benchmarks.parts.caches import CRPROXY, DOCKER_REGISTRY, NGINX, Caches
+from benchmarks.parts.certificates import Certificate
+from benchmarks.parts.clients import (
+    ask,
+    connected,
+    download,
+    download_together,
+    first_byte,
+    read_slowly,
+    requests_per_second,
+)
+from benchmarks.parts.registries import Registry, registry
+from benchmarks.parts.rounds import Costs, alternate
+from benchmarks.parts.servers import Server
+from benchmarks.parts.tables import replace_section, table
+from benchmarks.parts.verdicts import HEAD, Finding, Target
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+KINDS = (CRPROXY, NGINX, DOCKER_REGISTRY)
+CONNECTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much work is done.
+
+    Arguments:
+        rounds: of each measurement.
+        blob: bytes of the blob that is pulled by one client.
+        shared: bytes of the blob that many clients pull at once.
+        clients: how many.
+        filling: bytes of the blob that slow readers follow.
+        readers: how many.
+        reading: seconds that they do.
+        idle: connections that do nothing.
+        asking: seconds of each run of requests for manifests.
+    """
+
+    rounds: int
+    blob: int
+    shared: int
+    clients: int
+    filling: int
+    readers: int
+    reading: float
+    idle: int
+    asking: int
+
+
+FULL = Scale(5, 512 * MIB, 64 * MIB, 64, GIB, 200, 8.0, 1000, 3)
+QUICK = Scale(1, 8 * MIB, 4 * MIB, 8, 64 * MIB, 10, 1.0, 20, 1)
+
+
+class Bench:
+    """The measurements, and what they need."""
+
+    def __init__(self, scale: Scale, directory: Path, files: Path, upstream: Registry, manifest: Manifest) -> None:
+        self._scale = scale
+        self._files = files
+        self._upstream = upstream
+        self._manifest = manifest
+        self._numbers = count(1)
+        certificate = Certificate.write(directory / "certificate")
+        caches = directory / "caches"
+        caches.mkdir()
+        self._caches = Caches(caches, f"127.0.0.1:{upstream.server.port}", certificate)
+
+    def findings(self) -> Iterator[Finding]:
+        """Measure everything."""
+        with self._caches.start_all() as servers:
+            yield from self._one_client(servers)
+            yield from self._many_clients(servers)
+            yield from self._manifests(servers)
+            # Last: what a slow upstream began to send goes on arriving.
+            yield from self._first_bytes(servers)
+        yield self._slow_readers()
+        yield self._idle_connections()
+        yield self._starts()
+
+    def _new_blob(self, size: int) -> Blob:
+        return Blob.write(size, self._files, next(self._numbers))
+
+    def _one_client(self, servers: Sequence[Server]) -> Iterator[Finding]:
+        """One blob after another, each pulled cold by everyone; then one of them again and again."""
+        scale = self._scale
+        blobs = [self._new_blob(scale.blob) for _ in range(scale.rounds + 1)]
+        left = {server.name: iter(blobs) for server in servers}
+        cold = alternate(servers, scale.rounds, lambda server: _pull(server, next(left[server.name])))
+        targets = (Target(0.7, NGINX), Target(0.6, DOCKER_REGISTRY))
+        yield Finding("cold blob, CPU s/GiB", _cpu_per_gib(cold, scale.blob), targets)
+        yield Finding("cold blob, one client, s", _clock(cold))
+
+        # What a client gets that offers both, as containerd does, and what it would cost without HTTP/2.
+        downgraded = [dataclasses.replace(server, http2=False) for server in servers if server.http2]
+        warm = alternate([*servers, *downgraded], scale.rounds, lambda server: _pull(server, blobs[-1]))
+        as_usual, over_http1 = warm[: len(servers)], warm[len(servers) :]
+        targets = (Target(0.85, NGINX), Target(0.5, DOCKER_REGISTRY))
+        yield Finding("warm blob, CPU s/GiB", _cpu_per_gib(as_usual, scale.blob), targets)
+        without = _cpu_per_gib(as_usual, scale.blob) | _cpu_per_gib(over_http1, scale.blob)
+        yield Finding("the same, HTTP/1.1 for all", without)
+        yield Finding("warm blob, one client, s", _clock(as_usual))
+        peaks = {server.name: server.meter.peak_rss() / MIB for server in servers}
+        yield Finding("peak RSS after these, MiB", peaks, digits=0)
+
+    def _many_clients(self, servers: Sequence[Server]) -> Iterator[Finding]:
+        """Everyone wants the same cold blob at the same moment."""
+        scale = self._scale
+        sent: dict[str, list[float]] = {server.name: [] for server in servers}
+        blobs = [self._new_blob(scale.shared) for _ in range(min(scale.rounds, 3) + 1)]
+        left = {server.name: iter(blobs) for server in servers}
+
+        def work(server: Server) -> float:
+            path = next(left[server.name]).path("team/app")
+            before = self._upstream.sent(path)
+            seconds = download_together(server, path, scale.shared, scale.clients)
+            server.meter.settle()
+            sent[server.name].append((self._upstream.sent(path) - before) / scale.shared)
+            return seconds
+
+        costs = alternate(servers, len(blobs) - 1, work)
+        what = f"{scale.clients} clients, one cold blob"
+        multiples = {name: median(values) for name, values in sent.items()}
+        yield Finding(f"{what}, upstream bytes / blob", multiples, (Target(1.0),))
+        yield Finding(f"{what}, last one done, s", _clock(costs), (Target(1.1, NGINX),))
+
+    def _first_bytes(self, servers: Sequence[Server]) -> Iterator[Finding]:
+        """How much later than upstream's the first byte of a cold blob comes."""
+        size = min(self._scale.blob, 16 * MIB)
+        for repository, what in (("app", "a fast upstream's"), ("slow", "a slow upstream's")):
+            seen: dict[str, list[float]] = {server.name: [] for server in (self._upstream.server, *servers)}
+            for _ in range(self._scale.rounds):
+                path = self._new_blob(size).path(f"team/{repository}")
+                for server in (self._upstream.server, *servers):
+                    seen[server.name].append(first_byte(server, path))
+            upstream = median(seen.pop(self._upstream.server.name))
+            delays = {name: 1000 * (median(values) - upstream) for name, values in seen.items()}
+            yield Finding(f"cold blob, first byte after {what}, ms", delays, (Target(10),), digits=1)
+
+    def _manifests(self, servers: Sequence[Server]) -> Iterator[Finding]:
+        """A manifest that is kept, asked for on a few connections without a pause."""
+        rounds = min(self._scale.rounds, 3)
+        for reference, what, factor in (("", "digest", 5), ("v1", "tag", 15)):
+            rates: dict[str, list[float]] = {server.name: [] for server in servers}
+            for server in servers:
+                first_byte(server, self._manifest.path(reference))
+            for _ in range(rounds):
+                for server in servers:
+                    path = self._manifest.path(reference)
+                    rates[server.name].append(requests_per_second(server, path, self._scale.asking, CONNECTIONS))
+            medians = {name: median(values) for name, values in rates.items()}
+            yield Finding(f"manifests by {what}, 1/s", medians, (Target(factor, DOCKER_REGISTRY, at_least=True),), 0)
+
+    def _slow_readers(self) -> Finding:
+        scale = self._scale
+        path = self._new_blob(scale.filling).path("team/steady")
+
+        def work(server: Server) -> None:
+            with contextlib.ExitStack() as stack:
+                readers = [
+                    stack.enter_context(connected(server, receive_buffer=64 * 1024)) for _ in range(scale.readers)
+                ]
+                read_slowly(readers, path, scale.reading)
+
+        return Finding(f"{scale.readers} slow readers of a filling blob, RSS MiB", self._peaks(work), (Target(150),), 0)
+
+    def _idle_connections(self) -> Finding:
+        scale = self._scale
+
+        def work(server: Server) -> None:
+            with contextlib.ExitStack() as stack:
+                for _ in range(scale.idle):
+                    ask(stack.enter_context(connected(server)), "/v2/")
+
+        return Finding(f"{scale.idle} idle connections, RSS MiB", self._peaks(work), (Target(150),), 0)
+
+    def _peaks(self, work: Callable[[Server], None]) -> dict[str, float]:
+        """The peak of memory, in MiB, of each cache, new, doing `work`."""
+        peaks = {}
+        for kind in KINDS:
+            with self._caches.start(kind) as server:
+                work(server)
+                peaks[kind] = server.meter.peak_rss() / MIB
+        return peaks
+
+    def _starts(self) -> Finding:
+        seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for _ in range(self._scale.rounds):
+            for kind in KINDS:
+                begun = time.monotonic()
+                with self._caches.start(kind) as server:
+                    first_byte(server, "/v2/")
+                    seconds[kind].append(time.monotonic() - begun)
+        medians = {kind: median(values) for kind, values in seconds.items()}
+        return Finding("start to first answer, s", medians, (Target(1.0),))
+
+
+def _pull(server: Server, blob: Blob) -> float:
+    return download(server, blob.path("team/app"), blob.size)
+
+
+def _cpu_per_gib(costs: Sequence[Costs], size: int) -> dict[str, float]:
+    return {cost.server.name: cost.median_cpu * GIB / size for cost in costs}
+
+
+def _clock(costs: Sequence[Costs]) -> dict[str, float]:
+    return {cost.server.name: cost.median_clock for cost in costs}
+
+
+def measure(scale: Scale, say: Callable[[str], object]) -> str:
+    """Run everything; return the report."""
+    with tempfile.TemporaryDirectory(prefix="crproxy-benchmark-") as name:
+        directory = Path(name)
+        files = directory / "files"
+        manifest = Manifest.write(Blob.write(MIB, files), files)
+        findings = []
+        with registry(directory / "upstream", files, manifest) as upstream:
+            for finding in Bench(scale, directory, files, upstream, manifest).findings():
+                findings.append(finding)
+                say(" | ".join(finding.rows()[0]))
+    return report(findings, scale)
+
+
+def report(findings: Sequence[Finding], scale: Scale) -> str:
+    """The table, and what has to be known to read it."""
+    rows = [row for finding in findings for row in finding.rows()]
+    return "\n".join(
+        [
+            f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+            f"Twisted {version('Twisted')}: medians of {scale.rounds} rounds, blobs of {scale.blob // MIB} MiB "
+            f"({scale.shared // MIB} MiB for {scale.clients} clients).",
+            "",
+            table(HEAD, rows),
+        ]
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="benchmarks.cache", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="only see that everything can be measured")
+    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({FULL.rounds})")
+    parser.add_argument("--write", action="store_true", help=f"keep the result in {PAGE.name}")
+    options = parser.parse_args()
+    scale = QUICK if options.quick else FULL
+    if options.rounds is not None:
+        scale = dataclasses.replace(scale, rounds=options.rounds)
+    started = time.monotonic()
+    result = measure(scale, lambda line: print(line, flush=True))
+    print(f"\n{result}\n\nTook {time.monotonic() - started:.0f} s.")
+    if options.write:
+        replace_section(PAGE, "cache", result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The three that are compared, each as its documentation says it is made a cache of a registry."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .certificates import Certificate
+from .servers import Server, crproxy, docker_registry, nginx
+
+__all__ = ["CRPROXY", "DOCKER_REGISTRY", "NGINX", "Caches"]
+
+CRPROXY, NGINX, DOCKER_REGISTRY = "crproxy", "nginx", "docker-registry"
+
+CRPROXY_CONFIG = """
+default_registry = "registry.test"
+[upstreams."registry.test"]
+endpoint = "{upstream}"
+[cache]
+size = "50G"
+"""
+
+NGINX_HTTP = """
+proxy_cache_path {directory}/cache levels=1:2 keys_zone=images:16m max_size=50g inactive=1d use_temp_path=off;
+upstream registry {{ server {upstream}; keepalive 64; }}
+"""
+# The lock has no end: one that gives up after nginx's default of 5 s lets all clients through to the upstream.
+# Its buffers are larger than its defaults, 8 of 4 KiB.
+NGINX_LOCATION = """
+proxy_pass http://registry;
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_cache images;
+proxy_cache_valid 200 1h;
+proxy_cache_lock on;
+proxy_cache_lock_timeout 1h;
+proxy_cache_lock_age 1h;
+proxy_buffer_size 64k;
+proxy_buffers 16 64k;
+proxy_busy_buffers_size 128k;
+proxy_temp_file_write_size 256k;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """Starts caches of one upstream, each in a new directory.
+
+    Arguments:
+        directory: for all of theirs.
+        upstream: host and port.
+        certificate: that they show.
+    """
+
+    directory: Path
+    upstream: str
+    certificate: Certificate
+
+    def start(self, kind: str) -> AbstractContextManager[Server]:
+        """One, empty, for one `with` block."""
+        number = len(list(self.directory.iterdir()))
+        return self._starts()[kind](self.directory / f"{number}-{kind}")
+
+    @contextlib.contextmanager
+    def start_all(self) -> Iterator[list[Server]]:
+        """All three, empty, for one `with` block."""
+        with contextlib.ExitStack() as running:
+            yield [running.enter_context(self.start(kind)) for kind in self._starts()]
+
+    def _starts(self) -> Mapping[str, Callable[[Path], AbstractContextManager[Server]]]:
+        return {CRPROXY: self._crproxy, NGINX: self._nginx, DOCKER_REGISTRY: self._docker_registry}
+
+    def _crproxy(self, directory: Path) -> AbstractContextManager[Server]:
+        configuration = CRPROXY_CONFIG.format(upstream=f"http://{self.upstream}")
+        return crproxy(CRPROXY, directory, configuration, certificate=self.certificate)
+
+    def _nginx(self, directory: Path) -> AbstractContextManager[Server]:
+        http = NGINX_HTTP.format(directory=directory, upstream=self.upstream)
+        return nginx(NGINX, directory, NGINX_LOCATION, http=http, certificate=self.certificate)
+
+    def _docker_registry(self, directory: Path) -> AbstractContextManager[Server]:
+        return docker_registry(DOCKER_REGISTRY, directory, f"http://{self.upstream}", certificate=self.certificate)

@@ -1,0 +1,31 @@
+"""One certificate for all servers under measurement: ECDSA P-256, as certificate authorities issue it today."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import trustme
+
+__all__ = ["Certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files: what the server shows, its key, and whom the client has to trust."""
+
+    chain: Path
+    key: Path
+    authority: Path
+
+    @classmethod
+    def write(cls, directory: Path) -> Self:
+        """Issue a certificate for 127.0.0.1 by an authority of its own."""
+        directory.mkdir()
+        written = cls(directory / "chain.pem", directory / "key.pem", directory / "authority.pem")
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        issued = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+        for pem in issued.cert_chain_pems:
+            pem.write_to_path(written.chain, append=True)
+        issued.private_key_pem.write_to_path(written.key)
+        authority.cert_pem.write_to_path(written.authority)
+        return written
