@@ -30,6 +30,7 @@ from benchmarks.parts.clients import (
     ask,
     connected,
     download,
+    download_beside,
     download_together,
     first_byte,
     read_slowly,
@@ -95,6 +96,7 @@ class Bench:
         """Measure everything."""
         with self._caches.start_all() as servers:
             yield from self._one_client(servers)
+            yield self._beside_a_slow_reader(servers)
             yield from self._many_clients(servers)
             yield from self._manifests(servers)
             # Last: what a slow upstream began to send goes on arriving.
@@ -127,6 +129,18 @@ class Bench:
         yield Finding("warm blob, one client, s", _clock(as_usual))
         peaks = {server.name: server.meter.peak_rss() / MIB for server in servers}
         yield Finding("peak RSS after these, MiB", peaks, digits=0)
+
+    def _beside_a_slow_reader(self, servers: Sequence[Server]) -> Finding:
+        """One cold blob alone, the next beside a slow reader of the same: how many times as long does that take?"""
+        size = self._scale.blob // 2
+        ratios: dict[str, list[float]] = {server.name: [] for server in servers}
+        for _ in range(self._scale.rounds):
+            alone, beside = (self._new_blob(size).path("team/app") for _ in range(2))
+            for server in servers:
+                seconds = download(server, alone, size)
+                ratios[server.name].append(download_beside(server, beside, size) / seconds)
+        medians = {name: median(values) for name, values in ratios.items()}
+        return Finding("cold blob beside a reader at 1 MiB/s, times as long", medians, (Target(1.1),))
 
     def _many_clients(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """Everyone wants the same cold blob at the same moment."""

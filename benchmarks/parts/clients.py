@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from .blobs import MANIFEST_TYPE
 from .servers import Server, environment, program
 
-__all__ = ["ask", "connected", "download", "download_together", "first_byte", "read_slowly", "requests_per_second"]
+__all__ = [
+    "ask",
+    "connected",
+    "download",
+    "download_beside",
+    "download_together",
+    "first_byte",
+    "read_slowly",
+    "requests_per_second",
+]
 
 REPORT = "%{http_code} %{size_download} %{time_total}"
 SECONDS = 120
@@ -33,8 +42,18 @@ def download_together(server: Server, path: str, size: int, count: int) -> float
     return time.monotonic() - begun
 
 
-def _curl(server: Server, path: str) -> subprocess.Popen[str]:
-    command = [program("curl"), "-s", "-o", "/dev/null", "--max-time", str(SECONDS), "-w", REPORT]
+def download_beside(server: Server, path: str, size: int) -> float:
+    """Fetch `path` while somebody reads it at 1 MiB/s, from before until after; return the seconds it took."""
+    slow = _curl(server, path, "--limit-rate", "1M")
+    try:
+        return download(server, path, size)
+    finally:
+        slow.kill()
+        slow.communicate()
+
+
+def _curl(server: Server, path: str, *options: str) -> subprocess.Popen[str]:
+    command = [program("curl"), "-s", "-o", "/dev/null", "--max-time", str(SECONDS), "-w", REPORT, *options]
     if server.certificate is not None:
         command += ["--cacert", str(server.certificate), "--http2" if server.http2 else "--http1.1"]
     return subprocess.Popen([*command, server.url(path)], stdout=subprocess.PIPE, text=True, env=environment())

@@ -20,6 +20,7 @@ ROWS = (
     "the same, HTTP/1.1 for all",
     "warm blob, one client, s",
     "peak RSS after these, MiB",
+    "cold blob beside a reader at 1 MiB/s, times as long",
     "8 clients, one cold blob, upstream bytes / blob",
     "8 clients, one cold blob, last one done, s",
     "manifests by digest, 1/s",
