@@ -100,6 +100,8 @@ class Index:
     _log = Logger()
 
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
+        # Begun anew in the place of a damaged file: what is on disk is to be taken up again.
+        self.rebuilt = False
         self._path = path
         self._now = now
         self._database = self._open()
@@ -246,6 +248,7 @@ class Index:
         self._database.close()
         _set_aside(self._path, error, self._now())
         self._database = _connect(self._path)
+        self.rebuilt = True
 
     def _open(self) -> sqlite3.Connection:
         try:

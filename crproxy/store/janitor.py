@@ -74,6 +74,9 @@ class Janitor:
             self._stumbled(Failure())
 
     async def _look_again(self) -> None:
+        if self._store.index.rebuilt:
+            self._store.index.rebuilt = False
+            await self.tidy()
         self._store.note_use()
         await self._sweep_partials()
         self._store.index.forget_empty_links(self._clock.seconds() - _LINK_AGE, _STEP)

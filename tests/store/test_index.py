@@ -248,6 +248,7 @@ def test_damage_that_is_found_later_is_set_aside_too(index: Index, path: Path, l
     assert index.bytes_stored() == (5 if writes else 0)
     assert broken.closed
     assert (path.parent / "index.damaged-0").exists()
+    assert index.rebuilt
     assert len(log.complaints) == 1
 
 

@@ -221,3 +221,16 @@ def test_verifying_drops_what_is_damaged_or_gone(store: Store) -> None:
     }
     assert [store.index.size(entry) for entry in (sound, damaged, gone)] == [5, None, None]
     assert store.blobs.size(damaged) is None
+
+
+def test_what_is_on_disk_is_taken_up_when_the_index_was_begun_anew(
+    store: Store, janitor: Janitor, clock: Clock
+) -> None:
+    janitor.start()
+    clock.pump([0.1] * 10)
+    (entry,) = on_disk(store, b"a")
+    store.index.rebuilt = True
+    clock.pump([60, 0, 0, 0])
+    assert store.index.size(entry) == 1
+    assert not store.index.rebuilt
+    janitor.stop()
