@@ -21,6 +21,7 @@ from ..store.files import FileFlow
 from ..store.filling import Filling, Threads
 from ..upstream.relay import BodyBroke
 from ..upstream.resuming import RangeRefused, Source, pour
+from .pace import Pace
 from .reader import NotKept, Reader
 
 __all__ = ["Flight", "Hangar"]
@@ -79,7 +80,7 @@ class Flight:
         self._landing: Deferred[None] | None = None
         self._ending = False
         self._unread: IDelayedCall | None = None
-        self._rate_from = (0, self.clock.seconds())
+        self._pace = Pace(0, self.clock.seconds())
 
     def __repr__(self) -> str:
         return f"<Flight {self.entry} {self.filled}/{self.size} readers={len(self._readers)}>"
@@ -96,9 +97,8 @@ class Flight:
 
     @property
     def rate(self) -> float:
-        """Bytes per second since the fill began."""
-        filled, began = self._rate_from
-        return (self.filled - filled) / max(self.clock.seconds() - began, 0.001)
+        """Bytes per second that it has made lately."""
+        return self._pace.rate(self.filled, self.clock.seconds())
 
     async def known(self) -> int | None:
         """Return the size as soon as upstream's header is there; None where that does not say.
@@ -194,7 +194,7 @@ class Flight:
     async def _fill(self, partial: Partial) -> None:
         await self._hangar.threads(partial.rehash)
         self._grow(partial.filled)
-        self._rate_from = (partial.filled, self.clock.seconds())
+        self._pace = Pace(partial.filled, self.clock.seconds())
         leftover = partial.filled > 0
         if not (leftover and partial.verifier.matches()):
             try:
@@ -297,10 +297,11 @@ class Flight:
         """What the file held is not the content. Who read it, while another process was filling it, must not go on."""
         self._fail_readers(Failure(WrongContent(f"what there was of {self.entry} was wrong")))
         self.filled = 0
-        self._rate_from = (0, self.clock.seconds())
+        self._pace = Pace(0, self.clock.seconds())
 
     def _grow(self, filled: int) -> None:
         self.filled = filled
+        self._pace.note(filled, self.clock.seconds())
         for reader in list(self._readers):
             reader.flow.grow(self._readable())
 
