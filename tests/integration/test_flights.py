@@ -64,7 +64,7 @@ def test_r6_50_clients_of_a_cold_blob_are_one_fetch(
         ]
         assert [one.result() for one in reading] == [(size, large.digest)] * 50
     assert len(fake.seen.requests(place.path, "GET")) == 1
-    assert fake.seen.sent(place.path) == size
+    assert fake.seen.all_sent(place.path, size) == size
 
 
 def test_r6_a_daemon_takes_over_what_another_leaves_unfinished(
@@ -109,7 +109,7 @@ def test_r7_a_fill_with_little_to_go_is_finished_when_its_client_leaves(
     daemon.cache.wait_until_whole(large.digest)
     assert fetch(daemon.address, place.through).digest == large.digest
     assert len(fake.seen.requests(place.path, "GET")) == 1
-    assert fake.seen.sent(place.path) == len(large)
+    assert fake.seen.all_sent(place.path, len(large)) == len(large)
 
 
 def test_r7_what_a_stopped_daemon_had_is_resumed_by_the_next(

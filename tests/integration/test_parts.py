@@ -73,7 +73,7 @@ def test_skopeo_pulls_from_the_fake(skopeo: Skopeo, fake: FakeUpstream, image: I
 def test_the_fake_frames_a_body_each_way(fake: FakeUpstream, framing: Framing) -> None:
     fake.script("/body", Answer(body=b"x" * 100_000, framing=framing))
     assert ask(fake.address, "GET", "/body").body == b"x" * 100_000
-    assert fake.seen.sent("/body") == 100_000
+    assert fake.seen.all_sent("/body", 100_000) == 100_000
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -90,7 +90,7 @@ def test_the_fake_stalls_until_told_to_go_on(fake: FakeUpstream) -> None:
         with exchange(fake.address, "GET", "/body") as response:
             assert len(response.read(70_000)) == 70_000
             fake.seen.wait_until_still()
-            assert fake.seen.sent("/body") == 70_000
+            assert fake.seen.all_sent("/body", 70_000) == 70_000
             gate.open()
             assert len(response.read()) == 30_000
 

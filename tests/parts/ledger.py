@@ -73,6 +73,11 @@ class Ledger:
         """How many bytes of bodies have gone out so far for paths with ``path`` in them."""
         return sum(exchange.sent for exchange in self._about(path, None))
 
+    def all_sent(self, path: str, expected: int) -> int:
+        """As ``sent``, once that is ``expected`` or more: a client may have a piece before its sending is entered."""
+        self.wait_for(lambda: self.sent(path) >= expected)
+        return self.sent(path)
+
     def wait_for(self, condition: Callable[[], bool], seconds: float = 10) -> None:
         """Wait until ``condition`` holds; it is looked at whenever something is entered."""
         with self._news:
