@@ -37,7 +37,7 @@ class Timeouts:
     """How long upstreams may take, in seconds; none is infinite.
 
     Arguments:
-        connect: until a connection stands, TLS included.
+        connect: until a TCP connection stands; a TLS handshake counts with the headers.
         headers: from the request until the answer's header is there.
         idle: between two pieces of a body, while we are ready to take it.
     """

@@ -14,7 +14,7 @@ from ..oci.names import Reference, Registry, Tag
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
 from ..store.entries import View
-from ..store.index import Link, TagEntry
+from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.once import Once
@@ -98,7 +98,7 @@ class Manifests:
             return self._stale(view, tag, error, kept)
 
     def _kept_tag(self, view: View, tag: Tag) -> _Kept | None:
-        entry: TagEntry | None = self._store.index.tagged(view, tag.name)
+        entry = self._store.index.tagged(view, tag.name)
         manifest = None if entry is None else self._kept(view, entry.digest)
         return None if entry is None or manifest is None else _Kept(manifest, entry.checked)
 

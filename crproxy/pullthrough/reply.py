@@ -104,7 +104,6 @@ class CacheStatus:
     MISS = "crproxy; fwd=uri-miss"
     STORED = "crproxy; fwd=uri-miss; stored"
     COLLAPSED = "crproxy; fwd=uri-miss; collapsed; stored"
-    PARTIAL = "crproxy; fwd=partial"
     REVALIDATED = "crproxy; hit; detail=revalidated"
     STALE = "crproxy; hit; fwd=stale; detail=upstream-failed"
 
