@@ -43,7 +43,7 @@ class ListenError(Exception):
 def make_service(config: Config, reactor: Any) -> IService:
     """Return the daemon, not yet started."""
     cache = CacheService(config, reactor)
-    site = make_site(RegistryResource(config.names, make_pullthrough(config, cache, reactor)), reactor)
+    site = make_site(RegistryResource(config.names, config.access, make_pullthrough(config, cache, reactor)), reactor)
     daemon = MultiService()
     cache.setServiceParent(daemon)
     for description in config.http:

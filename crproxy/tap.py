@@ -54,11 +54,17 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self["http"] = []
+        self["alias"] = []
 
     def opt_http(self, endpoint: str) -> None:
         """Listen here for plain HTTP: a Twisted endpoint string. Repeatable. [default:
         tcp:5000:interface=127.0.0.1, with a domain tcp:80]"""
         self["http"].append(endpoint)
+
+    def opt_alias(self, alias: str) -> None:
+        """LABEL=REGISTRY: the subdomain LABEL stands for that registry; LABEL= takes one away. Repeatable. [default:
+        docker, gcr, ghcr, k8s, quay and nine more]"""
+        self["alias"].append(alias)
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -80,13 +86,15 @@ class Options(usage.Options):
             self._text(),
             ConfigOptions(
                 domain=self["domain"],
+                aliases=tuple(self["alias"]),
                 default_registry=self["default-registry"],
                 http=tuple(self["http"]),
                 data_dir=self["data-dir"],
                 cache_size=self["cache-size"],
             ),
             usual_data_dir=_usual_data_dir(),
-            read_secret=lambda path: Path(path).read_text(encoding="utf-8"),
+            read_file=lambda path: Path(path).read_text(encoding="utf-8"),
+            environment=os.environ,
         )
 
     def _text(self) -> str:

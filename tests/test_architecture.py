@@ -43,6 +43,7 @@ PURE_IMPORTS = frozenset(
         "bisect",
         "collections",
         "contextlib",
+        "cryptography",
         "dataclasses",
         "datetime",
         "difflib",

@@ -9,6 +9,8 @@ import pytest
 
 from crproxy.config import ConfigError, load
 from crproxy.config import Options as ConfigOptions
+from crproxy.oci.names import Registry
+from crproxy.policy.aliases import BUILT_IN
 from crproxy.tap import Options
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +119,7 @@ class TestEveryPage:
     ],
 )
 def test_a_configuration_can_be_used(block: str) -> None:
-    load(block, ConfigOptions(), read_secret=lambda _: "secret\n")
+    load(block, ConfigOptions(), read_file=lambda _: "secret\n")
 
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -125,6 +127,7 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 TABLES = {
     "## At the top": "",
     "## `[listen]`": "[listen]",
+    "## `[access]`": "[access]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
     "## `[timeouts]`": "[timeouts]",
@@ -136,13 +139,18 @@ TABLES = {
 def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
     section = CONFIGURATION.read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     documented = set(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE))
-    assert documented == known_keys(TABLES[heading]) - {"cache", "listen", "upstreams", "timeouts"}
+    assert documented == known_keys(TABLES[heading]) - {"access", "aliases", "cache", "listen", "upstreams", "timeouts"}
+
+
+def test_the_built_in_aliases_are_those_that_are_documented() -> None:
+    rows = re.findall(r"`([a-z0-9-]+)` \| ([a-z0-9.]+) \|", CONFIGURATION.read_text("utf-8"))
+    assert {label: Registry.parse(name) for label, name in rows} == BUILT_IN
 
 
 def known_keys(table: str) -> set[str]:
     """The keys that a table may have, by what is said of one that it may not have."""
     with pytest.raises(ConfigError) as caught:
-        load(f"{table}\nqqqqqqqq = 1\n", ConfigOptions(), read_secret=str)
+        load(f"{table}\nqqqqqqqq = 1\n", ConfigOptions(), read_file=str)
     return set(str(caught.value).partition("known here: ")[2].split(", "))
 
 

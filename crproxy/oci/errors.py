@@ -75,6 +75,10 @@ class RegistryError(Exception):
         self.status = code.status if status is None else status
         self.retry_after = retry_after
 
+    def with_hint(self, hint: str) -> RegistryError:
+        """Return this error with something more to say."""
+        return RegistryError(self.code, f"{self.message}; {hint}", status=self.status, retry_after=self.retry_after)
+
     def __str__(self) -> str:
         return f"{self.status} {self.code.name}: {self.message}"
 

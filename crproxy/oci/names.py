@@ -21,6 +21,7 @@ __all__ = [
     "Registry",
     "Repository",
     "Tag",
+    "canonical_host",
     "looks_like_registry",
     "parse_reference",
 ]
@@ -51,7 +52,7 @@ class Registry:
     def parse(cls, text: str) -> Registry:
         """Return the registry that ``text`` names, normalised, or raise NAME_INVALID."""
         host, port = _split_port(text)
-        canonical = _canonical_host(host)
+        canonical = canonical_host(host)
         if canonical is None or (port is not None and not 0 < port < 65536):
             raise RegistryError(
                 ErrorCode.NAME_INVALID,
@@ -148,7 +149,8 @@ def _split_port(text: str) -> tuple[str, int | None]:
     return host, int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
 
 
-def _canonical_host(host: str) -> str | None:
+def canonical_host(host: str) -> str | None:
+    """Return the one spelling of a host's name: lower case, IDNA's ASCII (UTS 46); None where it is no name."""
     if host.startswith("[") and host.endswith("]"):
         return _canonical_ipv6(host[1:-1])
     if not host.isascii():

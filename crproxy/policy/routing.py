@@ -5,6 +5,7 @@ A pure function of the Host header, the name in the path, ``ns=`` and the config
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,10 +38,12 @@ class Route:
         repository: the repository asked for.
         namespace: what the answer's ``OCI-Namespace`` says (distribution specification, "Registry Proxying"); None
             where the client did not ask by ``ns=``.
+        hint: what was perhaps meant instead, for the message where the image is not there.
     """
 
     repository: Repository
     namespace: str | None = None
+    hint: str | None = None
 
 
 def place(names: Names, host: str) -> Registry | None:
@@ -74,8 +77,8 @@ def route(names: Names, host: str, name: str, ns: str | None = None) -> Route:
     if ns is not None:
         return _by_namespace(Registry.parse(ns), alias, name, ns)
     if alias is not None:
-        return Route(alias.repository(name))
-    return Route(_by_prefix(names, name))
+        return Route(alias.repository(name), hint=_alias_hint(names, alias, name))
+    return _by_prefix(names, name)
 
 
 def _by_namespace(registry: Registry, alias: Registry | None, name: str, ns: str) -> Route:
@@ -88,10 +91,10 @@ def _by_namespace(registry: Registry, alias: Registry | None, name: str, ns: str
     first, _, rest = name.partition("/")
     if rest and looks_like_registry(first) and Registry.parse(first) == registry:
         name = rest
-    return Route(registry.repository(name), ns)
+    return Route(registry.repository(name), ns, _namespace_hint(registry, name))
 
 
-def _by_prefix(names: Names, name: str) -> Repository:
+def _by_prefix(names: Names, name: str) -> Route:
     first, _, rest = name.partition("/")
     if looks_like_registry(first):
         if not rest:
@@ -99,13 +102,33 @@ def _by_prefix(names: Names, name: str) -> Repository:
                 ErrorCode.NAME_INVALID,
                 f"{name!r} names a registry but no repository in it: ask for {name}/REPOSITORY",
             )
-        return Registry.parse(first).repository(rest)
+        return Route(Registry.parse(first).repository(rest))
     if names.default_registry is None:
         raise RegistryError(
             ErrorCode.NAME_INVALID,
             f"{name!r} does not say which registry: put it in front, such as docker.io/{name}",
         )
-    return names.default_registry.repository(name)
+    repository = names.default_registry.repository(name)
+    return Route(
+        repository,
+        hint=f"no registry was named, so {repository} was meant; put another one in front, such as quay.io/{name}",
+    )
+
+
+def _alias_hint(names: Names, alias: Registry, name: str) -> str | None:
+    first, _, rest = name.partition("/")
+    if not rest or not looks_like_registry(first):
+        return None
+    if Registry.parse(first) == alias:
+        return f"this host stands for {alias} already: leave {first}/ out"
+    return f"this host stands for {alias}: ask for {names.domain or 'the domain'}/{name} instead"
+
+
+def _namespace_hint(registry: Registry, name: str) -> str | None:
+    first, _, rest = name.partition("/")
+    if not rest or not looks_like_registry(first):
+        return None
+    return f"ns={registry} was asked for, so {first}/ was taken for a part of the repository's name"
 
 
 def _host_name(host: str) -> str:
@@ -115,9 +138,22 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower().removesuffix(".")
 
 
+def _labels(names: Names) -> list[str]:
+    """Return the aliases below the domain."""
+    below = f".{names.domain}"
+    return sorted(host.removesuffix(below) for host in names.aliases if host.endswith(below))
+
+
 def _misdirected(names: Names, name: str) -> str:
     if names.domain is not None and name.endswith(f".{names.domain}"):
         label = name.removesuffix(f".{names.domain}")
-        example = f"{names.domain}/quay.io/ORG/NAME"
-        return f"{label!r} is no alias of this proxy: ask by prefix instead, such as {example}"
+        labels = _labels(names)
+        near = difflib.get_close_matches(label, labels, 1)
+        known = f"did you mean {near[0]}.{names.domain}?" if near else f"there are {', '.join(labels) or 'none'}."
+        return (
+            f"{label!r} is no alias of this proxy; {known} "
+            f"Every registry can be asked by prefix, such as {names.domain}/quay.io/ORG/NAME"
+        )
+    if names.domain is not None:
+        return f"this proxy does not answer for {name!r}: ask for {names.domain}/REGISTRY/NAME"
     return f"this proxy does not answer for {name!r}"

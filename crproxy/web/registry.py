@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from .. import __version__
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
+from ..policy.access import Access
 from ..policy.routing import Names, place, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .sending import send
@@ -31,9 +32,10 @@ class RegistryResource(Resource):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, names: Names, pullthrough: PullThrough) -> None:
+    def __init__(self, names: Names, access: Access, pullthrough: PullThrough) -> None:
         super().__init__()
         self._names = names
+        self._access = access
         self._pullthrough = pullthrough
 
     def render(self, request: Request) -> int:
@@ -64,7 +66,13 @@ class RegistryResource(Resource):
         found = route(self._names, host, wanted.name, asked.query.get("ns"))
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        return await self._pullthrough.answer(found.repository, wanted, asked)
+        self._access.check(found.repository.registry)
+        try:
+            return await self._pullthrough.answer(found.repository, wanted, asked)
+        except RegistryError as error:
+            if found.hint is None or error.status not in (403, 404):
+                raise
+            raise error.with_hint(found.hint) from error
 
     def _broke(self, failure: Failure, request: Request) -> None:
         """End a request whose answer cannot be finished."""

@@ -180,8 +180,50 @@ def test_another_host_is_misdirected(host: str, ns: str | None) -> None:
 
 def test_a_label_that_is_no_alias_is_told_how_to_ask_by_prefix() -> None:
     assert refusal(DOMAIN, "nope.cr.example.com", "name").message == (
-        "'nope' is no alias of this proxy: ask by prefix instead, such as cr.example.com/quay.io/ORG/NAME"
+        "'nope' is no alias of this proxy; there are docker, k8s-gcr, quay, xn--bcher-kva. "
+        "Every registry can be asked by prefix, such as cr.example.com/quay.io/ORG/NAME"
     )
+
+
+def test_a_label_that_is_nearly_an_alias_is_told_which() -> None:
+    assert "did you mean quay.cr.example.com?" in refusal(DOMAIN, "quai.cr.example.com", "name").message
+
+
+def test_another_host_is_told_which_to_ask() -> None:
+    assert refusal(DOMAIN, "example.org", "name").message.endswith("ask for cr.example.com/REGISTRY/NAME")
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "ns", "hint"),
+    [
+        (BASE, "quay.io/org/name", None, None),
+        ("quay.cr.example.com", "org/name", None, None),
+        (BASE, "org/name", "quay.io", None),
+        (BASE, "quay.io/org/name", "quay.io", None),
+        (
+            BASE,
+            "org/name",
+            None,
+            "no registry was named, so docker.io/org/name was meant; "
+            "put another one in front, such as quay.io/org/name",
+        ),
+        ("quay.cr.example.com", "quay.io/org/name", None, "this host stands for quay.io already: leave quay.io/ out"),
+        (
+            "quay.cr.example.com",
+            "ghcr.io/org/name",
+            None,
+            "this host stands for quay.io: ask for cr.example.com/ghcr.io/org/name instead",
+        ),
+        (
+            BASE,
+            "ghcr.io/org/name",
+            "quay.io",
+            "ns=quay.io was asked for, so ghcr.io/ was taken for a part of the repository's name",
+        ),
+    ],
+)
+def test_what_was_perhaps_meant(host: str, name: str, ns: str | None, hint: str | None) -> None:
+    assert route(DOMAIN, host, name, ns).hint == hint
 
 
 def test_a_contradiction_is_told_with_both_registries() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,23 +9,10 @@ from hypothesis import strategies as st
 from crproxy.config import Config, ConfigError, Options, Timeouts, Upstream, load
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
+from tests.configs import loaded, mistake, no_files
 from tests.outcomes import outcome
 
 QUAY = Registry("quay.io")
-
-
-def no_secrets(path: str) -> str:
-    raise AssertionError(f"{path} was read")
-
-
-def loaded(text: str = "", **options: Any) -> Config:
-    return load(text, Options(**options), read_secret=no_secrets)
-
-
-def mistake(text: str, **options: Any) -> str:
-    with pytest.raises(ConfigError) as raised:
-        loaded(text, **options)
-    return str(raised.value)
 
 
 def test_nothing_at_all_is_local_mode() -> None:
@@ -57,7 +43,7 @@ def test_a_whole_file() -> None:
         keepalive = false
         """
     )
-    assert config.names == Names("cr.example.com", {}, QUAY)
+    assert (config.names.domain, config.names.default_registry) == ("cr.example.com", QUAY)
     assert config.http == ("tcp:8080", "unix:/run/crproxy.sock")
     assert config.timeouts == Timeouts(5.0, 0.5, 120.0)
     assert config.upstreams == {
@@ -75,7 +61,7 @@ def test_with_a_domain_the_port_is_80() -> None:
 def test_options_win_over_the_file() -> None:
     text = 'domain = "a.example.com"\ndefault_registry = "ghcr.io"\n[listen]\nhttp = ["tcp:1"]'
     config = loaded(text, domain="b.example.com", default_registry="quay.io", http=("tcp:2",))
-    assert config.names == Names("b.example.com", {}, QUAY)
+    assert (config.names.domain, config.names.default_registry) == ("b.example.com", QUAY)
     assert config.http == ("tcp:2",)
 
 
@@ -120,7 +106,7 @@ def test_http_is_allowed_where_the_endpoint_says_so(endpoint: str, allow: bool) 
 
 def test_a_password_is_read_from_its_file_without_its_last_line_end() -> None:
     text = '[upstreams."quay.io"]\nusername = "user"\npassword_file = "/etc/secret"'
-    config = load(text, Options(), read_secret={"/etc/secret": "pa:ss \n"}.__getitem__)
+    config = load(text, Options(), read_file={"/etc/secret": "pa:ss \n"}.__getitem__)
     assert config.upstream(QUAY).password == "pa:ss "
 
 
@@ -133,7 +119,7 @@ def test_a_password_file_that_cannot_be_read_is_told_with_its_line() -> None:
         raise PermissionError(13, "Permission denied")
 
     with pytest.raises(ConfigError) as raised:
-        load('[upstreams."quay.io"]\nusername = "u"\npassword_file = "/x"', Options(), read_secret=denied)
+        load('[upstreams."quay.io"]\nusername = "u"\npassword_file = "/x"', Options(), read_file=denied)
     assert str(raised.value) == 'line 3: upstreams."quay.io".password_file: /x cannot be read: Permission denied'
 
 
@@ -142,7 +128,7 @@ def test_a_password_file_that_is_no_text_is_told_with_its_line() -> None:
         load(
             '[upstreams."quay.io"]\nusername = "u"\npassword_file = "/x"',
             Options(),
-            read_secret=lambda _: b"\xff".decode(),
+            read_file=lambda _: b"\xff".decode(),
         )
 
 
@@ -163,7 +149,7 @@ def test_a_password_file_that_is_no_text_is_told_with_its_line() -> None:
         ('domain = "localhost"', "line 1: domain: 'localhost' is not a domain"),
         ('domain = "cr.example.com:443"', "line 1: domain: 'cr.example.com:443' is not a domain"),
         ('domain = "[::1]"', "line 1: domain: '[::1]' is not a domain"),
-        ('domain = "-x.example"', "line 1: domain: '-x.example' is not a registry's name"),
+        ('domain = "-x.example"', "line 1: domain: '-x.example' is not a domain"),
         ('default_registry = "a b"', "line 1: default_registry: 'a b' is not a registry's name"),
         ("listen = 1", "line 1: listen: this is a table"),
         ("[listen]\nhttp = 'tcp:80'", "line 2: listen.http: this is a list of texts"),
@@ -242,5 +228,5 @@ def test_the_line_is_right_whatever_stands_around_it(before: list[str], after: l
 
 @given(st.text("[]\"'=.# \nabdhilnostu1{},", max_size=40))
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
-    found = outcome(ConfigError, load, text, Options(), read_secret=no_secrets)
+    found = outcome(ConfigError, load, text, Options(), read_file=no_files)
     assert isinstance(found, Config) or str(found)

@@ -1,0 +1,10 @@
+"""The configuration: TOML text and command line options in, one frozen Config out.
+
+Pure: the text of files is handed in. Every error names the key, and its line where there is one.
+"""
+
+from .loading import Options, load
+from .table import ConfigError, OptionError
+from .values import Cache, Config, Timeouts, Upstream
+
+__all__ = ["Cache", "Config", "ConfigError", "OptionError", "Options", "Timeouts", "Upstream", "load"]

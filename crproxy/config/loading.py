@@ -1,0 +1,141 @@
+"""The file and the command line, read into one Config."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..policy.access import Access
+from ..policy.freshness import Lifetimes
+from ..policy.proxies import Proxies, from_environment
+from ..policy.quantities import parse_size
+from .naming import read_names
+from .table import ConfigError, OptionError, Table
+from .upstreams import read_upstreams
+from .values import LOCAL_HTTP, Cache, Config, Timeouts
+
+__all__ = ["Options", "load"]
+
+DOMAIN_HTTP = ("tcp:80",)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; None or empty where it says nothing. It wins over the file."""
+
+    domain: str | None = None
+    aliases: tuple[str, ...] = ()
+    default_registry: str | None = None
+    http: tuple[str, ...] = ()
+    data_dir: str | None = None
+    cache_size: str | None = None
+
+
+def load(
+    text: str,
+    options: Options,
+    *,
+    read_file: Callable[[str], str],
+    usual_data_dir: str = ".",
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the configuration that ``text`` (TOML) and ``options`` make together.
+
+    Arguments:
+        read_file: returns the text of a file that is named, such as a ``password_file``; may raise OSError.
+        usual_data_dir: where data lies if nothing else is said.
+        environment: the variables that say which proxy upstreams are reached through.
+
+    Raises:
+        ConfigError: with a text for the operator.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"this is not TOML: {error}") from None
+    try:
+        proxies = from_environment(environment or {})
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    top = Table(document, (), text)
+    config = _config(top, options, read_file, usual_data_dir, proxies)
+    top.refuse_the_rest()
+    return config
+
+
+def _config(
+    top: Table, options: Options, read_file: Callable[[str], str], usual_data_dir: str, proxies: Proxies
+) -> Config:
+    names = read_names(top, _spoken(options))
+    listened = _listen(top.table("listen"))
+    return Config(
+        names=names,
+        http=options.http or listened or (DOMAIN_HTTP if names.domain else LOCAL_HTTP),
+        upstreams=dict(read_upstreams(top.table("upstreams"), read_file, proxies)),
+        timeouts=_timeouts(top.table("timeouts")),
+        data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
+        cache=_cache(top.table("cache"), options),
+        access=_access(top.table("access")),
+        proxies=proxies,
+    )
+
+
+def _spoken(options: Options) -> Table:
+    """Return what the command line says of names, as a table whose mistakes stand on no line of the file."""
+    said: dict[str, Any] = {"domain": options.domain, "default_registry": options.default_registry, "alias": {}}
+    for alias in options.aliases:
+        label, equals, registry = alias.partition("=")
+        if not equals:
+            raise OptionError(f"--alias {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
+        said["alias"][label.strip()] = registry.strip()
+    return Table(said, (), "", OptionError)
+
+
+def _listen(table: Table) -> tuple[str, ...]:
+    endpoints = table.strings("http")
+    table.refuse_the_rest()
+    return endpoints
+
+
+def _access(table: Table) -> Access:
+    listed = table.strings("registries")
+    if not listed and "registries" in table.values:
+        table.fail("registries", 'this would serve nothing: name registries, or "*" for every public one')
+    everything = not listed or "*" in listed
+    registries = frozenset(table.registry("registries", name) for name in listed if name != "*")
+    access = Access(None if everything else registries, table.string("message") or "", named=registries)
+    table.refuse_the_rest()
+    return access
+
+
+def _cache(table: Table, options: Options) -> Cache:
+    usual = Lifetimes()
+    size = table.size("size", Cache().size)
+    if options.cache_size is not None:
+        size = _option_size(options.cache_size)
+    lifetimes = Lifetimes(
+        tag_ttl=table.duration("tag_ttl", usual.tag_ttl),
+        stale_if_error=table.duration("stale_if_error", usual.stale_if_error),
+    )
+    table.refuse_the_rest()
+    return Cache(size, lifetimes)
+
+
+def _option_size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise OptionError(f"--cache-size: {error}") from None
+
+
+def _timeouts(table: Table) -> Timeouts:
+    usual = Timeouts()
+    timeouts = Timeouts(
+        connect=table.duration("connect", usual.connect),
+        headers=table.duration("headers", usual.headers),
+        idle=table.duration("idle", usual.idle),
+    )
+    table.refuse_the_rest()
+    return timeouts

@@ -1,0 +1,171 @@
+"""One TOML table being read: each key is taken once, and what nobody took is an error that names its line."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from typing import Any, Never
+
+from ..oci.errors import RegistryError
+from ..oci.names import Registry
+from ..policy.quantities import parse_duration, parse_size
+
+__all__ = ["ConfigError", "OptionError", "Table"]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says which key, on which line, and what to write instead."""
+
+
+class OptionError(ConfigError):
+    """The mistake is on the command line, not in the file."""
+
+
+class Table:
+    """A table of the file, or what the command line says in place of one.
+
+    Arguments:
+        values: what it holds.
+        path: where it is in the document.
+        text: the document, in which mistakes are found.
+        error: what a mistake is.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        path: tuple[str, ...],
+        text: str,
+        error: type[ConfigError] = ConfigError,
+    ) -> None:
+        self.values = values
+        self._path = path
+        self._text = text
+        self._error = error
+        self._known: list[str] = []
+
+    def take(self, key: str) -> Any:
+        """Return the value of ``key``, or None."""
+        self._known.append(key)
+        return self.values.get(key)
+
+    def table(self, key: str) -> Table:
+        """Return the table ``key``, an empty one where it is missing."""
+        value = self.take(key)
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            self.fail(key, "this is a table: write its keys below [" + self._dotted(key) + "]")
+        return Table(value, (*self._path, key), self._text, self._error)
+
+    def string(self, key: str) -> str | None:
+        """Return the text at ``key``, or None."""
+        value = self.take(key)
+        if value is not None and not isinstance(value, str):
+            self.fail(key, f"{value!r} is not a text: put it in quotes")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """Return the texts listed at ``key``."""
+        value = self.take(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.fail(key, 'this is a list of texts: write ["...", "..."]')
+        return tuple(value)
+
+    def whole(self, key: str, usual: int) -> int:
+        """Return the whole number at ``key``, from 0 up."""
+        value = self.take(key)
+        if value is None:
+            return usual
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self.fail(key, f"{value!r} is not a whole number from 0 up")
+        return value
+
+    def boolean(self, key: str, usual: bool) -> bool:
+        """Return what ``key`` says."""
+        value = self.take(key)
+        if value is None:
+            return usual
+        if not isinstance(value, bool):
+            self.fail(key, f"{value!r} is neither true nor false")
+        return value
+
+    def duration(self, key: str, usual: float) -> float:
+        """Return the seconds at ``key``."""
+        text = self.string(key)
+        if text is None:
+            return usual
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            self.fail(key, str(error))
+        if seconds <= 0:
+            self.fail(key, f"{text!r} is no time at all")
+        return seconds
+
+    def size(self, key: str, usual: int) -> int:
+        """Return the bytes at ``key``."""
+        text = self.string(key)
+        if text is None:
+            return usual
+        try:
+            return parse_size(text)
+        except ValueError as error:
+            self.fail(key, str(error))
+
+    def registry(self, key: str, name: str) -> Registry:
+        """Return the registry ``name``, which ``key`` says."""
+        try:
+            return Registry.parse(name)
+        except RegistryError as error:
+            self.fail(key, error.message)
+
+    def refuse_the_rest(self) -> None:
+        """Fail if there is a key that nobody took."""
+        for key in self.values:
+            if key not in self._known:
+                near = difflib.get_close_matches(key, self._known, 1)
+                hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(set(self._known)))}"
+                self.fail(key, f"there is no such key{hint}")
+
+    def fail(self, key: str, what: str) -> Never:
+        """Raise the error that blames ``key``."""
+        path = (*self._path, key)
+        line = _line_of(self._text, path)
+        where = f"line {line}: " if line else ""
+        raise self._error(f"{where}{self._dotted(key)}: {what}")
+
+    def _dotted(self, key: str) -> str:
+        parts = (*self._path, key)
+        return ".".join(part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"' for part in parts)
+
+
+def _line_of(text: str, path: tuple[str, ...]) -> int | None:
+    """Return the number of the line that sets ``path``. tomllib keeps no positions, so it is asked line by line."""
+    above: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if stripped.startswith("["):
+            above = _key_path(stripped)
+            if above == path:
+                return number
+        elif path[: len(above)] == above and _key_path(f"{stripped.partition('=')[0]}=0") == path[len(above) :]:
+            return number
+    return None
+
+
+def _key_path(toml: str) -> tuple[str, ...]:
+    try:
+        document: Any = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path = []
+    while isinstance(document, dict | list) and document:
+        if isinstance(document, list):
+            document = document[0]
+            continue
+        key, document = next(iter(document.items()))
+        path.append(key)
+    return tuple(path)

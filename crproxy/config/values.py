@@ -1,0 +1,125 @@
+"""What the daemon was told, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..oci.names import Registry
+from ..policy.access import Access
+from ..policy.aliases import BUILT_IN
+from ..policy.freshness import Lifetimes
+from ..policy.proxies import DIRECT, Proxies
+from ..policy.quirks import quirks
+from ..policy.routing import Names
+from ..policy.urls import origin_of
+
+__all__ = ["LOCAL_HTTP", "Cache", "Config", "Timeouts", "Upstream"]
+
+LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long upstreams may take, in seconds; none is infinite.
+
+    Arguments:
+        connect: until a TCP connection stands; a TLS handshake counts with the headers.
+        headers: from the request until the answer's header is there.
+        idle: between two pieces of a body, while we are ready to take it.
+    """
+
+    connect: float = 10.0
+    headers: float = 30.0
+    idle: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How one registry is reached.
+
+    Arguments:
+        registry: which one.
+        endpoint: URL of its root, without a trailing slash.
+        username, password: for its own realm, and Basic; None asks anonymously.
+        retries: how many attempts may follow a failed one.
+        keepalive: whether connections are kept for the next request.
+        private_hosts: hosts that may have addresses which are not public: the endpoint's where it is written in the
+            configuration, and those listed there.
+        token_hosts: hosts of another domain whose token services may see the credentials.
+        authorities: certificates, in PEM, that the endpoint's host and the private hosts are trusted by, in place of
+            the system's.
+        proxies: what it is reached through.
+        named: the configuration, or the built-in table, knows it; through a proxy no other is reached.
+    """
+
+    registry: Registry
+    endpoint: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    retries: int = 3
+    keepalive: bool = True
+    private_hosts: frozenset[str] = frozenset()
+    token_hosts: frozenset[str] = frozenset()
+    authorities: str | None = field(default=None, repr=False)
+    proxies: Proxies = DIRECT
+    named: bool = True
+
+    @property
+    def allow_http(self) -> bool:
+        """Whether this upstream may be spoken to in the clear."""
+        return self.endpoint.startswith("http://")
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """The hosts that ``authorities`` vouch for."""
+        origin = origin_of(self.endpoint)
+        return self.private_hosts if origin is None else self.private_hosts | {origin.host}
+
+    @classmethod
+    def public(cls, registry: Registry, proxies: Proxies = DIRECT, *, named: bool = True) -> Upstream:
+        """Return how a registry is reached of which the configuration says nothing."""
+        host = quirks(registry).host or registry.name
+        return cls(registry, f"https://{host}", proxies=proxies, named=named)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What is kept.
+
+    Arguments:
+        size: bytes on disk at the most.
+        lifetimes: how long tags count.
+    """
+
+    size: int = 20 * 1024**3
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the daemon was told."""
+
+    names: Names = field(default_factory=Names)
+    http: tuple[str, ...] = LOCAL_HTTP
+    upstreams: Mapping[Registry, Upstream] = field(default_factory=dict)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    data_dir: str = "."
+    cache: Cache = field(default_factory=Cache)
+    access: Access = field(default_factory=Access)
+    proxies: Proxies = DIRECT
+
+    def upstream(self, registry: Registry) -> Upstream:
+        """Return how ``registry`` is reached."""
+        return self.upstreams.get(registry) or Upstream.public(registry, self.proxies, named=self._names(registry))
+
+    def _names(self, registry: Registry) -> bool:
+        return (
+            registry in _BUILT_IN_REGISTRIES
+            or registry == self.names.default_registry
+            or registry in self.names.aliases.values()
+            or registry in self.access.named
+        )
+
+
+_BUILT_IN_REGISTRIES = frozenset(BUILT_IN.values())
