@@ -29,6 +29,7 @@ from .store.store import Store
 from .upstream.agent import Clients
 from .upstream.client import RegistryClient
 from .upstream.exchange import Exchange
+from .upstream.quotas import Quotas
 from .upstream.tokens import Tokens
 from .web.registry import RegistryResource
 from .web.site import make_site
@@ -56,7 +57,7 @@ def make_pullthrough(config: Config, cache: CacheService, reactor: Any) -> PullT
     clients = Clients(reactor, config.timeouts)
     tokens = Tokens(config.timeouts, reactor)
     exchange = Exchange(clients.client, tokens, config.timeouts, reactor)
-    client = RegistryClient(config.upstream, exchange, reactor.seconds)
+    client = RegistryClient(config.upstream, exchange, Quotas(reactor.seconds))
     return PullThrough(
         Manifests(client, cache.store, config.cache.lifetimes, reactor),
         Blobs(client, cache.store, cache.flights, reactor),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
-__all__ = ["is_public"]
+__all__ = ["is_address", "is_public"]
 
 # Ways to write an IPv4 address inside an IPv6 one: NAT64 (RFC 6052, 2.1; RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380),
 # IPv4-compatible (RFC 4291, 2.5.5.1) and site-local (RFC 3879), which ipaddress counts as reachable.
@@ -15,6 +15,15 @@ _INDIRECT = tuple(
     ipaddress.ip_network(network)
     for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10")
 )
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a URL's host is an IP address and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(address: str) -> bool:

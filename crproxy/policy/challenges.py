@@ -5,7 +5,6 @@ RFC 9110, 11.6.1 (challenges); RFC 6750 and the distribution project's token spe
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 from publicsuffixlist import PublicSuffixList
 
+from .addresses import is_address
 from .urls import origin_of
 
 __all__ = [
@@ -110,26 +110,19 @@ def realm_is_sound(realm: str, *, allow_http: bool) -> bool:
     return origin is not None and (allow_http or origin.scheme == "https") and "#" not in realm
 
 
-def may_have_credentials(realm: str, endpoint: str) -> bool:
+def may_have_credentials(realm: str, endpoint: str, listed: frozenset[str] = frozenset()) -> bool:
     """Tell whether the token service at ``realm`` may see the credentials for the registry at ``endpoint`` (both URLs).
 
-    It is the same host, or one under the same registrable domain, as auth.docker.io is for registry-1.docker.io. Any
-    other could be an attacker's (CVE-2026-33540, CVE-2026-48978). An https registry's credentials never go over http.
+    It is the same host, or one under the same registrable domain, as auth.docker.io is for registry-1.docker.io, or one
+    of ``listed``. Any other could be an attacker's (CVE-2026-33540, CVE-2026-48978). An https registry's credentials
+    never go over http.
     """
     theirs, ours = origin_of(realm), origin_of(endpoint)
     if theirs is None or ours is None or (ours.scheme == "https" and theirs.scheme != "https"):
         return False
-    if theirs.host == ours.host:
+    if theirs.host == ours.host or theirs.host in listed:
         return True
-    if _is_address(theirs.host) or _is_address(ours.host):
+    if is_address(theirs.host) or is_address(ours.host):
         return False
     domain = _SUFFIXES.privatesuffix(theirs.host)
     return domain is not None and domain == _SUFFIXES.privatesuffix(ours.host)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -55,9 +55,14 @@ def may_serve_stale(error: RegistryError, *, age: float, anonymous: bool, lifeti
     return error.code is ErrorCode.DENIED and anonymous
 
 
-def warning(error: RegistryError, age: float) -> str:
-    """Return the Warning field (RFC 7234, 5.5; containerd shows it to its user) of an answer served stale."""
-    text = f"served from the cache, last checked {_ago(age)} ago: {error.message}"
+def warning(why: str, age: float) -> str:
+    """Return the Warning field (RFC 7234, 5.5; containerd shows it to its user) of an answer served stale.
+
+    Arguments:
+        why: upstream was not asked, or could not be.
+        age: seconds since it was.
+    """
+    text = f"served from the cache, last checked {_ago(age)} ago: {why}"
     quotable = "".join(character if " " <= character <= "~" else "?" for character in text)
     quoted = quotable.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 crproxy "{quoted}"'

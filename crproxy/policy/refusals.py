@@ -10,7 +10,8 @@ import email.utils
 import json
 
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import DOCKER_HUB, Registry
+from ..oci.names import Registry
+from .quirks import quirks
 
 __all__ = ["RETRY_AFTER", "parse_retry_after", "refusal", "unavailable"]
 
@@ -32,6 +33,8 @@ def refusal(
     status: int,
     body: bytes = b"",
     retry_after: int | None = None,
+    *,
+    logged_in: bool = False,
 ) -> RegistryError:
     """Return what our client is told when ``registry`` answered ``status``.
 
@@ -40,13 +43,14 @@ def refusal(
         unknown: what a 404 means here.
         body: upstream's own words, in the specification's error document or not.
         retry_after: upstream's, in seconds.
+        logged_in: credentials were used.
     """
     said = f"{registry} answered {status}{_own_words(body)}"
     match status:
         case 404 | 410:
             return RegistryError(unknown, f"{what} is not there: {said}")
         case 401 | 403:
-            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry)}")
+            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, logged_in)}")
         case 429:
             wait = _QUOTA_RETRY_AFTER if retry_after is None else retry_after
             return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{said}; ask again in {wait} s", retry_after=wait)
@@ -74,10 +78,13 @@ def parse_retry_after(value: str | None, now: float) -> int | None:
     return max(0, min(round(moment - now), _LONGEST_RETRY_AFTER))
 
 
-def _denied_hint(registry: Registry) -> str:
-    if registry == DOCKER_HUB:
-        return " (Docker Hub says so of repositories that do not exist, too)"
-    return f'; if it is private, its username and password belong under [upstreams."{registry}"] of this proxy'
+def _denied_hint(registry: Registry, logged_in: bool) -> str:
+    peculiar = quirks(registry).denied
+    known = "" if peculiar is None else f" ({peculiar})"
+    table = f'[upstreams."{registry}"] of this proxy'
+    if logged_in:
+        return f"{known}; this proxy has a login there: whoever runs it may check username and password under {table}"
+    return f"{known}; if it is private, its username and password belong under {table}"
 
 
 def _own_words(body: bytes) -> str:

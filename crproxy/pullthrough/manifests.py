@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IReactorTime
 
 from ..oci.digests import Digest
-from ..oci.errors import ErrorCode, RegistryError
+from ..oci.errors import RegistryError
 from ..oci.manifests import references
 from ..oci.names import Reference, Registry, Tag
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
@@ -47,9 +47,7 @@ class Manifests:
         self._lifetimes = lifetimes
         self._clock = clock
         self._fetches: Once[tuple[View, Reference], Manifest] = Once()
-        self._checks: Once[tuple[View, Tag], Mapping[str, str]] = Once()
-        # Registries that answered 429, and until when (seconds since the epoch) they are left alone.
-        self._quiet: dict[Registry, tuple[float, RegistryError]] = {}
+        self._checks: Once[tuple[View, Tag], Mapping[str, str] | None] = Once()
 
     async def get(self, view: View, reference: Reference, method: str) -> Reply:
         """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""
@@ -67,6 +65,8 @@ class Manifests:
         if stored is None and method == "GET":
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         header = await self._client.head_manifest(view.repository, digest)
+        if header is None:
+            return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         if stored is None:
             return _header_reply(header, digest)
         media_type = header.get("content-type", "application/octet-stream")
@@ -87,11 +87,12 @@ class Manifests:
         kept = self._kept_tag(view, tag)
         if kept is not None and freshness(kept.checked, self._clock.seconds(), self._lifetimes) is Freshness.FRESH:
             return _reply(kept.manifest, CacheStatus.HIT)
+        spared = None if kept is None else self._spared(kept, view.repository.registry)
+        if spared is not None:
+            return spared
         try:
-            self._respect_quota(view.repository.registry)
             return await self._ask_by_tag(view, tag, method, kept)
         except RegistryError as error:
-            self._note_quota(view.repository.registry, error)
             if error.status == 404:
                 self._store.index.untag(view, tag.name)
                 raise
@@ -106,6 +107,8 @@ class Manifests:
         if kept is None and method == "GET":
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
         header = await self._checks.run((view, tag), lambda: self._client.head_manifest(view.repository, tag))
+        if header is None:
+            return _reply(await self._fetch(view, tag), CacheStatus.STORED)
         digest = _digest_of(header)
         if digest is not None:
             self._store.index.tag(view, tag.name, digest)
@@ -129,19 +132,16 @@ class Manifests:
         age = self._clock.seconds() - kept.checked
         if not may_serve_stale(error, age=age, anonymous=not seen.private, lifetimes=self._lifetimes):
             raise error
-        reply = _reply(kept.manifest, CacheStatus.STALE)
-        return Reply(reply.status, {**reply.headers, "Warning": warning(error, age)}, reply.body)
+        return _warned(kept.manifest, CacheStatus.STALE, warning(error.message, age))
 
-    def _respect_quota(self, registry: Registry) -> None:
-        until, error = self._quiet.get(registry, (0.0, None))
-        if error is not None and self._clock.seconds() < until:
-            raise error
-
-    def _note_quota(self, registry: Registry, error: RegistryError) -> None:
-        if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after is not None:
-            until = self._clock.seconds() + error.retry_after
-            if registry not in self._quiet or self._quiet[registry][0] <= self._clock.seconds():
-                self._quiet[registry] = (until, error)
+    def _spared(self, kept: _Kept, registry: Registry) -> Reply | None:
+        """Return what is kept if upstream is not asked, because our quota there is nearly used up."""
+        quota = self._client.quotas.low(registry)
+        age = self._clock.seconds() - kept.checked
+        if quota is None or age > self._lifetimes.stale_if_error:
+            return None
+        why = f"the quota of {registry} is nearly used up ({quota})"
+        return _warned(kept.manifest, CacheStatus.SPARED, warning(why, age))
 
     # Both
 
@@ -164,6 +164,11 @@ class Manifests:
 def _reply(manifest: Manifest, cache_status: str) -> Reply:
     headers = {"Content-Type": manifest.media_type, **named(manifest.digest, cache_status)}
     return Reply(200, headers, Content(manifest.content))
+
+
+def _warned(manifest: Manifest, cache_status: str, warning: str) -> Reply:
+    reply = _reply(manifest, cache_status)
+    return Reply(reply.status, {**reply.headers, "Warning": warning}, reply.body)
 
 
 def _header_reply(header: Mapping[str, str], digest: Digest | None) -> Reply:

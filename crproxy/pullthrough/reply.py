@@ -106,6 +106,7 @@ class CacheStatus:
     COLLAPSED = "crproxy; fwd=uri-miss; collapsed; stored"
     REVALIDATED = "crproxy; hit; detail=revalidated"
     STALE = "crproxy; hit; fwd=stale; detail=upstream-failed"
+    SPARED = "crproxy; hit; detail=quota"
 
 
 def named(digest: Digest, cache_status: str) -> dict[str, str]:

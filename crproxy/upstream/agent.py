@@ -1,6 +1,6 @@
-"""Connections to upstreams: pooled, addresses checked, bodies asked for as they are.
+"""Requests to upstreams: over pooled connections, through proxies, bodies asked for as they are.
 
-Knows sockets, TLS and HTTP framing; knows nothing of registries.
+Knows HTTP; knows nothing of registries, nor of where a connection may lead.
 """
 
 from __future__ import annotations
@@ -12,26 +12,21 @@ from typing import Any, cast
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import (
-    IConnector,
-    IDelayedCall,
-    IReactorPluggableNameResolver,
-    IReactorTime,
-    IStreamClientEndpoint,
-)
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
+from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ..config import Timeouts, Upstream
-from ..policy.addresses import is_public
-from .errors import RefusedAddress, RefusedEncoding, innermost
+from ..policy.proxies import Proxy
+from ..policy.urls import origin_of
+from .connecting import Endpoints, Reach
+from .errors import RefusedByProxy, RefusedEncoding, innermost
 from .relay import abandon
 
-__all__ = ["CheckedReactor", "Clients", "IdentityAgent", "send", "treq_client"]
+__all__ = ["Clients", "IdentityAgent", "send", "treq_client"]
 
 # Idle connections kept to one host, and for how many seconds: below the 60 s that many balancers allow.
 _POOLED_PER_HOST = 64
@@ -47,45 +42,67 @@ class Clients:
     def __init__(self, reactor: Any, timeouts: Timeouts) -> None:
         self._reactor = reactor
         self._timeouts = timeouts
-        self._clients: dict[tuple[frozenset[str], bool], HTTPClient] = {}
+        self._clients: dict[Reach, HTTPClient] = {}
 
     def client(self, upstream: Upstream) -> HTTPClient:
         """Return the treq client for ``upstream``."""
-        kind = (upstream.private_hosts, upstream.keepalive)
-        if kind not in self._clients:
-            self._clients[kind] = self._make(*kind)
-        return self._clients[kind]
+        reach = Reach.of(upstream)
+        if reach not in self._clients:
+            self._clients[reach] = self._make(reach)
+        return self._clients[reach]
 
-    def _make(self, private_hosts: frozenset[str], keepalive: bool) -> HTTPClient:
-        pool = HTTPConnectionPool(self._reactor, persistent=keepalive)
+    def _make(self, reach: Reach) -> HTTPClient:
+        pool = HTTPConnectionPool(self._reactor, persistent=reach.keepalive)
         pool.maxPersistentPerHost = _POOLED_PER_HOST
         pool.cachedConnectionTimeout = _POOLED_SECONDS
-        endpoints = _Endpoints(self._reactor, self._timeouts.connect, private_hosts)
-        return treq_client(Agent.usingEndpointFactory(self._reactor, endpoints, pool))
+        endpoints = Endpoints(self._reactor, self._timeouts.connect, reach)
+        return treq_client(_ProxyingAgent(self._reactor, endpoints, pool))
 
 
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    """How a URL's host is connected to: only at public addresses, unless it is one of ``private_hosts``.
+@implementer(IAgent)
+class _ProxyingAgent:
+    """Sends requests directly or through a tunnel, but those for plain http to the proxy, whole URL and all.
 
-    The exception is for those hosts alone, not for where they redirect to or whose tokens they ask for.
+    RFC 9112, 3.2.2. Most proxies allow CONNECT to no port but 443.
     """
 
-    def __init__(self, reactor: Any, seconds: float, private_hosts: frozenset[str]) -> None:
+    def __init__(self, reactor: Any, endpoints: Endpoints, pool: HTTPConnectionPool) -> None:
         self._reactor = reactor
-        self._checked = CheckedReactor(reactor)
-        self._seconds = seconds
-        self._private_hosts = private_hosts
-        self._policy = BrowserLikePolicyForHTTPS()
+        self._endpoints = endpoints
+        self._pool = pool
+        self._usual = Agent.usingEndpointFactory(reactor, endpoints, pool)
+        self._proxied: dict[Proxy, ProxyAgent] = {}
 
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Return the endpoint to connect to (IAgentEndpointFactory)."""
-        host = uri.host.decode("ascii")
-        reactor = self._reactor if host in self._private_hosts else self._checked
-        endpoint = HostnameEndpoint(reactor, host, uri.port, timeout=self._seconds)
-        if uri.scheme == b"http":
-            return endpoint
-        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """Make the request (IAgent)."""
+        origin = origin_of(uri.decode("ascii"))
+        proxy = self._endpoints.proxy(origin) if origin is not None and origin.scheme == "http" else None
+        if proxy is None:
+            usual: Deferred[IResponse] = self._usual.request(method, uri, headers, bodyProducer)
+            return usual
+        asked = Headers() if headers is None else headers.copy()
+        if proxy.authorization is not None:
+            asked.setRawHeaders(b"proxy-authorization", [proxy.authorization.encode("ascii")])
+        answered: Deferred[IResponse] = self._agent(proxy).request(method, uri, asked, bodyProducer)
+        return answered.addCallback(_refuse_proxys_own, proxy)
+
+    def _agent(self, proxy: Proxy) -> ProxyAgent:
+        if proxy not in self._proxied:
+            self._proxied[proxy] = ProxyAgent(self._endpoints.to_proxy(proxy), self._reactor, self._pool)
+        return self._proxied[proxy]
+
+
+def _refuse_proxys_own(response: IResponse, proxy: Proxy) -> IResponse:
+    if response.code == 407:
+        abandon(response)
+        raise RefusedByProxy(f"the proxy {proxy} answered 407 {response.phrase.decode('latin-1')}")
+    return response
 
 
 def treq_client(agent: IAgent) -> HTTPClient:
@@ -149,45 +166,3 @@ def _refuse_encoded(response: IResponse) -> IResponse:
         abandon(response)
         raise RefusedEncoding("it sent the body compressed, though it was asked not to")
     return response
-
-
-@implementer(IReactorTime, IReactorPluggableNameResolver)
-class CheckedReactor:
-    """Connects to public addresses only.
-
-    The check stands where the connection is made, on the very address that it is made to, so that no second look-up can
-    change the answer (DNS rebinding).
-    """
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-
-    @property
-    def nameResolver(self) -> Any:
-        """The reactor's resolver (IReactorPluggableNameResolver)."""
-        return self._reactor.nameResolver
-
-    def installNameResolver(self, resolver: Any) -> Any:
-        """Install a resolver (IReactorPluggableNameResolver)."""
-        return self._reactor.installNameResolver(resolver)
-
-    def connectTCP(self, host: str, port: int, factory: Any, *args: Any, **kwargs: Any) -> IConnector:
-        """Connect, or raise RefusedAddress (IReactorTCP)."""
-        if not is_public(host):
-            raise RefusedAddress(f"its name leads to {host}, which is not a public address")
-        connector: IConnector = self._reactor.connectTCP(host, port, factory, *args, **kwargs)
-        return connector
-
-    def seconds(self) -> float:
-        """Return the time (IReactorTime)."""
-        now: float = self._reactor.seconds()
-        return now
-
-    def callLater(self, delay: float, callable: Any, *args: object, **kwargs: object) -> IDelayedCall:  # noqa: A002 - its name
-        """Call later (IReactorTime)."""
-        call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kwargs)
-        return call
-
-    def getDelayedCalls(self) -> Any:
-        """Return what will be called (IReactorTime)."""
-        return self._reactor.getDelayedCalls()

@@ -13,16 +13,20 @@ from ..config import Upstream
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
-from ..oci.names import Reference, Registry, Repository
+from ..oci.names import Reference, Registry, Repository, Tag
+from ..policy.quirks import quirks
 from ..policy.refusals import parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
+from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge, Relay
 
 __all__ = ["Manifest", "RegistryClient", "Streamed"]
 
 # What is read of an upstream's error document.
 _ERROR_LIMIT = 64 * 1024
+# What those say that know no HEAD (RFC 9110, 15.5.6 and 15.6.2).
+_NO_HEAD = frozenset({405, 501})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,13 @@ class RegistryClient:
     Arguments:
         upstream: how a registry is reached.
         exchange: makes the requests.
-        now: seconds since the epoch.
+        quotas: what is not asked because too much was.
     """
 
-    def __init__(self, upstream: Callable[[Registry], Upstream], exchange: Exchange, now: Callable[[], float]) -> None:
+    def __init__(self, upstream: Callable[[Registry], Upstream], exchange: Exchange, quotas: Quotas) -> None:
         self._upstream = upstream
         self._exchange = exchange
-        self._now = now
+        self.quotas = quotas
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.
@@ -88,14 +92,37 @@ class RegistryClient:
             raise unavailable(repository.registry, describe(error)) from error
         return _checked(repository, reference, answer, content)
 
-    async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str]:
-        """Return the header that upstream answers a HEAD with, names in lower case. Raises RegistryError."""
+    async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
+        """Return the header that upstream answers a HEAD with, names in lower case.
+
+        None where it does not know HEAD, or leaves out what clients need, so that only a GET tells; never where that
+        would use up a quota.
+
+        Raises:
+            RegistryError: upstream refuses or is not available.
+        """
         answer = await self._ask("HEAD", repository, f"manifests/{reference}", _MANIFEST_HEADERS)
-        return await self._header(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
+        may_get = not quirks(repository.registry).counts_manifests
+        if may_get and answer.status in _NO_HEAD:
+            self._exchange.discard(answer)
+            return None
+        header = await self._header(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
+        return header if not may_get or _describes(header, reference) else None
 
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
-        """Return the header that upstream answers a HEAD with, names in lower case. Raises RegistryError."""
+        """Return the header that upstream answers a HEAD with, names in lower case.
+
+        Where it does not know HEAD, or leaves the length out, the first byte is asked for, which tells the length, too.
+
+        Raises:
+            RegistryError: upstream refuses or is not available.
+        """
         answer = await self._ask("HEAD", repository, f"blobs/{digest}")
+        if answer.status in _NO_HEAD or (answer.status == 200 and "content-length" not in answer.headers):
+            self._exchange.discard(answer)
+            streamed = await self.blob(repository, digest, 0, 1)
+            streamed.body.abandon()
+            return _with_length(streamed)
         return await self._header(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
@@ -136,7 +163,16 @@ class RegistryClient:
         question = Question(
             method, f"/v2/{repository.path}/{path}", f"repository:{repository.path}:pull", headers or {}
         )
-        return await self._exchange.ask(self._upstream(repository.registry), question)
+        manifests = path.startswith("manifests/")
+        self.quotas.check(repository.registry, manifests=manifests)
+        try:
+            answer = await self._exchange.ask(self._upstream(repository.registry), question)
+        except RegistryError as error:
+            self.quotas.refused(repository.registry, error, manifests=manifests)
+            raise
+        if manifests:
+            self.quotas.note(repository.registry, answer.headers)
+        return answer
 
     def _streamed(self, answer: Answer) -> Streamed:
         return Streamed(answer.status, answer.headers, self._exchange.relay(answer))
@@ -152,11 +188,30 @@ class RegistryClient:
             body = await self._exchange.read(answer, _ERROR_LIMIT)
         except (BodyTooLarge, BodyBroke):
             body = b""
-        retry_after = parse_retry_after(answer.headers.get("retry-after"), self._now())
-        return refusal(repository.registry, what, unknown, answer.status, body, retry_after)
+        retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
+        logged_in = self._upstream(repository.registry).username is not None
+        error = refusal(repository.registry, what, unknown, answer.status, body, retry_after, logged_in=logged_in)
+        self.quotas.refused(repository.registry, error, manifests=unknown is ErrorCode.MANIFEST_UNKNOWN)
+        return error
 
 
 _MANIFEST_HEADERS = {"Accept": list(ACCEPT)}
+
+
+def _describes(header: Mapping[str, str], reference: Reference) -> bool:
+    """Tell whether a HEAD's answer has what clients need, so that they need not ask again by GET."""
+    needed = {"content-type", "content-length"}
+    if isinstance(reference, Tag):
+        needed.add("docker-content-digest")
+    return needed <= header.keys()
+
+
+def _with_length(streamed: Streamed) -> Mapping[str, str]:
+    """Return the header of an answer to a range as that of the whole."""
+    header = dict(streamed.headers)
+    whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
+    length = whole if streamed.status == 200 else total
+    return header | {"content-length": length} if length.isascii() and length.isdecimal() else header
 
 
 def _checked(repository: Repository, reference: Reference, answer: Answer, content: bytes) -> Manifest:

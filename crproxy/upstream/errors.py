@@ -11,11 +11,15 @@ from twisted.web import error as web_error
 
 from .relay import BodyBroke, BodyTooLarge
 
-__all__ = ["TRANSPORT_ERRORS", "RefusedAddress", "RefusedEncoding", "describe", "innermost"]
+__all__ = ["TRANSPORT_ERRORS", "RefusedAddress", "RefusedByProxy", "RefusedEncoding", "describe", "innermost"]
 
 
 class RefusedAddress(OSError):
     """The name leads to an address that must not be connected to."""
+
+
+class RefusedByProxy(OSError):
+    """The proxy between us and upstream does not let us through."""
 
 
 class RefusedEncoding(Exception):
@@ -56,7 +60,7 @@ def describe(reason: BaseException) -> str:
             return "its name cannot be resolved"
         case error.ConnectionRefusedError():
             return "it refuses connections"
-        case RefusedAddress() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
+        case RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
             return str(root)
         case VerificationError():
             return "its certificate is for another name"

@@ -21,7 +21,7 @@ from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
-from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost
 from .relay import Relay, collect, discard
 from .tokens import Tokens
 
@@ -197,7 +197,20 @@ class Exchange:
         except RefusedEncoding as error:
             raise unavailable(upstream.registry, str(error)) from error
         except TRANSPORT_ERRORS as error:
-            if isinstance(innermost(error), RefusedAddress):
-                raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: {describe(error)}") from error
+            reason = innermost(error)
+            if isinstance(reason, RefusedAddress):
+                raise RegistryError(
+                    ErrorCode.DENIED, f"{upstream.registry} is refused: {reason}{_refused_hint(upstream, hop)}"
+                ) from error
+            if isinstance(reason, RefusedByProxy):
+                # Not tried again: a wrong password, several times, locks accounts.
+                raise unavailable(upstream.registry, str(reason)) from error
             return error
         return Answer.of(response)
+
+
+def _refused_hint(upstream: Upstream, hop: _Hop) -> str:
+    where = f'[upstreams."{upstream.registry}"]'
+    if hop.followed:
+        return f"; it was sent there by a redirect: if that is meant, list the host as private_hosts under {where}"
+    return f"; if that is meant, whoever runs this proxy writes its endpoint under {where}"

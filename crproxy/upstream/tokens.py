@@ -125,11 +125,12 @@ class Tokens:
     def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
         if not realm_is_sound(realm, allow_http=upstream.allow_http):
             raise unavailable(upstream.registry, "its token service is at an address that must not be asked")
-        if username is not None and not may_have_credentials(realm, upstream.endpoint):
+        if username is not None and not may_have_credentials(realm, upstream.endpoint, upstream.token_hosts):
             raise RegistryError(
                 ErrorCode.DENIED,
                 f"{upstream.registry} sends us to a token service of another domain, which is not given the "
-                "credentials configured for it",
+                "credentials configured for it: if it may have them, whoever runs this proxy lists its host as "
+                f'token_hosts under [upstreams."{upstream.registry}"]',
             )
 
     async def _ask(
@@ -152,7 +153,8 @@ class Tokens:
         (retry_after, *_) = response.headers.getRawHeaders("retry-after", [None])
         wait = parse_retry_after(retry_after, self._clock.seconds())
         what = "a token to pull with" if upstream.username is None else f"the login of {upstream.username!r}"
-        return refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait)
+        logged_in = upstream.username is not None
+        return refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, logged_in=logged_in)
 
 
 def basic(username: str, password: str) -> str:

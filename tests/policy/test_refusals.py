@@ -76,7 +76,22 @@ def test_a_refusal_says_where_credentials_belong() -> None:
 
 def test_docker_hub_refuses_what_does_not_exist_and_the_message_says_so() -> None:
     message = refusal(DOCKER_HUB, "docker.io/library/a:v1", ErrorCode.MANIFEST_UNKNOWN, 401).message
-    assert message.endswith("(Docker Hub says so of repositories that do not exist, too)")
+    assert "(Docker Hub says so of repositories that do not exist, too);" in message
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("logged_in", "advice"),
+    [
+        (False, 'if it is private, its username and password belong under [upstreams."corp.example"] of this proxy'),
+        (True, 'whoever runs it may check username and password under [upstreams."corp.example"] of this proxy'),
+    ],
+)
+def test_a_refusal_says_what_to_do_about_the_login(status: int, logged_in: bool, advice: str) -> None:
+    corp = Registry("corp.example")
+    message = refusal(corp, "corp.example/a:v1", ErrorCode.MANIFEST_UNKNOWN, status, logged_in=logged_in).message
+    assert message.startswith(f"corp.example/a:v1 is refused: corp.example answered {status};")
+    assert message.endswith(advice)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from crproxy.oci.names import Reference, Registry, Repository
 from crproxy.pullthrough import Asked, PullThrough, Reply
 from crproxy.store.store import Store
 from crproxy.upstream.client import Manifest, Streamed
+from crproxy.upstream.quotas import Quotas
 from tests.memory import ended
 from tests.sources import HandBody, HandSource
 from tests.stores import make_store, pull_through
@@ -35,9 +36,11 @@ class Client:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.quotas = Quotas(clock.seconds)
         self.asked: list[tuple[Any, ...]] = []
         self.manifests: dict[Reference, bytes] = {}
         self.blobs: dict[Digest, HandSource] = {}
+        self.knows_head = True
         self.denied: set[Repository] = set()
         self.header: dict[str, str] = {}
         self.error: RegistryError | None = None
@@ -72,8 +75,10 @@ class Client:
         content = self.manifests[reference]
         return Manifest(Digest.of(content), TYPE, content)
 
-    async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str]:
+    async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
         await self._hear("head_manifest", repository, reference)
+        if not self.knows_head:
+            return None
         if self.header:
             return self.header
         content = self.manifests[reference]

@@ -220,32 +220,60 @@ def test_what_anybody_could_have_is_served_though_credentials_are_refused(
     assert body_of(ended(ask(wanted()))) == MANIFEST
 
 
-def test_a_registry_that_is_busy_is_left_alone_for_as_long_as_it_said(client: Client, ask: Ask, clock: Clock) -> None:
+def test_near_the_end_of_a_quota_what_is_kept_is_served_without_asking(client: Client, ask: Ask, clock: Clock) -> None:
     ended(ask(wanted()))
     clock.advance(60)
-    client.error = BUSY
-    for _ in range(3):
-        ended(ask(wanted()))
-        assert failure_of(ask(wanted(Tag("unknown"))), RegistryError) is BUSY
-    assert client.questions == ["manifest", "head_manifest"]
-    clock.advance(99.9)
+    client.quotas.note(REPOSITORY.registry, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "3;w=21600"})
+    reply = ended(ask(wanted()))
+    assert (reply.status, body_of(reply), status_of(reply)) == (200, MANIFEST, "crproxy; hit; detail=quota")
+    assert reply.headers["Warning"] == (
+        '299 crproxy "served from the cache, last checked 60 s ago: '
+        'the quota of quay.io is nearly used up (3 of 100 left)"'
+    )
+    assert client.questions == ["manifest"]
+
+
+def test_what_is_not_kept_is_asked_for_to_the_last(client: Client, ask: Ask) -> None:
+    client.quotas.note(REPOSITORY.registry, {"ratelimit-limit": "100", "ratelimit-remaining": "1"})
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+
+
+def test_after_a_while_one_question_asks_how_it_stands(client: Client, ask: Ask, clock: Clock) -> None:
     ended(ask(wanted()))
-    assert len(client.asked) == 2
-    for _ in range(2):
-        clock.advance(100)
-        ended(ask(wanted()))
-        ended(ask(wanted()))
-    assert len(client.asked) == 4
-    clock.advance(100)
-    client.error = None
+    client.quotas.note(REPOSITORY.registry, {"ratelimit-limit": "100", "ratelimit-remaining": "1"})
+    clock.advance(300)
     assert status_of(ended(ask(wanted()))) == "crproxy; hit; detail=revalidated"
 
 
-def test_another_registry_is_asked_meanwhile(client: Client, ask: Ask) -> None:
-    client.error = BUSY
-    failure_of(ask(wanted()), RegistryError)
-    client.error = None
-    assert ended(ask(wanted(), repository=Registry("ghcr.io").repository("a/b"))).status == 200
+# Where upstream does not know HEAD
+
+
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+def test_a_head_fetches_the_manifest_then(client: Client, ask: Ask, reference: Reference) -> None:
+    client.knows_head = False
+    reply = ended(ask(wanted(reference), "HEAD"))
+    assert (reply.status, reply.headers["Docker-Content-Digest"], reply.body.length) == (
+        200,
+        str(DIGEST),
+        len(MANIFEST),
+    )
+    assert client.questions == ["head_manifest", "manifest"]
+    assert status_of(ended(ask(wanted(reference), "HEAD"))) == "crproxy; hit"
+
+
+def test_a_tag_is_checked_by_fetching_it_then(client: Client, ask: Ask, clock: Clock) -> None:
+    client.knows_head = False
+    ended(ask(wanted()))
+    client.tagged(V1, b'{"moved": 1}')
+    clock.advance(60)
+    assert body_of(ended(ask(wanted()))) == b'{"moved": 1}'
+
+
+def test_another_repository_shows_its_right_by_fetching_it_then(client: Client, ask: Ask) -> None:
+    ended(ask(wanted()))
+    client.knows_head = False
+    assert body_of(ended(ask(wanted(DIGEST), repository=OTHER))) == MANIFEST
+    assert client.questions == ["manifest", "head_manifest", "manifest"]
 
 
 # Who may have it

@@ -17,7 +17,8 @@ from zope.interface.verify import verifyObject
 
 from crproxy.config import Timeouts, Upstream
 from crproxy.oci.names import Registry
-from crproxy.upstream.agent import CheckedReactor, Clients, send
+from crproxy.upstream.agent import Clients, send
+from crproxy.upstream.connecting import CheckedReactor
 from crproxy.upstream.errors import RefusedAddress, RefusedEncoding, describe, innermost
 from tests.memory import Network, answer, ended, failure_of
 from tests.upstream.conftest import QUAY, TIMEOUTS

@@ -11,8 +11,10 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError, errors_body
 from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT
 from crproxy.oci.names import DOCKER_HUB, Repository, Tag
+from crproxy.policy.quotas import Quota
 from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.quotas import Quotas
 from tests.memory import Network, answer, ended, failure_of
 from tests.upstream.conftest import QUAY, Consumer
 
@@ -25,7 +27,7 @@ NOW = 784111777.0
 
 @pytest.fixture
 def client(exchange: Exchange) -> RegistryClient:
-    return RegistryClient(Upstream.public, exchange, lambda: NOW)
+    return RegistryClient(Upstream.public, exchange, Quotas(lambda: NOW))
 
 
 def refused(deferred: Deferred[Any]) -> RegistryError:
@@ -91,9 +93,88 @@ def test_a_manifest_that_breaks_off_is_unavailable(network: Network, client: Reg
     assert refused(asked).status == 503
 
 
+HEADED = answer(200, b"", f"Docker-Content-Digest: {DIGEST}", f"Content-Type: {TYPE}", length=20)
+
+
+@pytest.mark.parametrize(
+    "headed",
+    [
+        answer(405),
+        answer(501),
+        answer(200, b"", f"Docker-Content-Digest: {DIGEST}", length=20),
+        answer(200, b"", f"Content-Type: {TYPE}", length=20),
+        answer(200, b"", f"Docker-Content-Digest: {DIGEST}", f"Content-Type: {TYPE}", length=None),
+    ],
+    ids=["405", "501", "no type", "no digest", "no length"],
+)
+def test_where_a_head_tells_too_little_only_a_get_would_tell(
+    network: Network, client: RegistryClient, headed: bytes
+) -> None:
+    network.serve("https://quay.io", headed)
+    assert ended(network.run(client.head_manifest(REPOSITORY, Tag("v1")))) is None
+
+
+def test_a_digest_that_was_asked_for_need_not_be_told(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"", f"Content-Type: {TYPE}", length=20))
+    assert ended(network.run(client.head_manifest(REPOSITORY, DIGEST))) is not None
+
+
+def test_no_get_of_docker_hub_comes_of_a_head(network: Network, client: RegistryClient) -> None:
+    """Each would use up the quota."""
+    repository = DOCKER_HUB.repository("nginx")
+    network.serve("https://registry-1.docker.io", [answer(405), answer(200, b"", length=20)])
+    assert refused(network.run(client.head_manifest(repository, Tag("v1")))).status == 405
+    assert ended(network.run(client.head_manifest(repository, Tag("v1")))) is not None
+
+
+@pytest.mark.parametrize(
+    ("headed", "ranged", "length"),
+    [
+        (answer(405), answer(206, b"x", "Content-Range: bytes 0-0/1000"), "1000"),
+        (answer(501), answer(200, b"xyz"), "3"),
+        (answer(200, length=None), answer(206, b"x", "Content-Range: bytes 0-0/7"), "7"),
+        (answer(405), answer(416, b"", "Content-Range: bytes */0"), "0"),
+        (answer(405), answer(206, b"x", "Content-Range: bytes 0-0/*"), None),
+    ],
+)
+def test_where_a_blob_has_no_head_its_first_byte_tells(
+    network: Network, client: RegistryClient, headed: bytes, ranged: bytes, length: str | None
+) -> None:
+    network.serve("https://quay.io", [headed, ranged])
+    assert ended(network.run(client.head_blob(REPOSITORY, DIGEST))).get("content-length") == length
+    assert [seen.method for seen in network.seen] == ["HEAD", "GET"]
+    assert network.seen[1].one("Range") == "bytes=0-0"
+
+
+def test_a_registry_that_is_busy_is_left_alone_for_as_long_as_it_said(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", [answer(429, b"", "Retry-After: 17"), answer(200, b"x")])
+    assert refused(network.run(client.manifest(REPOSITORY, Tag("v1")))).retry_after == 17
+    again = refused(network.run(client.manifest(REPOSITORY, Tag("v2"))))
+    assert (again.status, again.retry_after) == (429, 17)
+    assert again.message == "quay.io answered 429; it is not asked again for 17 s"
+    assert ended(network.run(client.blob(REPOSITORY, DIGEST))).status == 200
+    assert len(network.seen) == 2
+
+
+def test_a_token_service_that_is_busy_counts_as_well(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(401, b"", 'WWW-Authenticate: Bearer realm="https://auth.quay.io/t"'))
+    network.serve("https://auth.quay.io", answer(429, b"", "Retry-After: 5"))
+    for _ in range(2):
+        assert refused(network.run(client.manifest(REPOSITORY, Tag("v1")))).status == 429
+    assert len(network.seen) == 2
+
+
+def test_what_it_says_of_our_quota_is_remembered(network: Network, client: RegistryClient) -> None:
+    limits = ("ratelimit-limit: 100;w=21600", "ratelimit-remaining: 76;w=21600")
+    network.serve("https://quay.io", [answer(404, b"", *limits)])
+    refused(network.run(client.head_manifest(REPOSITORY, Tag("v1"))))
+    assert client.quotas.seen(QUAY) == Quota(100, 76, 21600, NOW)
+
+
 def test_a_head_of_a_manifest_gives_upstreams_header(network: Network, client: RegistryClient) -> None:
-    network.serve("https://quay.io", answer(200, b"", f"Docker-Content-Digest: {DIGEST}", length=20))
+    network.serve("https://quay.io", HEADED)
     header = ended(network.run(client.head_manifest(REPOSITORY, Tag("v1"))))
+    assert header is not None
     assert (header["docker-content-digest"], header["content-length"]) == (str(DIGEST), "20")
     assert network.seen[0].line == "HEAD /v2/org/name/manifests/v1 HTTP/1.1"
     assert network.seen[0].all("Accept") == list(ACCEPT)
@@ -245,7 +326,7 @@ def test_an_error_document_of_more_than_64_kib_is_not_read(
 ) -> None:
     network.serve("https://quay.io", answer(403, body))
     assert refused(network.run(client.blob(REPOSITORY, DIGEST))).message.startswith(
-        f"quay.io/org/name@{DIGEST} is refused: quay.io answered 403;"
+        f"quay.io/org/name@{DIGEST} is refused: quay.io answered 403 ("
     )
 
 

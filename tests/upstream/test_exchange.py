@@ -544,7 +544,10 @@ def test_an_address_that_is_refused_is_denied_and_not_tried_again(asker: Asker) 
     asker.network.refuse(REGISTRY, RefusedAddress("its name leads to 10.0.0.1, which is not a public address"))
     error = refused(asker.ask())
     assert (error.code, error.status) == (ErrorCode.DENIED, 403)
-    assert error.message == "quay.io is refused: its name leads to 10.0.0.1, which is not a public address"
+    assert error.message == (
+        "quay.io is refused: its name leads to 10.0.0.1, which is not a public address; "
+        'if that is meant, whoever runs this proxy writes its endpoint under [upstreams."quay.io"]'
+    )
     assert asker.network.clock.getDelayedCalls() == []
 
 

@@ -22,6 +22,7 @@ from crproxy.store.store import Store
 from crproxy.upstream.agent import treq_client
 from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import make_site
@@ -126,7 +127,7 @@ def site(network: Network, store: Store) -> Site:
     timeouts = Timeouts()
     http = treq_client(network.agent())
     exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
-    client = RegistryClient(Upstream.public, exchange, network.clock.seconds)
+    client = RegistryClient(Upstream.public, exchange, Quotas(network.clock.seconds))
     return make_site(RegistryResource(NAMES, Access(), pull_through(client, store, network.clock)), network.clock)
 
 

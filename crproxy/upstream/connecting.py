@@ -1,0 +1,175 @@
+"""Where a URL's host is connected to: at public addresses only, directly or through a proxy, with which trust.
+
+Knows sockets, TLS and proxies; knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+from OpenSSL.crypto import X509
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import (
+    IConnector,
+    IDelayedCall,
+    IReactorPluggableNameResolver,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from ..config import Upstream
+from ..policy.addresses import is_address, is_public
+from ..policy.proxies import Proxies, Proxy
+from ..policy.urls import Origin
+from .errors import RefusedAddress
+from .tunnel import TunnelEndpoint
+
+__all__ = ["CheckedReactor", "Endpoints", "Reach"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What decides how an upstream's hosts are connected to. Upstreams that agree in it share their connections.
+
+    Arguments:
+        keepalive: connections are kept.
+        private_hosts: may have addresses that are not public.
+        authorities: what ``own_hosts`` are trusted by, in PEM.
+        proxies: what is reached through which.
+        named: may be reached through a proxy, where no address can be checked.
+    """
+
+    keepalive: bool
+    private_hosts: frozenset[str]
+    own_hosts: frozenset[str]
+    authorities: str | None = field(repr=False)
+    proxies: Proxies
+    named: bool
+
+    @classmethod
+    def of(cls, upstream: Upstream) -> Reach:
+        """Return how ``upstream`` is reached."""
+        own_hosts = frozenset() if upstream.authorities is None else upstream.own_hosts
+        return cls(
+            upstream.keepalive,
+            upstream.private_hosts,
+            own_hosts,
+            upstream.authorities,
+            upstream.proxies,
+            upstream.named,
+        )
+
+
+@implementer(IAgentEndpointFactory)
+class Endpoints:
+    """How a URL's host is connected to.
+
+    Only at public addresses, unless it is one of the private hosts. The exception is for those alone, not for where
+    they redirect to or whose tokens they ask for.
+
+    Arguments:
+        seconds: after which an attempt to connect is given up.
+    """
+
+    def __init__(self, reactor: Any, seconds: float, reach: Reach) -> None:
+        self._reactor = reactor
+        self._checked = CheckedReactor(reactor)
+        self._seconds = seconds
+        self._reach = reach
+        self._trust = BrowserLikePolicyForHTTPS()
+        self._own_trust = self._trust if reach.authorities is None else _trusting(reach.authorities)
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return the endpoint to connect to; raises RefusedAddress (IAgentEndpointFactory)."""
+        host = uri.host.decode("ascii")
+        proxy = self.proxy(Origin(uri.scheme.decode("ascii"), host, uri.port))
+        if proxy is None:
+            endpoint: IStreamClientEndpoint = self._direct(host, uri.port)
+        else:
+            endpoint = TunnelEndpoint(self.to_proxy(proxy), proxy, host, uri.port)
+        if uri.scheme == b"http":
+            return endpoint
+        trust = self._own_trust if host in self._reach.own_hosts else self._trust
+        return wrapClientTLS(trust.creatorForNetloc(uri.host, uri.port), endpoint)
+
+    def proxy(self, origin: Origin) -> Proxy | None:
+        """Return the proxy that ``origin`` is reached through; None is directly.
+
+        Raises:
+            RefusedAddress: there is one, and nothing vouches for where it would lead.
+        """
+        proxy = self._reach.proxies.for_origin(origin)
+        if proxy is None or origin.host in self._reach.private_hosts:
+            return proxy
+        if not self._reach.named:
+            raise RefusedAddress(
+                f"it would be reached through the proxy {proxy}, where its address cannot be checked, so only "
+                "registries that the configuration names are"
+            )
+        if "." not in origin.host or (is_address(origin.host) and not is_public(origin.host)):
+            raise RefusedAddress(f"it leads to {origin.host}, which is not a public address")
+        return proxy
+
+    def to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
+        """Return the endpoint of the proxy itself, which may be anywhere."""
+        return HostnameEndpoint(self._reactor, proxy.host, proxy.port, timeout=self._seconds)
+
+    def _direct(self, host: str, port: int) -> HostnameEndpoint:
+        reactor = self._reactor if host in self._reach.private_hosts else self._checked
+        return HostnameEndpoint(reactor, host, port, timeout=self._seconds)
+
+
+def _trusting(authorities: str) -> BrowserLikePolicyForHTTPS:
+    certificates: Iterable[x509.Certificate] = x509.load_pem_x509_certificates(authorities.encode())
+    return BrowserLikePolicyForHTTPS(
+        trustRootFromCertificates([Certificate(X509.from_cryptography(one)) for one in certificates])
+    )
+
+
+@implementer(IReactorTime, IReactorPluggableNameResolver)
+class CheckedReactor:
+    """Connects to public addresses only.
+
+    The check stands where the connection is made, on the very address that it is made to, so that no second look-up can
+    change the answer (DNS rebinding).
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    @property
+    def nameResolver(self) -> Any:
+        """The reactor's resolver (IReactorPluggableNameResolver)."""
+        return self._reactor.nameResolver
+
+    def installNameResolver(self, resolver: Any) -> Any:
+        """Install a resolver (IReactorPluggableNameResolver)."""
+        return self._reactor.installNameResolver(resolver)
+
+    def connectTCP(self, host: str, port: int, factory: Any, *args: Any, **kwargs: Any) -> IConnector:
+        """Connect, or raise RefusedAddress (IReactorTCP)."""
+        if not is_public(host):
+            raise RefusedAddress(f"its name leads to {host}, which is not a public address")
+        connector: IConnector = self._reactor.connectTCP(host, port, factory, *args, **kwargs)
+        return connector
+
+    def seconds(self) -> float:
+        """Return the time (IReactorTime)."""
+        now: float = self._reactor.seconds()
+        return now
+
+    def callLater(self, delay: float, callable: Any, *args: object, **kwargs: object) -> IDelayedCall:  # noqa: A002 - its name
+        """Call later (IReactorTime)."""
+        call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kwargs)
+        return call
+
+    def getDelayedCalls(self) -> Any:
+        """Return what will be called (IReactorTime)."""
+        return self._reactor.getDelayedCalls()

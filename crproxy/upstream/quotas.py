@@ -1,0 +1,69 @@
+"""What upstreams said of our quota with them, and how long they are left alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.names import Registry
+from ..policy.quotas import Quota, parse_quota
+
+__all__ = ["Quotas"]
+
+# Registries remembered at the most; the oldest go first.
+_KEPT = 10_000
+
+
+@dataclass(slots=True)
+class Quotas:
+    """The quotas of one daemon.
+
+    Manifests and the rest are told apart: Docker Hub's 429 for too many pulls is about manifests, and the blobs of what
+    is being pulled are still to be had.
+
+    Arguments:
+        now: seconds since the epoch.
+    """
+
+    now: Callable[[], float]
+    _seen: dict[Registry, Quota] = field(default_factory=dict)
+    _silent: dict[tuple[Registry, bool], tuple[float, str]] = field(default_factory=dict)
+
+    def seen(self, registry: Registry) -> Quota | None:
+        """Return what ``registry`` said last; None where it says nothing of quotas."""
+        return self._seen.get(registry)
+
+    def low(self, registry: Registry) -> Quota | None:
+        """Return the quota of ``registry`` if it is so low that what is stored is served without asking."""
+        quota = self._seen.get(registry)
+        return quota if quota is not None and quota.is_low(self.now()) else None
+
+    def check(self, registry: Registry, *, manifests: bool) -> None:
+        """Raise TOOMANYREQUESTS while ``registry`` is left alone, with the seconds that are left of that."""
+        until, message = self._silent.get((registry, manifests), (0.0, ""))
+        left = math.ceil(until - self.now())
+        if left > 0:
+            raise RegistryError(
+                ErrorCode.TOOMANYREQUESTS, f"{message}; it is not asked again for {left} s", retry_after=left
+            )
+
+    def note(self, registry: Registry, headers: Mapping[str, str]) -> None:
+        """Remember what an answer's header (names in lower case) says."""
+        quota = parse_quota(headers, self.now())
+        if quota is not None:
+            self._seen[registry] = quota
+            _drop_oldest(self._seen)
+
+    def refused(self, registry: Registry, error: RegistryError, *, manifests: bool) -> None:
+        """Leave ``registry`` alone if ``error`` says that we asked too much, until its Retry-After."""
+        if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after:
+            self._silent[registry, manifests] = (self.now() + error.retry_after, error.message.partition(";")[0])
+            _drop_oldest(self._silent)
+
+
+def _drop_oldest(kept: dict[Any, Any]) -> None:
+    while len(kept) > _KEPT:
+        del kept[next(iter(kept))]
