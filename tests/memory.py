@@ -144,6 +144,10 @@ class Network:
     _answers: deque[tuple[Connection, bytes]] = field(default_factory=deque)
     _pumping: bool = False
 
+    def endpoint(self, origin: str) -> IStreamClientEndpoint:
+        """What connects to `origin`."""
+        return _Endpoint(self, origin)
+
     def agent(self) -> Agent:
         agent: Agent = Agent.usingEndpointFactory(self.clock, _Endpoints(self))
         return agent

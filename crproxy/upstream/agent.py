@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
@@ -23,10 +23,10 @@ from ..config import Timeouts, Upstream
 from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
 from .connecting import Endpoints, Reach
-from .errors import RefusedByProxy, RefusedEncoding, innermost
+from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding, innermost
 from .relay import abandon
 
-__all__ = ["Clients", "IdentityAgent", "send", "treq_client"]
+__all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
 
 # Idle connections kept to one host, and for how many seconds: below the 60 s that many balancers allow.
 _POOLED_PER_HOST = 64
@@ -56,11 +56,11 @@ class Clients:
         pool.maxPersistentPerHost = _POOLED_PER_HOST
         pool.cachedConnectionTimeout = _POOLED_SECONDS
         endpoints = Endpoints(self._reactor, self._timeouts.connect, reach)
-        return treq_client(_ProxyingAgent(self._reactor, endpoints, pool))
+        return treq_client(ProxyingAgent(self._reactor, endpoints, pool))
 
 
 @implementer(IAgent)
-class _ProxyingAgent:
+class ProxyingAgent:
     """Sends requests directly or through a tunnel, but those for plain http to the proxy, whole URL and all.
 
     RFC 9112, 3.2.2. Most proxies allow CONNECT to no port but 443.
@@ -81,16 +81,22 @@ class _ProxyingAgent:
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
         """Make the request (IAgent)."""
-        origin = origin_of(uri.decode("ascii"))
-        proxy = self._endpoints.proxy(origin) if origin is not None and origin.scheme == "http" else None
-        if proxy is None:
-            usual: Deferred[IResponse] = self._usual.request(method, uri, headers, bodyProducer)
-            return usual
+        try:
+            proxy = self._plain_proxy(uri)
+            if proxy is None:
+                usual: Deferred[IResponse] = self._usual.request(method, uri, headers, bodyProducer)
+                return usual
+        except RefusedAddress as error:
+            return fail(error)
         asked = Headers() if headers is None else headers.copy()
         if proxy.authorization is not None:
             asked.setRawHeaders(b"proxy-authorization", [proxy.authorization.encode("ascii")])
         answered: Deferred[IResponse] = self._agent(proxy).request(method, uri, asked, bodyProducer)
         return answered.addCallback(_refuse_proxys_own, proxy)
+
+    def _plain_proxy(self, uri: bytes) -> Proxy | None:
+        origin = origin_of(uri.decode("ascii"))
+        return self._endpoints.proxy(origin) if origin is not None and origin.scheme == "http" else None
 
     def _agent(self, proxy: Proxy) -> ProxyAgent:
         if proxy not in self._proxied:

@@ -236,3 +236,10 @@ def test_any_realm_is_sound_or_not(realm: str, allow_http: bool) -> None:
 )
 def test_credentials_stay_in_the_registrys_own_domain(realm: str, endpoint: str, may: bool) -> None:
     assert may_have_credentials(realm, endpoint) is may
+
+
+def test_a_listed_host_may_have_credentials_but_not_in_the_clear() -> None:
+    listed = frozenset({"login.example.net"})
+    assert may_have_credentials("https://login.example.net/token", "https://quay.io", listed)
+    assert not may_have_credentials("http://login.example.net/token", "https://quay.io", listed)
+    assert not may_have_credentials("https://other.example.net/token", "https://quay.io", listed)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IConsumer
+from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from crproxy.config import Timeouts, Upstream
@@ -24,6 +25,11 @@ TIMEOUTS = Timeouts(connect=10, headers=30, idle=60)
 @pytest.fixture
 def network() -> Network:
     return Network()
+
+
+@pytest.fixture
+def reactor() -> MemoryReactorClock:
+    return MemoryReactorClock()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from crproxy.config import Upstream
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.manifests import ACCEPT
 from crproxy.upstream.agent import treq_client
-from crproxy.upstream.errors import RefusedAddress
+from crproxy.upstream.errors import RefusedAddress, RefusedByProxy
 from crproxy.upstream.exchange import Answer, Exchange, Question
 from crproxy.upstream.tokens import Tokens, basic
 from tests.memory import Network, Seen, answer, ended, failure_of, not_yet
@@ -554,7 +554,19 @@ def test_an_address_that_is_refused_is_denied_and_not_tried_again(asker: Asker) 
 def test_an_address_is_checked_behind_a_redirect_too(asker: Asker) -> None:
     asker.serve(answer(302, b"", f"Location: {CDN}/x"))
     asker.network.refuse(CDN, RefusedAddress("its name leads to 169.254.169.254, which is not a public address"))
-    assert refused(asker.ask()).code is ErrorCode.DENIED
+    error = refused(asker.ask())
+    assert error.code is ErrorCode.DENIED
+    assert error.message.endswith('list the host as private_hosts under [upstreams."quay.io"]')
+
+
+def test_a_proxy_that_refuses_is_named_and_not_tried_again(asker: Asker) -> None:
+    asker.network.refuse(REGISTRY, RefusedByProxy("the proxy proxy:3128 answered 407 Who are you?"))
+    error = refused(asker.ask())
+    assert (error.status, error.message) == (
+        503,
+        "quay.io is not available: the proxy proxy:3128 answered 407 Who are you?",
+    )
+    assert asker.network.clock.getDelayedCalls() == []
 
 
 def test_cancelling_while_upstream_thinks_ends_the_request_and_makes_no_other(asker: Asker) -> None:
