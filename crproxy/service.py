@@ -131,7 +131,8 @@ class Listener(Service):
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
         where = _where(port.getHost())
-        self._log.info("crproxy listens on http://{where}", where=where)
+        scheme = "https" if self._description.startswith("ssl:") else "http"
+        self._log.info("crproxy listens on {scheme}://{where}", scheme=scheme, where=where)
         self._log.info("try: docker pull {where}/quay.io/prometheus/busybox:latest", where=where)
 
     def _explain(self, failure: Failure) -> str:

@@ -94,7 +94,7 @@ def proxied(network: Network, monkeypatch: pytest.MonkeyPatch) -> HTTPClient:
     reach = Reach.of(replace(HTTP, proxies=Proxies(http=proxy)))
     endpoints = Endpoints(network.clock, 10, reach)
     monkeypatch.setattr(endpoints, "to_proxy", lambda _: network.endpoint(PROXY))
-    pool = HTTPConnectionPool(network.clock, persistent=True)  # type: ignore[arg-type]
+    pool = HTTPConnectionPool(network.clock, persistent=True)
     return treq_client(ProxyingAgent(network.clock, endpoints, pool))
 
 
