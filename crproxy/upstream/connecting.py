@@ -29,7 +29,7 @@ from ..policy.addresses import is_address, is_public
 from ..policy.proxies import Proxies, Proxy
 from ..policy.urls import Origin
 from .errors import RefusedAddress
-from .tunnel import TunnelEndpoint
+from .tunnel import ProxyEndpoint, TunnelEndpoint
 
 __all__ = ["CheckedReactor", "Endpoints", "Reach"]
 
@@ -119,7 +119,7 @@ class Endpoints:
 
     def to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
         """Return the endpoint of the proxy itself, which may be anywhere."""
-        return HostnameEndpoint(self._reactor, proxy.host, proxy.port, timeout=self._seconds)
+        return ProxyEndpoint(HostnameEndpoint(self._reactor, proxy.host, proxy.port, timeout=self._seconds), proxy)
 
     def _direct(self, host: str, port: int) -> HostnameEndpoint:
         reactor = self._reactor if host in self._reach.private_hosts else self._checked

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -22,13 +22,36 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..policy.proxies import Proxy
-from .errors import RefusedByProxy
+from .errors import RefusedByProxy, describe
 
-__all__ = ["TunnelEndpoint"]
+__all__ = ["ProxyEndpoint", "TunnelEndpoint"]
 
 # A proxy's answer has a header of a few lines.
 _HEADER_LIMIT = 16 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
+
+
+@implementer(IStreamClientEndpoint)
+class ProxyEndpoint:
+    """Connects to a proxy, and says of a failure that it is the proxy's and not upstream's."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, proxy: Proxy) -> None:
+        self._endpoint = endpoint
+        self._proxy = proxy
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect; fails with RefusedByProxy (IStreamClientEndpoint)."""
+        connected: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connected.addErrback(self._blame)
+
+    def _blame(self, failure: Failure) -> Failure:
+        if failure.check(CancelledError) or failure.value is None:
+            return failure
+        return Failure(RefusedByProxy(f"the proxy {self._proxy} cannot be reached: {describe(failure.value)}"))
+
+
+class _HandshakeFactory(Factory):
+    noisy = False  # otherwise each tunnel writes two lines of its own to the log
 
 
 @implementer(IStreamClientEndpoint)
@@ -49,7 +72,7 @@ class TunnelEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect; fails with RefusedByProxy (IStreamClientEndpoint)."""
         handshake = _Handshake(protocolFactory, self._proxy, self._authority)
-        connected = self._endpoint.connect(Factory.forProtocol(lambda: handshake))
+        connected = self._endpoint.connect(_HandshakeFactory.forProtocol(lambda: handshake))
         return connected.addCallback(lambda _: handshake.established)
 
 

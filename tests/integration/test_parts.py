@@ -11,20 +11,25 @@ import pytest
 import trustme
 
 from tests.parts.answers import Answer, Cut, Filler, Framing, Gate, Stall
+from tests.parts.buildah import Buildah
+from tests.parts.certificates import Authority
 from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.node import Node
 from tests.parts.raw_http import ask, exchange
 from tests.parts.registry import DockerRegistry
 from tests.parts.shapes import content
+from tests.parts.skopeo import Skopeo
+from tests.parts.squid import Squid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.parts.containerd import Containerd
     from tests.parts.docker_engine import DockerEngine
     from tests.parts.images import Image
     from tests.parts.layouts import Layout
     from tests.parts.podman import Podman
-    from tests.parts.skopeo import Skopeo
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +60,10 @@ def test_podman_pulls_what_was_pushed(podman: Podman, pushed: str, image: Image)
     assert podman.pull(pushed) == image.digests | image.unpacked
 
 
+def test_buildah_pulls_what_was_pushed(tmp_path: Path, pushed: str, image: Image) -> None:
+    assert Buildah(tmp_path).pull(pushed) == image.digests | image.unpacked
+
+
 def test_docker_pulls_what_was_pushed(docker: DockerEngine, pushed: str, image: Image) -> None:
     pulled = docker.pull(pushed)
     assert (pulled.pulled_as, pulled.contents) == (image.manifest.digest, image.unpacked)
@@ -62,6 +71,30 @@ def test_docker_pulls_what_was_pushed(docker: DockerEngine, pushed: str, image: 
 
 def test_containerd_pulls_what_was_pushed(containerd: Containerd, pushed: str, image: Image) -> None:
     assert containerd.pull(pushed) == image.digests
+
+
+def test_a_node_knows_its_names_and_trusts_its_authority(
+    tmp_path: Path, skopeo: Skopeo, layout: Layout, image: Image
+) -> None:
+    authority = Authority(tmp_path)
+    with DockerRegistry(tmp_path, certificate=authority.issue("registry.node.test")) as registry:
+        skopeo.push(layout.source(image), registry.authority, "team/app:v1")
+        there = Skopeo(tmp_path, Node.make(tmp_path, ["registry.node.test"], authority.file))
+        assert there.pull(f"registry.node.test:{registry.port}/team/app:v1") == image.digests
+
+
+def test_squid_reaches_what_it_alone_can_resolve(fake: FakeUpstream) -> None:
+    fake.script("/body", content(b"x" * 1000))
+    target = f"http://squid.test:{fake.address[1]}/body"
+    with Squid(["squid.test"]) as squid:
+        assert ask(squid.address, "GET", target).body == b"x" * 1000
+        assert squid.requests == [f"GET {target}"]
+
+
+def test_squid_lets_nobody_through_without_the_password(fake: FakeUpstream) -> None:
+    with Squid(["squid.test"], password=True) as squid:
+        assert ask(squid.address, "GET", f"http://squid.test:{fake.address[1]}/v2/").status == 407
+    assert fake.seen.requests() == []
 
 
 def test_skopeo_pulls_from_the_fake(skopeo: Skopeo, fake: FakeUpstream, image: Image) -> None:

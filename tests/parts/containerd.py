@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Self
 
 from .images import sha256
+from .node import HERE, Node
 from .process import Process
 from .program import Program
 from .requirements import need, need_root
@@ -33,15 +34,18 @@ class Containerd:
 
     Arguments:
         directory: for all that it writes. Its path must be short: sockets are in it (unix(7): 108 bytes).
+        node: where ctr runs, which is what asks registries.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, node: Node = HERE) -> None:
         need_root("containerd")
         address = str(directory / "containerd.sock")
         places = {"root": str(directory / "root"), "state": str(directory / "state"), "address": address}
         file = directory / "containerd.toml"
         file.write_text(_CONFIG.format(**{key: json.dumps(value) for key, value in places.items()}))
-        self._program = Program([need("ctr"), f"--address={address}"], directory)
+        self._plain = ["--plain-http"] if node.authority is None else []
+        command = node.command([need("ctr"), f"--address={address}"])
+        self._program = Program(command, directory, **node.environment)
         self._pulls = 0
         self._process = Process([need("containerd"), "--config", str(file)], directory)
         try:
@@ -60,6 +64,6 @@ class Containerd:
         """Pull an image into a namespace of its own; return the digests of the bytes in its content store."""
         self._pulls += 1
         namespace = f"--namespace=pull-{self._pulls}"
-        self._program.run(namespace, "images", "pull", "--plain-http", "--snapshotter=native", *options, image)
+        self._program.run(namespace, "images", "pull", *self._plain, "--snapshotter=native", *options, image)
         kept = self._program.words(namespace, "content", "ls", "--quiet")
         return frozenset(sha256(self._program.run(namespace, "content", "get", digest)) for digest in kept)

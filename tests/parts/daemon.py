@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlsplit
 
 from .cache import Cache
-from .process import Process
+from .node import HERE, Node
+from .process import Process, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .certificates import Certificate
+
 __all__ = ["Daemon", "Start", "Upstream", "configuration"]
 
+_LOOPBACK = "0:interface=127.0.0.1"
+_PLAIN = f"tcp:{_LOOPBACK}"
 _TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
 
 
@@ -31,6 +36,8 @@ class Upstream:
     username: str | None = None
     password: str | None = None
     private_hosts: tuple[str, ...] = ()
+    ca_file: Path | None = None
+    proxy: str | None = None
 
 
 def configuration(
@@ -49,6 +56,10 @@ def configuration(
         lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
         if upstream.private_hosts:
             lines.append(f"private_hosts = {json.dumps(upstream.private_hosts)}")
+        if upstream.ca_file is not None:
+            lines.append(f"ca_file = {json.dumps(str(upstream.ca_file))}")
+        if upstream.proxy is not None:
+            lines.append(f"proxy = {json.dumps(upstream.proxy)}")
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",
@@ -64,21 +75,39 @@ class Daemon:
         directory: its working directory, which holds its configuration, and its data unless another place is given.
         config: the configuration file's text.
         data_dir: its data, which other daemons may share and which outlives it.
+        certificate: to listen for HTTPS as well, on another free port.
+        node: where it runs.
+        environment: more variables.
     """
 
-    def __init__(self, directory: Path, config: str, data_dir: Path | None = None) -> None:
+    tls_port: int
+
+    def __init__(
+        self,
+        directory: Path,
+        config: str,
+        data_dir: Path | None = None,
+        *,
+        certificate: Certificate | None = None,
+        node: Node = HERE,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir or directory / "data"
         self._ended = False
         file = directory / "crproxy.toml"
         file.write_text(config)
         file.chmod(0o600)
         twistd = Path(sys.executable).parent / "twistd"
-        endpoint = "tcp:0:interface=127.0.0.1"
-        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", endpoint]
+        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", _PLAIN]
+        if certificate is not None:
+            command += ["--http", f"ssl:{_LOOPBACK}:privateKey={certificate.key}:certKey={certificate.chain}"]
         command += ["--data-dir", str(self.data_dir)]
-        self._process = Process(command, directory)
+        variables = clean_environment(directory, **node.environment, **(environment or {}))
+        self._process = Process(node.command(command), directory, environment=variables)
         try:
             self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
+            if certificate is not None:
+                self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
         except BaseException:
             self._process.stop()
             raise

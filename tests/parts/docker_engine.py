@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self
 
 from .images import sha256
-from .process import Process
+from .node import HERE, Node
+from .process import Process, clean_environment
 from .program import Program
 from .requirements import need, need_root
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["DockerEngine", "DockerImage"]
@@ -32,19 +35,27 @@ class DockerEngine:
 
     Arguments:
         directory: for all that it writes. Its path must be short: sockets are in it (unix(7): 108 bytes).
+        node: where it runs.
+        mirrors: its ``registry-mirrors``.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, node: Node = HERE, mirrors: Sequence[str] = ()) -> None:
         need_root("dockerd")
         address = f"unix://{directory / 'docker.sock'}"
         command = [need("dockerd"), f"--host={address}", "--storage-driver=vfs"]
         command += [f"--data-root={directory / 'data'}", f"--exec-root={directory / 'exec'}"]
         command += [f"--pidfile={directory / 'pid'}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
-        settings = directory / "client"
-        settings.mkdir()
-        self._program = Program([need("docker"), f"--host={address}"], directory, DOCKER_CONFIG=str(settings))
+        # It tells where it tries to pull from only when it debugs.
+        settings = {"registry-mirrors": list(mirrors), "debug": True}
+        file = directory / "daemon.json"
+        file.write_text(json.dumps(settings))
+        command.append(f"--config-file={file}")
+        client = directory / "client"
+        client.mkdir()
+        self._program = Program([need("docker"), f"--host={address}"], directory, DOCKER_CONFIG=str(client))
         need("containerd")
-        self._process = Process(command, directory)
+        environment = clean_environment(directory, **node.environment)
+        self._process = Process(node.command(command), directory, environment=environment)
         try:
             self._process.wait_for("API listen on")
         except BaseException:
@@ -56,6 +67,12 @@ class DockerEngine:
 
     def __exit__(self, *_: object) -> None:
         self._process.stop()
+
+    def tried(self, image: str, last: str) -> list[str]:
+        """Return the registries that it asked for an image, in their order, as soon as ``last`` is among them."""
+        asking = rf"Trying to pull {re.escape(image)} from "
+        self._process.wait_for(asking + re.escape(last))
+        return re.findall(asking + r"(\S+?)/? v2", self._process.log)
 
     def pull(self, image: str) -> DockerImage:
         """Pull an image, look at it, and forget it again, so that the next pull fetches it anew."""

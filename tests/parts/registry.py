@@ -11,10 +11,12 @@ from .requirements import need
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .certificates import Certificate
     from .token_server import TokenServer
 
-__all__ = ["PASSWORD", "DockerRegistry", "htpasswd_auth", "token_auth"]
+__all__ = ["PASSWORD", "USERNAME", "DockerRegistry", "htpasswd_auth", "token_auth", "write_htpasswd"]
 
+USERNAME = "puller"
 PASSWORD = "right horse"  # bcrypt's cost of 5 below keeps a request cheap
 _HTPASSWD = "puller:$2y$05$rxb3gZq5O2nKHW/Gj/ntMuT41bbyltf3k9qDM0n7XN8ERrjBkp2z6\n"
 
@@ -24,8 +26,13 @@ Auth = dict[str, dict[str, str]]
 def htpasswd_auth(directory: Path) -> Auth:
     """Ask for HTTP Basic: the user ``puller`` with PASSWORD may do everything."""
     file = directory / "htpasswd"
-    file.write_text(_HTPASSWD)
+    write_htpasswd(file)
     return {"htpasswd": {"realm": "registry.example.org", "path": str(file)}}
+
+
+def write_htpasswd(file: Path) -> None:
+    """Write a password file, of Apache's kind, that has this one user."""
+    file.write_text(_HTPASSWD)
 
 
 def token_auth(directory: Path, tokens: TokenServer) -> Auth:
@@ -41,14 +48,24 @@ class DockerRegistry:
     Arguments:
         directory: for its configuration and, unless another ``storage`` is given, what is pushed.
         auth: whom it lets in; without it, everybody.
+        certificate: to serve HTTPS.
     """
 
-    def __init__(self, directory: Path, *, auth: Auth | None = None, storage: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        auth: Auth | None = None,
+        storage: Path | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self._scheme = "http" if certificate is None else "https"
+        tls = {} if certificate is None else {"certificate": str(certificate.chain), "key": str(certificate.key)}
         self.storage = storage or directory / "storage"
         config: dict[str, Any] = {
             "version": 0.1,
             "storage": {"filesystem": {"rootdirectory": str(self.storage)}, "delete": {"enabled": False}},
-            "http": {"addr": "127.0.0.1:0", "secret": "of no interest"},
+            "http": {"addr": "127.0.0.1:0", "secret": "of no interest", "tls": tls},
             **({"auth": auth} if auth else {}),
         }
         file = directory / "registry.yml"
@@ -64,7 +81,11 @@ class DockerRegistry:
 
     @property
     def url(self) -> str:
-        return f"http://{self.authority}"
+        return f"{self._scheme}://{self.authority}"
+
+    @property
+    def port(self) -> int:
+        return int(self.authority.rpartition(":")[2])
 
     @property
     def log(self) -> str:

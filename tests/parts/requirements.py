@@ -14,6 +14,8 @@ import pytest
 __all__ = ["need", "need_root"]
 
 _DEBIAN_PACKAGES = {
+    "basic_ncsa_auth": "squid-openssl",
+    "buildah": "buildah",
     "containerd": "containerd",
     "ctr": "containerd",
     "docker": "docker.io",
@@ -22,13 +24,15 @@ _DEBIAN_PACKAGES = {
     "mount": "mount",
     "podman": "podman",
     "skopeo": "skopeo",
+    "squid": "squid-openssl",
     "umount": "mount",
+    "unshare": "util-linux",
 }
 
 
 def need(tool: str) -> str:
     """Return the path of ``tool``, or skip (in CI: fail) with the name of the package that has it."""
-    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin")
+    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin:/usr/lib/squid")
     if path is None:
         _missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
         raise AssertionError("not reached")

@@ -1,0 +1,48 @@
+"""Certificates by an authority of a test's own, as files: what servers show, and what clients trust.
+
+ECDSA P-256, as certificate authorities issue it today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trustme
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Authority", "Certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files: a certificate and its private key."""
+
+    chain: Path
+    key: Path
+
+
+class Authority:
+    """A certificate authority that nobody trusts yet.
+
+    Arguments:
+        directory: for its own certificate, ``file``, and for what it issues.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "authority.pem"
+        self._directory = directory
+        self._authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        self._authority.cert_pem.write_to_path(self.file)
+
+    def issue(self, *names: str) -> Certificate:
+        """Issue a certificate for host names, which may begin with ``*.``, and addresses."""
+        issued = self._authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
+        stem = names[0].replace("*", "any")
+        written = Certificate(self._directory / f"{stem}.pem", self._directory / f"{stem}.key")
+        (leaf,) = issued.cert_chain_pems
+        leaf.write_to_path(written.chain)
+        issued.private_key_pem.write_to_path(written.key)
+        return written
