@@ -81,7 +81,9 @@ class RegistryClient:
         """
         answer = await self._ask("GET", repository, f"manifests/{reference}", _MANIFEST_HEADERS)
         if answer.status != 200:
-            raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
+            raise await self._refused(
+                answer, repository, "manifests", repository.named(reference), ErrorCode.MANIFEST_UNKNOWN
+            )
         try:
             content = await self._exchange.read(answer, MANIFEST_LIMIT)
         except BodyTooLarge as error:
@@ -106,7 +108,9 @@ class RegistryClient:
         if may_get and answer.status in _NO_HEAD:
             self._exchange.discard(answer)
             return None
-        header = await self._header(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
+        header = await self._header(
+            answer, repository, "manifests", repository.named(reference), ErrorCode.MANIFEST_UNKNOWN
+        )
         return header if not may_get or _describes(header, reference) else None
 
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
@@ -123,7 +127,7 @@ class RegistryClient:
             streamed = await self.blob(repository, digest, 0, 1)
             streamed.body.abandon()
             return _with_length(streamed)
-        return await self._header(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+        return await self._header(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
@@ -134,14 +138,14 @@ class RegistryClient:
         headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
         if answer.status not in (200, 206, 416):
-            raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+            raise await self._refused(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         return self._streamed(answer)
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
         answer = await self._ask("GET", repository, "tags/list" + _query(query))
         if answer.status != 200:
-            raise await self._refused(answer, repository, f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
+            raise await self._refused(answer, repository, "tags", f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
         return self._streamed(answer)
 
     async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Streamed:
@@ -154,36 +158,39 @@ class RegistryClient:
         answer = await self._ask("GET", repository, f"referrers/{digest}" + _query(query))
         if answer.status != 200:
             what = f"the referrers of {repository.named(digest)}"
-            raise await self._refused(answer, repository, what, ErrorCode.MANIFEST_UNKNOWN)
+            raise await self._refused(answer, repository, "referrers", what, ErrorCode.MANIFEST_UNKNOWN)
         return self._streamed(answer)
 
     async def _ask(
         self, method: str, repository: Repository, path: str, headers: Mapping[str, list[str]] | None = None
     ) -> Answer:
-        question = Question(
-            method, f"/v2/{repository.path}/{path}", f"repository:{repository.path}:pull", headers or {}
-        )
-        manifests = path.startswith("manifests/")
-        self.quotas.check(repository.registry, manifests=manifests)
+        kind = path.partition("/")[0]
+        scope = f"repository:{repository.path}:pull"
+        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {})
+        self.quotas.check(repository.registry, kind)
         try:
             answer = await self._exchange.ask(self._upstream(repository.registry), question)
         except RegistryError as error:
-            self.quotas.refused(repository.registry, error, manifests=manifests)
+            self.quotas.refused(repository.registry, error, kind)
             raise
-        if manifests:
+        if kind == "manifests":
             self.quotas.note(repository.registry, answer.headers)
         return answer
 
     def _streamed(self, answer: Answer) -> Streamed:
         return Streamed(answer.status, answer.headers, self._exchange.relay(answer))
 
-    async def _header(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> Mapping[str, str]:
+    async def _header(
+        self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode
+    ) -> Mapping[str, str]:
         if answer.status != 200:
-            raise await self._refused(answer, repository, what, unknown)
+            raise await self._refused(answer, repository, kind, what, unknown)
         self._exchange.discard(answer)
         return answer.headers
 
-    async def _refused(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> RegistryError:
+    async def _refused(
+        self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode
+    ) -> RegistryError:
         try:
             body = await self._exchange.read(answer, _ERROR_LIMIT)
         except (BodyTooLarge, BodyBroke):
@@ -191,7 +198,7 @@ class RegistryClient:
         retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
         logged_in = self._upstream(repository.registry).username is not None
         error = refusal(repository.registry, what, unknown, answer.status, body, retry_after, logged_in=logged_in)
-        self.quotas.refused(repository.registry, error, manifests=unknown is ErrorCode.MANIFEST_UNKNOWN)
+        self.quotas.refused(repository.registry, error, kind)
         return error
 
 

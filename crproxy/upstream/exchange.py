@@ -38,12 +38,14 @@ class Question:
         method: GET or HEAD.
         path: from the endpoint's root on, with its query.
         scope: what a token must be good for.
+        kind: of what is asked for, as paths name it: ``manifests``, ``blobs``, ``tags``, ``referrers``.
         headers: a field's name to its values, each sent as a line of its own.
     """
 
     method: str
     path: str
     scope: str
+    kind: str = "blobs"
     headers: Mapping[str, list[str]] = field(default_factory=dict)
 
 
@@ -115,7 +117,8 @@ class Exchange:
             RegistryError: UNAVAILABLE where there is no answer, DENIED where it must not be asked for.
         """
         known = self._tokens.known(upstream, question.scope, upstream.username)
-        hop = _Hop(upstream.endpoint + question.path, authorization=known)
+        first = hop = _Hop(upstream.endpoint + question.path, authorization=known)
+        renewed = False
         while True:
             answer = await self._send(upstream, question, hop)
             try:
@@ -124,9 +127,15 @@ class Exchange:
             except Exception:
                 self.discard(answer)
                 raise
-            if following is None:
+            if following is None and _link_is_dead(question, hop, answer):
+                self.discard(answer)
+                if renewed:
+                    raise unavailable(upstream.registry, f"the host that it redirects to answered {answer.status}")
+                following, renewed = first, True
+            elif following is None:
                 return answer
-            self.discard(answer)
+            else:
+                self.discard(answer)
             hop = following
 
     def relay(self, answer: Answer) -> Relay:
@@ -207,6 +216,11 @@ class Exchange:
                 raise unavailable(upstream.registry, str(reason)) from error
             return error
         return Answer.of(response)
+
+
+def _link_is_dead(question: Question, hop: _Hop, answer: Answer) -> bool:
+    """Tell whether a blob's signed URL is good for nothing any more, so that the registry is to give another."""
+    return question.kind == "blobs" and not hop.ours and answer.status in (401, 403)
 
 
 def _refused_hint(upstream: Upstream, hop: _Hop) -> str:

@@ -21,8 +21,8 @@ _KEPT = 10_000
 class Quotas:
     """The quotas of one daemon.
 
-    Manifests and the rest are told apart: Docker Hub's 429 for too many pulls is about manifests, and the blobs of what
-    is being pulled are still to be had.
+    Manifests, blobs, tags and referrers are told apart: Docker Hub's 429 for too many pulls is about manifests, and the
+    blobs of what is being pulled are still to be had.
 
     Arguments:
         now: seconds since the epoch.
@@ -30,7 +30,7 @@ class Quotas:
 
     now: Callable[[], float]
     _seen: dict[Registry, Quota] = field(default_factory=dict)
-    _silent: dict[tuple[Registry, bool], tuple[float, str]] = field(default_factory=dict)
+    _silent: dict[tuple[Registry, str], tuple[float, str]] = field(default_factory=dict)
 
     def seen(self, registry: Registry) -> Quota | None:
         """Return what ``registry`` said last; None where it says nothing of quotas."""
@@ -41,9 +41,9 @@ class Quotas:
         quota = self._seen.get(registry)
         return quota if quota is not None and quota.is_low(self.now()) else None
 
-    def check(self, registry: Registry, *, manifests: bool) -> None:
-        """Raise TOOMANYREQUESTS while ``registry`` is left alone, with the seconds that are left of that."""
-        until, message = self._silent.get((registry, manifests), (0.0, ""))
+    def check(self, registry: Registry, kind: str) -> None:
+        """Raise TOOMANYREQUESTS while ``registry`` is not asked for this kind, with the seconds that are left."""
+        until, message = self._silent.get((registry, kind), (0.0, ""))
         left = math.ceil(until - self.now())
         if left > 0:
             raise RegistryError(
@@ -57,10 +57,10 @@ class Quotas:
             self._seen[registry] = quota
             _drop_oldest(self._seen)
 
-    def refused(self, registry: Registry, error: RegistryError, *, manifests: bool) -> None:
+    def refused(self, registry: Registry, error: RegistryError, kind: str) -> None:
         """Leave ``registry`` alone if ``error`` says that we asked too much, until its Retry-After."""
         if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after:
-            self._silent[registry, manifests] = (self.now() + error.retry_after, error.message.partition(";")[0])
+            self._silent[registry, kind] = (self.now() + error.retry_after, error.message.partition(";")[0])
             _drop_oldest(self._silent)
 
 

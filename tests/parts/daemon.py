@@ -36,6 +36,7 @@ class Upstream:
     username: str | None = None
     password: str | None = None
     private_hosts: tuple[str, ...] = ()
+    token_hosts: tuple[str, ...] = ()
     ca_file: Path | None = None
     proxy: str | None = None
 
@@ -47,7 +48,10 @@ def configuration(
     cache: Mapping[str, str] | None = None,
     **top: str,
 ) -> str:
-    """Return a configuration file's text. Python's and TOML's strings agree as JSON writes them."""
+    """Return a configuration file's text.
+
+    Python's and TOML's strings agree as JSON writes them, but for its pairs of surrogates, which TOML does not know.
+    """
     lines = [f"{key} = {json.dumps(value)}" for key, value in top.items()]
     for name, table in (("timeouts", timeouts), ("cache", cache)):
         if table:
@@ -56,6 +60,8 @@ def configuration(
         lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
         if upstream.private_hosts:
             lines.append(f"private_hosts = {json.dumps(upstream.private_hosts)}")
+        if upstream.token_hosts:
+            lines.append(f"token_hosts = {json.dumps(upstream.token_hosts)}")
         if upstream.ca_file is not None:
             lines.append(f"ca_file = {json.dumps(str(upstream.ca_file))}")
         if upstream.proxy is not None:
@@ -63,7 +69,7 @@ def configuration(
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",
-                f"password = {json.dumps(upstream.password)}",
+                f"password = {json.dumps(upstream.password, ensure_ascii=False)}",
             ]
     return "\n".join([*lines, ""])
 
@@ -95,7 +101,7 @@ class Daemon:
         self.data_dir = data_dir or directory / "data"
         self._ended = False
         file = directory / "crproxy.toml"
-        file.write_text(config)
+        file.write_text(config, encoding="utf-8")
         file.chmod(0o600)
         twistd = Path(sys.executable).parent / "twistd"
         command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", _PLAIN]

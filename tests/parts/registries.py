@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from .answers import Answer, Filler, Framing, Request, Script
+from .answers import Answer, Cut, Filler, Framing, Request, Script
 from .fake_upstream import FakeUpstream
 from .images import OCI_MANIFEST, sha256
 from .shapes import error, manifest, ranged, redirect, tag_pages
@@ -128,11 +128,15 @@ class PublicRegistry:
         """The Authorization of its user (RFC 7617)."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
-    def signed(self, role: str) -> Script:
-        """Return a redirect to the layer at another host, by a URL that is good for one GET and its HEADs."""
+    def signed(self, role: str, *faults: Cut) -> Script:
+        """Return a redirect to the layer at another host, by a URL that is good for one GET and its HEADs.
+
+        Arguments:
+            faults: what goes wrong with each GET of the layer in turn; then nothing does.
+        """
         cdn, signatures = self.host(role), itertools.count(1)
         used: set[str] = set()
-        whole = ranged(self.layer)
+        whole = ranged(self.layer, *faults)
 
         def serve(request: Request) -> Answer:
             (signature,) = request.query.get("signature", [""])

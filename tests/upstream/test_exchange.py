@@ -106,7 +106,7 @@ def test_identity_is_asked_for_exactly_once(asker: Asker) -> None:
 
 def test_each_media_type_has_an_accept_line_of_its_own(asker: Asker) -> None:
     asker.serve(answer())
-    ended(asker.ask(Question("GET", "/v2/org/name/manifests/v1", SCOPE, {"Accept": list(ACCEPT)})))
+    ended(asker.ask(Question("GET", "/v2/org/name/manifests/v1", SCOPE, "manifests", {"Accept": list(ACCEPT)})))
     assert asker.seen[0].all("Accept") == list(ACCEPT)
 
 
@@ -332,10 +332,10 @@ def test_another_hosts_token_is_not_shown_to_the_registry(asker: Asker) -> None:
 
 
 def test_another_host_that_asks_for_basic_gets_nothing(asker: Asker, secret: Upstream) -> None:
-    asker.serve(answer(307, b"", f"Location: {CDN}/x"))
-    asker.serve(answer(401, b"{}", BASIC), origin=CDN)
-    assert ended(asker.ask(upstream=secret)).status == 401
-    assert asker.authorizations == [None, None]
+    asker.serve(*[answer(307, b"", f"Location: {CDN}/x")] * 2)
+    asker.serve(*[answer(401, b"{}", BASIC)] * 2, origin=CDN)
+    assert refused(asker.ask(upstream=secret)).status == 503
+    assert asker.authorizations == [None] * 4
 
 
 def test_five_redirects_are_followed(asker: Asker) -> None:
@@ -557,6 +557,32 @@ def test_an_address_is_checked_behind_a_redirect_too(asker: Asker) -> None:
     error = refused(asker.ask())
     assert error.code is ErrorCode.DENIED
     assert error.message.endswith('list the host as private_hosts under [upstreams."quay.io"]')
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_signed_url_that_is_dead_is_asked_for_anew(asker: Asker, status: int) -> None:
+    asker.serve(answer(307, b"", f"Location: {CDN}/x?signature=1"), answer(307, b"", f"Location: {CDN}/x?signature=2"))
+    asker.serve(answer(status), answer(200, b"x"), origin=CDN)
+    assert ended(asker.ask()).status == 200
+    assert asker.urls[1::2] == [f"{CDN}/x?signature=1", f"{CDN}/x?signature=2"]
+
+
+def test_one_that_is_dead_again_is_a_passing_failure_and_none_of_the_registrys(asker: Asker) -> None:
+    """D5: Docker gives up where it is told DENIED."""
+    asker.serve(*[answer(307, b"", f"Location: {CDN}/x")] * 2)
+    asker.serve(answer(403), answer(403), origin=CDN)
+    error = refused(asker.ask())
+    assert (error.status, error.message) == (
+        503,
+        "quay.io is not available: the host that it redirects to answered 403",
+    )
+    assert asker.all_let_go()
+
+
+def test_a_manifest_that_is_refused_elsewhere_is_refused(asker: Asker) -> None:
+    asker.serve(answer(307, b"", f"Location: {CDN}/x"))
+    asker.serve(answer(403), origin=CDN)
+    assert ended(asker.ask(Question("GET", "/v2/org/name/manifests/v1", SCOPE, "manifests"))).status == 403
 
 
 def test_a_proxy_that_refuses_is_named_and_not_tried_again(asker: Asker) -> None:

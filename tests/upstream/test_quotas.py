@@ -23,24 +23,24 @@ def quotas(clock: Clock) -> Quotas:
 
 def refusal(quotas: Quotas, registry: Registry = DOCKER_HUB) -> RegistryError:
     with pytest.raises(RegistryError) as raised:
-        quotas.check(registry, manifests=True)
+        quotas.check(registry, "manifests")
     return raised.value
 
 
 def test_a_registry_is_left_alone_until_its_retry_after(quotas: Quotas, clock: Clock) -> None:
-    quotas.refused(DOCKER_HUB, BUSY, manifests=True)
+    quotas.refused(DOCKER_HUB, BUSY, "manifests")
     clock.advance(20.5)
     error = refusal(quotas)
     assert (error.status, error.retry_after) == (429, 40)
     assert error.message == "docker.io answered 429: slow down; it is not asked again for 40 s"
     clock.advance(39.5)
-    quotas.check(DOCKER_HUB, manifests=True)
+    quotas.check(DOCKER_HUB, "manifests")
 
 
 def test_that_says_nothing_of_blobs_nor_of_other_registries(quotas: Quotas) -> None:
-    quotas.refused(DOCKER_HUB, BUSY, manifests=True)
-    quotas.check(DOCKER_HUB, manifests=False)
-    quotas.check(QUAY, manifests=True)
+    quotas.refused(DOCKER_HUB, BUSY, "manifests")
+    quotas.check(DOCKER_HUB, "blobs")
+    quotas.check(QUAY, "manifests")
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_that_says_nothing_of_blobs_nor_of_other_registries(quotas: Quotas) -> N
     ],
 )
 def test_another_refusal_is_none_of_a_quota(quotas: Quotas, error: RegistryError) -> None:
-    quotas.refused(DOCKER_HUB, error, manifests=True)
-    quotas.check(DOCKER_HUB, manifests=True)
+    quotas.refused(DOCKER_HUB, error, "manifests")
+    quotas.check(DOCKER_HUB, "manifests")
 
 
 def test_what_was_said_last_counts(quotas: Quotas) -> None:
