@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ class Seen:
 
     origin: str
     raw: bytes
+    body: bytes = b""
 
     @property
     def line(self) -> str:
@@ -94,13 +95,17 @@ class Connection:
         self._taken = 0
 
     def request(self) -> Seen | None:
-        """The next request, once its header is here."""
+        """The next request, once it is here."""
         raw = self.wire.value()[self._taken :]
-        end = raw.find(b"\r\n\r\n")
-        if end < 0:
+        end = raw.find(b"\r\n\r\n") + 4
+        if end < 4:
             return None
-        self._taken += end + 4
-        return Seen(self.origin, raw[: end + 4])
+        header = Seen(self.origin, raw[:end])
+        whole = end + int(header.one("Content-Length") or 0)
+        if len(raw) < whole:
+            return None
+        self._taken += whole
+        return replace(header, body=raw[end:whole])
 
     def send(self, data: bytes) -> None:
         self._protocol.dataReceived(data)

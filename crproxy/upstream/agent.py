@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
@@ -46,7 +46,10 @@ class Clients:
 
     def client(self, upstream: Upstream) -> HTTPClient:
         """Return the treq client for ``upstream``."""
-        reach = Reach.of(upstream)
+        return self.reaching(Reach.of(upstream))
+
+    def reaching(self, reach: Reach) -> HTTPClient:
+        """Return the treq client that reaches hosts like this."""
         if reach not in self._clients:
             self._clients[reach] = self._make(reach)
         return self._clients[reach]
@@ -118,7 +121,13 @@ def treq_client(agent: IAgent) -> HTTPClient:
 
 
 def send(
-    http: HTTPClient, method: str, url: str, headers: Mapping[str, list[str]], seconds: float, clock: IReactorTime
+    http: HTTPClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, list[str]],
+    seconds: float,
+    clock: IReactorTime,
+    body: bytes | None = None,
 ) -> Deferred[IResponse]:
     """Make one request, and wait ``seconds`` for the header of its answer.
 
@@ -129,6 +138,7 @@ def send(
         method,
         url,
         headers=Headers(dict(headers)),
+        data=None if body is None else _Written(body),
         allow_redirects=False,
         unbuffered=True,
         reactor=cast(Any, clock),
@@ -140,6 +150,29 @@ def _unwrap_cancellation(failure: Failure) -> Failure:
     """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
     reason = None if failure.value is None else innermost(failure.value)
     return Failure(reason) if isinstance(reason, CancelledError) else failure
+
+
+@implementer(IBodyProducer)
+class _Written:
+    """A short body, written at once: treq would feed even that piece by piece from the global reactor."""
+
+    def __init__(self, body: bytes) -> None:
+        self.length = len(body)
+        self._body = body
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it (IBodyProducer)."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to be paused (IPushProducer)."""
+
+    def resumeProducing(self) -> None:
+        """Nothing is left to be resumed (IPushProducer)."""
+
+    def stopProducing(self) -> None:
+        """Nothing is left to be stopped (IProducer)."""
 
 
 @implementer(IAgent)

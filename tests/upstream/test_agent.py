@@ -49,6 +49,17 @@ def test_what_the_caller_accepts_is_overruled(network: Network, http: HTTPClient
     assert network.seen[0].all("Accept-Encoding") == ["identity"]
 
 
+@pytest.mark.parametrize("body", [b"{}", b""])
+def test_a_body_is_sent_with_its_length(network: Network, http: HTTPClient, body: bytes) -> None:
+    network.serve("https://quay.io", answer())
+    answered = send(http, "POST", URL, {"Content-Type": ["application/json"]}, 30, network.clock, body)
+    network.pump()
+    assert ended(answered).code == 200
+    (seen,) = network.seen
+    assert (seen.body, seen.all("Content-Length"), seen.all("Transfer-Encoding")) == (body, [str(len(body))], [])
+    assert seen.all("Content-Type") == ["application/json"]
+
+
 def test_a_length_survives_treq(network: Network, http: HTTPClient) -> None:
     network.serve("https://quay.io", answer(200, b"abc"))
     assert ended(asked(network, http)).length == 3
