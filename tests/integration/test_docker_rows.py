@@ -1,177 +1,359 @@
-"""What Docker Engine asks, as it was recorded, and what it needs to be answered.
+"""Docker Engine's graphdriver store: what it asks, in the order it asks, and what it makes of the answers.
 
-The rows are those of the project's table of how clients behave (D1 and so on). The real one pulls in
-tests/integration/test_clients.py and test_ways.py; here each request is made by hand, to look at its answer.
+The rows are those of the project's table of how clients behave (D1 to D5; D3 as a mirror
+and D6 are in test_docker_mirror.py).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
+import re
+from contextlib import ExitStack
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.answers import Answer, Cut, Filler
+from tests.parts.answers import Answer, Filler, Gate, Request, Script, Stall
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.docker_engine import DockerEngine
 from tests.parts.fake_upstream import FakeUpstream
-from tests.parts.images import OCI_INDEX, OCI_MANIFEST, sha256
-from tests.parts.node import HERE
-from tests.parts.raw_http import Reply, ask
-from tests.parts.shapes import challenge, content, error, manifest, ranged
+from tests.parts.images import OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Index, sha256
+from tests.parts.layouts import random_tar
+from tests.parts.places import REGISTRY, Place, blob, manifest_place
+from tests.parts.raw_http import Reply, ask, asking, exchange
+from tests.parts.recordings import DOCKER, Fields
+from tests.parts.shapes import challenge, content, error, manifest, ranged, redirect, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.parts.daemon import Start
     from tests.parts.layouts import Layout
 
 pytestmark = pytest.mark.integration
 
-# moby, distribution/pull_v2.go and distribution/registry.go: one line for each type.
-ACCEPTS = (
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v1+prettyjws",
-    "application/json",
-)
-DOCKER = (
-    ("User-Agent", "docker/20.10.24 go/go1.19.8 git-commit/x kernel/6.1 os/linux arch/amd64"),
-    ("Accept-Encoding", "gzip"),
-    ("Connection", "close"),
-)
-# What Docker takes for the last word, so that it asks no more (moby, distribution/errors.go).
-FINAL = {"UNAUTHORIZED", "UNSUPPORTED", "DENIED", "TOOMANYREQUESTS", "NAME_UNKNOWN", "BLOB_UNKNOWN"}
+BODY = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}, indent=4).encode()
+DOWN = "down.example.org"
 _numbers = itertools.count(1)
+# What Docker does not try again (D5); after anything else it does, five times in all.
+FINAL = {
+    "UNAUTHORIZED",
+    "UNSUPPORTED",
+    "DENIED",
+    "TOOMANYREQUESTS",
+    "NAME_UNKNOWN",
+    "BLOB_UNKNOWN",
+    "MANIFEST_UNKNOWN",
+}
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[FakeUpstream]:
+def fake() -> Iterator[FakeUpstream]:
     with FakeUpstream() as upstream:
         yield upstream
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, hub: FakeUpstream) -> Iterator[Daemon]:
-    upstreams = {"docker.io": Upstream(hub.url), "quay.io": Upstream(hub.url)}
-    with Daemon(tmp_path_factory.mktemp("daemon"), configuration(upstreams)) as running:
-        yield running
+def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeUpstream) -> Iterator[Daemon]:
+    upstreams = {name: Upstream(fake.url) for name in (REGISTRY, "docker.io")}
+    config = configuration(upstreams | {DOWN: Upstream("http://127.0.0.1:9")}, timeouts={"headers": "2s"})
+    with Daemon(tmp_path_factory.mktemp("daemon"), config) as daemon:
+        yield daemon
 
 
 @pytest.fixture
-def name() -> str:
-    """An official image that nobody has asked for before."""
-    return f"image{next(_numbers)}"
+def daemon(running: Daemon) -> Iterator[Daemon]:
+    """The module's daemon; what it logs during a test counts for that test."""
+    before = len(running.log)
+    yield running
+    running.assert_calm(after=before)
 
 
-def asks(daemon: Daemon, method: str, target: str, *fields: tuple[str, str]) -> Reply:
-    """Ask as Docker does."""
-    return ask(daemon.address, method, target, *DOCKER, *fields)
+@pytest.fixture
+def repository() -> str:
+    """A repository that the daemon has never heard of."""
+    return f"team/app-{next(_numbers)}"
 
 
-def manifest_fields() -> tuple[tuple[str, str], ...]:
-    return tuple(("Accept", accept) for accept in ACCEPTS)
+@pytest.fixture
+def tag(repository: str) -> Place:
+    return manifest_place("v1", repository)
 
 
-def publish(hub: FakeUpstream, name: str) -> tuple[bytes, bytes, bytes, list[bytes]]:
-    """An index with one image of three layers; return all of it."""
-    config = json.dumps({"architecture": "amd64", "os": "linux", "name": name}).encode()
-    layers = [f"{name} layer {number}".encode() * 1000 for number in range(3)]
-    child = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": {"mediaType": "x", "digest": sha256(config), "size": len(config)},
-            "layers": [{"mediaType": "x", "digest": sha256(layer), "size": len(layer)} for layer in layers],
-        }
-    ).encode()
-    described = {"mediaType": OCI_MANIFEST, "digest": sha256(child), "size": len(child)}
-    index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [described]}).encode()
-    for reference in ("latest", sha256(index)):
-        hub.script(f"/v2/library/{name}/manifests/{reference}", manifest(index, OCI_INDEX))
-    hub.script(f"/v2/library/{name}/manifests/{sha256(child)}", manifest(child, OCI_MANIFEST))
-    for blob in (config, *layers):
-        hub.script(f"/v2/library/{name}/blobs/{sha256(blob)}", content(blob))
-    return index, child, config, layers
+@pytest.fixture
+def body(repository: str) -> bytes:
+    """A layer that the daemon has never heard of."""
+    return f"a layer of {repository}\n".encode() * 10_000
 
 
-def test_d1_the_ping_never_challenges(daemon: Daemon, hub: FakeUpstream, name: str) -> None:
-    """Docker learns of challenges here alone: a 401 later would find it without a token."""
-    hub.script("/v2/", challenge(f"{hub.url}/token", "registry.docker.io", ""))
-    hub.script(f"/v2/library/{name}/manifests/latest", error(401, "UNAUTHORIZED"))
-    before = len(hub.seen.requests())
-    reply = asks(daemon, "GET", "/v2/")
+@pytest.fixture
+def layer(repository: str, body: bytes) -> Place:
+    return blob(body, repository)
+
+
+@pytest.fixture
+def images(layout: Layout) -> Index:
+    """An index of one image with three layers; Docker remembers manifests for a while, so each test has its own."""
+    image = layout.image(*(layout.add(random_tar(Random(next(_numbers)), 50_000), OCI_LAYER) for _ in range(3)))
+    here = {**image.manifest.descriptor(), "platform": {"architecture": "amd64", "os": "linux"}}
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [here]}
+    return Index(layout.add(json.dumps(document).encode(), OCI_INDEX), (image,))
+
+
+def asked(fake: FakeUpstream, path: str = "/v2/") -> list[tuple[str, str]]:
+    return [(request.method, request.path) for request in fake.seen.requests(path)]
+
+
+def for_whom_it_knows(answer: Answer, asking_for_it: Answer) -> Script:
+    """Give ``answer`` to who brings the token, and challenge others."""
+
+    def choose(request: Request) -> Answer:
+        return answer if request.values("Authorization") == ["Bearer good"] else asking_for_it
+
+    return choose
+
+
+# D1: challenges are learnt from /v2/ alone, so there are none, there or later.
+
+
+def test_d1_the_ping_is_200_though_upstream_challenges(
+    daemon: Daemon, fake: FakeUpstream, repository: str, tag: Place
+) -> None:
+    wanted = challenge(f"{fake.url}/d1-token", "registry", f"repository:{repository}:pull")
+    fake.script("/d1-token", token("good"))
+    fake.script("/v2/", wanted)
+    fake.script(tag.path, for_whom_it_knows(manifest(BODY, OCI_MANIFEST), wanted))
+    before = len(fake.seen.requests())
+    pong = ask(daemon.address, "GET", "/v2/", *DOCKER.other)
+    assert (pong.status, pong.body, pong.headers["WWW-Authenticate"]) == (200, b"{}", None)
+    assert len(fake.seen.requests()) == before
+    reply = ask(daemon.address, "HEAD", tag.through, *DOCKER.head)
     assert (reply.status, reply.headers["WWW-Authenticate"]) == (200, None)
-    assert len(hub.seen.requests()) == before
-    refused = asks(daemon, "GET", f"/v2/library/{name}/manifests/latest")
-    assert (refused.status, refused.headers["WWW-Authenticate"]) == (403, None)
 
 
-@pytest.mark.parametrize("prefix", ["library/", "docker.io/", "docker.io/library/", ""])
-def test_d2_d3_a_pull_as_it_was_recorded(daemon: Daemon, hub: FakeUpstream, name: str, prefix: str) -> None:
-    """D2: HEAD by tag, GET by digest, the platform's, the configuration, three layers at once, no keep-alive.
-
-    D3: as a mirror the name has library/ already, by prefix it has not.
-    """
-    index, child, config, layers = publish(hub, name)
-    base = f"/v2/{prefix}{name}"
-    headed = asks(daemon, "HEAD", f"{base}/manifests/latest", *manifest_fields())
-    assert (headed.status, headed.headers["Docker-Content-Digest"]) == (200, sha256(index))
-    assert (headed.headers["Content-Type"], headed.headers["Content-Length"]) == (OCI_INDEX, str(len(index)))
-    for digest, body, kind in ((sha256(index), index, OCI_INDEX), (sha256(child), child, OCI_MANIFEST)):
-        got = asks(daemon, "GET", f"{base}/manifests/{digest}", *manifest_fields())
-        assert (got.status, got.body, got.headers["Content-Type"]) == (200, body, kind)
-    with ThreadPoolExecutor(3) as pool:
-        blobs = [config, *layers]
-        got_blobs = list(pool.map(lambda blob: asks(daemon, "GET", f"{base}/blobs/{sha256(blob)}").body, blobs))
-    assert got_blobs == blobs
-    requests = hub.seen.requests(f"/{name}/")
-    assert {request.path.split("/manifests/")[0].split("/blobs/")[0] for request in requests} == {f"/v2/library/{name}"}
-    assert [request.method for request in requests].count("HEAD") == 1
-    assert len(requests) == 1 + 2 + 4
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("what", ["manifests/v1", "blobs/sha256:" + 64 * "0", "tags/list"])
+def test_d1_no_401_comes_after_that_200(
+    daemon: Daemon, fake: FakeUpstream, repository: str, what: str, method: str
+) -> None:
+    place = Place(f"/v2/{repository}/{what}")
+    fake.script("/d1-no-token", error(401, "UNAUTHORIZED"))
+    fake.script(place.path, challenge(f"{fake.url}/d1-no-token", "registry", f"repository:{repository}:pull"))
+    reply = ask(daemon.address, method, place.through, *DOCKER.other)
+    assert (reply.status, reply.headers["WWW-Authenticate"]) == (403, None)
 
 
-@pytest.mark.parametrize("start", [1, 1000, 4095])
-def test_d4_resuming_needs_a_206_that_goes_to_the_end(daemon: Daemon, hub: FakeUpstream, name: str, start: int) -> None:
-    """A 200 would make Docker throw away what it has."""
-    body = Filler(4096, seed=next(_numbers))
-    hub.script(f"/v2/library/{name}/blobs/{body.digest}", ranged(body))
-    reply = asks(daemon, "GET", f"/v2/library/{name}/blobs/{body.digest}", ("Range", f"bytes={start}-"))
-    assert (reply.status, reply.headers["Content-Range"]) == (206, f"bytes {start}-4095/4096")
-    assert reply.body == b"".join(body.part(start, 4096).pieces())
+def test_d1_docker_pulls_without_credentials_what_takes_a_token(
+    daemon: Daemon, fake: FakeUpstream, docker: DockerEngine, images: Index, repository: str, tag: Place
+) -> None:
+    fake.publish(repository, "v1", images)
+    wanted = challenge(f"{fake.url}/d1-docker", "registry", f"repository:{repository}:pull")
+    fake.script("/d1-docker", token("good"))
+    fake.script(tag.path, for_whom_it_knows(manifest(images.manifest.read(), OCI_INDEX), wanted))
+    pulled = docker.pull(f"127.0.0.1:{daemon.port}/{REGISTRY}/{repository}:v1")
+    assert pulled.contents == images.images[0].unpacked
+    assert len(fake.seen.requests("/d1-docker")) == 1
+
+
+# D2: HEAD of the tag, then everything by digest, three layers at a time, each on a connection of its own.
+
+
+def test_d2_docker_asks_as_recorded(docker: DockerEngine, images: Index) -> None:
+    """Without the daemon: what the tests below send is what Docker sends."""
+    (image,) = images.images
+    with FakeUpstream() as alone:
+        alone.publish("team/app", "v1", images)
+        docker.pull(f"{alone.authority}/team/app:v1")
+        requests = alone.seen.requests("/v2/")
+    assert [(request.method, request.path) for request in requests[:4]] == [
+        ("GET", "/v2/"),
+        ("HEAD", "/v2/team/app/manifests/v1"),
+        ("GET", f"/v2/team/app/manifests/{images.manifest.digest}"),
+        ("GET", f"/v2/team/app/manifests/{image.manifest.digest}"),
+    ]
+    assert {request.path for request in requests[4:]} == {f"/v2/team/app/blobs/{one.digest}" for one in image.blobs}
+    for request in requests:
+        recorded = DOCKER.manifest if "manifests" in request.path else DOCKER.other
+        assert sorted(request.values("Accept")) == sorted(value for name, value in recorded if name == "Accept")
+        assert request.values("Connection") == ["close"]
+
+
+def test_d2_the_recorded_pull_asks_upstream_for_each_thing_once(
+    daemon: Daemon, fake: FakeUpstream, gate: Gate, images: Index, repository: str, tag: Place
+) -> None:
+    (image,) = images.images
+    fake.publish(repository, "v1", images)
+    layers = [Place(f"/v2/{repository}/blobs/{one.digest}") for one in image.layers]
+    for one, place in zip(image.layers, layers, strict=True):
+        fake.script(place.path, content(one.read(), fault=Stall(gate, at=1000)))
+
+    header = ask(daemon.address, "HEAD", tag.through, *DOCKER.head)
+    digest = header.headers["Docker-Content-Digest"]
+    assert (header.status, digest) == (200, images.manifest.digest)
+    for reference, expected in ((digest, images.manifest), (image.manifest.digest, image.manifest)):
+        got = ask(daemon.address, "GET", manifest_place(reference, repository).through, *DOCKER.manifest)
+        assert (got.status, got.body, got.headers["Content-Type"]) == (200, expected.read(), expected.media_type)
+    config = blob(image.config.read(), repository)
+    assert ask(daemon.address, "GET", config.through, *DOCKER.other).body == image.config.read()
+    with ExitStack() as others:
+        begun = [others.enter_context(exchange(daemon.address, "GET", it.through, *DOCKER.other)) for it in layers]
+        first = [response.read(1000) for response in begun]
+        gate.open()
+        rest = [response.read() for response in begun]
+    assert [one + other for one, other in zip(first, rest, strict=True)] == [one.read() for one in image.layers]
+
+    by_digest = [manifest_place(one, repository) for one in (digest, image.manifest.digest)]
+    assert asked(fake, f"/{repository}/")[0] == ("HEAD", tag.path)
+    assert sorted(asked(fake, f"/{repository}/")[1:]) == sorted(
+        ("GET", place.path) for place in (*by_digest, config, *layers)
+    )
+
+
+@pytest.mark.parametrize("kind", ["header", "manifest", "blob", "error"])
+def test_d2_a_connection_is_closed_after_its_one_answer(
+    daemon: Daemon, fake: FakeUpstream, kind: str, tag: Place, layer: Place, body: bytes
+) -> None:
+    fake.script(tag.path, manifest(BODY, OCI_MANIFEST))
+    fake.script(layer.path, content(body))
+    method, place, fields, end = {
+        "header": ("HEAD", tag, DOCKER.head, b"\r\n\r\n"),
+        "manifest": ("GET", tag, DOCKER.manifest, BODY),
+        "blob": ("GET", layer, DOCKER.other, body),
+        "error": ("GET", manifest_place("none", "team/none"), DOCKER.manifest, b'"detail": null}]}\n'),
+    }[kind]
+    with asking(daemon.address, method, place.through, *fields) as connection, connection.makefile("rb") as raw:
+        assert raw.read().endswith(end)
+
+
+@pytest.mark.parametrize("cache", [{}, {"tag_ttl": "1ms"}], ids=["fresh", "stale"])
+def test_d2_get_does_where_upstream_knows_no_head(
+    start: Start, fake: FakeUpstream, tag: Place, cache: dict[str, str]
+) -> None:
+    """What upstream does not know is asked by GET, so that Docker need not; also when the tag has been here a while."""
+    fake.script(tag.path, manifest(BODY, OCI_MANIFEST))
+    fake.script(tag.path, error(405, "UNSUPPORTED"), method="HEAD")
+    daemon = start({REGISTRY: Upstream(fake.url)}, cache=cache)
+    assert ask(daemon.address, "HEAD", tag.through, *DOCKER.head).status == 200
+    for _ in range(2):
+        reply = ask(daemon.address, "GET", tag.through, *DOCKER.manifest)
+        assert (reply.status, reply.body) == (200, BODY)
+
+
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+def test_d2_get_does_where_upstream_knows_no_head_of_what_came_from_elsewhere(
+    daemon: Daemon, fake: FakeUpstream, repository: str, kind: str
+) -> None:
+    """To another repository, what is here is served after a HEAD; where that says nothing, GET must."""
+    document = json.dumps({"schemaVersion": 2, "layers": [], "of": repository}).encode()
+    for name in (f"{repository}/one", f"{repository}/two"):
+        place = manifest_place(sha256(document), name) if kind == "manifest" else blob(document, name)
+        fake.script(place.path, manifest(document, OCI_MANIFEST))
+        fake.script(place.path, error(405, "UNSUPPORTED"), method="HEAD")
+        reply = ask(daemon.address, "GET", place.through, *DOCKER.manifest)
+        assert (reply.status, reply.body) == (200, document)
+
+
+# D3: library/ is there already where the daemon is a mirror, and not where it is a prefix.
+
+
+def test_d3_docker_asks_by_prefix_without_library(
+    daemon: Daemon, fake: FakeUpstream, docker: DockerEngine, images: Index
+) -> None:
+    fake.publish("library/d3", "v1", images)
+    assert docker.pull(f"127.0.0.1:{daemon.port}/docker.io/d3:v1").contents == images.images[0].unpacked
+    assert "HEAD /v2/docker.io/d3/manifests/v1 HTTP" in daemon.log
+    assert {request.path.rpartition("/d3/")[0] for request in fake.seen.requests("/d3/")} == {"/v2/library"}
+
+
+# D4: a resumed layer.
+
+
+@pytest.mark.parametrize("state", ["cold", "warm"])
+@pytest.mark.parametrize("reached", [1, 1_000_000, (3 << 20) - 1])
+def test_d4_docker_takes_the_answer_to_its_resume(
+    daemon: Daemon, fake: FakeUpstream, state: str, reached: int, repository: str
+) -> None:
+    """As its transport/http_reader.go looks at it: 206, and a Content-Range from N to the end, of the known size."""
+    body = Filler(3 << 20, seed=next(_numbers))
+    place = blob(body, repository)
+    fake.script(place.path, ranged(body))
+    if state == "warm":
+        ask(daemon.address, "GET", place.through, *DOCKER.other)
+        daemon.cache.wait_until_whole(body.digest)
+    reply = ask(daemon.address, "GET", place.through, ("Range", f"bytes={reached}-"), *DOCKER.other)
+    assert reply.status == 206
+    matched = re.fullmatch(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", reply.headers["Content-Range"])
+    assert matched is not None
+    assert (int(matched[1]), int(matched[2]), matched[3]) == (reached, body.size - 1, str(body.size))
+    assert reply.body == b"".join(body.part(reached, body.size).pieces())
+
+
+# D5: what passes is a 5xx.
+
+
+def is_tried_again(reply: Reply) -> bool:
+    assert 500 <= reply.status < 600, reply
+    return reply.code not in FINAL
 
 
 @pytest.mark.parametrize(
     "trouble",
-    [Answer(500), Answer(502), Answer(503), Answer(504), content(Filler(1 << 20), fault=Cut(0))],
-    ids=["500", "502", "503", "504", "cut"],
+    [
+        error(500, "UNKNOWN"),
+        error(500, "DENIED"),
+        error(502, "NAME_UNKNOWN"),
+        Answer(503, body=b"<html>"),
+        error(504, "UNAUTHORIZED"),
+        Answer(408),
+        Answer(302),
+        content(b"packed", ("Content-Encoding", "gzip")),
+    ],
+    ids=["500", "500-denied", "502-unknown", "503-html", "504-unauthorized", "408", "nowhere", "encoded"],
 )
-def test_d5_a_passing_failure_of_a_blob_is_one_that_docker_retries(
-    daemon: Daemon, hub: FakeUpstream, name: str, trouble: Answer
+@pytest.mark.parametrize("part", [(), (("Range", "bytes=1000-"),)], ids=["whole", "resumed"])
+def test_d5_a_passing_failure_of_a_blob_is_5xx(
+    daemon: Daemon, fake: FakeUpstream, trouble: Answer, part: Fields, layer: Place, body: bytes
 ) -> None:
-    body = Filler(1 << 20)
-    path = f"/v2/library/{name}/blobs/{body.digest}"
-    hub.script(path, trouble)
-    try:
-        reply = asks(daemon, "GET", path)
-    except OSError:
-        return  # aborted: Docker asks again, too
-    assert reply.status >= 500
-    assert reply.code not in FINAL
+    fake.script(layer.path, trouble)
+    assert is_tried_again(ask(daemon.address, "GET", layer.through, *part, *DOCKER.other))
+    fake.script(layer.path, content(body))
+    assert ask(daemon.address, "GET", layer.through, *DOCKER.other).body == body
 
 
-def test_d6_docker_goes_on_from_a_mirror_that_fails(
-    tmp_path_factory: pytest.TempPathFactory, daemon: Daemon, hub: FakeUpstream, layout: Layout, name: str
+def test_d5_a_blob_that_upstream_does_not_begin_is_5xx(
+    daemon: Daemon, fake: FakeUpstream, gate: Gate, layer: Place
 ) -> None:
-    """The second mirror has it; the first one, ours, says that upstream refuses it."""
+    fake.script(layer.path, Answer(fault=Stall(gate)))
+    assert is_tried_again(ask(daemon.address, "GET", layer.through, *DOCKER.other))
+
+
+def test_d5_a_blob_of_an_upstream_that_is_down_is_5xx(daemon: Daemon, body: bytes) -> None:
+    assert is_tried_again(ask(daemon.address, "GET", blob(body, registry=DOWN).through, *DOCKER.other))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
+@pytest.mark.parametrize("where", ["token", "content"])
+def test_d5_a_failure_behind_the_registry_is_5xx(
+    daemon: Daemon, fake: FakeUpstream, where: str, status: int, repository: str, layer: Place
+) -> None:
+    """Its token service, or the store that it redirects to."""
+    other = f"{fake.url}/d5-{where}-{status}"
+    first = challenge(other, "registry", f"repository:{repository}:pull") if where == "token" else redirect(other)
+    fake.script(layer.path, first)
+    fake.script(f"/d5-{where}-{status}", Answer(status))
+    assert is_tried_again(ask(daemon.address, "GET", layer.through, *DOCKER.other))
+    assert fake.seen.requests(f"/d5-{where}-{status}")
+
+
+def test_d5_docker_tries_again_and_gets_it(
+    daemon: Daemon, fake: FakeUpstream, docker: DockerEngine, layout: Layout, repository: str
+) -> None:
     image = layout.image()
-    hub.script(f"/v2/library/{name}/manifests/v1", error(403, "DENIED", "pay first"))
-    with FakeUpstream() as other:
-        other.publish(f"library/{name}", "v1", image)
-        mirrors = [daemon.url, other.url]
-        with DockerEngine(tmp_path_factory.mktemp("dkr"), HERE, mirrors) as docker:
-            assert docker.pull(f"{name}:v1").contents == image.unpacked
-    assert [request.method for request in hub.seen.requests(f"/{name}/manifests/v1")] == ["HEAD", "GET"]
+    layer = Place(f"/v2/{repository}/blobs/{image.layers[0].digest}")
+    fake.publish(repository, "v1", image)
+    fake.script(layer.path, error(500, "UNKNOWN"), content(image.layers[0].read()))
+    pulled = docker.pull(f"127.0.0.1:{daemon.port}/{REGISTRY}/{repository}:v1")
+    assert pulled.contents == image.unpacked
+    assert asked(fake, layer.path) == [("GET", layer.path)] * 2

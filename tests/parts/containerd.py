@@ -14,7 +14,7 @@ from .requirements import need, need_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Containerd"]
+__all__ = ["Containerd", "hosts"]
 
 # "isolated": a namespace cannot use what another one has fetched, so that each pull fetches everything.
 _CONFIG = """\
@@ -67,3 +67,11 @@ class Containerd:
         self._program.run(namespace, "images", "pull", *self._plain, "--snapshotter=native", *options, image)
         kept = self._program.words(namespace, "content", "ls", "--quiet")
         return frozenset(sha256(self._program.run(namespace, "content", "get", digest)) for digest in kept)
+
+
+def hosts(directory: Path, url: str, *lines: str) -> str:
+    """Write a hosts.toml for every registry, in which nobody else is asked; return ctr's option for it."""
+    (directory / "_default").mkdir()
+    text = ['server = "http://127.0.0.1:9"', f'[host."{url}"]', 'capabilities = ["pull", "resolve"]', *lines]
+    (directory / "_default" / "hosts.toml").write_text("\n".join(text))
+    return f"--hosts-dir={directory}"
