@@ -51,7 +51,7 @@ stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, an
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
 .PHONY: bench
-bench: bench-relay bench-cache ## every benchmark
+bench: bench-relay bench-cache bench-tls ## every benchmark
 
 .PHONY: bench-relay
 bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
@@ -60,6 +60,10 @@ bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying 
 .PHONY: bench-cache
 bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx and docker-registry, against what is aimed at
 	$(BIN)/python -m benchmarks.cache $(ARGS)
+
+.PHONY: bench-tls
+bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with few and many names, next to nginx
+	$(BIN)/python -m benchmarks.tls $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/

@@ -132,12 +132,12 @@ def _sip(connection: socket.socket) -> int:
     return received
 
 
-def ask(connection: socket.socket, path: str) -> None:
+def ask(connection: socket.socket, path: str, host: str = "127.0.0.1") -> None:
     """Ask for something small, and read its header and what comes with it."""
-    connection.sendall(_request(path))
+    connection.sendall(_request(path, host))
     if not connection.recv(4096).startswith(b"HTTP/1.1 200 "):
         raise RuntimeError(f"{path}: not answered")
 
 
-def _request(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {MANIFEST_TYPE}, */*\r\n\r\n".encode()
+def _request(path: str, host: str = "127.0.0.1") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MANIFEST_TYPE}, */*\r\n\r\n".encode()

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from .certificates import Certificate
 from .meter import Meter
@@ -41,6 +42,7 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     {http}
+    {hosts}
     server {{
         listen 127.0.0.1:{port}{tls};
         location / {{
@@ -49,6 +51,9 @@ http {{
     }}
 }}
 """
+
+NGINX_HOST = "server {{ listen 127.0.0.1:{port} ssl; server_name {name}; ssl_certificate {file}; \
+ssl_certificate_key {file}; location / {{ {location} }} }}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ def nginx(
     *,
     http: str = "",
     certificate: Certificate | None = None,
+    hosts: Mapping[str, Path] = MappingProxyType({}),
     access_log: str = "off",
 ) -> Iterator[Server]:
     """nginx, with `location` as what it does for every path. Its files are in `directory`.
@@ -86,6 +92,7 @@ def nginx(
     Arguments:
         http: more for its http block.
         certificate: makes it speak TLS, with HTTP/1.1 in it.
+        hosts: names that it serves as well, and the file with the key and the certificate of each.
     """
     directory.mkdir()
     port = free_port()
@@ -99,6 +106,9 @@ def nginx(
             location=location,
             user=nginx_user(),
             http=http,
+            hosts="\n    ".join(
+                NGINX_HOST.format(port=port, name=host, file=file, location=location) for host, file in hosts.items()
+            ),
             tls="" if certificate is None else " ssl",
             access_log=access_log,
         )
@@ -115,9 +125,18 @@ def nginx_user() -> str:
 
 @contextlib.contextmanager
 def crproxy(
-    name: str, directory: Path, configuration: str, *, certificate: Certificate | None = None
+    name: str,
+    directory: Path,
+    configuration: str,
+    *,
+    certificate: Certificate | None = None,
+    certs: Path | None = None,
 ) -> Iterator[Server]:
-    """The daemon, from the environment that this interpreter belongs to. Its files are in `directory`."""
+    """The daemon, from the environment that this interpreter belongs to. Its files are in `directory`.
+
+    Arguments:
+        certs: a directory with the files of its names' certificates, which `certificate` does not count beside.
+    """
     directory.mkdir()
     port = free_port()
     file = directory / "crproxy.toml"
@@ -125,7 +144,9 @@ def crproxy(
     twistd = str(Path(sys.executable).with_name("twistd"))
     options = ["--config", str(file), "--data-dir", str(directory / "data")]
     endpoint = f"{port}:interface=127.0.0.1"
-    if certificate is None:
+    if certs is not None:
+        options += ["--http", "", "--https", f"tcp:{endpoint}", "--certs", str(certs), "--acme-directory", "none"]
+    elif certificate is None:
         options += ["--http", f"tcp:{endpoint}"]
     else:
         options += ["--http", f"ssl:{endpoint}:privateKey={certificate.key}:certKey={certificate.chain}"]

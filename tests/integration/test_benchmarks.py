@@ -31,19 +31,41 @@ ROWS = (
     "20 idle connections, RSS MiB",
     "start to first answer, s",
 )
+# Of each number of names.
+TLS_ROWS = (
+    "start to first answer, s",
+    "peak RSS after the first answer, MiB",
+    "the first handshake of each, CPU ms",
+    "peak RSS after these, MiB",
+    "full handshakes / CPU s",
+    "resumed handshakes / CPU s",
+)
+
+
+def rows(benchmark: str) -> list[str]:
+    """The lines of the table that a quick run of it prints."""
+    command = [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith("| ")]
 
 
 def test_the_cache_is_measured() -> None:
     for tool in ("nginx", "docker-registry", "curl", "wrk"):
         need(tool)
-    command = [sys.executable, "-m", "benchmarks.cache", "--quick"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    table = rows("cache")
     assert [row for row in ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-def test_there_is_a_section_for_the_result() -> None:
+def test_handshakes_are_measured() -> None:
+    need("nginx")
+    table = rows("tls")
+    wanted = [f"{names} names: {row}" for names in (3, 50) for row in TLS_ROWS]
+    assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
+@pytest.mark.parametrize("name", ["cache", "tls"])
+def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
-    assert "<!-- cache -->" in page
-    assert "<!-- end of cache -->" in page
+    assert f"<!-- {name} -->" in page
+    assert f"<!-- end of {name} -->" in page
