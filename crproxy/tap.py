@@ -39,6 +39,19 @@ class Options(usage.Options):
             f"TOML file; options given here win over it [default: {SYSTEM_CONFIG} if it is there]",
         ),
         ("domain", "d", None, "base domain, such as cr.example.com [default: none, any Host is answered]"),
+        (
+            "certs",
+            None,
+            None,
+            "directory of NAME.pem files, key and chain, used in place of ACME for the names they have [default: none]",
+        ),
+        (
+            "acme-directory",
+            None,
+            None,
+            "the CA: letsencrypt, letsencrypt-staging, a URL, or none [default: letsencrypt]",
+        ),
+        ("acme-email", None, None, "address that the CA writes to about the account [default: none]"),
         ("data-dir", None, None, "directory of the cache [default: $STATE_DIRECTORY, else the user's data directory]"),
         ("cache-size", None, None, "upper bound of the cache on disk, such as 50G [default: 20G]"),
         (
@@ -54,12 +67,17 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self["http"] = []
+        self["https"] = []
         self["alias"] = []
 
     def opt_http(self, endpoint: str) -> None:
         """Listen here for plain HTTP: a Twisted endpoint string. Repeatable. [default:
         tcp:5000:interface=127.0.0.1, with a domain tcp:80]"""
         self["http"].append(endpoint)
+
+    def opt_https(self, endpoint: str) -> None:
+        """Listen here for TLS; "" listens nowhere. Repeatable. [default: tcp:443 with a domain]"""
+        self["https"].append(endpoint)
 
     def opt_alias(self, alias: str) -> None:
         """LABEL=REGISTRY: the subdomain LABEL stands for that registry; LABEL= takes one away. Repeatable. [default:
@@ -74,14 +92,16 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration, so that a mistake in it is told before anything starts."""
         try:
-            self["loaded"] = self._load()
+            self["loaded"] = self.load()
         except OptionError as error:
             raise usage.UsageError(str(error)) from error
         except ConfigError as error:
             raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
-        _check_endpoints(self["loaded"].http)
+        listen = self["loaded"].listen
+        _check_endpoints((*listen.http, *listen.https, *filter(None, [listen.admin])))
 
-    def _load(self) -> Config:
+    def load(self) -> Config:
+        """Return the configuration as it is now. Raises ConfigError."""
         return load(
             self._text(),
             ConfigOptions(
@@ -89,6 +109,10 @@ class Options(usage.Options):
                 aliases=tuple(self["alias"]),
                 default_registry=self["default-registry"],
                 http=tuple(self["http"]),
+                https=tuple(self["https"]),
+                certs=self["certs"],
+                acme_directory=self["acme-directory"],
+                acme_email=self["acme-email"],
                 data_dir=self["data-dir"],
                 cache_size=self["cache-size"],
             ),
@@ -129,4 +153,4 @@ def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
-    return make_daemon(options["loaded"], reactor)
+    return make_daemon(options["loaded"], reactor, options.load)

@@ -25,6 +25,7 @@ LAYERS = (
     "flights",
     "pullthrough",
     "web",
+    "acme",
     "tls",
     "admin",
     "service",

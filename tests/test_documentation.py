@@ -128,6 +128,7 @@ TABLES = {
     "## At the top": "",
     "## `[listen]`": "[listen]",
     "## `[access]`": "[access]",
+    "## `[acme]`": "[acme]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
     "## `[timeouts]`": "[timeouts]",
@@ -139,7 +140,15 @@ TABLES = {
 def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
     section = CONFIGURATION.read_text("utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
     documented = set(re.findall(r"^\| `([a-z_]+)`", section, re.MULTILINE))
-    assert documented == known_keys(TABLES[heading]) - {"access", "aliases", "cache", "listen", "upstreams", "timeouts"}
+    assert documented == known_keys(TABLES[heading]) - {
+        "access",
+        "acme",
+        "aliases",
+        "cache",
+        "listen",
+        "upstreams",
+        "timeouts",
+    }
 
 
 def test_the_built_in_aliases_are_those_that_are_documented() -> None:

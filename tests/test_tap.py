@@ -73,7 +73,7 @@ def test_options_are_heard() -> None:
     config = loaded("--domain", "cr.example.com", "--default-registry", "quay.io", "--http", "tcp:1", "--http=tcp:2")
     assert config.names.domain == "cr.example.com"
     assert config.names.default_registry == Registry("quay.io")
-    assert config.http == ("tcp:1", "tcp:2")
+    assert config.listen.http == ("tcp:1", "tcp:2")
 
 
 def test_an_empty_default_registry_turns_it_off() -> None:
@@ -83,7 +83,7 @@ def test_an_empty_default_registry_turns_it_off() -> None:
 
 def test_two_command_lines_share_nothing() -> None:
     loaded("--http", "tcp:1")
-    assert loaded("--http", "tcp:2").http == ("tcp:2",)
+    assert loaded("--http", "tcp:2").listen.http == ("tcp:2",)
 
 
 def test_the_systems_file_is_read_if_it_is_there(system: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_system_file_that_cannot_be_read_says_so(system: Path) -> None:
     assert mistake().startswith(f"{system}: cannot be read: ")
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "tcp:port", "tcp:80:x=y:z", ""])
+@pytest.mark.parametrize("endpoint", ["nonsense", "tcp:port", "tcp:80:x=y:z"])
 def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str) -> None:
     assert f"{endpoint!r} is not an endpoint" in mistake("--http", endpoint)
 

@@ -5,6 +5,17 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Cache, Config, Timeouts, Upstream
+from .values import Acme, Cache, Config, Listen, Timeouts, Upstream
 
-__all__ = ["Cache", "Config", "ConfigError", "OptionError", "Options", "Timeouts", "Upstream", "load"]
+__all__ = [
+    "Acme",
+    "Cache",
+    "Config",
+    "ConfigError",
+    "Listen",
+    "OptionError",
+    "Options",
+    "Timeouts",
+    "Upstream",
+    "load",
+]

@@ -13,12 +13,11 @@ from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
-from .upstreams import read_upstreams
-from .values import LOCAL_HTTP, Cache, Config, Timeouts
+from .tls import read_acme, read_listen
+from .upstreams import read_named, read_upstreams
+from .values import Cache, Config, Timeouts
 
 __all__ = ["Options", "load"]
-
-DOMAIN_HTTP = ("tcp:80",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,10 @@ class Options:
     aliases: tuple[str, ...] = ()
     default_registry: str | None = None
     http: tuple[str, ...] = ()
+    https: tuple[str, ...] = ()
+    certs: str | None = None
+    acme_directory: str | None = None
+    acme_email: str | None = None
     data_dir: str | None = None
     cache_size: str | None = None
 
@@ -68,35 +71,39 @@ def load(
 def _config(
     top: Table, options: Options, read_file: Callable[[str], str], usual_data_dir: str, proxies: Proxies
 ) -> Config:
-    names = read_names(top, _spoken(options))
-    listened = _listen(top.table("listen"))
+    spoken = _spoken(options)
+    names = read_names(top, spoken)
+    certs = top.string("certs")
     return Config(
         names=names,
-        http=options.http or listened or (DOMAIN_HTTP if names.domain else LOCAL_HTTP),
+        listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
         upstreams=dict(read_upstreams(top.table("upstreams"), read_file, proxies)),
         timeouts=_timeouts(top.table("timeouts")),
         data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
         cache=_cache(top.table("cache"), options),
         access=_access(top.table("access")),
         proxies=proxies,
+        certs=certs if options.certs is None else options.certs or None,
+        acme=read_acme(top.table("acme"), spoken, lambda table, key: read_named(table, key, read_file)),
     )
 
 
 def _spoken(options: Options) -> Table:
-    """Return what the command line says of names, as a table whose mistakes stand on no line of the file."""
-    said: dict[str, Any] = {"domain": options.domain, "default_registry": options.default_registry, "alias": {}}
+    """Return what the command line says, as a table whose mistakes stand on no line of the file."""
+    said: dict[str, Any] = {
+        "domain": options.domain,
+        "default_registry": options.default_registry,
+        "acme-directory": options.acme_directory,
+        "acme-email": options.acme_email,
+        "alias": {},
+    }
+    said |= {key: list(found) for key, found in (("http", options.http), ("https", options.https)) if found}
     for alias in options.aliases:
         label, equals, registry = alias.partition("=")
         if not equals:
             raise OptionError(f"--alias {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
         said["alias"][label.strip()] = registry.strip()
     return Table(said, (), "", OptionError)
-
-
-def _listen(table: Table) -> tuple[str, ...]:
-    endpoints = table.strings("http")
-    table.refuse_the_rest()
-    return endpoints
 
 
 def _access(table: Table) -> Access:

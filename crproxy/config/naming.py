@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..oci.names import DOCKER_HUB, Registry, canonical_host
 from ..policy.aliases import BUILT_IN
 from ..policy.routing import Names
-from .table import Table
+from .table import ConfigError, Table
 
-__all__ = ["read_names"]
+__all__ = ["read_names", "with_alias"]
 
 
 def read_names(top: Table, spoken: Table) -> Names:
@@ -18,16 +19,27 @@ def read_names(top: Table, spoken: Table) -> Names:
     default_registry = _default_registry(*_first(top, spoken, "default_registry"))
     aliases = {} if domain is None else {f"{label}.{domain}": registry for label, registry in BUILT_IN.items()}
     for table in (top.table("aliases"), spoken.table("alias")):
-        seen: set[str] = set()
-        for key, host, registry in _written(table, domain):
-            if host in seen:
-                table.fail(key, f"{host} has a line already, in another spelling")
-            seen.add(host)
-            if registry is not None:
-                aliases[host] = registry
-            elif aliases.pop(host, None) is None:
-                table.fail(key, 'there is no such alias to remove: "" takes one away that is there otherwise')
+        _apply(table, domain, aliases)
     return Names(domain, aliases, default_registry)
+
+
+def with_alias(names: Names, label: str, registry: str) -> Names:
+    """Return ``names`` with one alias more, or with ``""`` one less. Raises ConfigError."""
+    aliases = dict(names.aliases)
+    _apply(Table({label: registry}, ("alias",), "", ConfigError), names.domain, aliases)
+    return replace(names, aliases=aliases)
+
+
+def _apply(table: Table, domain: str | None, aliases: dict[str, Registry]) -> None:
+    seen: set[str] = set()
+    for key, host, registry in _written(table, domain):
+        if host in seen:
+            table.fail(key, f"{host} has a line already, in another spelling")
+        seen.add(host)
+        if registry is not None:
+            aliases[host] = registry
+        elif aliases.pop(host, None) is None:
+            table.fail(key, 'there is no such alias to remove: "" takes one away that is there otherwise')
 
 
 def _first(top: Table, spoken: Table, key: str) -> tuple[Table, str | None]:

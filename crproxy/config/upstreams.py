@@ -12,7 +12,7 @@ from ..policy.urls import origin_of
 from .table import Table
 from .values import Upstream
 
-__all__ = ["read_upstreams"]
+__all__ = ["read_named", "read_upstreams"]
 
 ReadFile = Callable[[str], str]
 
@@ -75,7 +75,7 @@ def _password(table: Table, username: str | None, read_file: ReadFile) -> str | 
     password = table.string("password")
     if password is not None and table.string("password_file") is not None:
         table.fail("password_file", "there is a password as well: keep one of them")
-    from_file = _file(table, "password_file", read_file)
+    from_file = read_named(table, "password_file", read_file)
     if from_file is not None:
         password = from_file.removesuffix("\n").removesuffix("\r")
     if (username is None) != (password is None):
@@ -86,7 +86,7 @@ def _password(table: Table, username: str | None, read_file: ReadFile) -> str | 
 
 
 def _authorities(table: Table, read_file: ReadFile) -> str | None:
-    text = _file(table, "ca_file", read_file)
+    text = read_named(table, "ca_file", read_file)
     if text is not None:
         try:
             x509.load_pem_x509_certificates(text.encode())
@@ -105,7 +105,8 @@ def _proxies(table: Table, usual: Proxies) -> Proxies:
         table.fail("proxy", f"this is {error}")
 
 
-def _file(table: Table, key: str, read_file: ReadFile) -> str | None:
+def read_named(table: Table, key: str, read_file: ReadFile) -> str | None:
+    """Return the text of the file that ``key`` names; None where it names none. Raises ConfigError."""
     path = table.string(key)
     if path is None:
         return None

@@ -14,9 +14,10 @@ from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
 
-__all__ = ["LOCAL_HTTP", "Cache", "Config", "Timeouts", "Upstream"]
+__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Config", "Listen", "Timeouts", "Upstream"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
+LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +98,60 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Acme:
+    """Where certificates come from.
+
+    Arguments:
+        directory: the URL of the CA's directory; None asks no CA.
+        email: where the CA writes to.
+        challenge: how names are shown to be ours: ``http-01`` or ``tls-alpn-01``.
+        eab_key_id, eab_hmac: the account at the CA that ours is bound to (RFC 8555, 7.3.4); the key in base64url.
+        authorities: certificates, in PEM, that the CA's own server is trusted by, in place of the system's.
+    """
+
+    directory: str | None = LETSENCRYPT
+    email: str | None = None
+    challenge: str = "http-01"
+    eab_key_id: str | None = None
+    eab_hmac: str | None = field(default=None, repr=False)
+    authorities: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the daemon listens: Twisted's endpoint strings.
+
+    Arguments:
+        http: in the clear.
+        https: with TLS.
+        admin: for the operator's commands; None is in the data directory.
+        serve_plain: the http endpoints serve images, too, where there are https ones.
+    """
+
+    http: tuple[str, ...] = LOCAL_HTTP
+    https: tuple[str, ...] = ()
+    admin: str | None = None
+    serve_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """Everything the daemon was told."""
+    """Everything the daemon was told.
+
+    Arguments:
+        certs: a directory of certificates that the operator keeps; None where there is none.
+    """
 
     names: Names = field(default_factory=Names)
-    http: tuple[str, ...] = LOCAL_HTTP
+    listen: Listen = field(default_factory=Listen)
     upstreams: Mapping[Registry, Upstream] = field(default_factory=dict)
     timeouts: Timeouts = field(default_factory=Timeouts)
     data_dir: str = "."
     cache: Cache = field(default_factory=Cache)
     access: Access = field(default_factory=Access)
     proxies: Proxies = DIRECT
+    certs: str | None = None
+    acme: Acme = field(default_factory=Acme)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import parse_qsl
 
@@ -13,10 +14,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from .. import __version__
+from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
-from ..policy.access import Access
-from ..policy.routing import Names, place, route
+from ..policy.routing import place, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .sending import send
 
@@ -27,15 +28,19 @@ _QUERY_FIELDS = 16
 
 
 class RegistryResource(Resource):
-    """Everything below ``/v2``."""
+    """Everything below ``/v2``.
+
+    Arguments:
+        current: returns the configuration that counts now.
+        pullthrough: answers requests for images.
+    """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, names: Names, access: Access, pullthrough: PullThrough) -> None:
+    def __init__(self, current: Callable[[], Config], pullthrough: PullThrough) -> None:
         super().__init__()
-        self._names = names
-        self._access = access
+        self._current = current
         self._pullthrough = pullthrough
 
     def render(self, request: Request) -> int:
@@ -59,14 +64,14 @@ class RegistryResource(Resource):
         _only_reading(request)
         wanted = parse_path(request.path.decode("latin-1"))
         asked = _asked(request)
-        host = asked.headers.get("host", "")
+        config, host = self._current(), asked.headers.get("host", "")
         if isinstance(wanted, Ping):
-            place(self._names, host)
+            place(config.names, host)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
-        found = route(self._names, host, wanted.name, asked.query.get("ns"))
+        found = route(config.names, host, wanted.name, asked.query.get("ns"))
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        self._access.check(found.repository.registry)
+        config.access.check(found.repository.registry)
         try:
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:

@@ -13,7 +13,7 @@ from .. import __version__
 from .channel import Channel
 from .registry import RegistryResource
 
-__all__ = ["make_site"]
+__all__ = ["PlainSite", "make_site"]
 
 _WELCOME = """crproxy {version}: a registry proxy.
 
@@ -27,15 +27,19 @@ def make_site(registry: RegistryResource, reactor: IReactorTime) -> Site:
     """Return the site that serves ``registry`` below /v2; ``reactor`` times its connections."""
     root = _Root()
     root.putChild(b"v2", registry)
-    site = _Site(root, reactor=reactor)
+    site = PlainSite(root, reactor=reactor)
     site.displayTracebacks = False
     return site
 
 
-class _Site(Site):
+class PlainSite(Site):
     """HTTP/1.1 alone, whatever is installed: HTTP/2 was measured at twice the CPU per byte."""
 
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""
+        return [b"http/1.1"]
 
 
 class _Root(Resource):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.config import Config, ConfigError, Options, Timeouts, Upstream, load
+from crproxy.config import Config, ConfigError, Listen, Options, Timeouts, Upstream, load
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
 from tests.configs import loaded, mistake, no_files
@@ -17,7 +17,7 @@ QUAY = Registry("quay.io")
 
 def test_nothing_at_all_is_local_mode() -> None:
     assert loaded() == Config(
-        Names(None, {}, DOCKER_HUB), ("tcp:5000:interface=127.0.0.1",), {}, Timeouts(10.0, 30.0, 60.0)
+        Names(None, {}, DOCKER_HUB), Listen(("tcp:5000:interface=127.0.0.1",), ()), {}, Timeouts(10.0, 30.0, 60.0)
     )
 
 
@@ -44,7 +44,7 @@ def test_a_whole_file() -> None:
         """
     )
     assert (config.names.domain, config.names.default_registry) == ("cr.example.com", QUAY)
-    assert config.http == ("tcp:8080", "unix:/run/crproxy.sock")
+    assert config.listen.http == ("tcp:8080", "unix:/run/crproxy.sock")
     assert config.timeouts == Timeouts(5.0, 0.5, 120.0)
     assert config.upstreams == {
         QUAY: Upstream(
@@ -54,15 +54,15 @@ def test_a_whole_file() -> None:
 
 
 def test_with_a_domain_the_port_is_80() -> None:
-    assert loaded('domain = "cr.example.com"').http == ("tcp:80",)
-    assert loaded(domain="cr.example.com").http == ("tcp:80",)
+    assert loaded('domain = "cr.example.com"').listen.http == ("tcp:80",)
+    assert loaded(domain="cr.example.com").listen.http == ("tcp:80",)
 
 
 def test_options_win_over_the_file() -> None:
     text = 'domain = "a.example.com"\ndefault_registry = "ghcr.io"\n[listen]\nhttp = ["tcp:1"]'
     config = loaded(text, domain="b.example.com", default_registry="quay.io", http=("tcp:2",))
     assert (config.names.domain, config.names.default_registry) == ("b.example.com", QUAY)
-    assert config.http == ("tcp:2",)
+    assert config.listen.http == ("tcp:2",)
 
 
 @pytest.mark.parametrize("config", [loaded('default_registry = ""'), loaded(default_registry="")])

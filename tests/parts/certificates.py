@@ -37,9 +37,14 @@ class Authority:
         self._authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         self._authority.cert_pem.write_to_path(self.file)
 
-    def issue(self, *names: str) -> Certificate:
-        """Issue a certificate for host names, which may begin with ``*.``, and addresses."""
-        issued = self._authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
+    def issue(self, *names: str, rsa: bool = False) -> Certificate:
+        """Issue a certificate for host names, which may begin with ``*.``, and addresses.
+
+        Arguments:
+            rsa: with a key of the older kind, which many still have.
+        """
+        key_type = trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA
+        issued = self._authority.issue_cert(*names, key_type=key_type)
         stem = names[0].replace("*", "any")
         written = Certificate(self._directory / f"{stem}.pem", self._directory / f"{stem}.key")
         (leaf,) = issued.cert_chain_pems

@@ -17,14 +17,13 @@ from .node import HERE, Node
 from .process import Process, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .certificates import Certificate
 
 __all__ = ["Daemon", "Start", "Upstream", "configuration"]
 
-_LOOPBACK = "0:interface=127.0.0.1"
-_PLAIN = f"tcp:{_LOOPBACK}"
+_PLAIN = "tcp:0:interface=127.0.0.1"
 _TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
 
 
@@ -81,7 +80,8 @@ class Daemon:
         directory: its working directory, which holds its configuration, and its data unless another place is given.
         config: the configuration file's text.
         data_dir: its data, which other daemons may share and which outlives it.
-        certificate: to listen for HTTPS as well, on another free port.
+        certificate: to listen for HTTPS as well, on another free port, with this.
+        listen: options that say where to listen, in place of those.
         node: where it runs.
         environment: more variables.
     """
@@ -95,24 +95,31 @@ class Daemon:
         data_dir: Path | None = None,
         *,
         certificate: Certificate | None = None,
+        listen: Sequence[str] | None = None,
         node: Node = HERE,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir or directory / "data"
         self._ended = False
-        file = directory / "crproxy.toml"
+        self._file = file = directory / "crproxy.toml"
         file.write_text(config, encoding="utf-8")
         file.chmod(0o600)
         twistd = Path(sys.executable).parent / "twistd"
-        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file), "--http", _PLAIN]
-        if certificate is not None:
-            command += ["--http", f"ssl:{_LOOPBACK}:privateKey={certificate.key}:certKey={certificate.chain}"]
+        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file)]
+        if listen is not None:
+            command += listen
+        elif certificate is None:
+            command += ["--http", _PLAIN, "--https", ""]
+        else:
+            command += ["--http", _PLAIN, "--https", _PLAIN, *_certs(certificate, directory / "certs")]
+            file.write_text(f'{config}\n[listen]\nplain_http = "serve"\n')
         command += ["--data-dir", str(self.data_dir)]
         variables = clean_environment(directory, **node.environment, **(environment or {}))
         self._process = Process(node.command(command), directory, environment=variables)
         try:
-            self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
-            if certificate is not None:
+            if listen is None or listen[listen.index("--http") + 1]:
+                self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
+            if certificate is not None or listen is not None:
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
         except BaseException:
             self._process.stop()
@@ -148,15 +155,20 @@ class Daemon:
         # twistd ends by the signal that it was asked to end by.
         assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
 
+    def reload(self, config: str) -> None:
+        """Write another configuration file, and tell it to read that (SIGHUP)."""
+        self._file.write_text(config)
+        os.kill(self._process.pid, signal.SIGHUP)
+
     def kill(self) -> None:
         """End it as a crash does (kill -9)."""
         self._ended = True
         self._process.kill()
         self.assert_calm()
 
-    def wait_for_log(self, pattern: str, seconds: float = 20) -> re.Match[str]:
-        """Return the first match of ``pattern`` in the log as soon as it is there."""
-        return self._process.wait_for(pattern, seconds)
+    def wait_for_log(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
+        """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
+        return self._process.wait_for(pattern, seconds, after=after)
 
     @property
     def cache(self) -> Cache:
@@ -179,6 +191,13 @@ class Daemon:
         """The processor time it has used so far, its own and the kernel's for it (proc(5), utime and stime)."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _certs(certificate: Certificate, directory: Path) -> list[str]:
+    """Options that show ``certificate``, which the directory is made for."""
+    directory.mkdir()
+    (directory / "proxy.pem").write_bytes(certificate.key.read_bytes() + certificate.chain.read_bytes())
+    return ["--certs", str(directory), "--acme-directory", "none"]
 
 
 class Start(Protocol):

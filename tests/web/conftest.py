@@ -14,9 +14,8 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from crproxy.config import Timeouts, Upstream
+from crproxy.config import Config, Timeouts, Upstream
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.access import Access
 from crproxy.policy.routing import Names
 from crproxy.store.store import Store
 from crproxy.upstream.agent import treq_client
@@ -128,7 +127,7 @@ def site(network: Network, store: Store) -> Site:
     http = treq_client(network.agent())
     exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
     client = RegistryClient(Upstream.public, exchange, Quotas(network.clock.seconds))
-    return make_site(RegistryResource(NAMES, Access(), pull_through(client, store, network.clock)), network.clock)
+    return make_site(RegistryResource(lambda: Config(NAMES), pull_through(client, store, network.clock)), network.clock)
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import Clock
+from twisted.web import http
+from twisted.web.resource import Resource
 
 from crproxy import __version__
+from crproxy.web.site import PlainSite
 from tests.web.conftest import Browser
 
 
@@ -42,3 +46,8 @@ def test_an_escaped_v2_is_not_v2(browser: Browser) -> None:
 def test_a_malformed_request_is_no_traceback(browser: Browser, line: str) -> None:
     browser.ask("/v2/", line)
     assert b"Traceback" not in browser.wire.value()
+
+
+def test_http_2_is_not_negotiated_even_where_twisted_could_speak_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "H2_ENABLED", True)
+    assert PlainSite(Resource(), reactor=Clock()).acceptableProtocols() == [b"http/1.1"]

@@ -18,11 +18,12 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from crproxy.config import Cache, Config
+from crproxy.config import Cache, Config, Listen
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
 from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
 from crproxy.store.entries import Entry
+from crproxy.upstream.agent import Clients
 from tests.logs import Log
 from tests.memory import ended
 
@@ -89,7 +90,7 @@ def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: R
 
 
 def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
-    start(http=("tcp:80", "tcp:8080:interface=127.0.0.1", "unix:/run/crproxy.sock"))
+    start(listen=Listen(("tcp:80", "tcp:8080:interface=127.0.0.1", "unix:/run/crproxy.sock"), admin=""))
     assert [(server[0], server[3]) for server in reactor.tcpServers] == [(80, ""), (8080, "127.0.0.1")]
     assert [server[0] for server in reactor.unixServers] == ["/run/crproxy.sock"]
 
@@ -101,7 +102,10 @@ def test_nothing_is_listened_on_before_the_start(reactor: Reactor, tmp_path: Pat
 
 def test_what_answers_is_put_together_without_asking_anybody(reactor: Reactor, tmp_path: Path) -> None:
     config = Config(data_dir=str(tmp_path))
-    assert isinstance(make_pullthrough(config, CacheService(config, reactor), reactor), PullThrough)
+    assert isinstance(
+        make_pullthrough(lambda: config, CacheService(config, reactor), Clients(reactor, config.timeouts), reactor),
+        PullThrough,
+    )
     assert reactor.tcpClients == []
 
 

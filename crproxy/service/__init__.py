@@ -1,0 +1,7 @@
+"""The daemon put together: a configuration and a reactor in, a Twisted service out."""
+
+from .caching import CacheService
+from .listening import Listener, ListenError
+from .making import make_pullthrough, make_service
+
+__all__ = ["CacheService", "ListenError", "Listener", "make_pullthrough", "make_service"]

@@ -1,0 +1,91 @@
+"""Endpoints as services: listened on while they run."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+__all__ = ["ListenError", "Listener"]
+
+
+class ListenError(Exception):
+    """An endpoint cannot be listened on; the text says which, why, and what to do."""
+
+
+class Listener(Service):
+    """One endpoint, listened on while the service runs. Says where, since port 0 is any.
+
+    Arguments:
+        description: the endpoint string, for messages.
+        endpoint: listens.
+        factory: makes what speaks there.
+        scheme: of its URLs; also the option that sets it.
+        known_as: what clients write for it, if that is not its address.
+        optional: the daemon runs without it, too.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        scheme: str = "http",
+        *,
+        known_as: str | None = None,
+        optional: bool = False,
+    ) -> None:
+        self._description = description
+        self._known_as = known_as
+        self._optional = optional
+        self._scheme = "https" if description.startswith("ssl:") else scheme
+        self._endpoint = endpoint
+        self._factory = factory
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Listen, while the process may still use ports below 1024."""
+        super().privilegedStartService()
+        failures: list[Failure] = []
+        self._endpoint.listen(self._factory).addCallbacks(self._listens, failures.append)
+        # Twisted's endpoints fail at once. Raised here, it stops the start; in the Deferred, the daemon would idle on.
+        for failure in failures:
+            if self._optional:
+                self._log.warn("{why}", why=self._explain(failure))
+                return
+            raise ListenError(self._explain(failure)) from failure.value
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop listening."""
+        super().stopService()
+        port, self._port = self._port, None
+        return None if port is None else port.stopListening()
+
+    def _listens(self, port: IListeningPort) -> None:
+        self._port = port
+        where = _where(port.getHost())
+        self._log.info("crproxy listens on {scheme}://{where}", scheme=self._scheme, where=where)
+        if self._scheme != "admin":
+            host = self._known_as or where
+            self._log.info("try: docker pull {host}/quay.io/prometheus/busybox:latest", host=host)
+
+    def _explain(self, failure: Failure) -> str:
+        return (
+            f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. "
+            f"Give another endpoint with --{self._scheme}, such as --{self._scheme} tcp:5001:interface=127.0.0.1"
+        )
+
+
+def _where(address: IAddress) -> str:
+    """Return the address as it is written in front of an image's name."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return str(address)
+    if address.host in ("0.0.0.0", "::"):  # noqa: S104 - what was listened on, not what to listen on
+        return f"localhost:{address.port}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"

@@ -1,0 +1,60 @@
+"""The configuration that counts now, and what happens when another takes its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from twisted.logger import Logger
+
+from ..config import Config, ConfigError
+from ..config.naming import with_alias
+
+__all__ = ["Live"]
+
+# What is read once, when the daemon starts.
+_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme")
+
+
+class Live:
+    """The running configuration.
+
+    Arguments:
+        config: the one that counts at first.
+        load: reads it again; raises ConfigError.
+    """
+
+    _log = Logger()
+
+    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+        self._config = config
+        self._load = load
+        self.changed: list[Callable[[Config], None]] = []
+
+    def __call__(self) -> Config:
+        """Return the configuration that counts now."""
+        return self._config
+
+    def reload(self) -> None:
+        """Read it again: all of it counts from now on, or, where there is a mistake in it, nothing."""
+        try:
+            read = self._load()
+        except ConfigError as error:
+            self._log.error("the configuration was not read again, nothing has changed: {error}", error=error)
+            return
+        fixed = {key: getattr(self._config, key) for key in _AT_START}
+        late = [key for key, value in fixed.items() if getattr(read, key) != value]
+        if late:
+            self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
+        self._take(replace(read, **fixed))
+        self._log.info("the configuration was read again")
+
+    def set_alias(self, label: str, registry: str) -> None:
+        """Add an alias, or with ``""`` take one away, until the configuration is read again. Raises ConfigError."""
+        self._take(replace(self._config, names=with_alias(self._config.names, label, registry)))
+        self._log.info("alias {label}: {registry}", label=label, registry=registry or "removed")
+
+    def _take(self, config: Config) -> None:
+        self._config = config
+        for changed in self.changed:
+            changed(config)

@@ -1,0 +1,130 @@
+"""The daemon put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.endpoints import serverFromString
+from twisted.web.server import Site
+
+from ..admin.site import make_admin_site
+from ..config import Config
+from ..policy.urls import origin_of
+from ..pullthrough import PullThrough
+from ..pullthrough.blobs import Blobs
+from ..pullthrough.manifests import Manifests
+from ..tls.accepting import TLSFactory
+from ..upstream.agent import Clients
+from ..upstream.client import RegistryClient
+from ..upstream.connecting import Reach
+from ..upstream.exchange import Exchange
+from ..upstream.quotas import Quotas
+from ..upstream.tokens import Tokens
+from ..web.plain import make_plain_site
+from ..web.registry import RegistryResource
+from ..web.site import make_site
+from .caching import CacheService
+from .listening import Listener
+from .live import Live
+from .reloading import Reloading
+
+if TYPE_CHECKING:
+    from ..tls.certifying import Certificates
+
+__all__ = ["make_pullthrough", "make_service"]
+
+_HTTPS_PORT = 443
+# What unix(7) has room for.
+_LONGEST_SOCKET_PATH = 107
+
+
+def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None = None) -> IService:
+    """Return the daemon, not yet started.
+
+    Arguments:
+        load: reads the configuration again, when the daemon is told to; raises ConfigError.
+    """
+    live = Live(config, load or (lambda: config))
+    daemon = MultiService()
+    cache = CacheService(config, reactor)
+    cache.setServiceParent(daemon)
+    clients = Clients(reactor, config.timeouts)
+    site = make_site(RegistryResource(live, make_pullthrough(live, cache, clients, reactor)), reactor)
+    certificates = _certificates(live, clients, reactor) if config.listen.https else None
+    if certificates is not None:
+        certificates.setServiceParent(daemon)
+        for description in config.listen.https:
+            secure = TLSFactory(site, certificates.choose, reactor)
+            endpoint = serverFromString(reactor, description)
+            Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(daemon)
+    for description in config.listen.http:
+        plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
+        Listener(description, serverFromString(reactor, description), plain, "http").setServiceParent(daemon)
+    admin = _admin_endpoint(config)
+    if admin:
+        states = certificates.states if certificates is not None else list
+        door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
+        Listener(
+            admin, serverFromString(reactor, admin), door, "admin", optional=config.listen.admin is None
+        ).setServiceParent(daemon)
+    Reloading(live.reload, reactor).setServiceParent(daemon)
+    return daemon
+
+
+def make_pullthrough(current: Callable[[], Config], cache: CacheService, clients: Clients, reactor: Any) -> PullThrough:
+    """Return what answers requests, with all that it needs behind it.
+
+    Arguments:
+        current: returns the configuration that counts now.
+    """
+    config = current()
+    tokens = Tokens(config.timeouts, reactor)
+    exchange = Exchange(clients.client, tokens, config.timeouts, reactor)
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(reactor.seconds))
+    return PullThrough(
+        Manifests(client, cache.store, config.cache.lifetimes, reactor),
+        Blobs(client, cache.store, cache.flights, reactor),
+        client,
+        lambda registry: current().upstream(registry).username is not None,
+    )
+
+
+def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
+    # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
+    from ..tls.certifying import Certificates, names_of
+
+    certificates = Certificates(live(), clients.reaching(_reach_of_ca(live())), reactor)
+    live.changed.append(lambda changed: certificates.rename(names_of(changed)))
+    return certificates
+
+
+def _reach_of_ca(config: Config) -> Reach:
+    """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
+    origin = None if config.acme.directory is None else origin_of(config.acme.directory)
+    host = frozenset() if origin is None else frozenset({origin.host})
+    return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
+
+
+def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
+    listen = live().listen
+    otherwise = site.resource if listen.serve_plain else None
+    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor)
+
+
+def _port_of(endpoints: tuple[str, ...]) -> int:
+    """Return the port that clients know by the first of these endpoint strings."""
+    match = re.match(r"(?:tcp6?:)?(?:port=)?([0-9]+)", endpoints[0])
+    return int(match[1]) if match is not None else _HTTPS_PORT
+
+
+def _admin_endpoint(config: Config) -> str:
+    """Return where the operator's door is: as configured, else in the data directory, if a socket's path fits."""
+    if config.listen.admin is not None:
+        return config.listen.admin
+    path = str(Path(config.data_dir).absolute() / "admin.sock")
+    fits = len(path.encode()) <= _LONGEST_SOCKET_PATH and ":" not in path
+    return f"unix:{path}:mode=660" if fits else ""

@@ -1,0 +1,1 @@
+"""Certificates by name, where they come from, and the connections that they are shown on."""

@@ -1,0 +1,167 @@
+"""TLS connections: the client's first words are read, a certificate is chosen, and OpenSSL does the rest.
+
+The choice is made before OpenSSL sees a byte. So a name that nobody has here gets the alert that RFC 6066, 3 has for
+it, which pyOpenSSL's own server_name callback cannot send; and so does a validation by TLS-ALPN-01 (RFC 8737) get its
+certificate, which depends on the protocols that a client offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import AcceptableCiphers, CertificateOptions
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .certificates import Certified
+from .hello import Hello, NotAHello, read_hello
+
+__all__ = ["ACME_TLS", "Choose", "TLSFactory"]
+
+# What a CA offers, and nothing else, when it validates by TLS-ALPN-01 (RFC 8737, 6.2).
+ACME_TLS = b"acme-tls/1"
+_HTTP = b"http/1.1"
+
+# Seconds from a connection to the end of its ClientHello: whoever needs longer only holds a place.
+_HELLO_SECONDS = 10.0
+
+# "unrecognized_name(112)", fatal (RFC 6066, 3; RFC 8446, 6.2). Before the ServerHello an alert is in the clear.
+_UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
+
+# "no_application_protocol(120)", fatal: what a server SHALL send to a client that offers only what it does not speak
+# (RFC 7301, 3.2). Twisted's own answer to that is internal_error(80).
+_NO_APPLICATION_PROTOCOL = bytes.fromhex("15 0303 0002 02 78")
+
+_NOT_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\n"
+    b"This port speaks HTTPS: ask for https://...\n"
+)
+_HTTP_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
+
+# TLS 1.2's that are forward secret and AEAD, as TLS 1.3's all are: what RFC 9325, 4.2 recommends. Twisted's own list
+# ends with CBC, and with RSA key exchange where a file's key is an RSA one.
+_CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDHE+AESGCM:ECDHE+CHACHA20")
+
+# Finds the certificate for a client by what it said; None refuses it.
+Choose = Callable[[Hello], "Certified | None"]
+
+
+@implementer(IProtocolFactory)
+class TLSFactory:
+    """Wraps the connections of another factory in TLS.
+
+    Arguments:
+        inside: makes what speaks inside.
+        choose: finds the certificate.
+        clock: ends connections that say nothing.
+    """
+
+    def __init__(self, inside: IProtocolFactory, choose: Choose, clock: IReactorTime) -> None:
+        self._inside = inside
+        self._choose = choose
+        self.clock = clock
+        # A Context is built once, at its first use (0.5 ms), never changed, and forgotten with what it shows.
+        self._factories: WeakKeyDictionary[Certified, TLSMemoryBIOFactory] = WeakKeyDictionary()
+
+    def doStart(self) -> None:
+        """Start what is inside as well (IProtocolFactory)."""
+        self._inside.doStart()
+
+    def doStop(self) -> None:
+        """Stop what is inside as well (IProtocolFactory)."""
+        self._inside.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+        """Return the protocol of a new connection (IProtocolFactory)."""
+        return _FirstWords(self, addr)
+
+    def chosen(self, hello: Hello) -> TLSMemoryBIOFactory | None:
+        """Return what answers a client that said ``hello``; None refuses it."""
+        certified = self._choose(hello)
+        if certified is None:
+            return None
+        if certified not in self._factories:
+            self._factories[certified] = self._wrap(certified, hello)
+        return self._factories[certified]
+
+    def _wrap(self, certified: Certified, hello: Hello) -> TLSMemoryBIOFactory:
+        leaf, *others = certified.chain
+        # Twisted's annotations name pyOpenSSL's own classes, which pyOpenSSL takes no more without a warning.
+        options = CertificateOptions(
+            privateKey=certified.key,  # type: ignore[arg-type]
+            certificate=leaf,  # type: ignore[arg-type]
+            extraCertChain=others,  # type: ignore[arg-type]
+            acceptableCiphers=_CIPHERS,
+            acceptableProtocols=[ACME_TLS if ACME_TLS in hello.protocols else _HTTP],
+            enableSessionTickets=True,
+        )
+        return TLSMemoryBIOFactory(options, False, self._inside, clock=self.clock)
+
+
+class _FirstWords(Protocol):
+    """Reads the ClientHello, and then hands on what comes."""
+
+    transport: ITCPTransport
+
+    def __init__(self, factory: TLSFactory, address: IAddress | None) -> None:
+        self._factory = factory
+        self._address = address
+        self._received = b""
+        self._tls: IProtocol | None = None
+        self._patience: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Wait for the first words (Protocol)."""
+        self._patience = self._factory.clock.callLater(_HELLO_SECONDS, self._give_up)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read them, or hand on what comes after them (Protocol)."""
+        if self._tls is not None:
+            self._tls.dataReceived(data)
+            return
+        self._received += data
+        try:
+            hello = read_hello(self._received)
+        except NotAHello:
+            self._refuse(_NOT_TLS if self._received.startswith(_HTTP_METHODS) else b"")
+            return
+        if hello is not None:
+            self._answer(hello)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Hand on that the connection ended (Protocol)."""
+        self._stop_waiting()
+        if self._tls is not None:
+            self._tls.connectionLost(reason)
+
+    def _answer(self, hello: Hello) -> None:
+        wrapper = self._factory.chosen(hello)
+        if wrapper is None:
+            self._refuse(_UNRECOGNIZED_NAME)
+            return
+        if hello.protocols and not {_HTTP, ACME_TLS}.intersection(hello.protocols):
+            self._refuse(_NO_APPLICATION_PROTOCOL)
+            return
+        self._stop_waiting()
+        self._tls = tls = wrapper.buildProtocol(self._address)
+        received, self._received = self._received, b""
+        tls.makeConnection(self.transport)
+        tls.dataReceived(received)
+
+    def _refuse(self, words: bytes) -> None:
+        self._stop_waiting()
+        self.transport.write(words)
+        self.transport.loseConnection()
+
+    def _give_up(self) -> None:
+        self._patience = None
+        self.transport.abortConnection()
+
+    def _stop_waiting(self) -> None:
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.cancel()

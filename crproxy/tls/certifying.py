@@ -1,0 +1,112 @@
+"""A daemon's certificates put together: the table, the files, the CA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from treq.client import HTTPClient
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..acme.client import AcmeClient
+from ..acme.jws import AccountKey, ExternalAccount
+from ..config import Acme, Config
+from ..policy.urls import origin_of
+from .cabinet import Cabinet
+from .certificates import BadCertificate, Certified, self_signed
+from .hello import Hello
+from .issuer import Account, Issuer
+from .plan import NameState, Plan
+from .responders import AlpnResponder, HttpResponder
+from .table import Table
+from .watching import Watch
+
+__all__ = ["Certificates", "names_of"]
+
+
+def names_of(config: Config) -> tuple[str, ...]:
+    """Return the host names that are answered for by TLS: the domain first, then the aliases."""
+    names = config.names
+    return tuple(filter(None, [names.domain])) + tuple(sorted(names.aliases))
+
+
+class Certificates(MultiService):
+    """The certificates of one daemon, and what keeps them.
+
+    Arguments:
+        config: what the daemon was told.
+        http: reaches the CA.
+        clock: the time.
+    """
+
+    _log = Logger()
+
+    def __init__(self, config: Config, http: HTTPClient, clock: IReactorTime) -> None:
+        super().__init__()
+        self._clock = clock
+        self._asks_a_ca = config.acme.directory is not None
+        names = names_of(config)
+        self.table = Table(names, self._stand_in)
+        self.plan = Plan(names, self.table.has_file)
+        self._alpn = AlpnResponder(self.table, clock)
+        self._http = HttpResponder()
+        self._issuer: Issuer | None = None
+        if config.certs is not None:
+            Watch(Path(config.certs), self.table.place, clock).setServiceParent(self)
+        if config.acme.directory is not None:
+            self._issuer = self._make_issuer(config.acme, config.acme.directory, Path(config.data_dir), http)
+        if self._issuer is not None:
+            self._issuer.setServiceParent(self)
+
+    def choose(self, hello: Hello) -> Certified | None:
+        """Return what a client is shown that said ``hello``; None refuses it."""
+        return self._alpn.choose(hello)
+
+    def find_answer(self, token: str) -> str | None:
+        """Return what a CA is to be shown on port 80 for ``token`` (RFC 8555, 8.3)."""
+        return self._http.find(token)
+
+    def rename(self, names: Iterable[str]) -> None:
+        """Answer for other names from now on; new ones get their certificates at once."""
+        kept = tuple(names)
+        self.table.rename(kept)
+        if self._issuer is None:
+            self.plan.rename(kept)
+        else:
+            self._issuer.rename(kept)
+
+    def states(self) -> list[NameState]:
+        """Return how it stands with each name."""
+        return self.plan.states(self._clock.seconds())
+
+    def _make_issuer(self, acme: Acme, directory: str, data_dir: Path, http: HTTPClient) -> Issuer | None:
+        origin = origin_of(directory)
+        if origin is None:
+            return None
+        cabinet = Cabinet(data_dir, origin)
+        try:
+            key = AccountKey(cabinet.account_key())
+        except (OSError, BadCertificate) as error:
+            self._log.error("no certificate can be asked for, because the account has no key: {error}", error=error)
+            return None
+        external = None
+        if acme.eab_key_id is not None and acme.eab_hmac is not None:
+            external = ExternalAccount.parse(acme.eab_key_id, acme.eab_hmac)
+        client = AcmeClient(http, directory, key, self._clock)
+        responder = self._http if acme.challenge == self._http.challenge_type else self._alpn
+        return Issuer(client, Account(acme.email, external), cabinet, self.table, self.plan, responder, self._clock)
+
+    def _stand_in(self, name: str) -> Certified:
+        what = (
+            "until the CA has issued one"
+            if self._asks_a_ca
+            else "and nothing issues one: set --certs or --acme-directory"
+        )
+        self._log.warn(
+            "{name} has no certificate, {what}: it is answered with a self-signed one, which clients refuse",
+            name=name,
+            what=what,
+        )
+        return self_signed(name, self._clock.seconds())

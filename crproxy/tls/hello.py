@@ -1,0 +1,135 @@
+"""A TLS client's first words: which name it wants, and which protocols it speaks. Pure; knows nothing of sockets.
+
+RFC 8446, 4.1.2 (ClientHello) and 5.1 (records); RFC 6066, 3 (server_name); RFC 7301, 3.1 (ALPN). TLS 1.2's has the same
+shape (RFC 5246, 7.4.1.2). It is only read here: whether it is sound is for OpenSSL to say, which gets the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["HELLO_LIMIT", "Hello", "NotAHello", "read_hello"]
+
+_HANDSHAKE = 22
+_CLIENT_HELLO = 1
+_SERVER_NAME = 0
+_ALPN = 16
+
+# Post-quantum key shares and padding make some of two KiB; the largest that Chromium sends in tests has four.
+HELLO_LIMIT = 64 * 1024
+# A host name as certificates have it: RFC 6066 wants ASCII, without a trailing dot.
+_HOST = re.compile(r"[a-z0-9_*](?:[a-z0-9_.-]{0,252})")
+
+
+class NotAHello(Exception):
+    """These bytes do not begin a TLS handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a client said first.
+
+    Arguments:
+        server_name: in lower case; None where it names no host.
+        protocols: those it offers by ALPN.
+    """
+
+    server_name: str | None = None
+    protocols: tuple[bytes, ...] = ()
+
+
+def read_hello(data: bytes) -> Hello | None:
+    """Return the ClientHello that ``data`` begins with, or None where more bytes are needed.
+
+    Raises:
+        NotAHello: it is something else, or there is no end to it.
+    """
+    if len(data) > HELLO_LIMIT:
+        raise NotAHello
+    message = _first_message(data)
+    if message is None:
+        return None
+    try:
+        extensions = dict(_extensions(_Reader(message)))
+        return Hello(_server_name(extensions.get(_SERVER_NAME)), tuple(_protocols(extensions.get(_ALPN))))
+    except IndexError:
+        raise NotAHello from None
+
+
+def _first_message(data: bytes) -> bytes | None:
+    """Return the first handshake message, which may be spread over several records; None while it is not all here."""
+    message, at = b"", 0
+    while True:
+        header = data[at : at + 5]
+        if header[:1] not in (b"", b"\x16") or header[1:2] not in (b"", b"\x03"):
+            raise NotAHello
+        if len(header) < 5:
+            return None
+        length = int.from_bytes(header[3:5], "big")
+        message += data[at + 5 : at + 5 + length]
+        if message[:1] not in (b"", bytes([_CLIENT_HELLO])):
+            raise NotAHello
+        if len(message) >= 4 and len(message) >= (whole := 4 + int.from_bytes(message[1:4], "big")):
+            return message[4:whole]
+        at += 5 + length
+        if at > len(data):
+            return None
+
+
+class _Reader:
+    """Takes numbers and vectors from the front; IndexError where there is too little."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def take(self, count: int) -> bytes:
+        piece = self._data[self._at : self._at + count]
+        if len(piece) < count:
+            raise IndexError
+        self._at += count
+        return piece
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        return self.take(self.number(size))
+
+
+def _extensions(hello: _Reader) -> Iterator[tuple[int, bytes]]:
+    hello.take(2 + 32)  # legacy_version, random
+    hello.vector(1)  # legacy_session_id
+    hello.vector(2)  # cipher_suites
+    hello.vector(1)  # legacy_compression_methods
+    if not hello:
+        return
+    extensions = _Reader(hello.vector(2))
+    while extensions:
+        yield extensions.number(2), extensions.vector(2)
+
+
+def _server_name(extension: bytes | None) -> str | None:
+    if not extension:
+        return None
+    names = _Reader(_Reader(extension).vector(2))
+    while names:
+        kind, name = names.number(1), names.vector(2)
+        if kind == 0:
+            host = name.decode("latin-1").lower().removesuffix(".")
+            # What is no name is nobody's: it is refused like any that is not known.
+            return host if _HOST.fullmatch(host) else ""
+    return None
+
+
+def _protocols(extension: bytes | None) -> Iterator[bytes]:
+    if not extension:
+        return
+    names = _Reader(_Reader(extension).vector(2))
+    while names:
+        yield names.vector(1)

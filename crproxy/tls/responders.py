@@ -1,0 +1,94 @@
+"""How a CA is shown that a name is ours: by an answer on port 80, or by a certificate on the TLS port."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from cryptography import x509
+from twisted.internet.interfaces import IReactorTime
+from txacme.interfaces import IResponder
+from zope.interface import implementer
+
+from .accepting import ACME_TLS
+from .certificates import Certified, with_extension
+from .hello import Hello
+from .table import Table
+
+__all__ = ["NOT_NEEDED", "AlpnResponder", "HttpResponder", "NothingResponder"]
+
+# What txacme is told to answer where the CA wants nothing shown: it has validated the name before.
+NOT_NEEDED = "not-needed"
+
+# id-pe-acmeIdentifier (RFC 8737, 3)
+_ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
+_OCTET_STRING = 4
+
+
+@implementer(IResponder)
+class HttpResponder:
+    """Answers HTTP-01 (RFC 8555, 8.3): whoever serves port 80 asks here."""
+
+    challenge_type = "http-01"
+
+    def __init__(self) -> None:
+        self._answers: dict[str, str] = {}
+
+    def find(self, token: str) -> str | None:
+        """Return the key authorization for ``token``, while its challenge is open."""
+        return self._answers.get(token)
+
+    def start_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Answer from now on (IResponder)."""
+        self._answers[challenge.token] = response
+
+    def stop_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Answer no more (IResponder)."""
+        self._answers.pop(challenge.token, None)
+
+
+@implementer(IResponder)
+class AlpnResponder:
+    """Answers TLS-ALPN-01 (RFC 8737) on the TLS port: whoever accepts connections asks here.
+
+    Arguments:
+        table: what everybody else is shown.
+        clock: the time.
+    """
+
+    challenge_type = "tls-alpn-01"
+
+    def __init__(self, table: Table, clock: IReactorTime) -> None:
+        self._table = table
+        self._clock = clock
+        self._validations: dict[str, Certified] = {}
+
+    def choose(self, hello: Hello) -> Certified | None:
+        """Return what a client is shown that said ``hello``; None refuses it."""
+        if ACME_TLS in hello.protocols:
+            return self._validations.get(hello.server_name or "")
+        return self._table.find(hello.server_name)
+
+    def start_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Show the CA what it looks for from now on (IResponder)."""
+        digest = hashlib.sha256(response.encode("ascii")).digest()
+        # "a DER-encoded ... OCTET STRING containing the SHA-256 digest of the key authorization"
+        extension = x509.UnrecognizedExtension(_ACME_IDENTIFIER, bytes([_OCTET_STRING, len(digest)]) + digest)
+        self._validations[server_name] = with_extension(server_name, self._clock.seconds(), extension)
+
+    def stop_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Show it no more (IResponder)."""
+        self._validations.pop(server_name, None)
+
+
+@implementer(IResponder)
+class NothingResponder:
+    """Answers where nothing is asked."""
+
+    challenge_type = NOT_NEEDED
+
+    def start_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Do nothing (IResponder)."""
+
+    def stop_responding(self, server_name: str, challenge: Any, response: str) -> None:
+        """Do nothing (IResponder)."""

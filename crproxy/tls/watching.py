@@ -1,0 +1,115 @@
+"""Certificates that an operator keeps in a directory: NAME.pem, with key and chain, taken up as they change.
+
+A file that cannot be used changes nothing: what was shown before is shown on, and the log says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ..oci.names import canonical_host
+from .certificates import BadCertificate, Certified
+
+__all__ = ["Watch"]
+
+# Seconds between two looks: a stat for each file, which costs nothing, and works on every file system.
+_INTERVAL = 2.0
+
+# What tells one version of a file from the next: size, time of change, and inode, which a rename brings.
+_Mark = tuple[int, int, int]
+
+
+class Watch(Service):
+    """Watches one directory.
+
+    Arguments:
+        directory: where the files are.
+        place: told the names and what they have now, whenever that changes.
+        clock: the time.
+    """
+
+    _log = Logger()
+
+    def __init__(self, directory: Path, place: Callable[[Mapping[str, Certified]], None], clock: IReactorTime) -> None:
+        self._directory = directory
+        self._place = place
+        self._clock = clock
+        self._marks: dict[str, _Mark] = {}
+        self._held: dict[str, dict[str, Certified]] = {}
+        self._call: IDelayedCall | None = None
+        self._trouble = ""
+
+    def startService(self) -> None:
+        """Look, and go on looking (IService)."""
+        super().startService()
+        self.look()
+        self._call = self._clock.callLater(_INTERVAL, self._look_again)
+
+    def stopService(self) -> None:
+        """Look no more (IService)."""
+        super().stopService()
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def look(self) -> None:
+        """Take up what has changed since the last look."""
+        try:
+            found = {path.name: _mark(path) for path in self._directory.iterdir() if path.suffix == ".pem"}
+        except OSError as error:
+            self._complain(f"{self._directory} cannot be read, so what it had is used on: {error.strerror}")
+            return
+        self._trouble = ""
+        changed = [name for name, mark in found.items() if self._marks.get(name) != mark]
+        gone = [name for name in self._marks if name not in found]
+        for name in gone:
+            self._held.pop(name, None)
+            self._log.info("{file} is gone: its certificate is not used any more", file=self._directory / name)
+        for name in changed:
+            self._read(self._directory / name)
+        self._marks = found
+        if changed or gone:
+            # A file for exactly this name wins over one that covers it besides others.
+            others = {name: one for held in self._held.values() for name, one in held.items()}
+            named = {name: held[name] for file, held in self._held.items() if (name := _stem(file)) in held}
+            self._place({**others, **named})
+
+    def _look_again(self) -> None:
+        self._call = self._clock.callLater(_INTERVAL, self._look_again)
+        self.look()
+
+    def _read(self, path: Path) -> None:
+        try:
+            certified = Certified.from_pem(path.read_bytes())
+        except (OSError, BadCertificate) as error:
+            kept = ", so what it had before is used on" if path.name in self._held else ""
+            self._log.error("{path} cannot be used{kept}: {error}", path=path, kept=kept, error=error)
+            return
+        names = certified.names or frozenset({_stem(path.name)})
+        if certified.not_after < self._clock.seconds():
+            self._log.error("{path} has a certificate that has ended: replace it", path=path)
+        self._held[path.name] = {name.lower(): certified for name in names}
+        self._log.info("{path} is used for {names}", path=path, names=", ".join(sorted(names)))
+
+    def _complain(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._log.error("{trouble}", trouble=trouble)
+
+
+def _stem(file: str) -> str:
+    name = file.removesuffix(".pem")
+    wildcard, dot, parent = name.partition(".")
+    if wildcard in ("*", "_wildcard") and dot:
+        return f"*.{canonical_host(parent) or parent}"
+    return canonical_host(name) or name
+
+
+def _mark(path: Path) -> _Mark:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino

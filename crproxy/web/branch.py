@@ -1,0 +1,27 @@
+"""A part of a site's tree: what is not there is a 404, what cannot be done a 405, both without Twisted's old pages."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.web.pages import errorPage, notFound
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+__all__ = ["Branch"]
+
+
+class Branch(Resource):
+    """Answers the methods that it has a ``render_METHOD`` for; nothing is below it but its children."""
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Return what is below it where there is nothing (IResource)."""
+        return notFound()
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer, or say that this cannot be done (IResource)."""
+        method = request.method.decode("ascii", "replace")
+        if not hasattr(self, f"render_{method}"):
+            # Resource.render_HEAD is GET's, so it is there without one.
+            return cast(bytes, errorPage(405, "Method Not Allowed", "This cannot be done here.").render(request))
+        return cast("bytes | int", super().render(request))

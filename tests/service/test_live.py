@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from crproxy.config import Config, ConfigError, Listen
+from crproxy.oci.names import Registry
+from crproxy.policy.routing import Names
+from crproxy.service.live import Live
+from tests.logs import Log
+
+QUAY, GHCR = Registry("quay.io"), Registry("ghcr.io")
+BEFORE = Config(Names("cr.test", {"quay.cr.test": QUAY}))
+AFTER = replace(BEFORE, names=Names("cr.test", {"quay.cr.test": QUAY, "new.cr.test": GHCR}))
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with Log() as log:
+        yield log
+
+
+def test_what_is_read_again_counts_and_is_told(log: Log) -> None:
+    live, told = Live(BEFORE, lambda: AFTER), list[Config]()
+    live.changed.append(told.append)
+    assert live() is BEFORE
+    live.reload()
+    assert live().names == AFTER.names
+    assert told == [live()]
+    assert "the configuration was read again" in log.lines
+
+
+def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:
+    def load() -> Config:
+        raise ConfigError("line 3: domian: there is no such key")
+
+    live = Live(BEFORE, load)
+    live.reload()
+    assert live() is BEFORE
+    assert log.lines == [
+        "the configuration was not read again, nothing has changed: line 3: domian: there is no such key"
+    ]
+
+
+def test_what_only_a_restart_changes_stays_and_is_named(log: Log) -> None:
+    live = Live(BEFORE, lambda: replace(AFTER, listen=Listen(("tcp:1",)), data_dir="/elsewhere"))
+    live.reload()
+    assert (live().listen, live().data_dir, live().names) == (BEFORE.listen, BEFORE.data_dir, AFTER.names)
+    assert "changed, but only a restart changes these: listen, data_dir" in log.lines
+
+
+def test_an_alias_is_added_and_taken_away_while_running() -> None:
+    live, told = Live(BEFORE, lambda: BEFORE), list[Config]()
+    live.changed.append(told.append)
+    live.set_alias("ghcr", "ghcr.io")
+    assert live().names.aliases == {"quay.cr.test": QUAY, "ghcr.cr.test": GHCR}
+    live.set_alias("quay", "")
+    assert live().names.aliases == {"ghcr.cr.test": GHCR}
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("label", "registry", "what"),
+    [
+        ("a b", "quay.io", 'alias."a b": this is not a name'),
+        ("x", "a b", "alias.x: 'a b' is not a registry's name"),
+        ("nope", "", "alias.nope: there is no such alias to remove"),
+        ("cr.test", "quay.io", 'alias."cr.test": this is the domain itself'),
+    ],
+)
+def test_an_alias_that_is_none_changes_nothing(label: str, registry: str, what: str) -> None:
+    live = Live(BEFORE, lambda: BEFORE)
+    with pytest.raises(ConfigError) as raised:
+        live.set_alias(label, registry)
+    assert str(raised.value).startswith(what)
+    assert live() is BEFORE

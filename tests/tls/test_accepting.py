@@ -1,0 +1,466 @@
+"""A real TLS client, OpenSSL's, against the factory: both in memory, and time in the test's hands."""
+
+from __future__ import annotations
+
+import gc
+import ssl
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from crproxy.tls.accepting import TLSFactory
+from crproxy.tls.certificates import Certified, self_signed
+from crproxy.tls.hello import Hello
+
+NOW = time.time()
+DOMAIN, ALIAS = self_signed("cr.test", NOW), self_signed("quay.cr.test", NOW)
+VALIDATION = self_signed("validation", NOW)
+
+TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+# Each in a record of its own, and fatal: RFC 6066, 3 and RFC 7301, 3.2.
+UNRECOGNIZED_NAME = bytes.fromhex("15 03 03 00 02 02 70")
+NO_APPLICATION_PROTOCOL = bytes.fromhex("15 03 03 00 02 02 78")
+
+
+class Echo(Protocol):
+    """Says back what it hears, and keeps it."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.lost: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.heard += data
+        self.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = reason
+
+
+class Echoes(Factory):
+    """Makes them, and keeps them."""
+
+    protocol = Echo
+    noisy = False
+
+    def __init__(self) -> None:
+        self.made: list[Echo] = []
+
+    def buildProtocol(self, addr: Any) -> Echo:
+        self.made.append(Echo())
+        return self.made[-1]
+
+
+class Server:
+    """A factory with a table that a test may change, and nothing around it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.inside = Echoes()
+        self.shown: dict[str | None, Certified] = {None: DOMAIN, "cr.test": DOMAIN, "quay.cr.test": ALIAS}
+        self.asked: list[Hello] = []
+        self.factory = TLSFactory(self.inside, self._choose, self.clock)
+
+    def _choose(self, hello: Hello) -> Certified | None:
+        self.asked.append(hello)
+        if b"acme-tls/1" in hello.protocols:
+            return VALIDATION
+        return self.shown.get(hello.server_name)
+
+
+class Wire:
+    """A connection to it: bytes go in by hand, and what comes back is read by hand."""
+
+    def __init__(self, server: Server) -> None:
+        protocol = server.factory.buildProtocol(None)
+        self.transport = StringTransport(lenient=True)
+        self._protocol = protocol
+        self._clock = server.clock
+        protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
+        self._clock.advance(0)
+
+    def receive(self) -> bytes:
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def end(self, reason: type[Exception] = ConnectionDone) -> None:
+        self._protocol.connectionLost(Failure(reason()))
+
+
+class Client:
+    """OpenSSL's client on a wire."""
+
+    def __init__(
+        self,
+        server: Server,
+        name: str | None = "cr.test",
+        *,
+        context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self.wire = Wire(server)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = context or trusting()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name, session=session)
+
+    def hello(self) -> bytes:
+        """The first words, which are not sent."""
+        with pytest.raises(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        return self._outgoing.read()
+
+    def connect(self) -> None:
+        """Shake hands to the end; raises ssl.SSLError."""
+        self._drive(self._tls.do_handshake)
+
+    def connect_with(self, hello: bytes) -> None:
+        """Shake hands to the end, its first words having been sent by hand."""
+        self.wire.send(hello)
+        self._incoming.write(self.wire.receive())
+        self.connect()
+
+    def say(self, data: bytes) -> bytes:
+        """Say something; return the answer."""
+        self._drive(lambda: self._tls.write(data))
+        answer: bytes = self._drive(lambda: self._tls.read(65536))
+        return answer
+
+    @property
+    def shown(self) -> bytes | None:
+        """The certificate it got."""
+        return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def protocol(self) -> str | None:
+        return self._tls.selected_alpn_protocol()
+
+    @property
+    def version(self) -> str | None:
+        return self._tls.version()
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        return self._tls.session
+
+    @property
+    def resumed(self) -> bool | None:
+        return self._tls.session_reused
+
+    def _drive(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                received = self.wire.receive()
+                assert received, "both wait for the other"
+                self._incoming.write(received)
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if said := self._outgoing.read():
+            self.wire.send(said)
+
+
+def trusting(*protocols: str, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """A client's context: it looks at no certificate, because the tests do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def der(certified: Certified) -> bytes:
+    return certified.leaf.public_bytes(Encoding.DER)
+
+
+def in_records(message: bytes, size: int) -> bytes:
+    """The one record of a hello as many small ones (RFC 8446, 5.1)."""
+    head, body = message[:3], message[5:]
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(head + len(piece).to_bytes(2, "big") + piece for piece in pieces)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    ("name", "certified"), [("cr.test", DOMAIN), ("quay.cr.test", ALIAS), ("QUAY.cr.test", ALIAS), (None, DOMAIN)]
+)
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_the_certificate_is_the_names(
+    server: Server, version: ssl.TLSVersion, name: str | None, certified: Certified
+) -> None:
+    client = Client(server, name, context=trusting(version=version))
+    client.connect()
+    assert client.shown == der(certified)
+    assert client.version == {TLS12: "TLSv1.2", TLS13: "TLSv1.3"}[version]
+    assert client.say(b"hello") == b"hello"
+    assert [echo.heard for echo in server.inside.made] == [b"hello"]
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_name_that_nobody_has_gets_its_alert_and_nothing_else(server: Server, version: ssl.TLSVersion) -> None:
+    client = Client(server, "nope.cr.test", context=trusting(version=version))
+    client.wire.send(client.hello())
+    assert client.wire.receive() == UNRECOGNIZED_NAME
+    assert client.wire.transport.disconnecting
+    assert server.inside.made == []
+    assert server.clock.getDelayedCalls() == []
+
+
+def test_a_client_takes_the_alert_for_what_it_is(server: Server) -> None:
+    with pytest.raises(ssl.SSLError, match="TLSV1_UNRECOGNIZED_NAME"):
+        Client(server, "nope.cr.test").connect()
+
+
+def test_the_first_words_may_come_byte_by_byte(server: Server) -> None:
+    client = Client(server, "quay.cr.test")
+    *first, last = (bytes([byte]) for byte in client.hello())
+    for byte in first:
+        client.wire.send(byte)
+        assert client.wire.receive() == b""
+    assert server.asked == []
+    client.connect_with(last)
+    assert client.say(b"hello") == b"hello"
+    assert client.shown == der(ALIAS)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_the_first_words_may_be_spread_over_records(server: Server, size: int) -> None:
+    """Which OpenSSL has to put together again for itself."""
+    client = Client(server, "quay.cr.test", context=trusting(version=TLS13))
+    records = in_records(client.hello(), size)
+    *first, last = (records[at : at + 50] for at in range(0, len(records), 50))
+    for piece in first:
+        client.wire.send(piece)
+    client.connect_with(last)
+    assert client.shown == der(ALIAS)
+    assert client.say(b"hello") == b"hello"
+
+
+# Protocols
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [((), None), (("http/1.1",), "http/1.1"), (("h2", "http/1.1"), "http/1.1"), (("http/1.1", "h2"), "http/1.1")],
+)
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_http_1_1_is_what_is_spoken(
+    server: Server, version: ssl.TLSVersion, offered: tuple[str, ...], taken: str | None
+) -> None:
+    client = Client(server, context=trusting(*offered, version=version))
+    client.connect()
+    assert client.protocol == taken
+    assert client.say(b"hello") == b"hello"
+
+
+@pytest.mark.parametrize("offered", [("h2",), ("http/1.0",), ("acme-tls/2",)])
+def test_who_speaks_nothing_of_ours_is_refused(server: Server, offered: tuple[str, ...]) -> None:
+    client = Client(server, context=trusting(*offered))
+    client.wire.send(client.hello())
+    assert client.wire.receive() == NO_APPLICATION_PROTOCOL
+    assert client.wire.transport.disconnecting
+    assert server.inside.made == []
+    assert server.clock.getDelayedCalls() == []
+
+
+def test_a_client_takes_that_alert_for_what_it_is_too(server: Server) -> None:
+    with pytest.raises(ssl.SSLError, match="no application protocol"):
+        Client(server, context=trusting("h2")).connect()
+
+
+def test_a_validation_is_shown_its_own_certificate(server: Server) -> None:
+    """RFC 8737, 3: the client offers acme-tls/1 alone, and the server must have negotiated it."""
+    client = Client(server, "cr.test", context=trusting("acme-tls/1"))
+    client.connect()
+    assert client.shown == der(VALIDATION)
+    assert client.protocol == "acme-tls/1"
+    assert server.asked == [Hello("cr.test", (b"acme-tls/1",))]
+
+
+def test_a_validation_changes_nothing_for_others(server: Server) -> None:
+    Client(server, "cr.test", context=trusting("acme-tls/1")).connect()
+    client = Client(server, "cr.test", context=trusting("http/1.1"))
+    client.connect()
+    assert (client.shown, client.protocol) == (der(DOMAIN), "http/1.1")
+
+
+# What is no TLS
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
+def test_plain_http_is_told_so(server: Server, method: str) -> None:
+    wire = Wire(server)
+    wire.send(f"{method} /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n".encode())
+    head, _, body = wire.receive().partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 400 Bad Request"
+    assert "Connection: close" in lines
+    assert f"Content-Length: {len(body)}" in lines
+    assert b"HTTPS" in body
+    assert wire.transport.disconnecting
+    assert server.inside.made == []
+    assert server.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("data", [b"SSH-2.0-x\r\n", b"\0", b"\x16\x03\x01\0\4\2\0\0\0", b"\x80\x2e\1\0\2"])
+def test_anything_else_is_hung_up_on(server: Server, data: bytes) -> None:
+    wire = Wire(server)
+    wire.send(data)
+    assert wire.receive() == b""
+    assert wire.transport.disconnecting
+    assert server.clock.getDelayedCalls() == []
+
+
+# Time
+
+
+def test_silence_ends_after_ten_seconds(server: Server) -> None:
+    wire = Wire(server)
+    ended = []
+    for seconds in (9.9, 0.2):
+        server.clock.advance(seconds)
+        ended.append(wire.transport.disconnected)
+    assert ended == [False, True]
+    wire.end(ConnectionLost)
+    assert server.clock.getDelayedCalls() == []
+
+
+def test_a_hello_that_comes_too_slowly_is_silence(server: Server) -> None:
+    client = Client(server)
+    for byte in client.hello()[:20]:
+        client.wire.send(bytes([byte]))
+        server.clock.advance(0.6)
+    assert client.wire.transport.disconnected
+
+
+def test_who_has_said_hello_has_time(server: Server) -> None:
+    client = Client(server)
+    client.connect()
+    server.clock.advance(3600)
+    assert client.say(b"still here") == b"still here"
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01"])
+def test_who_leaves_early_leaves_nothing_behind(server: Server, said: bytes) -> None:
+    wire = Wire(server)
+    wire.send(said)
+    wire.end()
+    assert server.clock.getDelayedCalls() == []
+    assert server.inside.made == []
+
+
+def test_what_is_inside_learns_of_the_end(server: Server) -> None:
+    client = Client(server)
+    client.connect()
+    client.wire.end(ConnectionLost)
+    (echo,) = server.inside.made
+    assert echo.lost is not None
+    assert server.clock.getDelayedCalls() == []
+
+
+# Certificates that are replaced
+
+
+def test_a_new_certificate_touches_no_connection(server: Server) -> None:
+    old, new = self_signed("cr.test", NOW), self_signed("cr.test", NOW)
+    server.shown["cr.test"] = old
+    before, after = Client(server), Client(server)
+    before.connect()
+    server.shown["cr.test"] = new
+    after.connect()
+    assert (before.shown, after.shown) == (der(old), der(new))
+    assert before.say(b"one") == b"one"
+    assert after.say(b"two") == b"two"
+
+
+def test_what_is_shown_no_more_is_forgotten(server: Server) -> None:
+    """Otherwise each renewal would leave a context behind."""
+    server.shown["cr.test"] = self_signed("cr.test", NOW)
+    client = Client(server)
+    client.connect()
+    kept = weakref.ref(server.factory.chosen(Hello("cr.test")))
+    server.shown["cr.test"] = DOMAIN
+    assert client.say(b"one") == b"one"
+    client.wire.end()
+    del client
+    server.inside.made.clear()
+    gc.collect()
+    assert kept() is None
+
+
+def test_one_context_serves_all_connections_of_a_name(server: Server) -> None:
+    assert server.factory.chosen(Hello("cr.test")) is server.factory.chosen(Hello(None))
+    assert server.factory.chosen(Hello("cr.test")) is not server.factory.chosen(Hello("quay.cr.test"))
+
+
+# Sessions
+
+
+def ticket(server: Server, context: ssl.SSLContext, name: str = "cr.test") -> ssl.SSLSession:
+    client = Client(server, name, context=context)
+    client.connect()
+    assert client.resumed is False
+    # TLS 1.3's tickets come after the handshake, with the first answer.
+    client.say(b"hello")
+    assert client.session is not None
+    assert client.session.has_ticket
+    return client.session
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_session_is_resumed_by_its_ticket(server: Server, version: ssl.TLSVersion) -> None:
+    context = trusting("http/1.1", version=version)
+    again = Client(server, context=context, session=ticket(server, context))
+    again.connect()
+    assert again.say(b"hello") == b"hello"
+    assert again.resumed is True
+    assert again.protocol == "http/1.1"
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_session_of_another_name_is_begun_anew(server: Server, version: ssl.TLSVersion) -> None:
+    """Each name has its own keys for tickets; what matters is that the client is shown the right certificate."""
+    context = trusting(version=version)
+    other = Client(server, "quay.cr.test", context=context, session=ticket(server, context))
+    other.connect()
+    assert other.say(b"hello") == b"hello"
+    assert (other.resumed, other.shown) == (False, der(ALIAS))
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_session_does_not_outlive_its_certificate(server: Server, version: ssl.TLSVersion) -> None:
+    context = trusting(version=version)
+    session = ticket(server, context)
+    new = server.shown["cr.test"] = self_signed("cr.test", NOW)
+    again = Client(server, context=context, session=session)
+    again.connect()
+    assert again.say(b"hello") == b"hello"
+    assert (again.resumed, again.shown) == (False, der(new))

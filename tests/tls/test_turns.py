@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from crproxy.tls.turns import Turns
+
+
+def _enter(_: None, given: list[str], name: str) -> None:
+    given.append(name)
+
+
+def test_the_lowest_rank_comes_first_and_only_some_at_once() -> None:
+    clock, given = Clock(), list[str]()
+    turns = Turns(2, clock)
+    for rank, name in ((3, "c"), (1, "a"), (4, "d"), (2, "b")):
+        turns.take(name, rank).addCallback(_enter, given, name)
+    assert given == []
+    clock.advance(0)
+    assert given == ["a", "b"]
+    turns.leave("a")
+    assert given == ["a", "b", "c"]
+    turns.leave("a")
+    turns.leave("nobody")
+    assert given == ["a", "b", "c"]
+    turns.leave("c")
+    assert given == ["a", "b", "c", "d"]
+
+
+def test_equals_come_in_the_order_they_came_in() -> None:
+    clock, given = Clock(), list[str]()
+    turns = Turns(5, clock)
+    for name in ("x", "y", "z"):
+        turns.take(name, 1).addCallback(_enter, given, name)
+    clock.advance(0)
+    assert given == ["x", "y", "z"]
+
+
+def test_who_does_not_wait_any_more_takes_no_turn() -> None:
+    clock, given = Clock(), list[str]()
+    turns = Turns(1, clock)
+    gone = turns.take("gone", 1)
+    gone.addErrback(lambda _: None)
+    gone.cancel()
+    turns.take("here", 2).addCallback(lambda _: given.append("here"))
+    clock.advance(0)
+    assert given == ["here"]

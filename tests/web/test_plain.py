@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+from twisted.web.server import Site
+
+from crproxy.config import Config
+from crproxy.web.plain import make_plain_site
+from tests.memory import Network
+from tests.web.conftest import NAMES, Browser, Received
+
+
+def visit(
+    network: Network, target: str, host: str | None = "cr.test", port: int = 443, method: str = "GET"
+) -> Received:
+    site = make_plain_site({"tok": "tok.thumb"}.get, None, lambda: Config(NAMES), port, network.clock)
+    return Browser(site, network).get(target, host=host, method=method)
+
+
+def test_a_ca_is_shown_what_it_looks_for_whatever_the_host(network: Network) -> None:
+    for host in ("cr.test", "elsewhere.example"):
+        received = visit(network, "/.well-known/acme-challenge/tok", host)
+        assert (received.status, received.body) == (200, b"tok.thumb")
+
+
+@pytest.mark.parametrize(
+    "target", ["/.well-known/acme-challenge/other", "/.well-known/acme-challenge/", "/.well-known/x"]
+)
+def test_nothing_else_is_to_be_had_there(network: Network, target: str) -> None:
+    assert visit(network, target).status == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "location"),
+    [
+        ("cr.test", 443, "https://cr.test/v2/a?n=1&x=%20"),
+        ("cr.test:80", 443, "https://cr.test/v2/a?n=1&x=%20"),
+        ("CR.test.", 8443, "https://cr.test:8443/v2/a?n=1&x=%20"),
+        ("quay.cr.test", 443, "https://quay.cr.test/v2/a?n=1&x=%20"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_everything_else_is_by_https(network: Network, host: str, port: int, location: str, method: str) -> None:
+    received = visit(network, "/v2/a?n=1&x=%20", host, port, method)
+    assert (received.status, received.one("Location")) == (308, location)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "", "cr.test@evil.example", None])
+def test_nobody_is_sent_where_a_host_header_says(network: Network, host: str | None) -> None:
+    received = visit(network, "/v2/", host)
+    assert received.status in (400, 421)
+    assert received.one("Location") is None
+
+
+def test_images_can_be_served_in_the_clear_too(network: Network, site: Site) -> None:
+    plain = make_plain_site(lambda _: None, site.resource, lambda: Config(NAMES), 443, network.clock)
+    assert Browser(plain, network).get("/v2/").body == b"{}"
+    assert Browser(plain, network).get("/").status == 200
+    assert Browser(plain, network).get("/.well-known/acme-challenge/x").status == 404
