@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -83,6 +85,8 @@ class Listener(Service):
 
 def _where(address: IAddress) -> str:
     """Return the address as it is written in front of an image's name."""
+    if isinstance(address, UNIXAddress):
+        return os.fsdecode(address.name or b"")
     if not isinstance(address, IPv4Address | IPv6Address):
         return str(address)
     if address.host in ("0.0.0.0", "::"):  # noqa: S104 - what was listened on, not what to listen on

@@ -207,14 +207,16 @@ class Issuer(MultiService):
         now, error = self._clock.seconds(), failure.value
         retry_after = error.retry_after if isinstance(error, AcmeError) else None
         why = str(error) if isinstance(error, AcmeError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, CaUnreachable | RateLimited):
+        of_account = not self._registered and isinstance(error, Refused)
+        # Without an account no name gets anything.
+        if of_account or isinstance(error, CaUnreachable | RateLimited):
             upcoming = self.plan.ca_failed(name, now, why, retry_after)
         else:
             upcoming = self.plan.failed(name, now, why, retry_after)
         hint = ""
         if isinstance(error, Refused):
             kind = error.problem.kind
-            hint = advice(kind, self._responder.challenge_type, name, of_account=not self._registered)
+            hint = advice(kind, self._responder.challenge_type, name, of_account=of_account)
             # A CA may forget an account.
             self._registered = self._registered and kind != "accountDoesNotExist"
         self._log.error(

@@ -104,7 +104,7 @@ class _Flow(Protocol):
             # Neither a length nor chunks: the end of the connection is all there is to go by (RFC 9112, 6.3).
             self.done.callback(None)
         else:
-            self.done.errback(BodyBroke(f"upstream ended in mid-body: {reason.getErrorMessage()}"))
+            self.done.errback(BodyBroke("upstream ended in mid-body"))
 
     def pauseProducing(self) -> None:
         """Stop reading upstream. The client is slow now, not upstream: the idle clock stops."""

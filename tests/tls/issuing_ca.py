@@ -43,6 +43,7 @@ class IssuingCa(FakeCa):
         self.validated: set[str] = set()
         self.refusals: dict[str, Reply] = {}
         self.busy: Reply | None = None
+        self.account = ACCOUNT
         self._orders: list[_Order] = []
         self._root = self_signed("root", 0)
         self._renewal: Reply | None = None
@@ -74,7 +75,7 @@ class IssuingCa(FakeCa):
         if self.busy is not None:
             return self.busy
         if post.path == "/account":
-            return ACCOUNT
+            return self.account
         if post.path == "/order":
             return self._new_order(post.payload["identifiers"][0]["value"])
         kind, number = post.path.strip("/").split("/")

@@ -121,6 +121,17 @@ def test_one_refused_name_holds_up_no_other(certifying: Certifying, log: Log) ->
     assert certifying.ca.ordered.count("a.cr.test") <= 5
 
 
+def test_an_account_that_is_refused_is_asked_for_once_and_not_for_each_name(certifying: Certifying, log: Log) -> None:
+    certifying.ca.account = problem("unauthorized", detail="who are you?")
+    certifying.start()
+    certifying.advance(20)
+    assert [post.path for post in certifying.ca.posts] == ["/account"]
+    said = [line for line in log.lines if "has no new certificate" in line]
+    assert 1 <= len(said) <= 3
+    assert all("Check eab_key_id and eab_hmac_file under [acme]; the next attempt is at" in line for line in said)
+    assert {state.state for state in certifying.certificates.states()} == {State.FAILED}
+
+
 def test_a_failed_validation_says_what_the_ca_saw_and_what_to_check(certifying: Certifying, log: Log) -> None:
     certifying.ca.sees = lambda kind, name, token: name != "b.cr.test"
     certifying.start()

@@ -106,7 +106,7 @@ def test_a_body_shorter_than_its_length_broke(server: Server, ten: Relay, consum
     server.connection.send(b"012345678")
     getattr(server.connection, how)()
     error = failure_of(done, BodyBroke)
-    assert str(error).startswith("upstream ended in mid-body: ")
+    assert str(error).startswith("upstream ended in mid-body")
     assert consumer.unregistered == 1
 
 

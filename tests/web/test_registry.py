@@ -484,7 +484,7 @@ def test_a_body_that_breaks_is_told_in_the_log(network: Network, browser: Browse
     browser.ask(BLOB)
     break_for_good(network)
     (complaint,) = log.complaints
-    assert complaint.startswith(f"{BLOB}: aborted: upstream ended in mid-body: ")
+    assert complaint.startswith(f"{BLOB}: aborted: upstream ended in mid-body")
 
 
 def test_a_failure_of_our_own_is_answered_with_500_and_logged(browser: Browser, log: Log) -> None:
