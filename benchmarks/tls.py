@@ -177,12 +177,17 @@ def report(findings: Sequence[Finding], scale: Scale) -> str:
     return "\n".join(
         [
             f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"Twisted {version('Twisted')}, {OpenSSL_version(OPENSSL_VERSION).decode()}: medians of {scale.rounds} "
-            f"rounds of {scale.handshakes} handshakes.",
+            f"Twisted {version('Twisted')} with {_openssl()}: medians of {scale.rounds} rounds of "
+            f"{scale.handshakes} handshakes.",
             "",
             table(TABLE_HEAD, [_row(finding) for finding in findings]),
         ]
     )
+
+
+def _openssl() -> str:
+    """Return crproxy's, such as OpenSSL 3.5.0; nginx has the system's."""
+    return " ".join(OpenSSL_version(OPENSSL_VERSION).decode().split()[:2])
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ SECONDS = 20
 # So many names of a server does one process keep a session for.
 SESSIONS = 64
 
-# What this process keeps of each server, by its port: that its certificate was looked at, and sessions.
-_CHECKED: set[int] = set()
-_SESSIONS: dict[int, dict[str, ssl.SSLSession]] = {}
+# What this process keeps of each server, by its authority and port: that it was looked at, and sessions.
+_CHECKED: set[tuple[str, int]] = set()
+_SESSIONS: dict[tuple[str, int], dict[str, ssl.SSLSession]] = {}
 
 
 class Clients:
@@ -75,9 +75,10 @@ def _full(port: int, authority: str, names: list[str]) -> None:
 def _resumed(port: int, authority: str, names: list[str]) -> None:
     _check(port, authority, names[0])
     context = _context()
-    if port not in _SESSIONS:
-        _SESSIONS[port] = {name: _session(context, port, name) for name in dict.fromkeys(names[:SESSIONS])}
-    for name, session in islice(cycle(_SESSIONS[port].items()), len(names)):
+    server = (authority, port)
+    if server not in _SESSIONS:
+        _SESSIONS[server] = {name: _session(context, port, name) for name in dict.fromkeys(names[:SESSIONS])}
+    for name, session in islice(cycle(_SESSIONS[server].items()), len(names)):
         if not _connect(context, port, name, session):
             raise RuntimeError(f"{name}: not resumed")
 
@@ -126,9 +127,9 @@ def _session(context: ssl.SSLContext, port: int, name: str) -> ssl.SSLSession:
 
 def _check(port: int, authority: str, name: str) -> None:
     """Look once that the right certificate is shown."""
-    if port in _CHECKED:
+    if (authority, port) in _CHECKED:
         return
-    _CHECKED.add(port)
+    _CHECKED.add((authority, port))
     context = ssl.create_default_context(cafile=authority)
     with (
         socket.create_connection(("127.0.0.1", port), SECONDS) as plain,

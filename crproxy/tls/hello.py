@@ -17,8 +17,10 @@ _CLIENT_HELLO = 1
 _SERVER_NAME = 0
 _ALPN = 16
 
-# Post-quantum key shares and padding make some of two KiB; the largest that Chromium sends in tests has four.
-HELLO_LIMIT = 64 * 1024
+# Post-quantum key shares make some of two KiB.
+HELLO_LIMIT = 16 * 1024
+# Most send one. What has come is looked at again with each piece that comes, so there must not be thousands.
+_RECORD_LIMIT = 64
 # A host name as certificates have it: RFC 6066 wants ASCII, without a trailing dot.
 _HOST = re.compile(r"[a-z0-9_*](?:[a-z0-9_.-]{0,252})")
 
@@ -61,7 +63,7 @@ def read_hello(data: bytes) -> Hello | None:
 def _first_message(data: bytes) -> bytes | None:
     """Return the first handshake message, which may be spread over several records; None while it is not all here."""
     message, at = b"", 0
-    while True:
+    for _ in range(_RECORD_LIMIT):
         header = data[at : at + 5]
         if header[:1] not in (b"", b"\x16") or header[1:2] not in (b"", b"\x03"):
             raise NotAHello
@@ -76,6 +78,7 @@ def _first_message(data: bytes) -> bytes | None:
         at += 5 + length
         if at > len(data):
             return None
+    raise NotAHello
 
 
 class _Reader:

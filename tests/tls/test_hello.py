@@ -68,7 +68,7 @@ def test_it_is_waited_for_byte_by_byte() -> None:
     assert read_hello(WHOLE + b"more") == READ
 
 
-@given(st.lists(st.integers(1, 40), min_size=1))
+@given(st.lists(st.integers(10, 400), min_size=1))
 def test_it_may_be_spread_over_many_records(sizes: list[int]) -> None:
     message, records = WHOLE[5:], b""
     while message:
@@ -76,6 +76,14 @@ def test_it_may_be_spread_over_many_records(sizes: list[int]) -> None:
         piece, message = message[:size], message[size:]
         records += b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece
     assert read_hello(records) == READ
+
+
+def test_it_may_not_be_spread_over_hundreds() -> None:
+    """One-byte records, looked at again with each that comes, would keep a core busy."""
+    records = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in WHOLE[5:])
+    assert read_hello(records[: 6 * 63]) is None
+    with pytest.raises(NotAHello):
+        read_hello(records[: 6 * 64])
 
 
 @pytest.mark.parametrize(
