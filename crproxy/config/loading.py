@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..policy.access import Access
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
+from .access import read_access
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
@@ -74,6 +74,10 @@ def _config(
     spoken = _spoken(options)
     names = read_names(top, spoken)
     certs = top.string("certs")
+
+    def named(table: Table, key: str) -> str | None:
+        return read_named(table, key, read_file)
+
     return Config(
         names=names,
         listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
@@ -81,10 +85,10 @@ def _config(
         timeouts=_timeouts(top.table("timeouts")),
         data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
         cache=_cache(top.table("cache"), options),
-        access=_access(top.table("access")),
+        access=read_access(top.table("access"), top.table("clients"), named),
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
-        acme=read_acme(top.table("acme"), spoken, lambda table, key: read_named(table, key, read_file)),
+        acme=read_acme(top.table("acme"), spoken, named),
     )
 
 
@@ -104,17 +108,6 @@ def _spoken(options: Options) -> Table:
             raise OptionError(f"--alias {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
         said["alias"][label.strip()] = registry.strip()
     return Table(said, (), "", OptionError)
-
-
-def _access(table: Table) -> Access:
-    listed = table.strings("registries")
-    if not listed and "registries" in table.values:
-        table.fail("registries", 'this would serve nothing: name registries, or "*" for every public one')
-    everything = not listed or "*" in listed
-    registries = frozenset(table.registry("registries", name) for name in listed if name != "*")
-    access = Access(None if everything else registries, table.string("message") or "", named=registries)
-    table.refuse_the_rest()
-    return access
 
 
 def _cache(table: Table, options: Options) -> Cache:

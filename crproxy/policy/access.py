@@ -1,13 +1,78 @@
-"""What this proxy serves, decided from names alone: before any is looked up."""
+"""What this proxy serves, and to whom, decided from names and addresses alone: before any name is looked up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import Registry
+from ..oci.names import Registry, Repository
 
-__all__ = ["Access"]
+__all__ = ["Access", "Network", "Patterns", "parse_pattern"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_EVERYTHING = "*"
+
+
+def parse_pattern(text: str) -> str:
+    """Return ``text``, a pattern of images, in its one spelling.
+
+    ``REGISTRY/REPOSITORY`` is one repository, ``REGISTRY/PATH/*`` all below that path, ``REGISTRY/*`` or ``REGISTRY``
+    all of a registry, ``*`` everything. An official image of Docker Hub may leave ``library/`` out.
+
+    Raises:
+        ValueError: it is none; the text says what to write.
+    """
+    if text == _EVERYTHING:
+        return text
+    name, star, rest = text.partition("/*")
+    registry_name, slash, path = name.partition("/")
+    try:
+        registry = Registry.parse(registry_name)
+        if star or not path:
+            below = f"{registry}/{Repository.parse(registry, path).path}" if path else str(registry)
+            pattern = f"{below}/*"
+        else:
+            pattern = str(registry.repository(path))
+    except RegistryError:
+        pattern = ""
+    if not pattern or rest or "*" in name or (slash and not path):
+        raise ValueError(f"{text!r} is no pattern: write REGISTRY/REPOSITORY, REGISTRY/PATH/*, REGISTRY/* or *")
+    return pattern
+
+
+class Patterns:
+    """A list of patterns, in which a name is looked up in as many steps as it has parts, however long the list is."""
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = frozenset(patterns)
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def __len__(self) -> int:
+        return len(self._patterns)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Patterns) and self._patterns == other._patterns
+
+    def __hash__(self) -> int:
+        return hash(self._patterns)
+
+    def __contains__(self, pattern: str) -> bool:
+        return pattern in self._patterns
+
+
+def _most_specific_first(repository: Repository) -> Iterator[str]:
+    """Give the patterns that are about ``repository``."""
+    name = str(repository)
+    yield name
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield f"{name}/*"
+    yield _EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +83,56 @@ class Access:
         registries: those served; None is any public one, and those that the configuration has a table for.
         message: what the client is told besides, such as whom to ask.
         named: those that the list has by name, whether or not it admits all.
+        allow: images that are served, where there are any: then no others are. The most specific pattern counts.
+        deny: images that are not; of two patterns that are as specific, this one counts.
+        privileged: networks whose clients are served everything.
+        privileged_images: images that everybody is served.
     """
 
     registries: frozenset[Registry] | None = None
     message: str = ""
     named: frozenset[Registry] = frozenset()
+    allow: Patterns = field(default_factory=Patterns)
+    deny: Patterns = field(default_factory=Patterns)
+    privileged: tuple[Network, ...] = ()
+    privileged_images: Patterns = field(default_factory=Patterns)
 
-    def check(self, registry: Registry) -> None:
-        """Raise DENIED unless images of ``registry`` are served."""
-        if self.registries is None or registry in self.registries:
+    def check(self, repository: Repository, client: str | None = None) -> None:
+        """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
+        if self._is_privileged(client) or any(
+            one in self.privileged_images for one in _most_specific_first(repository)
+        ):
             return
-        served = ", ".join(sorted(map(str, self.registries))) or "none"
-        advice = self.message or f"whoever runs it may add {registry} to its list"
-        raise RegistryError(
-            ErrorCode.DENIED, f"this proxy does not serve {registry}; the registries that it serves: {served}; {advice}"
-        )
+        if self.registries is not None and repository.registry not in self.registries:
+            served = ", ".join(sorted(map(str, self.registries))) or "none"
+            self._deny(
+                f"this proxy does not serve {repository.registry}; the registries that it serves: {served}",
+                f"whoever runs it may add {repository.registry} to its list",
+            )
+        if not self._is_listed(repository):
+            self._deny(
+                f"this proxy does not serve {repository}: its list of images does not allow it",
+                f"whoever runs it may add {repository} to that",
+            )
+
+    def _is_listed(self, repository: Repository) -> bool:
+        for pattern in _most_specific_first(repository):
+            if pattern in self.deny:
+                return False
+            if pattern in self.allow:
+                return True
+        return not self.allow
+
+    def _is_privileged(self, client: str | None) -> bool:
+        if client is None or not self.privileged:
+            return False
+        try:
+            address = ipaddress.ip_address(client)
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.privileged)
+
+    def _deny(self, what: str, advice: str) -> None:
+        raise RegistryError(ErrorCode.DENIED, f"{what}; {self.message or advice}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 from urllib.parse import parse_qsl
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
@@ -71,7 +72,7 @@ class RegistryResource(Resource):
         found = route(config.names, host, wanted.name, asked.query.get("ns"))
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        config.access.check(found.repository.registry)
+        config.access.check(found.repository, _client(request))
         try:
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
@@ -92,6 +93,12 @@ class RegistryResource(Resource):
             self._log.failure("{path}", failure, path=path)
             error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
             Deferred.fromCoroutine(send(request, Reply.error(error)))
+
+
+def _client(request: Request) -> str | None:
+    """Return the client's IP address; None where it comes by a socket of this machine."""
+    address = request.getClientAddress()
+    return address.host if isinstance(address, IPv4Address | IPv6Address) else None
 
 
 def _only_reading(request: Request) -> None:

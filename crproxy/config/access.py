@@ -1,0 +1,74 @@
+"""What is served, and to whom, as the configuration says it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+
+from ..policy.access import Access, Network, Patterns, parse_pattern
+from .table import Table
+
+__all__ = ["read_access"]
+
+ReadNamed = Callable[[Table, str], "str | None"]
+
+
+def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
+    """Return what is served. Raises ConfigError.
+
+    Arguments:
+        table: ``[access]``.
+        clients: ``[clients]``.
+        read_named: returns the text of the file that a key names.
+    """
+    listed = table.strings("registries")
+    if not listed and "registries" in table.values:
+        table.fail("registries", 'this would serve nothing: name registries, or "*" for every public one')
+    everything = not listed or "*" in listed
+    registries = frozenset(table.registry("registries", name) for name in listed if name != "*")
+    access = Access(
+        None if everything else registries,
+        table.string("message") or "",
+        registries,
+        allow=_both(table, "allow", read_named),
+        deny=_both(table, "deny", read_named),
+        privileged=tuple(_networks(clients, "privileged")),
+        privileged_images=Patterns(
+            _patterns(clients, "privileged_images", enumerate(clients.strings("privileged_images"), 1))
+        ),
+    )
+    table.refuse_the_rest()
+    clients.refuse_the_rest()
+    return access
+
+
+def _both(table: Table, key: str, read_named: ReadNamed) -> Patterns:
+    """Return the patterns at ``key`` and in the file that ``key_file`` names, one in a line."""
+    text = read_named(table, f"{key}_file")
+    found = [*_listed(table, key)]
+    if text is not None:
+        lines = ((number, line.partition("#")[0].strip()) for number, line in enumerate(text.splitlines(), 1))
+        found += _patterns(table, f"{key}_file", ((number, line) for number, line in lines if line))
+        if key == "allow" and not found:
+            table.fail("allow_file", "there is no pattern in it, so that it would allow everything")
+    return Patterns(found)
+
+
+def _listed(table: Table, key: str) -> Iterator[str]:
+    return _patterns(table, key, enumerate(table.strings(key), 1))
+
+
+def _patterns(table: Table, key: str, numbered: Iterable[tuple[int, str]]) -> Iterator[str]:
+    for number, text in numbered:
+        try:
+            yield parse_pattern(text)
+        except ValueError as error:
+            table.fail(key, f"number {number}: {error}")
+
+
+def _networks(table: Table, key: str) -> Iterator[Network]:
+    for text in table.strings(key):
+        try:
+            yield ipaddress.ip_network(text)
+        except ValueError:
+            table.fail(key, f"{text!r} is no network: write one such as 192.0.2.0/24, or an address")
