@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from ..policy.headers import answer_headers, next_page
@@ -14,6 +15,9 @@ from .manifests import Manifests
 from .reply import Asked, Reply
 
 __all__ = ["PullThrough"]
+
+# Tags in a page at the most: what is asked for beyond that comes by its Link.
+_MOST_TAGS = 10_000
 
 
 class PullThrough:
@@ -65,5 +69,15 @@ def _listed(streamed: Streamed, asked: Asked) -> Reply:
 
 
 def _upstreams(query: Mapping[str, str]) -> dict[str, str]:
-    """Return what of a query is upstream's: all but ours. Some put parameters of their own into Link."""
-    return {name: value for name, value in query.items() if name != "ns"}
+    """Return what of a query is upstream's: all but ours. Some put parameters of their own into Link.
+
+    Raises:
+        RegistryError: ``n`` is no number (distribution specification, "Listing Tags").
+    """
+    asked = {name: value for name, value in query.items() if name != "ns"}
+    if "n" in asked:
+        number = asked["n"]
+        if not number.isascii() or not number.isdecimal():
+            raise RegistryError(ErrorCode.UNSUPPORTED, f"n={number[:20]} is no number of tags", status=400)
+        asked["n"] = str(min(int(number[:9]), _MOST_TAGS))
+    return asked

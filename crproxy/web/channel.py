@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 __all__ = ["Channel"]
@@ -10,6 +13,10 @@ __all__ = ["Channel"]
 _TLS_HANDSHAKE = b"\x16"
 
 
+# Seconds from the first byte of a request to the end of its header.
+_HEADER_SECONDS = 10.0
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 # In the clear: Go's clients know it for what it is, "server gave HTTP response to HTTPS client".
 _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -17,11 +24,15 @@ _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\
 class Channel(HTTPChannel):
     """HTTP/1.1.
 
+    A header takes ten seconds at the most from its first byte, however it trickles in. Between requests Twisted waits a
+    minute.
+
     Somebody who speaks TLS to a plain port is told so and hung up on at once. skopeo and podman try https first, and
     waited ten seconds for an answer before they turned to http.
     """
 
     _fresh = True
+    _deadline: IDelayedCall | None = None
 
     def dataReceived(self, data: bytes) -> None:
         """Look at the first byte before anything else (IProtocol)."""
@@ -29,5 +40,27 @@ class Channel(HTTPChannel):
         if fresh and data.startswith(_TLS_HANDSHAKE):
             self.write(_NOT_TLS)
             self.loseConnection()
-        else:
-            super().dataReceived(data)
+            return
+        if self._deadline is None and not self.requests:
+            self._deadline = self.callLater(_HEADER_SECONDS, self._too_slow)
+        super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        """Take the time that is needed from here on (HTTPChannel)."""
+        self._forget_deadline()
+        super().allHeadersReceived()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Wait for nothing more (IProtocol)."""
+        self._forget_deadline()
+        super().connectionLost(reason)
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.write(_TOO_SLOW)
+        self.loseConnection()
+
+    def _forget_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()

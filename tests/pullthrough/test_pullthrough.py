@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry, Tag
@@ -62,3 +64,18 @@ def test_without_a_next_page_there_is_no_link(ask: Ask) -> None:
 def test_a_refusal_is_raised(client: Client, ask: Ask) -> None:
     client.error = RegistryError(ErrorCode.DENIED, "no")
     assert failure_of(ask(TagsRequest("x")), RegistryError) is client.error
+
+
+@pytest.mark.parametrize(
+    ("asked", "upstream"), [("10000", "10000"), ("10001", "10000"), ("9" * 40, "10000"), ("0", "0"), ("007", "7")]
+)
+def test_s27_a_page_has_ten_thousand_tags_at_the_most(client: Client, ask: Ask, asked: str, upstream: str) -> None:
+    ended(ask(TagsRequest("x"), query={"n": asked}))
+    assert client.asked == [("tags", REPOSITORY, {"n": upstream})]
+
+
+@pytest.mark.parametrize("asked", ["", "-1", "many", "1.5", "٣"])
+def test_s27_what_is_no_number_is_refused(client: Client, ask: Ask, asked: str) -> None:
+    error = failure_of(ask(TagsRequest("x"), query={"n": asked}), RegistryError)
+    assert isinstance(error, RegistryError)
+    assert (error.status, client.asked) == (400, [])
