@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from treq.client import HTTPClient
@@ -79,7 +80,9 @@ class Certificates(MultiService):
 
     def states(self) -> list[NameState]:
         """Return how it stands with each name."""
-        return self.plan.states(self._clock.seconds())
+        states = self.plan.states(self._clock.seconds())
+        # What the plan holds due nobody attempts where there is no issuer.
+        return states if self._issuer is not None else [replace(state, next_attempt=None) for state in states]
 
     def _make_issuer(self, acme: Acme, directory: str, data_dir: Path, http: HTTPClient) -> Issuer | None:
         origin = origin_of(directory)

@@ -170,7 +170,7 @@ class Plan:
         known = self._of(name)
         if self.has_file(name):
             return NameState(name, State.FILE)
-        upcoming = None if known.under_way else max(known.due(), self._paused_until)
+        upcoming = None if known.under_way else max(known.due(), self._paused_until, now)
         counts = known.valid_until is not None and known.valid_until > now
         if known.under_way:
             state = State.RENEWING

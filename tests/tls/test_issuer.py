@@ -215,3 +215,4 @@ def test_without_a_ca_the_log_says_what_to_set(certifying: Certifying, log: Log)
     certifying.shown("cr.test")
     assert any("and nothing issues one: set --certs or --acme-directory" in line for line in log.lines)
     assert certifying.ca.asked == []
+    assert {state.next_attempt for state in certifying.certificates.states()} == {None}

@@ -31,7 +31,7 @@ def state(plan: Plan, name: str, now: float = NOW) -> NameState:
 def test_what_has_none_is_due_in_order(plan: Plan) -> None:
     assert plan.due(NOW) == list(NAMES)
     assert [plan.rank(name) for name in (*NAMES, "other")] == [0, 1, 2, 3]
-    assert state(plan, "cr.test").state is State.WAITING
+    assert state(plan, "cr.test") == NameState("cr.test", State.WAITING, None, None, NOW)
 
 
 def test_what_is_under_way_is_not_begun_again(plan: Plan) -> None:
