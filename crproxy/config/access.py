@@ -33,9 +33,7 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
         allow=_both(table, "allow", read_named),
         deny=_both(table, "deny", read_named),
         privileged=tuple(_networks(clients, "privileged")),
-        privileged_images=Patterns(
-            _patterns(clients, "privileged_images", enumerate(clients.strings("privileged_images"), 1))
-        ),
+        privileged_images=Patterns(_listed(clients, "privileged_images")),
     )
     table.refuse_the_rest()
     clients.refuse_the_rest()

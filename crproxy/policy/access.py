@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
@@ -12,6 +12,9 @@ from ..oci.names import Registry, Repository
 __all__ = ["Access", "Network", "Patterns", "parse_pattern"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# A name is looked up in as many steps as it has parts, however long the list is.
+Patterns = frozenset[str]
 
 _EVERYTHING = "*"
 
@@ -43,28 +46,6 @@ def parse_pattern(text: str) -> str:
     return pattern
 
 
-class Patterns:
-    """A list of patterns, in which a name is looked up in as many steps as it has parts, however long the list is."""
-
-    def __init__(self, patterns: Iterable[str] = ()) -> None:
-        self._patterns = frozenset(patterns)
-
-    def __bool__(self) -> bool:
-        return bool(self._patterns)
-
-    def __len__(self) -> int:
-        return len(self._patterns)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Patterns) and self._patterns == other._patterns
-
-    def __hash__(self) -> int:
-        return hash(self._patterns)
-
-    def __contains__(self, pattern: str) -> bool:
-        return pattern in self._patterns
-
-
 def _most_specific_first(repository: Repository) -> Iterator[str]:
     """Give the patterns that are about ``repository``."""
     name = str(repository)
@@ -92,10 +73,10 @@ class Access:
     registries: frozenset[Registry] | None = None
     message: str = ""
     named: frozenset[Registry] = frozenset()
-    allow: Patterns = field(default_factory=Patterns)
-    deny: Patterns = field(default_factory=Patterns)
+    allow: Patterns = frozenset()
+    deny: Patterns = frozenset()
     privileged: tuple[Network, ...] = ()
-    privileged_images: Patterns = field(default_factory=Patterns)
+    privileged_images: Patterns = frozenset()
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""

@@ -12,7 +12,6 @@ __all__ = ["Channel"]
 # The first byte of a TLS record that opens a handshake (RFC 8446, 5.1); no HTTP request begins with it.
 _TLS_HANDSHAKE = b"\x16"
 
-
 # Seconds from the first byte of a request to the end of its header.
 _HEADER_SECONDS = 10.0
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
