@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.quotas import Quota, parse_quota
+from .bounding import drop_oldest
 
 __all__ = ["Quotas"]
-
-# Registries remembered at the most; the oldest go first.
-_KEPT = 10_000
 
 
 @dataclass(slots=True)
@@ -55,15 +52,10 @@ class Quotas:
         quota = parse_quota(headers, self.now())
         if quota is not None:
             self._seen[registry] = quota
-            _drop_oldest(self._seen)
+            drop_oldest(self._seen)
 
     def refused(self, registry: Registry, error: RegistryError, kind: str) -> None:
         """Leave ``registry`` alone if ``error`` says that we asked too much, until its Retry-After."""
         if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after:
             self._silent[registry, kind] = (self.now() + error.retry_after, error.message.partition(";")[0])
-            _drop_oldest(self._silent)
-
-
-def _drop_oldest(kept: dict[Any, Any]) -> None:
-    while len(kept) > _KEPT:
-        del kept[next(iter(kept))]
+            drop_oldest(self._silent)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +19,7 @@ from ..oci.names import Registry
 from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
 from ..policy.refusals import parse_retry_after, refusal, unavailable
 from .agent import send
+from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
@@ -34,9 +34,6 @@ _USUAL_LIFETIME = 60.0
 _LONGEST_LIFETIME = 24 * 3600.0
 # Seconds before its end at which a token is no longer used: clocks differ, and a request takes time.
 _MARGIN = 5.0
-# Tokens kept at the most; the oldest go first.
-_KEPT = 10_000
-
 # Whose token, what for, and as whom.
 _Key = tuple[Registry, TokenRequest, str | None]
 
@@ -99,7 +96,7 @@ class Tokens:
     def _remember(self, scope: str, key: _Key) -> None:
         registry, _, username = key
         self._remembered[registry, scope, username] = key
-        _drop_oldest(self._remembered)
+        drop_oldest(self._remembered)
 
     def _valid(self, key: _Key) -> str | None:
         token = self._tokens.get(key)
@@ -119,7 +116,7 @@ class Tokens:
         token, lifetime = _read_token(upstream, body)
         authorization = f"Bearer {token}"
         self._tokens[key] = _Token(authorization, self._clock.seconds() + lifetime - _MARGIN)
-        _drop_oldest(self._tokens)
+        drop_oldest(self._tokens)
         return authorization
 
     def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
@@ -176,8 +173,3 @@ def _read_token(upstream: Upstream, body: bytes) -> tuple[str, float]:
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise unavailable(upstream.registry, "its token service sent an answer without a token")
     return token, min(max(lifetime, 2 * _MARGIN), _LONGEST_LIFETIME)
-
-
-def _drop_oldest(kept: dict[Any, Any]) -> None:
-    while len(kept) > _KEPT:
-        del kept[next(iter(kept))]

@@ -423,7 +423,7 @@ def test_a_token_service_that_encodes_its_answer_makes_the_registry_unavailable(
 
 def test_so_many_tokens_are_kept_and_the_oldest_goes_first(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     asker.network.serve("https://quay.io", token(expires_in=300))
-    monkeypatch.setattr("crproxy.upstream.tokens._KEPT", 2)
+    monkeypatch.setattr("crproxy.upstream.bounding._KEPT", 2)
     scopes = ["repository:a:pull", "repository:b:pull", "repository:c:pull"]
     for scope in scopes:
         ended(asker.ask(f'Bearer realm="{REALM}"', scope))
