@@ -5,7 +5,6 @@ RFC 7515, 7517, 7518 and 7638, as RFC 8555 uses them. Pure but for the randomnes
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -35,10 +34,6 @@ class AccountKey:
     def key_authorization(self, token: str) -> str:
         """Return what proves that a challenge's ``token`` was seen by the holder of this key (RFC 8555, 8.1)."""
         return f"{token}.{self.thumbprint}"
-
-    def validation_digest(self, token: str) -> bytes:
-        """Return the hash that a TLS-ALPN-01 certificate carries (RFC 8737, 3)."""
-        return hashlib.sha256(self.key_authorization(token).encode("ascii")).digest()
 
     def sign(self, payload: bytes, url: str, nonce: str, account: str | None) -> bytes:
         """Return a request's body (RFC 8555, 6.2).
