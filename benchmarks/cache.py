@@ -8,7 +8,6 @@ All three serve over TLS with one certificate, and have the same upstream: a reg
 over plain HTTP on loopback. They are started once and take turns, so many rounds, of which the medians count.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import os
@@ -36,13 +35,13 @@ from benchmarks.parts.clients import (
     read_slowly,
     requests_per_second,
 )
+from benchmarks.parts.command import run
 from benchmarks.parts.registries import Registry, registry
 from benchmarks.parts.rounds import Costs, alternate
 from benchmarks.parts.servers import Server
-from benchmarks.parts.tables import replace_section, table
+from benchmarks.parts.tables import table
 from benchmarks.parts.verdicts import HEAD, Finding, Target
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 KINDS = (CRPROXY, NGINX, DOCKER_REGISTRY)
 CONNECTIONS = 16
 
@@ -274,22 +273,5 @@ def report(findings: Sequence[Finding], scale: Scale) -> str:
     )
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="benchmarks.cache", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only see that everything can be measured")
-    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({FULL.rounds})")
-    parser.add_argument("--write", action="store_true", help=f"keep the result in {PAGE.name}")
-    options = parser.parse_args()
-    scale = QUICK if options.quick else FULL
-    if options.rounds is not None:
-        scale = dataclasses.replace(scale, rounds=options.rounds)
-    started = time.monotonic()
-    result = measure(scale, lambda line: print(line, flush=True))
-    print(f"\n{result}\n\nTook {time.monotonic() - started:.0f} s.")
-    if options.write:
-        replace_section(PAGE, "cache", result)
-
-
 if __name__ == "__main__":
-    main()
+    run("cache", __doc__, FULL, QUICK, measure)

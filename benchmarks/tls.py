@@ -8,7 +8,6 @@ Both have a certificate for each name, ECDSA P-256 by one authority: crproxy a f
 The clients are Python's, in two processes; what counts is the CPU time of the servers, which take turns.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import os
@@ -29,14 +28,14 @@ from OpenSSL.SSL import OPENSSL_VERSION, OpenSSL_version
 from benchmarks.parts.blobs import MIB
 from benchmarks.parts.caches import CRPROXY, NGINX
 from benchmarks.parts.clients import ask
+from benchmarks.parts.command import run
 from benchmarks.parts.handshakes import Clients
 from benchmarks.parts.names import Names
 from benchmarks.parts.rounds import alternate
 from benchmarks.parts.servers import Server, crproxy, nginx
-from benchmarks.parts.tables import replace_section, table
+from benchmarks.parts.tables import table
 from benchmarks.parts.verdicts import Finding, Target
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PROCESSES = 2
 TABLE_HEAD = ("work", CRPROXY, NGINX, "ratio", "target", "met")
 
@@ -196,22 +195,5 @@ def _row(finding: Finding) -> tuple[str, ...]:
     return work, ours, theirs, f"{finding.numbers[CRPROXY] / (finding.numbers[NGINX] or 1):.2f}", target, met
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="benchmarks.tls", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only see that everything can be measured")
-    parser.add_argument("--rounds", type=int, help=f"how often each is measured ({FULL.rounds})")
-    parser.add_argument("--write", action="store_true", help=f"keep the result in {PAGE.name}")
-    options = parser.parse_args()
-    scale = QUICK if options.quick else FULL
-    if options.rounds is not None:
-        scale = dataclasses.replace(scale, rounds=options.rounds)
-    started = time.monotonic()
-    result = measure(scale, lambda line: print(line, flush=True))
-    print(f"\n{result}\n\nTook {time.monotonic() - started:.0f} s.")
-    if options.write:
-        replace_section(PAGE, "tls", result)
-
-
 if __name__ == "__main__":
-    main()
+    run("tls", __doc__, FULL, QUICK, measure)
