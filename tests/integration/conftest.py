@@ -63,6 +63,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
 
 @pytest.fixture
+def daemon(running: Daemon) -> Iterator[Daemon]:
+    """The daemon of a module that has a fixture ``running``; what it logs during a test counts for that test."""
+    before = len(running.log)
+    yield running
+    running.assert_calm(after=before)
+
+
+@pytest.fixture
 def fake() -> Iterator[FakeUpstream]:
     with FakeUpstream() as upstream:
         yield upstream

@@ -63,14 +63,6 @@ def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeUpstream, hub: F
         yield daemon
 
 
-@pytest.fixture
-def daemon(running: Daemon) -> Iterator[Daemon]:
-    """The module's daemon; what it logs during a test counts for that test."""
-    before = len(running.log)
-    yield running
-    running.assert_calm(after=before)
-
-
 def closed_port() -> int:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))

@@ -13,8 +13,8 @@ import pytest
 from tests.parts.answers import Answer, Cut, Script
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.issuing import DOMAIN, HTTP_01, TLS_ALPN_01, IssuingDaemon
-from tests.parts.openssl import Shown
 from tests.parts.pebble import Pebble, free_ports
+from tests.parts.s_client import Handshake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ ACCOUNT_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 ANOTHER_KEY = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH"
 
 
-def self_signed(shown: Shown, name: str) -> bool:
+def self_signed(shown: Handshake, name: str) -> bool:
     return (shown.verdict, shown.names) == ("self-signed certificate", [name])
 
 

@@ -23,9 +23,9 @@ from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import sha256
 from tests.parts.issuing import DOMAIN, HTTP_01, TLS_ALPN_01, IssuingDaemon
 from tests.parts.node import Node
-from tests.parts.openssl import UNRECOGNIZED_NAME, Shown
 from tests.parts.pebble import Pebble
 from tests.parts.places import blob
+from tests.parts.s_client import UNRECOGNIZED_NAME, Handshake
 from tests.parts.secure_http import SecureConnection, refusal
 from tests.parts.shapes import content
 
@@ -258,7 +258,7 @@ class Load:
             self._news.notify_all()
 
 
-def ends(shown: Shown) -> datetime.datetime:
+def ends(shown: Handshake) -> datetime.datetime:
     assert shown.certificate is not None
     return shown.certificate.not_valid_after_utc
 

@@ -51,14 +51,6 @@ def running(tmp_path_factory: pytest.TempPathFactory, hub: FakeUpstream) -> Iter
 
 
 @pytest.fixture
-def daemon(running: Daemon) -> Iterator[Daemon]:
-    """The module's daemon; what it logs during a test counts for that test."""
-    before = len(running.log)
-    yield running
-    running.assert_calm(after=before)
-
-
-@pytest.fixture
 def repository() -> str:
     """A repository that the daemon has never heard of."""
     return f"library/app-{next(_numbers)}"

@@ -12,8 +12,8 @@ from crproxy.policy.aliases import BUILT_IN
 
 from .admin_socket import tell
 from .daemon import Daemon, Upstream, configuration
-from .openssl import Shown, look
 from .pebble import Pebble, free_ports
+from .s_client import Handshake, SClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -99,9 +99,9 @@ class IssuingDaemon(Daemon):
         for name in names:
             self.wait_for_log(rf"\] {re.escape(name)} has a certificate until", seconds, after=after)
 
-    def look(self, name: str | None) -> Shown:
+    def look(self, name: str | None) -> Handshake:
         """Return what OpenSSL is shown for ``name``; for none, that is to be the domain's."""
-        return look(self.tls_port, name, self.root, expected=name or DOMAIN)
+        return SClient(self.root.parent, self.tls_port, self.root).look(name, name or DOMAIN)
 
     def certified(self, after: int = 0) -> list[str]:
         """The names that have got a certificate since character ``after`` of the log, in that order."""

@@ -7,17 +7,23 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from .process import clean_environment
 from .requirements import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Handshake", "SClient", "ciphers"]
+__all__ = ["UNRECOGNIZED_NAME", "Handshake", "SClient", "ciphers"]
+
+# RFC 8446, 6
+UNRECOGNIZED_NAME = 112
 
 _PATIENCE = 30
 # OpenSSL's own defaults refuse what these tests want to see refused by the other side.
 _ANYTHING = "ALL:eNULL:@SECLEVEL=0"
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,26 @@ class Handshake:
         """How many of its connections resumed a session."""
         return len(re.findall(r"^Reused, ", self.output, re.MULTILINE))
 
+    @property
+    def verdict(self) -> str | None:
+        """What OpenSSL thinks of the certificate, ``ok`` where it is good for the name that was asked for."""
+        return self._one(r"Verify return code: \d+ \((.*)\)")
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """The server's; None where it refused."""
+        found = _CERTIFICATE.search(self.output)
+        return None if found is None else x509.load_pem_x509_certificate(found[0].encode())
+
+    @property
+    def names(self) -> list[str]:
+        """The names that the certificate is for; none where there is no certificate."""
+        certificate = self.certificate
+        if certificate is None:
+            return []
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return extension.value.get_values_for_type(x509.DNSName)
+
     def _one(self, pattern: str) -> str | None:
         found = re.search(pattern, self.output, re.MULTILINE)
         return None if found is None else found[1]
@@ -78,8 +104,16 @@ class SClient:
     def connect(self, name: str | None, *options: str, say: str = "") -> Handshake:
         """Shake hands asking for ``name``, whose certificate must be shown; hang up at the end of ``say``."""
         named = ["-noservername"] if name is None else ["-servername", name, "-verify_hostname", name]
+        return self._run([*named, "-verify_return_error", *options], say)
+
+    def look(self, name: str | None, expected: str) -> Handshake:
+        """Shake hands asking for ``name`` and look at what is shown, be it good for ``expected`` or not."""
+        named = ["-noservername"] if name is None else ["-servername", name]
+        return self._run([*named, "-verify_hostname", expected, "-no-CApath", "-no-CAstore"])
+
+    def _run(self, options: list[str], say: str = "") -> Handshake:
         done = subprocess.run(
-            [*self._command, "-verify_return_error", *named, *options],
+            [*self._command, *options],
             cwd=self._home,
             env=clean_environment(self._home),
             input=say,
