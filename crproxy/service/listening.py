@@ -25,8 +25,8 @@ class Listener(Service):
         description: the endpoint string, for messages.
         endpoint: listens.
         factory: makes what speaks there.
-        scheme: of its URLs; also the option that sets it.
-        known_as: what clients write for it, if that is not its address.
+        scheme: of its URLs; also the option that sets it, but for the operator's door, ``admin``.
+        known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
     """
 
@@ -72,15 +72,15 @@ class Listener(Service):
         self._port = port
         where = _where(port.getHost())
         self._log.info("crproxy listens on {scheme}://{where}", scheme=self._scheme, where=where)
-        if self._scheme != "admin":
-            host = self._known_as or where
+        host = where if self._known_as is None else self._known_as
+        if host:
             self._log.info("try: docker pull {host}/quay.io/prometheus/busybox:latest", host=host)
 
     def _explain(self, failure: Failure) -> str:
-        return (
-            f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. "
-            f"Give another endpoint with --{self._scheme}, such as --{self._scheme} tcp:5001:interface=127.0.0.1"
-        )
+        advice = f"Give another endpoint with --{self._scheme}, such as --{self._scheme} tcp:5001:interface=127.0.0.1"
+        if self._scheme == "admin":
+            advice = 'Set another endpoint as admin under [listen], or admin = "" for none'
+        return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
 
 
 def _where(address: IAddress) -> str:

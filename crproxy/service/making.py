@@ -63,14 +63,17 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
             Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(daemon)
     for description in config.listen.http:
         plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
-        Listener(description, serverFromString(reactor, description), plain, "http").setServiceParent(daemon)
+        endpoint = serverFromString(reactor, description)
+        # Where there is TLS, images are pulled by it.
+        known_as = None if certificates is None else ""
+        Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
         door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
-        Listener(
-            admin, serverFromString(reactor, admin), door, "admin", optional=config.listen.admin is None
-        ).setServiceParent(daemon)
+        optional = config.listen.admin is None
+        endpoint = serverFromString(reactor, admin)
+        Listener(admin, endpoint, door, "admin", known_as="", optional=optional).setServiceParent(daemon)
     Reloading(live.reload, reactor).setServiceParent(daemon)
     return daemon
 

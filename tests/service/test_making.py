@@ -168,8 +168,8 @@ class Endpoint:
         return fail(self._listening) if isinstance(self._listening, Exception) else succeed(self._listening)
 
 
-def listener(listening: Port | Exception) -> Listener:
-    return Listener("tcp:5000", Endpoint(listening), Factory())
+def listener(listening: Port | Exception, scheme: str = "http", **options: Any) -> Listener:
+    return Listener("tcp:5000", Endpoint(listening), Factory(), scheme, **options)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,20 @@ def test_it_says_where_it_listens_and_what_to_try(log: Log, address: IAddress, w
 def test_a_socket_of_this_machine_is_named_by_its_path(log: Log) -> None:
     listener(Port(UNIXAddress("/run/x"))).privilegedStartService()
     assert "crproxy listens on http:///run/x" in log.lines
+
+
+@pytest.mark.parametrize(("known_as", "tried"), [("cr.test", ["try: docker pull cr.test/"]), ("", [])])
+def test_what_clients_write_for_it_is_what_to_try(log: Log, known_as: str, tried: list[str]) -> None:
+    listener(Port(IPv4Address("TCP", "0.0.0.0", 443)), "https", known_as=known_as).privilegedStartService()
+    assert "crproxy listens on https://localhost:443" in log.lines
+    assert [line.partition("quay.io")[0] for line in log.lines if line.startswith("try: ")] == tried
+
+
+def test_what_the_daemon_runs_without_is_told_with_where_it_is_set(log: Log) -> None:
+    listener(OSError(13, "Permission denied"), "admin", known_as="", optional=True).privilegedStartService()
+    (said,) = log.lines
+    assert said.startswith("cannot listen on tcp:5000: ")
+    assert said.endswith('Set another endpoint as admin under [listen], or admin = "" for none')
 
 
 def test_stopping_waits_until_the_port_is_closed() -> None:
