@@ -24,6 +24,7 @@ LAYERS = (
     "store",
     "flights",
     "pullthrough",
+    "login",
     "web",
     "acme",
     "tls",

@@ -18,7 +18,7 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
 
     Arguments:
         table: ``[access]``.
-        clients: ``[clients]``.
+        clients: ``[clients]``, of which only what is about access is taken.
         read_named: returns the text of the file that a key names.
     """
     listed = table.strings("registries")
@@ -36,7 +36,6 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
         privileged_images=Patterns(_listed(clients, "privileged_images")),
     )
     table.refuse_the_rest()
-    clients.refuse_the_rest()
     return access
 
 

@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..oci.names import Registry
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
+from ..policy.routing import Names
 from .access import read_access
+from .clients import read_clients
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
-from .values import Cache, Config, Timeouts
+from .values import Cache, Config, Timeouts, Upstream
 
 __all__ = ["Options", "load"]
 
@@ -78,18 +81,34 @@ def _config(
     def named(table: Table, key: str) -> str | None:
         return read_named(table, key, read_file)
 
+    tables, clients = top.table("upstreams"), top.table("clients")
     return Config(
         names=names,
         listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
-        upstreams=dict(read_upstreams(top.table("upstreams"), read_file, proxies)),
+        upstreams=_upstreams(tables, read_file, proxies, names),
         timeouts=_timeouts(top.table("timeouts")),
         data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
         cache=_cache(top.table("cache"), options),
-        access=read_access(top.table("access"), top.table("clients"), named),
+        access=read_access(top.table("access"), clients, named),
+        clients=read_clients(clients, named),
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
     )
+
+
+def _upstreams(
+    tables: Table, read_file: Callable[[str], str], proxies: Proxies, names: Names
+) -> dict[Registry, Upstream]:
+    upstreams = dict(read_upstreams(tables, read_file, proxies))
+    for registry, upstream in upstreams.items():
+        if upstream.passthrough and registry not in names.aliases.values():
+            tables.fail(
+                registry.name,
+                "passthrough needs a host that stands for this registry alone, where clients log in: "
+                "set domain, and an alias for it under [aliases]",
+            )
+    return upstreams
 
 
 def _spoken(options: Options) -> Table:

@@ -50,9 +50,17 @@ def _upstream(registry: Registry, table: Table, read_file: ReadFile, proxies: Pr
         token_hosts=_hosts(table, "token_hosts"),
         authorities=_authorities(table, read_file),
         proxies=_proxies(table, proxies),
+        passthrough=_passthrough(table, username),
     )
     table.refuse_the_rest()
     return upstream
+
+
+def _passthrough(table: Table, username: str | None) -> bool:
+    passthrough = table.boolean("passthrough", False)
+    if passthrough and username is not None:
+        table.fail("passthrough", "there is a username as well: either clients log in there, or this proxy does")
+    return passthrough
 
 
 def _private_hosts(table: Table, endpoint: str | None) -> frozenset[str]:

@@ -14,7 +14,7 @@ from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
 
-__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Config", "Listen", "Timeouts", "Upstream"]
+__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Clients", "Config", "Listen", "Timeouts", "Upstream"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -52,6 +52,7 @@ class Upstream:
             the system's.
         proxies: what it is reached through.
         named: the configuration, or the built-in table, knows it; through a proxy no other is reached.
+        passthrough: clients log in there with credentials of their own.
     """
 
     registry: Registry
@@ -65,6 +66,7 @@ class Upstream:
     authorities: str | None = field(default=None, repr=False)
     proxies: Proxies = DIRECT
     named: bool = True
+    passthrough: bool = False
 
     @property
     def allow_http(self) -> bool:
@@ -135,6 +137,21 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Clients:
+    """Whom this proxy serves.
+
+    Arguments:
+        users: names, and their passwords as bcrypt hashed them; None serves everybody.
+        token_ttl: seconds that a token lasts which they get for their password.
+        privileged_login: clients in privileged networks log in as everybody does.
+    """
+
+    users: Mapping[str, bytes] | None = field(default=None, repr=False)
+    token_ttl: float = 300.0
+    privileged_login: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
@@ -149,6 +166,7 @@ class Config:
     data_dir: str = "."
     cache: Cache = field(default_factory=Cache)
     access: Access = field(default_factory=Access)
+    clients: Clients = field(default_factory=Clients)
     proxies: Proxies = DIRECT
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)

@@ -59,6 +59,7 @@ class RegistryError(Exception):
             what to type instead.
         status: the HTTP status, where it differs from the code's usual one.
         retry_after: seconds after which to ask again; sent as ``Retry-After`` (RFC 9110, 10.2.3).
+        challenge: how to log in; sent as ``WWW-Authenticate`` (RFC 9110, 11.6.1).
     """
 
     def __init__(
@@ -68,16 +69,24 @@ class RegistryError(Exception):
         *,
         status: int | None = None,
         retry_after: int | None = None,
+        challenge: str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = code.status if status is None else status
         self.retry_after = retry_after
+        self.challenge = challenge
 
     def with_hint(self, hint: str) -> RegistryError:
         """Return this error with something more to say."""
-        return RegistryError(self.code, f"{self.message}; {hint}", status=self.status, retry_after=self.retry_after)
+        return RegistryError(
+            self.code,
+            f"{self.message}; {hint}",
+            status=self.status,
+            retry_after=self.retry_after,
+            challenge=self.challenge,
+        )
 
     def __str__(self) -> str:
         return f"{self.status} {self.code.name}: {self.message}"
@@ -87,6 +96,8 @@ class RegistryError(Exception):
         headers = {"Content-Type": "application/json"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
+        if self.challenge is not None:
+            headers["WWW-Authenticate"] = self.challenge
         return headers
 
     def body(self) -> bytes:

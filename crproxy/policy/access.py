@@ -80,9 +80,7 @@ class Access:
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
-        if self._is_privileged(client) or any(
-            one in self.privileged_images for one in _most_specific_first(repository)
-        ):
+        if self.is_privileged(client) or any(one in self.privileged_images for one in _most_specific_first(repository)):
             return
         if self.registries is not None and repository.registry not in self.registries:
             served = ", ".join(sorted(map(str, self.registries))) or "none"
@@ -96,15 +94,8 @@ class Access:
                 f"whoever runs it may add {repository} to that",
             )
 
-    def _is_listed(self, repository: Repository) -> bool:
-        for pattern in _most_specific_first(repository):
-            if pattern in self.deny:
-                return False
-            if pattern in self.allow:
-                return True
-        return not self.allow
-
-    def _is_privileged(self, client: str | None) -> bool:
+    def is_privileged(self, client: str | None) -> bool:
+        """Tell whether ``client`` (an IP address, where it is known) is in one of the privileged networks."""
         if client is None or not self.privileged:
             return False
         try:
@@ -114,6 +105,14 @@ class Access:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return any(address in network for network in self.privileged)
+
+    def _is_listed(self, repository: Repository) -> bool:
+        for pattern in _most_specific_first(repository):
+            if pattern in self.deny:
+                return False
+            if pattern in self.allow:
+                return True
+        return not self.allow
 
     def _deny(self, what: str, advice: str) -> None:
         raise RegistryError(ErrorCode.DENIED, f"{what}; {self.message or advice}")

@@ -7,18 +7,27 @@ what it said.
 from __future__ import annotations
 
 import email.utils
+import enum
 import json
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from .quirks import quirks
 
-__all__ = ["RETRY_AFTER", "parse_retry_after", "refusal", "unavailable"]
+__all__ = ["RETRY_AFTER", "Asker", "parse_retry_after", "refusal", "unavailable"]
 
 # Seconds a client waits before it asks for what upstream could not give.
 RETRY_AFTER = 10
 _QUOTA_RETRY_AFTER = 60
 _LONGEST_RETRY_AFTER = 24 * 3600
+
+
+class Asker(enum.Enum):
+    """As whom a registry was asked."""
+
+    ANYBODY = enum.auto()
+    PROXY = enum.auto()
+    CLIENT = enum.auto()
 
 
 def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) -> RegistryError:
@@ -34,7 +43,7 @@ def refusal(
     body: bytes = b"",
     retry_after: int | None = None,
     *,
-    logged_in: bool = False,
+    asker: Asker = Asker.ANYBODY,
 ) -> RegistryError:
     """Return what our client is told when ``registry`` answered ``status``.
 
@@ -43,14 +52,14 @@ def refusal(
         unknown: what a 404 means here.
         body: upstream's own words, in the specification's error document or not.
         retry_after: upstream's, in seconds.
-        logged_in: credentials were used.
+        asker: as whom it was asked.
     """
     said = f"{registry} answered {status}{_own_words(body)}"
     match status:
         case 404 | 410:
             return RegistryError(unknown, f"{what} is not there: {said}")
         case 401 | 403:
-            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, logged_in)}")
+            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, asker)}")
         case 429:
             wait = _QUOTA_RETRY_AFTER if retry_after is None else retry_after
             return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{said}; ask again in {wait} s", retry_after=wait)
@@ -78,13 +87,19 @@ def parse_retry_after(value: str | None, now: float) -> int | None:
     return max(0, min(round(moment - now), _LONGEST_RETRY_AFTER))
 
 
-def _denied_hint(registry: Registry, logged_in: bool) -> str:
+def _denied_hint(registry: Registry, asker: Asker) -> str:
     peculiar = quirks(registry).denied
     known = "" if peculiar is None else f" ({peculiar})"
     table = f'[upstreams."{registry}"] of this proxy'
-    if logged_in:
-        return f"{known}; this proxy has a login there: whoever runs it may check username and password under {table}"
-    return f"{known}; if it is private, its username and password belong under {table}"
+    match asker:
+        case Asker.CLIENT:
+            return f"{known}; it was asked with your own login there"
+        case Asker.PROXY:
+            return (
+                f"{known}; this proxy has a login there: whoever runs it may check username and password under {table}"
+            )
+        case Asker.ANYBODY:
+            return f"{known}; if it is private, its username and password belong under {table}"
 
 
 def _own_words(body: bytes) -> str:

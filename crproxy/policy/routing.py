@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import DOCKER_HUB, Registry, Repository, looks_like_registry
 
-__all__ = ["Names", "Route", "place", "route"]
+__all__ = ["Names", "Route", "host_name", "place", "route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Names:
     domain: str | None = None
     aliases: Mapping[str, Registry] = field(default_factory=dict)
     default_registry: Registry | None = DOCKER_HUB
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether ``name``, as host_name() gives it, is written in the configuration."""
+        return name == self.domain or name in self.aliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def place(names: Names, host: str) -> Registry | None:
     Raises:
         RegistryError: 421 Misdirected Request (RFC 9110, 15.5.20) where the host is neither.
     """
-    name = _host_name(host)
+    name = host_name(host)
     alias = names.aliases.get(name)
     if alias is not None:
         return alias
@@ -131,7 +135,7 @@ def _namespace_hint(registry: Registry, name: str) -> str | None:
     return f"ns={registry} was asked for, so {first}/ was taken for a part of the repository's name"
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
     """Return the Host header's name: lower case, no port, no trailing dot."""
     if host.startswith("["):
         return host.partition("]")[0].lower() + "]"

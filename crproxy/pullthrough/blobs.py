@@ -10,7 +10,6 @@ from twisted.internet.interfaces import IConsumer, IReactorTime
 from ..flights import Flight, Flights, NotKept
 from ..oci.digests import Digest, Verifier
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import Repository
 from ..policy.headers import answer_headers
 from ..policy.ranges import (
     ByteRange,
@@ -29,26 +28,31 @@ from ..upstream.client import RegistryClient, Streamed
 from ..upstream.once import Once
 from ..upstream.resuming import pour
 from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
+from .rights import has_right, widest
 
 __all__ = ["Blobs"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Upstream:
-    """Where the bytes of one blob can be had (Source): its repository."""
+    """Where the bytes of one blob can be had (Source): its repository, as it is seen by who asks."""
 
     client: RegistryClient
-    repository: Repository
+    view: View
     digest: Digest
 
     async def open(self, start: int, stop: int | None) -> Streamed:
         """Ask for the bytes (Source)."""
-        return await self.client.blob(self.repository, self.digest, start, stop)
+        return await self._client.blob(self.view.repository, self.digest, start, stop)
 
     async def size(self) -> int | None:
         """Ask how many there are (Source)."""
-        length = (await self.client.head_blob(self.repository, self.digest)).get("content-length", "")
+        length = (await self._client.head_blob(self.view.repository, self.digest)).get("content-length", "")
         return int(length) if length.isascii() and length.isdecimal() else None
+
+    @property
+    def _client(self) -> RegistryClient:
+        return self.client.on_behalf_of(self.view.caller)
 
 
 class _Poured:
@@ -102,7 +106,8 @@ class Blobs:
 
     async def head(self, view: View, digest: Digest) -> Reply:
         """Return the reply to a HEAD, which downloads nothing. Raises RegistryError."""
-        if self._store.index.linked(view, digest) is not None:
+        view = widest(self._store, view, digest)
+        if has_right(self._store, view, digest):
             size = self._store.size(view.entry(digest))
             if size is not None:
                 return _head_reply(digest, size, CacheStatus.HIT)
@@ -111,6 +116,7 @@ class Blobs:
     async def get(self, view: View, digest: Digest, asked: Asked) -> Reply:
         """Return the reply to a GET, of a range too. Raises RegistryError."""
         wanted = _wanted(asked)
+        view = widest(self._store, view, digest)
         opened = self._store.open(view.entry(digest))
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened)
@@ -122,7 +128,7 @@ class Blobs:
     async def _from_store(self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent) -> Reply:
         try:
             status = CacheStatus.HIT
-            if self._store.index.linked(view, digest) is None:
+            if not has_right(self._store, view, digest):
                 await self._ask_leave(view, digest)
                 status = CacheStatus.REVALIDATED
             part = _part(wanted, opened.size)
@@ -135,8 +141,8 @@ class Blobs:
         return _reply(digest, part, opened.flow(part.start, part.stop), status, whole=wanted is None)
 
     async def _from_flight(self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None) -> Reply:
-        source = _Upstream(self._client, view.repository, digest)
-        if flight is not None and flight.source != source and self._store.index.linked(view, digest) is None:
+        source = _Upstream(self._client, view, digest)
+        if flight is not None and flight.source != source and not has_right(self._store, view, digest):
             await self._ask_leave(view, digest)
             # All of it may have come meanwhile.
             opened = self._store.open(view.entry(digest))
@@ -168,7 +174,7 @@ class Blobs:
 
     async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
         """Pass through what is not kept: a part that no fill will soon reach, or all where the disk cannot take it."""
-        source = _Upstream(self._client, view.repository, digest)
+        source = _Upstream(self._client, view, digest)
         if wanted is not None and wanted.first is None:
             size = await source.size()
             part = None if size is None else _part(wanted, size)
@@ -199,7 +205,7 @@ class Blobs:
 
     async def _ask_leave(self, view: View, digest: Digest) -> int | None:
         """Ask upstream whether this repository has the blob, and remember it; return the size. Raises RegistryError."""
-        source = _Upstream(self._client, view.repository, digest)
+        source = _Upstream(self._client, view, digest)
         size = await self._leaves.run(source, source.size)
         self._store.index.link(view, [(digest, Link(size=size))])
         return size

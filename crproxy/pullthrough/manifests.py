@@ -19,6 +19,7 @@ from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.once import Once
 from .reply import CacheStatus, Content, Reply, Unsent, named
+from .rights import widest
 
 __all__ = ["Manifests"]
 
@@ -52,8 +53,29 @@ class Manifests:
     async def get(self, view: View, reference: Reference, method: str) -> Reply:
         """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""
         if isinstance(reference, Digest):
+            view = widest(self._store, view, reference)
+        if view.caller is not None:
+            return await self._for_caller(view, reference, method)
+        if isinstance(reference, Digest):
             return await self._by_digest(view, reference, method)
         return await self._by_tag(view, reference, method)
+
+    # With a client's own credentials
+
+    async def _for_caller(self, view: View, reference: Reference, method: str) -> Reply:
+        """Ask upstream whether this client may have it, each time, and serve what is stored where it may."""
+        header = await self._header(view, reference)
+        digest = None if header is None else _digest_of(header, reference)
+        if digest is not None:
+            kept = self._kept(widest(self._store, view, digest), digest)
+            if kept is not None:
+                return _reply(kept, CacheStatus.REVALIDATED)
+            if header is not None and method == "HEAD":
+                return _header_reply(header, digest)
+        return _reply(await self._fetch(view, reference), CacheStatus.STORED)
+
+    async def _header(self, view: View, reference: Reference) -> Mapping[str, str] | None:
+        return await self._client.on_behalf_of(view.caller).head_manifest(view.repository, reference)
 
     # By digest
 
@@ -64,7 +86,7 @@ class Manifests:
         stored = self._store.read(view.entry(digest))
         if stored is None and method == "GET":
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
-        header = await self._client.head_manifest(view.repository, digest)
+        header = await self._header(view, digest)
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         if stored is None:
@@ -106,10 +128,10 @@ class Manifests:
     async def _ask_by_tag(self, view: View, tag: Tag, method: str, kept: _Kept | None) -> Reply:
         if kept is None and method == "GET":
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
-        header = await self._checks.run((view, tag), lambda: self._client.head_manifest(view.repository, tag))
+        header = await self._checks.run((view, tag), lambda: self._header(view, tag))
         if header is None:
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
-        digest = _digest_of(header)
+        digest = _digest_of(header, tag)
         if digest is not None:
             self._store.index.tag(view, tag.name, digest)
         if kept is not None and digest == kept.manifest.digest:
@@ -149,7 +171,7 @@ class Manifests:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))
 
     async def _fetch_and_keep(self, view: View, reference: Reference) -> Manifest:
-        manifest = await self._client.manifest(view.repository, reference)
+        manifest = await self._client.on_behalf_of(view.caller).manifest(view.repository, reference)
         self._store.keep(view.entry(manifest.digest), manifest.content)
         links = [(manifest.digest, Link(manifest.media_type, len(manifest.content)))]
         for descriptor in references(manifest.content):
@@ -179,7 +201,9 @@ def _header_reply(header: Mapping[str, str], digest: Digest | None) -> Reply:
     return Reply(200, headers if digest is None else headers | named(digest, CacheStatus.MISS), body)
 
 
-def _digest_of(header: Mapping[str, str]) -> Digest | None:
+def _digest_of(header: Mapping[str, str], reference: Reference) -> Digest | None:
+    if isinstance(reference, Digest):
+        return reference
     try:
         return Digest.parse(header.get("docker-content-digest", ""))
     except RegistryError:

@@ -48,7 +48,9 @@ class PullThrough:
         Raises:
             RegistryError: instead of a reply; nothing of a body has been given yet.
         """
-        view = View(repository, self._is_private(repository.registry))
+        private = asked.caller is not None or self._is_private(repository.registry)
+        view = View(repository, private, asked.caller)
+        client = self._client.on_behalf_of(asked.caller)
         match request:
             case ManifestRequest(reference=reference):
                 return await self._manifests.get(view, reference, asked.method)
@@ -57,9 +59,9 @@ class PullThrough:
             case BlobRequest(digest=digest):
                 return await self._blobs.get(view, digest, asked)
             case TagsRequest():
-                return _listed(await self._client.tags(repository, _upstreams(asked.query)), asked)
+                return _listed(await client.tags(repository, _upstreams(asked.query)), asked)
             case ReferrersRequest(digest=digest):
-                return _listed(await self._client.referrers(repository, digest, _upstreams(asked.query)), asked)
+                return _listed(await client.referrers(repository, digest, _upstreams(asked.query)), asked)
 
 
 def _listed(streamed: Streamed, asked: Asked) -> Reply:

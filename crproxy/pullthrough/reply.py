@@ -89,12 +89,14 @@ class Asked:
         path: as the client wrote it, undecoded, without the query; for links back to it.
         headers: names in lower case.
         query: the parameters, decoded.
+        caller: the Authorization for the registry, of a client that has its own.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    caller: str | None = field(default=None, repr=False)
 
 
 class CacheStatus:

@@ -22,11 +22,14 @@ from ..upstream.agent import Clients
 from ..upstream.client import RegistryClient
 from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
+from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
 from ..web.plain import make_plain_site
 from ..web.registry import RegistryResource
 from ..web.site import make_site
+from ..web.token import TokenResource
+from .admitting import LoginService
 from .caching import CacheService
 from .listening import Listener
 from .live import Live
@@ -53,7 +56,7 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = make_site(RegistryResource(live, make_pullthrough(live, cache, clients, reactor)), reactor)
+    site = _site(live, daemon, cache, clients, reactor)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
@@ -78,15 +81,16 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     return daemon
 
 
-def make_pullthrough(current: Callable[[], Config], cache: CacheService, clients: Clients, reactor: Any) -> PullThrough:
+def make_pullthrough(
+    current: Callable[[], Config], cache: CacheService, exchange: Exchange, reactor: Any
+) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
     Arguments:
         current: returns the configuration that counts now.
+        exchange: asks upstreams.
     """
     config = current()
-    tokens = Tokens(config.timeouts, reactor)
-    exchange = Exchange(clients.client, tokens, config.timeouts, reactor)
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(reactor.seconds))
     return PullThrough(
         Manifests(client, cache.store, config.cache.lifetimes, reactor),
@@ -94,6 +98,16 @@ def make_pullthrough(current: Callable[[], Config], cache: CacheService, clients
         client,
         lambda registry: current().upstream(registry).username is not None,
     )
+
+
+def _site(live: Live, daemon: MultiService, cache: CacheService, clients: Clients, reactor: Any) -> Site:
+    timeouts = live().timeouts
+    tokens = Tokens(timeouts, reactor)
+    exchange = Exchange(clients.client, tokens, timeouts, reactor)
+    admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
+    admitting.setServiceParent(daemon)
+    registry = RegistryResource(live, admitting.login, make_pullthrough(live, cache, exchange, reactor))
+    return make_site(registry, TokenResource(admitting.login, reactor), reactor)
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:

@@ -6,7 +6,7 @@ private can be reached by naming its digest elsewhere, whoever runs the registry
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..oci.digests import Digest
 from ..oci.names import Registry, Repository
@@ -32,10 +32,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A repository as it is seen with its registry's credentials (private), or without."""
+    """A repository as it is seen with credentials of its registry's (private), or without.
+
+    Arguments:
+        caller: the Authorization of a client that has its own. What such a view finds here is never for it to see
+            before upstream has allowed it, each time.
+    """
 
     repository: Repository
     private: bool = False
+    caller: str | None = field(default=None, repr=False)
 
     def entry(self, digest: Digest) -> Entry:
         """Return the entry that what is fetched through this view is kept as."""

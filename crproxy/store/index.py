@@ -281,8 +281,10 @@ def _entry(digest: str, pool: str) -> Entry:
     return Entry(Digest.parse(digest), Registry.parse(pool) if pool else None)
 
 
-def _whose(view: View) -> tuple[str, str, bool]:
-    return view.repository.registry.name, view.repository.path, view.private
+def _whose(view: View) -> tuple[str, str, int]:
+    # 0: anybody's, 1: the proxy's own credentials', 2: those of clients, whose rights are no right of the proxy's.
+    side = 2 if view.caller is not None else int(view.private)
+    return view.repository.registry.name, view.repository.path, side
 
 
 @contextlib.contextmanager

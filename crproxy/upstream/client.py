@@ -15,7 +15,7 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..policy.quirks import quirks
-from ..policy.refusals import parse_retry_after, refusal, unavailable
+from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
@@ -66,12 +66,29 @@ class RegistryClient:
         upstream: how a registry is reached.
         exchange: makes the requests.
         quotas: what is not asked because too much was.
+        caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
     """
 
-    def __init__(self, upstream: Callable[[Registry], Upstream], exchange: Exchange, quotas: Quotas) -> None:
+    def __init__(
+        self,
+        upstream: Callable[[Registry], Upstream],
+        exchange: Exchange,
+        quotas: Quotas,
+        caller: str | None = None,
+    ) -> None:
         self._upstream = upstream
         self._exchange = exchange
+        self._caller = caller
         self.quotas = quotas
+
+    def on_behalf_of(self, caller: str | None) -> RegistryClient:
+        """Return what asks with the Authorization of a client; None is this one itself.
+
+        Its quota is that client's own: nothing is known of it, and nothing that is learnt counts for others.
+        """
+        if caller is None:
+            return self
+        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller)
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.
@@ -166,7 +183,7 @@ class RegistryClient:
     ) -> Answer:
         kind = path.partition("/")[0]
         scope = f"repository:{repository.path}:pull"
-        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {})
+        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {}, self._caller)
         self.quotas.check(repository.registry, kind)
         try:
             answer = await self._exchange.ask(self._upstream(repository.registry), question)
@@ -176,6 +193,11 @@ class RegistryClient:
         if kind == "manifests":
             self.quotas.note(repository.registry, answer.headers)
         return answer
+
+    def _asker(self, registry: Registry) -> Asker:
+        if self._caller is not None:
+            return Asker.CLIENT
+        return Asker.ANYBODY if self._upstream(registry).username is None else Asker.PROXY
 
     def _streamed(self, answer: Answer) -> Streamed:
         return Streamed(answer.status, answer.headers, self._exchange.relay(answer))
@@ -196,8 +218,8 @@ class RegistryClient:
         except (BodyTooLarge, BodyBroke):
             body = b""
         retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
-        logged_in = self._upstream(repository.registry).username is not None
-        error = refusal(repository.registry, what, unknown, answer.status, body, retry_after, logged_in=logged_in)
+        asker = self._asker(repository.registry)
+        error = refusal(repository.registry, what, unknown, answer.status, body, retry_after, asker=asker)
         self.quotas.refused(repository.registry, error, kind)
         return error
 

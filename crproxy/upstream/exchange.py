@@ -16,7 +16,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from .. import __version__
 from ..config import Timeouts, Upstream
 from ..oci.errors import ErrorCode, RegistryError
-from ..policy.challenges import parse_challenges
+from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
@@ -40,6 +40,7 @@ class Question:
         scope: what a token must be good for.
         kind: of what is asked for, as paths name it: ``manifests``, ``blobs``, ``tags``, ``referrers``.
         headers: a field's name to its values, each sent as a line of its own.
+        caller: an Authorization that is sent in place of the proxy's own, to the registry's own origin alone.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Question:
     scope: str
     kind: str = "blobs"
     headers: Mapping[str, list[str]] = field(default_factory=dict)
+    caller: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,7 @@ class Exchange:
         Raises:
             RegistryError: UNAVAILABLE where there is no answer, DENIED where it must not be asked for.
         """
-        known = self._tokens.known(upstream, question.scope, upstream.username)
-        first = hop = _Hop(upstream.endpoint + question.path, authorization=known)
+        first = hop = self._first(upstream, question)
         renewed = False
         while True:
             answer = await self._send(upstream, question, hop)
@@ -138,6 +139,24 @@ class Exchange:
                 self.discard(answer)
             hop = following
 
+    async def challenges(self, upstream: Upstream, authorization: str | None = None) -> list[Challenge] | None:
+        """Return how ``upstream`` wants to be asked, by its answer to ``/v2/``; None where it is content.
+
+        Arguments:
+            authorization: sent along.
+
+        Raises:
+            RegistryError: it does not answer, or neither of the two.
+        """
+        ping = Question("GET", "/v2/", "", "ping")
+        answer = await self._send(upstream, ping, _Hop(f"{upstream.endpoint}/v2/", authorization=authorization))
+        self.discard(answer)
+        if answer.status == 200:
+            return None
+        if answer.status not in (401, 403):
+            raise unavailable(upstream.registry, f"/v2/ was answered {answer.status}")
+        return parse_challenges(answer.response.headers.getRawHeaders("www-authenticate", []))
+
     def relay(self, answer: Answer) -> Relay:
         """Return the body of ``answer``, to be joined to a consumer."""
         return Relay(answer.response, self._timeouts.idle, self._clock)
@@ -149,6 +168,13 @@ class Exchange:
     def discard(self, answer: Answer) -> None:
         """Let go of the body of ``answer``."""
         discard(answer.response, self._timeouts.idle, self._clock)
+
+    def _first(self, upstream: Upstream, question: Question) -> _Hop:
+        url = upstream.endpoint + question.path
+        if question.caller is not None:
+            # What a challenge would bring is the client's to fetch, not ours.
+            return _Hop(url, authorization=question.caller, challenged=True)
+        return _Hop(url, authorization=self._tokens.known(upstream, question.scope, upstream.username))
 
     def _next(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> Awaitable[_Hop | None] | None:
         if answer.status == 401 and not hop.challenged:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
@@ -17,14 +17,14 @@ from ..config import Timeouts, Upstream
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
-from ..policy.refusals import parse_retry_after, refusal, unavailable
+from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .agent import send
 from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
 
-__all__ = ["Tokens", "basic"]
+__all__ = ["Token", "Tokens", "basic"]
 
 # A signed token with many scopes is a few KiB.
 _TOKEN_ANSWER_LIMIT = 1024 * 1024
@@ -39,8 +39,10 @@ _Key = tuple[Registry, TokenRequest, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
-    authorization: str
+class Token:
+    """An Authorization, and when it ends to be good for anything (seconds since the epoch)."""
+
+    authorization: str = field(repr=False)
     expires: float
 
 
@@ -51,7 +53,7 @@ class Tokens:
         self._timeouts = timeouts
         self._clock = clock
         self._once: Once[_Key, str] = Once()
-        self._tokens: dict[_Key, _Token] = {}
+        self._tokens: dict[_Key, Token] = {}
         self._remembered: dict[tuple[Registry, str, str | None], _Key] = {}
 
     def known(self, upstream: Upstream, scope: str, username: str | None) -> str | None:
@@ -110,14 +112,32 @@ class Tokens:
 
     async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
         _, request, username = key
+        token = self._tokens[key] = await self.fresh(http, upstream, request, username)
+        drop_oldest(self._tokens)
+        return token.authorization
+
+    async def fresh(
+        self,
+        http: HTTPClient,
+        upstream: Upstream,
+        request: TokenRequest,
+        username: str | None,
+        asker: Asker | None = None,
+    ) -> Token:
+        """Return a token asked for now, and kept by nobody.
+
+        Arguments:
+            username: None asks anonymously, else with the password of ``upstream``.
+            asker: whose name it is; None is the proxy's, where there is one.
+
+        Raises:
+            RegistryError: the token service refuses, or cannot be asked.
+        """
         self._check_realm(upstream, request.realm, username)
         headers = {} if username is None else {"Authorization": [basic(username, upstream.password or "")]}
-        body = await self._ask(http, upstream, request, headers)
+        body = await self._ask(http, upstream, request, headers, asker or _asker(upstream))
         token, lifetime = _read_token(upstream, body)
-        authorization = f"Bearer {token}"
-        self._tokens[key] = _Token(authorization, self._clock.seconds() + lifetime - _MARGIN)
-        drop_oldest(self._tokens)
-        return authorization
+        return Token(f"Bearer {token}", self._clock.seconds() + lifetime - _MARGIN)
 
     def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
         if not realm_is_sound(realm, allow_http=upstream.allow_http):
@@ -131,7 +151,12 @@ class Tokens:
             )
 
     async def _ask(
-        self, http: HTTPClient, upstream: Upstream, request: TokenRequest, headers: dict[str, list[str]]
+        self,
+        http: HTTPClient,
+        upstream: Upstream,
+        request: TokenRequest,
+        headers: dict[str, list[str]],
+        asker: Asker,
     ) -> bytes:
         try:
             response = await send(http, "GET", request.url, headers, self._timeouts.headers, self._clock)
@@ -143,15 +168,22 @@ class Tokens:
                 ) from error
             raise unavailable(upstream.registry, f"its token service: {describe(error)}") from error
         if response.code != 200:
-            raise self._refused(upstream, response, body)
+            raise self._refused(upstream, response, body, asker)
         return body
 
-    def _refused(self, upstream: Upstream, response: IResponse, body: bytes) -> RegistryError:
+    def _refused(self, upstream: Upstream, response: IResponse, body: bytes, asker: Asker) -> RegistryError:
         (retry_after, *_) = response.headers.getRawHeaders("retry-after", [None])
         wait = parse_retry_after(retry_after, self._clock.seconds())
-        what = "a token to pull with" if upstream.username is None else f"the login of {upstream.username!r}"
-        logged_in = upstream.username is not None
-        return refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, logged_in=logged_in)
+        what = "a token to pull with" if asker is Asker.ANYBODY else f"the login of {upstream.username!r}"
+        error = refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, asker=asker)
+        if asker is Asker.CLIENT and response.code == 401:
+            # A client that got its password wrong is to be told so, not that it may not.
+            return RegistryError(ErrorCode.UNAUTHORIZED, error.message)
+        return error
+
+
+def _asker(upstream: Upstream) -> Asker:
+    return Asker.ANYBODY if upstream.username is None else Asker.PROXY
 
 
 def basic(username: str, password: str) -> str:

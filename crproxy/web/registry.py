@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import ITCPTransport
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
-from .. import __version__
 from ..config import Config
+from ..login import Admitted, Login, Wanted
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
-from ..policy.routing import place, route
+from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
-from .sending import send
+from .answering import answer
+from .visiting import visit_of
 
 __all__ = ["RegistryResource"]
 
@@ -33,72 +29,49 @@ class RegistryResource(Resource):
 
     Arguments:
         current: returns the configuration that counts now.
+        login: lets clients in.
         pullthrough: answers requests for images.
     """
 
     isLeaf = True
-    _log = Logger()
 
-    def __init__(self, current: Callable[[], Config], pullthrough: PullThrough) -> None:
+    def __init__(self, current: Callable[[], Config], login: Login, pullthrough: PullThrough) -> None:
         super().__init__()
         self._current = current
+        self._login = login
         self._pullthrough = pullthrough
 
     def render(self, request: Request) -> int:
         """Answer a request of any method."""
-        answered = Deferred.fromCoroutine(self._answer(request))
-        request.notifyFinish().addErrback(lambda _: answered.cancel())
-        answered.addErrback(self._broke, request)
-        return NOT_DONE_YET
-
-    async def _answer(self, request: Request) -> None:
-        request.setHeader("Server", f"crproxy/{__version__}")
-        request.setHeader("Docker-Distribution-Api-Version", "registry/2.0")
-        try:
-            reply = await self._reply(request)
-        except RegistryError as error:
-            self._log.info("{path}: {error}", path=request.path.decode("latin-1"), error=error)
-            reply = Reply.error(error)
-        await send(request, reply)
+        return answer(request, self._reply(request))
 
     async def _reply(self, request: Request) -> Reply:
         _only_reading(request)
         wanted = parse_path(request.path.decode("latin-1"))
-        asked = _asked(request)
-        config, host = self._current(), asked.headers.get("host", "")
+        asked, visit, config = _asked(request), visit_of(request), self._current()
         if isinstance(wanted, Ping):
-            place(config.names, host)
+            await self._login.admit(visit)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
-        found = route(config.names, host, wanted.name, asked.query.get("ns"))
+        ns = asked.query.get("ns")
+        found = route(config.names, visit.host, wanted.name, ns)
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        config.access.check(found.repository, _client(request))
+        admitted = await self._login.admit(visit, Wanted(found.repository, wanted.name, ns))
+        config.access.check(found.repository, visit.client)
         try:
+            asked = replace(asked, caller=admitted.authorization)
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
-            if found.hint is None or error.status not in (403, 404):
-                raise
-            raise error.with_hint(found.hint) from error
-
-    def _broke(self, failure: Failure, request: Request) -> None:
-        """End a request whose answer cannot be finished."""
-        if request._disconnected:
-            failure.trap(CancelledError)
-            return
-        path = request.path.decode("latin-1")
-        if request.startedWriting:
-            self._log.warn("{path}: aborted: {why}", path=path, why=failure.getErrorMessage())
-            cast(ITCPTransport, request.transport).abortConnection()
-        else:
-            self._log.failure("{path}", failure, path=path)
-            error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
-            Deferred.fromCoroutine(send(request, Reply.error(error)))
+            raise _with_advice(error, found, admitted) from error
 
 
-def _client(request: Request) -> str | None:
-    """Return the client's IP address; None where it comes by a socket of this machine."""
-    address = request.getClientAddress()
-    return address.host if isinstance(address, IPv4Address | IPv6Address) else None
+def _with_advice(error: RegistryError, found: Route, admitted: Admitted) -> RegistryError:
+    """Return ``error`` with what was perhaps meant, and with a challenge where a login may help."""
+    if error.status == 403 and admitted.challenge is not None:
+        error = RegistryError(ErrorCode.UNAUTHORIZED, error.message, challenge=admitted.challenge)
+    if found.hint is None or error.status not in (401, 403, 404):
+        return error
+    return error.with_hint(found.hint)
 
 
 def _only_reading(request: Request) -> None:

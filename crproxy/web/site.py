@@ -10,8 +10,10 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from .. import __version__
+from ..login import TOKEN_PATH
 from .channel import Channel
 from .registry import RegistryResource
+from .token import TokenResource
 
 __all__ = ["PlainSite", "make_site"]
 
@@ -23,10 +25,11 @@ Pull an image by putting this host in front of its name:
 """
 
 
-def make_site(registry: RegistryResource, reactor: IReactorTime) -> Site:
-    """Return the site that serves ``registry`` below /v2; ``reactor`` times its connections."""
+def make_site(registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> Site:
+    """Return the site that serves ``registry`` below /v2, and ``tokens`` beside it; ``reactor`` times connections."""
     root = _Root()
     root.putChild(b"v2", registry)
+    root.putChild(TOKEN_PATH.removeprefix("/").encode(), tokens)
     site = PlainSite(root, reactor=reactor)
     site.displayTracebacks = False
     return site

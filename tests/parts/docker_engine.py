@@ -70,6 +70,13 @@ class DockerEngine:
     def __exit__(self, *_: object) -> None:
         self._process.stop()
 
+    def log_in(self, host: str, user: str, password: str) -> None:
+        """Log in, as people do; the password is kept by the client."""
+        self._program.run("login", f"--username={user}", f"--password={password}", host)
+
+    def log_out(self, host: str) -> None:
+        self._program.run("logout", host)
+
     def tried(self, image: str, last: str) -> list[str]:
         """Return the registries that it asked for an image, in their order, as soon as ``last`` is among them."""
         asking = rf"Trying to pull {re.escape(image)} from "

@@ -32,7 +32,13 @@ class Podman:
         storage = ["--storage-driver=vfs", f"--root={self._root}", f"--runroot={directory / 'run'}"]
         command = node.command([need("podman"), *storage, f"--tmpdir={directory / 'tmp'}"])
         settings = {} if registries is None else {"CONTAINERS_REGISTRIES_CONF": str(registries)}
-        self._program = Program(command, directory, **node.environment, **settings)
+        logins = directory / "auth.json"
+        logins.write_text("{}")
+        self._program = Program(command, directory, **node.environment, **settings, REGISTRY_AUTH_FILE=str(logins))
+
+    def log_in(self, host: str, user: str, password: str) -> None:
+        """Log in, as people do; the password is kept in a file of its own."""
+        self._program.run("login", self._tls, f"--username={user}", f"--password={password}", host)
 
     def pull(self, image: str) -> frozenset[str]:
         """Pull an image; return the digests of the bytes that it keeps: manifests, configuration, unpacked layers."""

@@ -58,9 +58,9 @@ class SecureConnection:
         assert certificate is not None
         return str(certificate["serialNumber"])
 
-    def get(self, target: str) -> Reply:
+    def get(self, target: str, *fields: tuple[str, str]) -> Reply:
         """Ask once more; raise OSError or HTTPException where there is no whole answer."""
-        self._http.request("GET", target)
+        self._http.request("GET", target, headers=dict(fields))
         response = self._http.getresponse()
         return Reply(response.status, response.headers, response.read())
 

@@ -32,10 +32,10 @@ class Skopeo:
         """Copy what ``source`` names, in skopeo's words, to a registry, byte for byte."""
         self._copy(f"--dest-tls-verify={self._verify}", source, f"docker://{authority}/{name}")
 
-    def pull(self, image: str) -> frozenset[str]:
+    def pull(self, image: str, *options: str) -> frozenset[str]:
         """Copy an image with all its platforms; return the digests of the bytes that came."""
         with tempfile.TemporaryDirectory(dir=self._directory) as copy:
-            self._copy(f"--src-tls-verify={self._verify}", f"docker://{image}", f"dir:{copy}")
+            self._copy(f"--src-tls-verify={self._verify}", *options, f"docker://{image}", f"dir:{copy}")
             return frozenset(file_digest(file) for file in Path(copy).iterdir() if file.name != "version")
 
     def raw_manifest(self, image: str) -> bytes:

@@ -32,8 +32,12 @@ _LIFETIME = 300
 class TokenServer:
     """Gives pull tokens to anybody, unless it has users: then to those alone.
 
+    With ``rights`` it gives tokens to everybody who does not give a wrong password, but, as Docker Hub does, such that
+    are good for nothing where there is no right.
+
     Arguments:
         users: names and passwords.
+        rights: names of users, and the repositories that each may pull from; they may be changed.
         field: what the token is called in the answer: ``token`` or ``access_token``.
         tells_lifetime: whether the answer has ``expires_in``.
     """
@@ -42,8 +46,14 @@ class TokenServer:
     service = "registry.example.org"
 
     def __init__(
-        self, users: dict[str, str] | None = None, *, field: str = "token", tells_lifetime: bool = True
+        self,
+        users: dict[str, str] | None = None,
+        *,
+        rights: dict[str, set[str]] | None = None,
+        field: str = "token",
+        tells_lifetime: bool = True,
     ) -> None:
+        self.rights = rights
         self._users = users
         self._field = field
         self._tells_lifetime = tells_lifetime
@@ -74,13 +84,22 @@ class TokenServer:
 
     def _answer(self, request: Request) -> Answer:
         user = _basic_user(request)
-        if self._users is not None and (user is None or self._users.get(user[0]) != user[1]):
+        if not self._knows(user):
             return error(401, "UNAUTHORIZED", "incorrect username or password")
+        name = "" if user is None else user[0]
         scopes = [scope for line in request.query.get("scope", []) for scope in line.split()]
-        document: dict[str, object] = {self._field: self._sign(scopes, "" if user is None else user[0])}
+        document: dict[str, object] = {self._field: self._sign([one for one in scopes if self._may(name, one)], name)}
         if self._tells_lifetime:
             document["expires_in"] = _LIFETIME
         return Answer(headers=(("Content-Type", "application/json"),), body=json.dumps(document).encode())
+
+    def _knows(self, user: tuple[str, str] | None) -> bool:
+        if user is None:
+            return self._users is None or self.rights is not None
+        return self._users is None or self._users.get(user[0]) == user[1]
+
+    def _may(self, name: str, scope: str) -> bool:
+        return self.rights is None or scope.split(":")[1] in self.rights.get(name, set())
 
     def _sign(self, scopes: list[str], subject: str) -> str:
         now = int(time.time())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError, errors_body
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.refusals import parse_retry_after, refusal, unavailable
+from crproxy.policy.refusals import Asker, parse_retry_after, refusal, unavailable
 
 QUAY = Registry("quay.io")
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -81,15 +81,19 @@ def test_docker_hub_refuses_what_does_not_exist_and_the_message_says_so() -> Non
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(
-    ("logged_in", "advice"),
+    ("asker", "advice"),
     [
-        (False, 'if it is private, its username and password belong under [upstreams."corp.example"] of this proxy'),
-        (True, 'whoever runs it may check username and password under [upstreams."corp.example"] of this proxy'),
+        (Asker.CLIENT, "it was asked with your own login there"),
+        (
+            Asker.ANYBODY,
+            'if it is private, its username and password belong under [upstreams."corp.example"] of this proxy',
+        ),
+        (Asker.PROXY, 'whoever runs it may check username and password under [upstreams."corp.example"] of this proxy'),
     ],
 )
-def test_a_refusal_says_what_to_do_about_the_login(status: int, logged_in: bool, advice: str) -> None:
+def test_a_refusal_says_what_to_do_about_the_login(status: int, asker: Asker, advice: str) -> None:
     corp = Registry("corp.example")
-    message = refusal(corp, "corp.example/a:v1", ErrorCode.MANIFEST_UNKNOWN, status, logged_in=logged_in).message
+    message = refusal(corp, "corp.example/a:v1", ErrorCode.MANIFEST_UNKNOWN, status, asker=asker).message
     assert message.startswith(f"corp.example/a:v1 is refused: corp.example answered {status};")
     assert message.endswith(advice)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
-from crproxy.oci.errors import RegistryError
+from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Reference, Registry, Repository
 from crproxy.pullthrough import Asked, PullThrough, Reply
 from crproxy.store.store import Store
@@ -31,11 +32,14 @@ PATH = "/v2/quay.io/org/name/tags/list"
 class Client:
     """An upstream that says what the test wants, and remembers what it was asked.
 
-    Manifests are answered at once; blobs by hand (``blobs``).
+    Manifests are answered at once; blobs by hand (``blobs``). Of clients' own credentials it knows those that are
+    ``welcome``; where there are any, nobody else gets anything.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.caller: str | None = None
+        self.welcome: set[str] = set()
         self.quotas = Quotas(clock.seconds)
         self.asked: list[tuple[Any, ...]] = []
         self.manifests: dict[Reference, bytes] = {}
@@ -48,6 +52,8 @@ class Client:
 
     async def _hear(self, *asked: Any) -> None:
         self.asked.append(asked)
+        if self.welcome and self.caller not in self.welcome:
+            raise RegistryError(ErrorCode.DENIED, f"{self.caller} is not welcome")
         if self.waiting is not None:
             # One Deferred cannot serve two who wait.
             waiter: Deferred[None] = Deferred()
@@ -55,6 +61,13 @@ class Client:
             await waiter
         if self.error is not None:
             raise self.error
+
+    def on_behalf_of(self, caller: str | None) -> Client:
+        if caller is None:
+            return self
+        other = copy.copy(self)
+        other.caller = caller
+        return other
 
     @property
     def questions(self) -> list[str]:

@@ -24,6 +24,8 @@ from crproxy.pullthrough import PullThrough
 from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
+from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.tokens import Tokens
 from tests.logs import Log
 from tests.memory import ended
 
@@ -102,10 +104,10 @@ def test_nothing_is_listened_on_before_the_start(reactor: Reactor, tmp_path: Pat
 
 def test_what_answers_is_put_together_without_asking_anybody(reactor: Reactor, tmp_path: Path) -> None:
     config = Config(data_dir=str(tmp_path))
-    assert isinstance(
-        make_pullthrough(lambda: config, CacheService(config, reactor), Clients(reactor, config.timeouts), reactor),
-        PullThrough,
-    )
+    clients = Clients(reactor, config.timeouts)
+    exchange = Exchange(clients.client, Tokens(config.timeouts, reactor), config.timeouts, reactor)
+    made = make_pullthrough(lambda: config, CacheService(config, reactor), exchange, reactor)
+    assert isinstance(made, PullThrough)
     assert reactor.tcpClients == []
 
 

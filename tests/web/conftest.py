@@ -14,20 +14,26 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from crproxy.config import Config, Timeouts, Upstream
+from crproxy.config import Config, Timeouts
+from crproxy.login import Login
+from crproxy.login.passwords import Passwords
+from crproxy.login.signing import Signer
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
 from crproxy.store.store import Store
 from crproxy.upstream.agent import treq_client
 from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.logins import Logins
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import make_site
+from crproxy.web.token import TokenResource
 from tests.memory import Network, Wire
-from tests.stores import make_store, pull_through
+from tests.stores import make_store, pull_through, threads
 
+KEY = bytes(range(64))
 NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry("quay.io")})
 
 
@@ -122,12 +128,21 @@ def store(network: Network, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def site(network: Network, store: Store) -> Site:
-    timeouts = Timeouts()
+def config() -> Config:
+    return Config(NAMES)
+
+
+@pytest.fixture
+def site(network: Network, store: Store, config: Config) -> Site:
+    clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
-    exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
-    client = RegistryClient(Upstream.public, exchange, Quotas(network.clock.seconds))
-    return make_site(RegistryResource(lambda: Config(NAMES), pull_through(client, store, network.clock)), network.clock)
+    tokens = Tokens(timeouts, clock)
+    exchange = Exchange(lambda _: http, tokens, timeouts, clock)
+    client = RegistryClient(config.upstream, exchange, Quotas(clock.seconds))
+    logins = Logins(lambda _: http, exchange, tokens, clock)
+    login = Login(lambda: config, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
+    registry = RegistryResource(lambda: config, login, pull_through(client, store, clock))
+    return make_site(registry, TokenResource(login, clock), clock)
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""Who may log in, as the configuration says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from .table import Table
+from .values import Clients
+
+__all__ = ["read_clients"]
+
+# Shorter ones run out between a token's issue and its use (the token specification, "expires_in": at least 60); longer
+# ones outlive what they stand for.
+_SHORTEST, _LONGEST = 60.0, 3600.0
+
+_BCRYPT = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+# Each step doubles the work: 14 is about a second for one password.
+_DEAREST = 14
+
+
+def read_clients(table: Table, read_named: Callable[[Table, str], str | None]) -> Clients:
+    """Return whom this proxy serves. Raises ConfigError.
+
+    Arguments:
+        table: ``[clients]``, of which nothing is left then.
+        read_named: returns the text of the file that a key names.
+    """
+    usual = Clients()
+    text = read_named(table, "htpasswd")
+    clients = Clients(
+        users=None if text is None else _users(table, text),
+        token_ttl=table.duration("token_ttl", usual.token_ttl),
+        privileged_login=table.boolean("privileged_login", usual.privileged_login),
+    )
+    if not _SHORTEST <= clients.token_ttl <= _LONGEST:
+        table.fail("token_ttl", "a token lasts from 60s to 1h")
+    table.refuse_the_rest()
+    return clients
+
+
+def _users(table: Table, text: str) -> dict[str, bytes]:
+    users: dict[str, bytes] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        name, _, hashed = entry.partition(":")
+        bcrypt = _BCRYPT.fullmatch(hashed)
+        if not name or bcrypt is None:
+            table.fail("htpasswd", f"line {number} is no user with a bcrypt hash: add users with htpasswd -B")
+        if int(bcrypt[1]) > _DEAREST:
+            table.fail("htpasswd", f"line {number}: a cost of {bcrypt[1]} takes too long to check: at most {_DEAREST}")
+        if name in users:
+            table.fail("htpasswd", f"line {number}: the user {name} has a line already")
+        users[name] = hashed.encode("ascii")
+    if not users:
+        table.fail("htpasswd", "there is no user in it, so that nobody could log in: add one with htpasswd -B")
+    return users

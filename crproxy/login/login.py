@@ -1,0 +1,99 @@
+"""Which login counts at a host.
+
+At one that stands for a registry with pass-through it is that registry's. Everywhere else it is that of the htpasswd
+file, where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Config
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.authorizations import Credentials
+from ..policy.routing import place
+from ..policy.scopes import Scope
+from ..upstream.logins import Logins
+from .own import OwnDoor
+from .passwords import Passwords
+from .signing import Signer
+from .through import UpstreamDoor
+from .visits import Admitted, Granted, Visit, Wanted
+
+__all__ = ["Login"]
+
+
+class Door(Protocol):
+    """Lets clients in at a host."""
+
+    async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
+        """Return who the client is; None is wanted by one that only looks whether a registry is here.
+
+        Raises:
+            RegistryError: UNAUTHORIZED, with a challenge, where it has to say who it is, or is not who it says; what an
+                upstream answers that was asked.
+        """
+
+    async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
+        """Return a token for repositories, as they are named at this host. Raises RegistryError as `admit` does."""
+
+
+class OpenDoor:
+    """Lets everybody in (Door)."""
+
+    async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
+        """Let it in, whatever it says (Door)."""
+        return Admitted()
+
+    async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
+        """Say that nobody needs a token (Door)."""
+        raise RegistryError(ErrorCode.NAME_UNKNOWN, "nobody has to log in here: ask without a token")
+
+
+class Login:
+    """Lets clients in.
+
+    Arguments:
+        current: returns the configuration that counts now.
+        passwords: checks those of the htpasswd file.
+        logins: asks upstreams about theirs.
+        signer: makes and reads tokens.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Config],
+        passwords: Passwords,
+        logins: Logins,
+        signer: Signer,
+        clock: IReactorTime,
+    ) -> None:
+        self._current = current
+        self._passwords = passwords
+        self._logins = logins
+        self._signer = signer
+        self._clock = clock
+
+    async def admit(self, visit: Visit, wanted: Wanted | None = None) -> Admitted:
+        """Return who the client is. Raises RegistryError: see Door; 421 for a host that is not ours."""
+        return await self._door(visit).admit(visit, wanted)
+
+    async def grant(self, visit: Visit, credentials: Credentials | None, scopes: tuple[Scope, ...]) -> Granted:
+        """Return a token. Raises RegistryError: see Door; 404 where none is needed, 421 for a host that is not ours."""
+        return await self._door(visit).grant(visit, credentials, frozenset(scope.name for scope in scopes))
+
+    def _door(self, visit: Visit) -> Door:
+        config = self._current()
+        alias = place(config.names, visit.host)
+        upstream = None if alias is None else config.upstream(alias)
+        if upstream is not None and upstream.passthrough:
+            return UpstreamDoor(config, upstream, self._logins, self._signer, self._clock.seconds())
+        users = config.clients.users
+        exempt = not config.clients.privileged_login and config.access.is_privileged(visit.client)
+        if users is None or exempt:
+            return OpenDoor()
+        return OwnDoor(config, users, self._passwords, self._signer)

@@ -1,0 +1,98 @@
+"""Passwords, checked against their bcrypt hashes: in threads, for a check takes the better part of a second.
+
+Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import bcrypt
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.authorizations import Credentials
+from ..upstream.bounding import drop_oldest
+from ..upstream.once import Once
+
+__all__ = ["Passwords", "Threads"]
+
+# bcrypt reads no further; htpasswd cuts without a word, and the library refuses.
+_BCRYPT_READS = 72
+# Seconds that a password which was right is remembered: some clients send it with each request.
+_REMEMBERED = 300.0
+# Checks under way and waiting. More at once are an attack, and would be answered when nobody waits any more.
+_MOST_AT_ONCE = 32
+
+# Runs blocking work in a thread.
+Threads = Callable[..., Deferred[Any]]
+
+
+class Passwords:
+    """Checks passwords, and remembers those that were right for a while.
+
+    Arguments:
+        threads: runs what blocks.
+        clock: the time.
+    """
+
+    def __init__(self, threads: Threads, clock: IReactorTime) -> None:
+        self._threads = threads
+        self._clock = clock
+        # Of what is remembered only a keyed hash is in memory, with a key that ends with the process.
+        self._key = secrets.token_bytes(32)
+        self._right: dict[bytes, float] = {}
+        self._checks: Once[bytes, bool] = Once()
+        self._under_way = 0
+
+    async def are_right(self, users: Mapping[str, bytes], credentials: Credentials) -> bool:
+        """Tell whether ``credentials`` are a user's.
+
+        Arguments:
+            users: names, and their passwords as bcrypt hashed them.
+
+        Raises:
+            RegistryError: TOOMANYREQUESTS while too many are being checked.
+        """
+        # A name that nobody has takes as long as any: how long an answer takes must not tell who is a user.
+        hashed = users.get(credentials.username) or _nobodys(next(iter(users.values())))
+        digest = self._digest(credentials, hashed)
+        if self._right.get(digest, 0.0) > self._clock.seconds():
+            return True
+        if not await self._checks.run(digest, lambda: self._check(credentials, hashed)):
+            return False
+        if credentials.username not in users:
+            return False
+        self._right[digest] = self._clock.seconds() + _REMEMBERED
+        drop_oldest(self._right)
+        return True
+
+    async def _check(self, credentials: Credentials, hashed: bytes) -> bool:
+        if self._under_way >= _MOST_AT_ONCE:
+            raise RegistryError(
+                ErrorCode.TOOMANYREQUESTS, "too many passwords are being checked: log in again", retry_after=5
+            )
+        self._under_way += 1
+        try:
+            right: bool = await self._threads(_matches, credentials.password, hashed)
+            return right
+        finally:
+            self._under_way -= 1
+
+    def _digest(self, credentials: Credentials, hashed: bytes) -> bytes:
+        text = "\0".join((credentials.username, credentials.password)).encode()
+        return hmac.new(self._key, hashed + b"\0" + text, hashlib.sha256).digest()
+
+
+def _matches(password: str, hashed: bytes) -> bool:
+    return bcrypt.checkpw(password.encode()[:_BCRYPT_READS], hashed)
+
+
+def _nobodys(hashed: bytes) -> bytes:
+    """Return a hash as dear as ``hashed``, which no password has."""
+    return hashed[:-31] + b"." * 31

@@ -1,0 +1,110 @@
+"""``/token``: where clients log in, and get a token for what they pull.
+
+The distribution project's token specification ("Requesting a Token"), and its OAuth2 form ("POST").
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from urllib.parse import parse_qs
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from ..login import Granted, Login
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.authorizations import Credentials, parse_authorization
+from ..policy.scopes import parse_scopes
+from ..pullthrough import Content, Reply
+from .answering import answer
+from .visiting import visit_of
+
+__all__ = ["TokenResource"]
+
+# Of a form: credentials, and scopes.
+_LONGEST = 16 * 1024
+_FIELDS = 32
+
+
+class TokenResource(Resource):
+    """Gives tokens.
+
+    Arguments:
+        login: knows who gets one.
+        reactor: the time.
+    """
+
+    isLeaf = True
+
+    def __init__(self, login: Login, reactor: IReactorTime) -> None:
+        super().__init__()
+        self._login = login
+        self._reactor = reactor
+
+    def render(self, request: Request) -> int:
+        """Answer a request of any method."""
+        return answer(request, self._reply(request))
+
+    async def _reply(self, request: Request) -> Reply:
+        fields, credentials = _asked(request)
+        scopes = parse_scopes(fields.get("scope", []))
+        granted = await self._login.grant(visit_of(request), credentials, scopes)
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        return Reply(200, headers, Content(_document(granted, self._reactor.seconds())))
+
+
+def _asked(request: Request) -> tuple[dict[str, list[str]], Credentials | None]:
+    match request.method:
+        case b"GET" | b"HEAD":
+            fields = _fields(request.uri.partition(b"?")[2])
+            return fields, _credentials(request)
+        case b"POST":
+            body = b"" if request.content is None else request.content.read(_LONGEST + 1)
+            if len(body) > _LONGEST:
+                raise RegistryError(ErrorCode.UNSUPPORTED, f"a form has {_LONGEST} bytes at the most", status=413)
+            fields = _fields(body)
+            return fields, _form_credentials(fields)
+    request.setHeader("Allow", "GET, POST")
+    raise RegistryError(ErrorCode.UNSUPPORTED, "a token is had by GET or POST")
+
+
+def _fields(text: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text.decode("ascii"), keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError:
+        raise RegistryError(ErrorCode.UNSUPPORTED, "this is no form", status=400) from None
+
+
+def _credentials(request: Request) -> Credentials | None:
+    try:
+        said = parse_authorization(request.getHeader("authorization"))
+    except ValueError as error:
+        raise RegistryError(ErrorCode.UNAUTHORIZED, str(error)) from None
+    return said if isinstance(said, Credentials) else None
+
+
+def _form_credentials(fields: dict[str, list[str]]) -> Credentials:
+    (grant_type, *_), (username, *_), (password, *_) = (
+        fields.get(name, [""]) for name in ("grant_type", "username", "password")
+    )
+    if grant_type != "password" or not username:
+        # containerd asks again by GET then.
+        raise RegistryError(
+            ErrorCode.UNSUPPORTED, "only grant_type=password is known here, with a username and a password", status=400
+        )
+    return Credentials(username, password)
+
+
+def _document(granted: Granted, now: float) -> bytes:
+    """Return the answer: "token" for Docker, "access_token" for OAuth2's clients."""
+    issued = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps(
+        {
+            "token": granted.token,
+            "access_token": granted.token,
+            "expires_in": granted.lifetime,
+            "issued_at": issued,
+        }
+    ).encode()
