@@ -1,0 +1,240 @@
+"""Clients' own credentials at an upstream: whoever it serves is served, cold and warm, and nobody else ever.
+
+The registry is a real one, its token server gives everybody a token, and what a token is good for it alone decides.
+The rows are those of the project's table of threats (S7, S11, S12).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.parts.certificates import Authority
+from tests.parts.containerd import Containerd
+from tests.parts.daemon import Daemon, Upstream, configuration
+from tests.parts.docker_engine import DockerEngine
+from tests.parts.node import Node
+from tests.parts.podman import Podman
+from tests.parts.program import Failed
+from tests.parts.registry import DockerRegistry, token_auth
+from tests.parts.secure_http import SecureConnection
+from tests.parts.skopeo import Skopeo
+from tests.parts.token_server import TokenServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.parts.images import Image
+    from tests.parts.layouts import Layout
+    from tests.parts.raw_http import Reply
+
+pytestmark = pytest.mark.integration
+
+DOMAIN, ALIAS = "cr.test", "ghcr.cr.test"
+PRIVATE, PUBLIC = "team/private", "team/public"
+PASSWORDS = {"alice": "of alice", "bob": "of bob"}
+ALICE = ("Authorization", "Basic YWxpY2U6b2YgYWxpY2U=")  # alice:of alice
+REFUSED = r"denied: .*it was asked with your own login there"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The daemon, as its clients name it, and what is behind it."""
+
+    daemon: Daemon
+    registry: DockerRegistry
+    tokens: TokenServer
+    root: Path
+
+    @property
+    def host(self) -> str:
+        return f"{ALIAS}:{self.daemon.tls_port}"
+
+    @property
+    def private(self) -> str:
+        return f"{self.host}/{PRIVATE}:v1"
+
+    @property
+    def public(self) -> str:
+        return f"{self.host}/{PUBLIC}:v1"
+
+    def ask(self, path: str, *fields: tuple[str, str], host: str = ALIAS) -> Reply:
+        with SecureConnection(self.daemon.tls_port, host, self.root) as connection:
+            return connection.get(path, *fields)
+
+    def blobs_served(self) -> int:
+        """How often upstream has given a blob."""
+        return self.registry.log.count('"GET /v2/team/private/blobs/')
+
+
+@pytest.fixture(scope="module")
+def image(layout: Layout) -> Image:
+    return layout.image()
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layout, image: Image) -> Path:
+    with DockerRegistry(tmp_path_factory.mktemp("open")) as registry:
+        for repository in (PRIVATE, PUBLIC):
+            skopeo.push(layout.source(image), registry.authority, f"{repository}:v1")
+        return registry.storage
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, storage: Path, authority: Authority) -> Iterator[Proxy]:
+    rights = {"": {PUBLIC}, "alice": {PUBLIC, PRIVATE}, "bob": {PUBLIC}}
+    with ExitStack() as running:
+        tokens = running.enter_context(TokenServer(PASSWORDS, rights=rights))
+        directory = tmp_path / "registry"
+        directory.mkdir()
+        registry = DockerRegistry(directory, auth=token_auth(directory, tokens), storage=storage)
+        running.enter_context(registry)
+        text = configuration({"ghcr.io": Upstream(registry.url)}, domain=DOMAIN) + "passthrough = true\n"
+        certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")
+        daemon = running.enter_context(Daemon(tmp_path, text, certificate=certificate))
+        yield Proxy(daemon, registry, tokens, authority.file)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Node:
+    return Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, ALIAS], authority.file)
+
+
+@pytest.fixture(scope="module")
+def docker_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[DockerEngine]:
+    with DockerEngine(tmp_path_factory.mktemp("dockp"), node) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def containerd_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Containerd]:
+    with Containerd(tmp_path_factory.mktemp("ctrdp"), node) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def podman_there(node: Node) -> Iterator[Podman]:
+    with tempfile.TemporaryDirectory(prefix="pass-") as directory:
+        yield Podman(Path(directory), node)
+
+
+def docker_pulls(docker: DockerEngine, proxy: Proxy, user: str, name: str) -> frozenset[str]:
+    """Pull as a user, or as nobody."""
+    if not user:
+        return docker.pull(name).contents
+    docker.log_in(proxy.host, user, PASSWORDS[user])
+    try:
+        return docker.pull(name).contents
+    finally:
+        docker.log_out(proxy.host)
+
+
+def test_s11_who_may_pulls_cold_and_warm_and_nobody_else_does(
+    docker_there: DockerEngine, proxy: Proxy, image: Image
+) -> None:
+    for _ in ("cold", "warm"):
+        for user in ("bob", ""):
+            with pytest.raises(Failed, match="denied: "):
+                docker_pulls(docker_there, proxy, user, proxy.private)
+        assert docker_pulls(docker_there, proxy, "alice", proxy.private) == image.unpacked
+        served = proxy.blobs_served()
+        assert served == len(image.blobs)
+    for user in ("bob", ""):
+        with pytest.raises(Failed, match="denied: "):
+            docker_pulls(docker_there, proxy, user, proxy.private)
+
+
+def test_s12_a_right_that_is_revoked_upstream_ends_with_the_next_pull(
+    docker_there: DockerEngine, proxy: Proxy, image: Image
+) -> None:
+    assert proxy.tokens.rights is not None
+    assert docker_pulls(docker_there, proxy, "alice", proxy.private) == image.unpacked
+    proxy.tokens.rights["alice"].remove(PRIVATE)
+    with pytest.raises(Failed, match=REFUSED):
+        docker_pulls(docker_there, proxy, "alice", proxy.private)
+    # Given to another, it begins with the next pull, and the bytes need not come again.
+    proxy.tokens.rights["bob"].add(PRIVATE)
+    assert docker_pulls(docker_there, proxy, "bob", proxy.private) == image.unpacked
+    assert proxy.blobs_served() == len(image.blobs)
+
+
+def test_docker_is_told_that_upstream_does_not_know_its_password(docker_there: DockerEngine, proxy: Proxy) -> None:
+    with pytest.raises(Failed, match=r"unauthorized: the login of 'alice' is refused: ghcr\.io answered 401"):
+        docker_there.log_in(proxy.host, "alice", "of bob")
+
+
+def test_everybody_pulls_what_is_public(
+    docker_there: DockerEngine, containerd_there: Containerd, podman_there: Podman, proxy: Proxy, image: Image
+) -> None:
+    for user in ("", "bob"):
+        assert docker_pulls(docker_there, proxy, user, proxy.public) == image.unpacked
+    assert containerd_there.pull(proxy.public) == image.digests
+    assert image.unpacked < podman_there.pull(proxy.public)
+
+
+def test_containerd_pulls_with_its_own_credentials(containerd_there: Containerd, proxy: Proxy, image: Image) -> None:
+    assert containerd_there.pull(proxy.private, "--user=alice:of alice") == image.digests
+    with pytest.raises(Failed, match="403 Forbidden"):
+        containerd_there.pull(proxy.private, "--user=bob:of bob")
+    with pytest.raises(Failed, match="403 Forbidden"):
+        containerd_there.pull(proxy.private)
+    with pytest.raises(Failed, match="401 Unauthorized"):
+        containerd_there.pull(proxy.private, "--user=alice:of bob")
+
+
+def test_podman_pulls_with_its_own_credentials(podman_there: Podman, proxy: Proxy, image: Image) -> None:
+    with pytest.raises(Failed, match="denied: "):
+        podman_there.pull(proxy.private)
+    podman_there.log_in(proxy.host, "alice", "of alice")
+    assert image.unpacked < podman_there.pull(proxy.private)
+
+
+def test_s7_credentials_go_to_the_registry_of_their_host_alone(
+    docker_there: DockerEngine, proxy: Proxy, image: Image
+) -> None:
+    """At another host of the same proxy they are nobody's."""
+    assert docker_pulls(docker_there, proxy, "alice", proxy.private) == image.unpacked
+    asked = len(proxy.tokens.requests)
+    reply = proxy.ask(f"/v2/ghcr.io/{PRIVATE}/manifests/v1", ALICE, host=DOMAIN)
+    assert (reply.status, reply.code) == (403, "DENIED")
+    assert "www-authenticate" not in reply.headers
+    (request,) = proxy.tokens.requests[asked:]
+    assert not request.values("Authorization")
+
+
+def test_a_token_of_one_host_is_nothing_at_another(proxy: Proxy) -> None:
+    token = proxy.ask(f"/token?scope=repository:{PRIVATE}:pull", ALICE).json()["token"]
+    carrying = ("Authorization", f"Bearer {token}")
+    path = f"/v2/{PRIVATE}/manifests/v1"
+    assert proxy.ask(path, carrying).status == 200
+    assert proxy.ask(f"/v2/ghcr.io/{PRIVATE}/manifests/v1", carrying, host=DOMAIN).status == 403
+    # And what it holds of upstream's is sealed.
+    assert "Bearer" not in token
+    assert proxy.ask(path).status == 401
+
+
+def test_a_digest_is_no_way_round(proxy: Proxy, image: Image) -> None:
+    scope = f"/token?scope=repository:{PRIVATE}:pull"
+    alice = ("Authorization", f"Bearer {proxy.ask(scope, ALICE).json()['token']}")
+    nobody = ("Authorization", f"Bearer {proxy.ask(scope).json()['token']}")
+    targets = [f"/v2/{PRIVATE}/manifests/{image.manifest.digest}", f"/v2/{PRIVATE}/manifests/v1"]
+    targets += [f"/v2/{PRIVATE}/blobs/{blob.digest}" for blob in image.blobs]
+    targets += [f"/v2/{PRIVATE}/tags/list"]
+    for _ in ("cold", "warm"):
+        for target in targets:
+            assert proxy.ask(target, nobody).status == 403
+            assert proxy.ask(target).status == 401
+            assert proxy.ask(target, alice).status == 200
+            # The same by prefix, where there is no login.
+            by_prefix = target.replace("/v2/", "/v2/ghcr.io/")
+            assert proxy.ask(by_prefix, host=DOMAIN).status == 403
