@@ -39,6 +39,7 @@ DOMAIN, ALIAS = "cr.test", "ghcr.cr.test"
 PRIVATE, PUBLIC = "team/private", "team/public"
 PASSWORDS = {"alice": "of alice", "bob": "of bob"}
 ALICE = ("Authorization", "Basic YWxpY2U6b2YgYWxpY2U=")  # alice:of alice
+BOB = ("Authorization", "Basic Ym9iOm9mIGJvYg==")  # bob:of bob
 REFUSED = r"denied: .*it was asked with your own login there"
 
 
@@ -225,13 +226,16 @@ def test_a_token_of_one_host_is_nothing_at_another(proxy: Proxy) -> None:
 
 def test_a_digest_is_no_way_round(proxy: Proxy, image: Image) -> None:
     scope = f"/token?scope=repository:{PRIVATE}:pull"
-    alice = ("Authorization", f"Bearer {proxy.ask(scope, ALICE).json()['token']}")
-    nobody = ("Authorization", f"Bearer {proxy.ask(scope).json()['token']}")
+    alice, bob, nobody = (
+        ("Authorization", f"Bearer {proxy.ask(scope, *credentials).json()['token']}")
+        for credentials in ((ALICE,), (BOB,), ())
+    )
     targets = [f"/v2/{PRIVATE}/manifests/{image.manifest.digest}", f"/v2/{PRIVATE}/manifests/v1"]
     targets += [f"/v2/{PRIVATE}/blobs/{blob.digest}" for blob in image.blobs]
     targets += [f"/v2/{PRIVATE}/tags/list"]
     for _ in ("cold", "warm"):
         for target in targets:
+            assert proxy.ask(target, bob).status == 403
             assert proxy.ask(target, nobody).status == 403
             assert proxy.ask(target).status == 401
             assert proxy.ask(target, alice).status == 200
