@@ -17,7 +17,7 @@ import jwt
 import pytest
 
 from tests.parts.certificates import Authority
-from tests.parts.containerd import Containerd
+from tests.parts.containerd import Containerd, hosts
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.docker_engine import DockerEngine
 from tests.parts.node import Node
@@ -181,6 +181,14 @@ def test_containerd_pulls_with_credentials(containerd_there: Containerd, proxy: 
         containerd_there.pull(proxy.image(), f"--user={USER}:wrong horse")
     with pytest.raises(Failed, match="401 Unauthorized"):
         containerd_there.pull(proxy.image())
+
+
+def test_containerd_pulls_with_a_header_of_its_hosts_file(
+    containerd_there: Containerd, proxy: Proxy, image: Image, tmp_path: Path
+) -> None:
+    url = f"https://{proxy.domain}"
+    option = hosts(tmp_path, url, f'[host."{url}".header]', f'authorization = "{basic(USER, PASSWORD)}"')
+    assert containerd_there.pull(f"quay.io/{REPOSITORY}:v1", option) == image.digests
 
 
 def test_skopeo_pulls_with_credentials(skopeo_there: Skopeo, proxy: Proxy, image: Image) -> None:
