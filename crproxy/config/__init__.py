@@ -3,6 +3,7 @@
 Pure: the text of files is handed in. Every error names the key, and its line where there is one.
 """
 
+from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
 from .values import Acme, Cache, Config, Listen, Timeouts, Upstream
@@ -12,6 +13,7 @@ __all__ = [
     "Cache",
     "Config",
     "ConfigError",
+    "Limits",
     "Listen",
     "OptionError",
     "Options",

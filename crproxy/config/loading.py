@@ -11,6 +11,7 @@ from ..policy.freshness import Lifetimes
 from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
 from .access import read_access
+from .limits import read_limits
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
@@ -89,6 +90,7 @@ def _config(
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
+        limits=read_limits(top.table("limits")),
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
+from .clients import Network, is_in
 
-__all__ = ["Access", "Network", "Patterns", "parse_pattern"]
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["Access", "Patterns", "parse_pattern"]
 
 # A name is looked up in as many steps as it has parts, however long the list is.
 Patterns = frozenset[str]
@@ -80,7 +78,7 @@ class Access:
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
-        if self._is_privileged(client) or any(
+        if is_in(client, self.privileged) or any(
             one in self.privileged_images for one in _most_specific_first(repository)
         ):
             return
@@ -103,17 +101,6 @@ class Access:
             if pattern in self.allow:
                 return True
         return not self.allow
-
-    def _is_privileged(self, client: str | None) -> bool:
-        if client is None or not self.privileged:
-            return False
-        try:
-            address = ipaddress.ip_address(client)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.privileged)
 
     def _deny(self, what: str, advice: str) -> None:
         raise RegistryError(ErrorCode.DENIED, f"{what}; {self.message or advice}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 from urllib.parse import parse_qsl
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.logger import Logger
@@ -16,8 +16,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from .. import __version__
 from ..config import Config
+from ..limits import Accounts
+from ..limits.accepting import host_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
+from ..policy.clients import client_of
 from ..policy.routing import place, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .sending import send
@@ -34,15 +37,17 @@ class RegistryResource(Resource):
     Arguments:
         current: returns the configuration that counts now.
         pullthrough: answers requests for images.
+        accounts: what clients have used of what they may.
     """
 
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, current: Callable[[], Config], pullthrough: PullThrough) -> None:
+    def __init__(self, current: Callable[[], Config], pullthrough: PullThrough, accounts: Accounts) -> None:
         super().__init__()
         self._current = current
         self._pullthrough = pullthrough
+        self._accounts = accounts
 
     def render(self, request: Request) -> int:
         """Answer a request of any method."""
@@ -54,17 +59,20 @@ class RegistryResource(Resource):
     async def _answer(self, request: Request) -> None:
         request.setHeader("Server", f"crproxy/{__version__}")
         request.setHeader("Docker-Distribution-Api-Version", "registry/2.0")
+        client = _client(request, self._current())
         try:
-            reply = await self._reply(request)
+            self._accounts.check_request(client)
+            reply = await self._reply(request, client)
+            reply = replace(reply, body=self._accounts.transfer(reply.body, client))
         except RegistryError as error:
             self._log.info("{path}: {error}", path=request.path.decode("latin-1"), error=error)
             reply = Reply.error(error)
         await send(request, reply)
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _reply(self, request: Request, client: str | None) -> Reply:
         _only_reading(request)
         wanted = parse_path(request.path.decode("latin-1"))
-        asked = _asked(request)
+        asked = _asked(request, client)
         config, host = self._current(), asked.headers.get("host", "")
         if isinstance(wanted, Ping):
             place(config.names, host)
@@ -72,7 +80,7 @@ class RegistryResource(Resource):
         found = route(config.names, host, wanted.name, asked.query.get("ns"))
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        config.access.check(found.repository, _client(request))
+        config.access.check(found.repository, client)
         try:
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
@@ -95,10 +103,11 @@ class RegistryResource(Resource):
             Deferred.fromCoroutine(send(request, Reply.error(error)))
 
 
-def _client(request: Request) -> str | None:
+def _client(request: Request, config: Config) -> str | None:
     """Return the client's IP address; None where it comes by a socket of this machine."""
-    address = request.getClientAddress()
-    return address.host if isinstance(address, IPv4Address | IPv6Address) else None
+    peer = host_of(request.getClientAddress())
+    forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+    return client_of(peer, forwarded, config.listen.trusted_proxies)
 
 
 def _only_reading(request: Request) -> None:
@@ -107,7 +116,7 @@ def _only_reading(request: Request) -> None:
         raise RegistryError(ErrorCode.UNSUPPORTED, "this proxy only pulls: push to the upstream registry itself")
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request, client: str | None) -> Asked:
     return Asked(
         method=request.method.decode("ascii"),
         path=request.path.decode("latin-1"),
@@ -116,6 +125,7 @@ def _asked(request: Request) -> Asked:
             for name, values in request.requestHeaders.getAllRawHeaders()
         },
         query=_query(request),
+        client=client,
     )
 
 

@@ -15,10 +15,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
-from twisted.web.server import Site
 from zope.interface import implementer
 
 from crproxy.config import Cache, Config, Listen
+from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
 from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
@@ -84,9 +84,9 @@ def start(reactor: Reactor, tmp_path: Path) -> Iterator[Start]:
 
 def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: Reactor, start: Start) -> None:
     start()
-    ((port, site, _, interface),) = reactor.tcpServers
+    ((port, door, _, interface),) = reactor.tcpServers
     assert (port, interface) == (5000, "127.0.0.1")
-    assert isinstance(site, Site)
+    assert isinstance(door, Accepting)
 
 
 def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:

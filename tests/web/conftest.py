@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from crproxy.config import Config, Timeouts, Upstream
+from crproxy.limits import Accounts
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
 from crproxy.store.store import Store
@@ -29,6 +30,7 @@ from tests.memory import Network, Wire
 from tests.stores import make_store, pull_through
 
 NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry("quay.io")})
+CONFIG = Config(NAMES)
 
 
 @dataclass
@@ -127,7 +129,10 @@ def site(network: Network, store: Store) -> Site:
     http = treq_client(network.agent())
     exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
     client = RegistryClient(Upstream.public, exchange, Quotas(network.clock.seconds))
-    return make_site(RegistryResource(lambda: Config(NAMES), pull_through(client, store, network.clock)), network.clock)
+    accounts = Accounts(lambda: CONFIG, network.clock)
+    return make_site(
+        RegistryResource(lambda: CONFIG, pull_through(client, store, network.clock), accounts), network.clock
+    )
 
 
 @pytest.fixture
