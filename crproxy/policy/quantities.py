@@ -27,8 +27,8 @@ class Frequency:
         return self.times / self.seconds
 
     def __str__(self) -> str:
-        every = {1: "second", 60: "minute", 3600: "hour"}.get(self.seconds, f"{self.seconds} s")
-        return f"{self.times} in a {every}"
+        every = {1: "a second", 60: "a minute", 3600: "an hour"}.get(self.seconds, f"{self.seconds} s")
+        return f"{self.times} in {every}"
 
 
 def parse_duration(text: str) -> float:
