@@ -20,6 +20,9 @@ from .shaping import Body, Limited
 
 __all__ = ["Accounts", "Admission"]
 
+# Seconds that rounding may be wrong by: who comes back when he was told to must not be told again.
+_MOMENT = 1e-3
+
 
 class Admission(enum.Enum):
     """What becomes of a connection."""
@@ -76,13 +79,13 @@ class Accounts:
             return
         account = self.requests.get(network_of(client))
         account.drip()
-        excess = account.content + 1 - frequency.times
-        if excess > 0:
-            wait = max(1, math.ceil(excess / frequency.rate))
+        wait = (account.content + 1 - frequency.times) / frequency.rate
+        if wait > _MOMENT:
+            seconds = math.ceil(wait - _MOMENT)
             raise RegistryError(
                 ErrorCode.TOOMANYREQUESTS,
-                f"this proxy answers {network_of(client)} no more than {frequency} requests; try again in {wait} s",
-                retry_after=wait,
+                f"this proxy answers {network_of(client)} no more requests than {frequency}; try again in {seconds} s",
+                retry_after=seconds,
             )
         account.add(1)
 

@@ -74,6 +74,8 @@ class Fills:
     def _check(self, fill: Fill, config: Config) -> None:
         most, most_of_registry = config.limits.fills_per_client, config.limits.fills_per_upstream
         if fill.client is not None and 0 < most <= self.by_client.of(fill.client):
+            raise _too_many(f"{most} blobs are being fetched for {fill.client} already, the most at once")
+        if 0 < most_of_registry <= self.by_registry.of(fill.registry):
             raise _too_many(
                 f"{most_of_registry} blobs are being fetched from {fill.registry} already, the most at once"
             )

@@ -68,12 +68,10 @@ def test_who_waits_as_told_and_a_little_is_late_has_the_rate_exactly(pieces: lis
     for size, late in pieces:
         bucket.add(size)
         sent += size
-        wait = bucket.wait()
-        assert wait == pytest.approx(max(0.0, sent / rate - clock.seconds() - BURST)) or wait >= 0
-        if wait > 0:
-            assert sent / rate <= clock.seconds() + wait + BURST + 1e-6
+        if (wait := bucket.wait()) > 0:
+            # All that was sent so far has this much time, and not a moment more.
+            assert sent / rate == pytest.approx(clock.seconds() + wait + BURST)
             clock.advance(wait + late)
-    assert sent <= rate * (clock.seconds() + BURST) + pieces[-1][0] + 1e-3
 
 
 def test_a_bucket_is_the_same_until_it_is_empty() -> None:
@@ -84,8 +82,8 @@ def test_a_bucket_is_the_same_until_it_is_empty() -> None:
     assert len(buckets) == 1
 
 
-def test_s25_100_000_clients_in_a_minute_leave_no_more_than_a_few_buckets() -> None:
-    """S20: accounting itself must not fill the memory. Each client uses a second's worth of its rate."""
+def test_s20_100_000_clients_in_a_minute_leave_no_more_than_a_few_buckets() -> None:
+    """Accounting itself must not fill the memory. Each client uses a second's worth of its rate."""
     clock = Clock()
     buckets = Buckets(lambda: Bucket(clock, lambda: 1))
     most = 0
