@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from crproxy.config import Config, Timeouts, Upstream
-from crproxy.limits import Accounts
+from crproxy.limits import Accounts, Fills
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
 from crproxy.store.store import Store
@@ -30,7 +30,16 @@ from tests.memory import Network, Wire
 from tests.stores import make_store, pull_through
 
 NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry("quay.io")})
-CONFIG = Config(NAMES)
+
+
+@dataclass
+class Current:
+    """The configuration that counts now, which a test may change."""
+
+    config: Config = field(default_factory=lambda: Config(NAMES))
+
+    def __call__(self) -> Config:
+        return self.config
 
 
 @dataclass
@@ -50,9 +59,11 @@ class Received:
 class Browser:
     """One client's connection to the site."""
 
-    def __init__(self, site: Site, network: Network) -> None:
+    def __init__(self, site: Site, network: Network, peer: IAddress | None = None) -> None:
         self.network = network
         self.wire = Wire()
+        if peer is not None:
+            self.wire.peerAddr = peer
         protocol = site.buildProtocol(None)
         assert isinstance(protocol, Protocol)
         self._protocol = protocol
@@ -124,15 +135,20 @@ def store(network: Network, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def site(network: Network, store: Store) -> Site:
+def current() -> Current:
+    return Current()
+
+
+@pytest.fixture
+def site(network: Network, store: Store, current: Current) -> Site:
     timeouts = Timeouts()
     http = treq_client(network.agent())
-    exchange = Exchange(lambda _: http, Tokens(timeouts, network.clock), timeouts, network.clock)
+    accounts = Accounts(current, network.clock)
+    tokens = Tokens(timeouts, network.clock)
+    exchange = Exchange(lambda _: http, tokens, timeouts, network.clock, accounts.from_upstream)
     client = RegistryClient(Upstream.public, exchange, Quotas(network.clock.seconds))
-    accounts = Accounts(lambda: CONFIG, network.clock)
-    return make_site(
-        RegistryResource(lambda: CONFIG, pull_through(client, store, network.clock), accounts), network.clock
-    )
+    pullthrough = pull_through(client, store, network.clock, fills=Fills(current))
+    return make_site(RegistryResource(current, pullthrough, accounts), network.clock)
 
 
 @pytest.fixture
