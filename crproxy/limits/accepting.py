@@ -16,6 +16,7 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IReactorTime,
     IStreamServerEndpoint,
     ITCPTransport,
@@ -41,7 +42,7 @@ def host_of(address: object) -> str | None:
     return str(address.host) if isinstance(address, IPv4Address | IPv6Address) else None
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, IProtocolNegotiationFactory)
 class Accepting:
     """Lets connections in to another factory, as long as their client has not too many.
 
@@ -81,6 +82,11 @@ class Accepting:
     def buildProtocol(self, addr: IAddress | None) -> IProtocol:
         """Return the protocol of a new connection (IProtocolFactory)."""
         return _Accepted(self, addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """Return what may be negotiated by ALPN where an endpoint speaks TLS itself (IProtocolNegotiationFactory)."""
+        inside = self._inside
+        return inside.acceptableProtocols() if IProtocolNegotiationFactory.providedBy(inside) else []
 
     def build(self, admission: Admission, address: IAddress | None) -> IProtocol | None:
         """Return what serves a connection that was let in."""

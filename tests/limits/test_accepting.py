@@ -14,11 +14,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy import proxyEndpoint
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
 from zope.interface import implementer
 
 from crproxy.config import Config, Limits, Listen
 from crproxy.limits import Accounts
 from crproxy.limits.accepting import Accepting, FromProxies, host_of
+from crproxy.web.site import PlainSite
 from tests.logs import Log
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"),)
@@ -226,6 +228,14 @@ def test_a_socket_of_this_machine_and_a_proxy_by_ipv6_are_believed(peer: IAddres
     house = House(proxied=True)
     house.connect(peer).send(V1 + b"hello")
     assert [speaker.peer for speaker in house.served.built] == ["192.0.2.1"]
+
+
+def test_what_is_inside_says_which_protocols_it_speaks() -> None:
+    """An endpoint that speaks TLS itself, such as ssl:, asks whom it is given."""
+    accounts = Accounts(Config, Clock())
+    site = PlainSite(Resource())
+    assert Accepting(site, Speakers(b""), accounts, Clock()).acceptableProtocols() == [b"http/1.1"]
+    assert Accepting(Speakers(b""), Speakers(b""), accounts, Clock()).acceptableProtocols() == []
 
 
 @pytest.mark.parametrize("what", ["doStart", "doStop"])
