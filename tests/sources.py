@@ -29,6 +29,10 @@ class HandBody:
         self._clock = clock
         self._consumer: IConsumer | None = None
 
+    @property
+    def is_flowing(self) -> bool:
+        return not self.paused
+
     def join(self, consumer: IConsumer) -> Deferred[None]:
         self._consumer = consumer
         consumer.registerProducer(self, True)  # type: ignore[arg-type]

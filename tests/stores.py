@@ -9,7 +9,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
+from crproxy.config import Config
 from crproxy.flights import Flights, Hangar
+from crproxy.limits import Fills
 from crproxy.oci.names import Registry
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
@@ -41,11 +43,16 @@ def make_hangar(store: Store, clock: IReactorTime) -> Hangar:
 
 
 def pull_through(
-    client: Any, store: Store, clock: IReactorTime, is_private: Callable[[Registry], bool] = lambda _: False
+    client: Any,
+    store: Store,
+    clock: IReactorTime,
+    is_private: Callable[[Registry], bool] = lambda _: False,
+    fills: Fills | None = None,
 ) -> PullThrough:
+    fills = Fills(Config) if fills is None else fills
     return PullThrough(
         Manifests(client, store, Lifetimes(), clock),
-        Blobs(client, store, Flights(make_hangar(store, clock)), clock),
+        Blobs(client, store, Flights(make_hangar(store, clock)), fills, clock),
         client,
         is_private,
     )

@@ -20,6 +20,7 @@ LAYERS = (
     "oci",
     "policy",
     "config",
+    "limits",
     "upstream",
     "store",
     "flights",

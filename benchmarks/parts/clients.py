@@ -16,6 +16,7 @@ __all__ = [
     "connected",
     "download",
     "download_beside",
+    "download_for",
     "download_together",
     "first_byte",
     "read_slowly",
@@ -50,6 +51,26 @@ def download_beside(server: Server, path: str, size: int) -> float:
     finally:
         slow.kill()
         slow.communicate()
+
+
+def download_for(server: Server, seconds: float, downloads: Sequence[tuple[str, str]]) -> list[float]:
+    """Fetch for so long, all at once; return the bytes per second of each.
+
+    Arguments:
+        downloads: for each the address of this machine that it comes from, and the path; longer than can be fetched.
+    """
+    limit = ("--max-time", str(seconds))
+    running = [_curl(server, path, *limit, "--interface", address) for address, path in downloads]
+    return [_rate(one) for one in running]
+
+
+def _rate(running: subprocess.Popen[str]) -> float:
+    output, _ = running.communicate()
+    status, length, seconds = output.split()
+    # 28: the time is up.
+    if running.returncode != 28 or status != "200":
+        raise RuntimeError(f"{running.args!r} ended with {running.returncode}, status {status}, {length} bytes")
+    return int(length) / float(seconds)
 
 
 def _curl(server: Server, path: str, *options: str) -> subprocess.Popen[str]:

@@ -131,10 +131,12 @@ def crproxy(
     *,
     certificate: Certificate | None = None,
     certs: Path | None = None,
+    data: Path | None = None,
 ) -> Iterator[Server]:
     """The daemon, from the environment that this interpreter belongs to. Its files are in `directory`.
 
     Arguments:
+        data: its data, where that is to outlive it.
         certs: a directory with the files of its names' certificates, which `certificate` does not count beside.
     """
     directory.mkdir()
@@ -142,7 +144,7 @@ def crproxy(
     file = directory / "crproxy.toml"
     file.write_text(configuration)
     twistd = str(Path(sys.executable).with_name("twistd"))
-    options = ["--config", str(file), "--data-dir", str(directory / "data")]
+    options = ["--config", str(file), "--data-dir", str(data or directory / "data")]
     endpoint = f"{port}:interface=127.0.0.1"
     if certs is not None:
         options += ["--http", "", "--https", f"tcp:{endpoint}", "--certs", str(certs), "--acme-directory", "none"]

@@ -3,6 +3,7 @@
 Pure: the text of files is handed in. Every error names the key, and its line where there is one.
 """
 
+from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
 from .values import Acme, Cache, Clients, Config, Listen, Timeouts, Upstream
@@ -13,6 +14,7 @@ __all__ = [
     "Clients",
     "Config",
     "ConfigError",
+    "Limits",
     "Listen",
     "OptionError",
     "Options",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 
-from ..policy.access import Access, Network, Patterns, parse_pattern
+from ..policy.access import Access, Patterns, parse_pattern
 from .table import Table
 
 __all__ = ["read_access"]
@@ -32,7 +31,7 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
         registries,
         allow=_both(table, "allow", read_named),
         deny=_both(table, "deny", read_named),
-        privileged=tuple(_networks(clients, "privileged")),
+        privileged=clients.networks("privileged"),
         privileged_images=Patterns(_listed(clients, "privileged_images")),
     )
     table.refuse_the_rest()
@@ -61,11 +60,3 @@ def _patterns(table: Table, key: str, numbered: Iterable[tuple[int, str]]) -> It
             yield parse_pattern(text)
         except ValueError as error:
             table.fail(key, f"number {number}: {error}")
-
-
-def _networks(table: Table, key: str) -> Iterator[Network]:
-    for text in table.strings(key):
-        try:
-            yield ipaddress.ip_network(text)
-        except ValueError:
-            table.fail(key, f"{text!r} is no network: write one such as 192.0.2.0/24, or an address")

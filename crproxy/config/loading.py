@@ -14,6 +14,7 @@ from ..policy.quantities import parse_size
 from ..policy.routing import Names
 from .access import read_access
 from .clients import read_clients
+from .limits import read_limits
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
@@ -94,6 +95,7 @@ def _config(
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
+        limits=read_limits(top.table("limits")),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import tomllib
 from typing import Any, Never
 
 from ..oci.errors import RegistryError
 from ..oci.names import Registry
-from ..policy.quantities import parse_duration, parse_size
+from ..policy.clients import Network
+from ..policy.quantities import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 
 __all__ = ["ConfigError", "OptionError", "Table"]
 
@@ -114,6 +116,32 @@ class Table:
             return parse_size(text)
         except ValueError as error:
             self.fail(key, str(error))
+
+    def rate(self, key: str) -> int | None:
+        """Return the bytes per second at ``key``; None where nothing, or 0, is written."""
+        text = self.string(key)
+        try:
+            return None if text is None else parse_rate(text) or None
+        except ValueError as error:
+            self.fail(key, str(error))
+
+    def frequency(self, key: str) -> Frequency | None:
+        """Return how often something may be, by ``key``; None where nothing, or 0, is written."""
+        text = self.string(key)
+        try:
+            return None if text is None else parse_frequency(text)
+        except ValueError as error:
+            self.fail(key, str(error))
+
+    def networks(self, key: str) -> tuple[Network, ...]:
+        """Return the networks listed at ``key``."""
+        found = []
+        for text in self.strings(key):
+            try:
+                found.append(ipaddress.ip_network(text))
+            except ValueError:
+                self.fail(key, f"{text!r} is no network: write one such as 192.0.2.0/24, or an address")
+        return tuple(found)
 
     def registry(self, key: str, name: str) -> Registry:
         """Return the registry ``name``, which ``key`` says."""

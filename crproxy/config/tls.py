@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..policy.urls import origin_of
 from .table import Table
-from .values import LETSENCRYPT, LOCAL_HTTP, Acme, Listen
+from .values import LETSENCRYPT, LOCAL_HTTP, PROXIED, Acme, Listen
 
 __all__ = ["read_acme", "read_listen"]
 
@@ -32,9 +32,21 @@ def read_listen(table: Table, spoken: Table, *, has_domain: bool) -> Listen:
     plain = table.string("plain_http") or "redirect"
     if plain not in ("redirect", "serve"):
         table.fail("plain_http", f"{plain!r} is neither redirect nor serve")
-    listen = Listen(http, https, table.string("admin"), plain == "serve")
+    trusted = table.networks("trusted_proxies")
+    if not trusted:
+        for key, endpoints in (("http", http), ("https", https)):
+            _refuse_proxied(spoken if key in spoken.values else table, key, endpoints)
+    listen = Listen(http, https, table.string("admin"), plain == "serve", trusted)
     table.refuse_the_rest()
     return listen
+
+
+def _refuse_proxied(source: Table, key: str, endpoints: tuple[str, ...]) -> None:
+    for endpoint in endpoints:
+        if endpoint.startswith(PROXIED):
+            source.fail(
+                key, f"{endpoint!r} expects a PROXY header: say under [listen] trusted_proxies from whom it is believed"
+            )
 
 
 def _endpoints(table: Table, spoken: Table, key: str, usual: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,15 +8,30 @@ from dataclasses import dataclass, field
 from ..oci.names import Registry
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
+from ..policy.clients import Network
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
+from .limits import Limits
 
-__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Clients", "Config", "Listen", "Timeouts", "Upstream"]
+__all__ = [
+    "LETSENCRYPT",
+    "LOCAL_HTTP",
+    "PROXIED",
+    "Acme",
+    "Cache",
+    "Clients",
+    "Config",
+    "Listen",
+    "Timeouts",
+    "Upstream",
+]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
+# How an endpoint string begins whose connections open with a PROXY header, as Twisted has it.
+PROXIED = "haproxy:"
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -128,12 +143,14 @@ class Listen:
         https: with TLS.
         admin: for the operator's commands; None is in the data directory.
         serve_plain: the http endpoints serve images, too, where there are https ones.
+        trusted_proxies: whose X-Forwarded-For and PROXY headers count.
     """
 
     http: tuple[str, ...] = LOCAL_HTTP
     https: tuple[str, ...] = ()
     admin: str | None = None
     serve_plain: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +187,7 @@ class Config:
     proxies: Proxies = DIRECT
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)
+    limits: Limits = field(default_factory=Limits)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

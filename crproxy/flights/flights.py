@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred, DeferredList
 
 from ..store.entries import Entry
@@ -25,18 +27,19 @@ class Flights:
         flight = self._flights.get(entry)
         return None if flight is None or flight.is_over else flight
 
-    def begin(self, entry: Entry, source: Source) -> Flight:
-        """Begin the flight of ``entry``, which is not under way."""
+    def begin(self, entry: Entry, source: Source, on_landing: Callable[[], object] = lambda: None) -> Flight:
+        """Begin the flight of ``entry``, which is not under way; ``on_landing`` is called when it has ended."""
         flight = Flight(entry, source, self._hangar)
         self._flights[entry] = flight
         self._aloft.add(flight)
-        flight.run().addBoth(lambda _: self._landed(flight))
+        flight.run().addBoth(lambda _: self._landed(flight, on_landing))
         return flight
 
-    def _landed(self, flight: Flight) -> None:
+    def _landed(self, flight: Flight, on_landing: Callable[[], object]) -> None:
         self._aloft.discard(flight)
         if self._flights.get(flight.entry) is flight:
             del self._flights[flight.entry]
+        on_landing()
 
     def promised(self) -> dict[Entry, int]:
         """Return what is being fetched into the store, and how many bytes each will be where that is known."""

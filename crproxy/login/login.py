@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials
+from ..policy.clients import is_in
 from ..policy.routing import place
 from ..policy.scopes import Scope
 from ..upstream.logins import Logins
@@ -93,7 +94,7 @@ class Login:
         if upstream is not None and upstream.passthrough:
             return UpstreamDoor(config, upstream, self._logins, self._signer, self._clock.seconds())
         users = config.clients.users
-        exempt = not config.clients.privileged_login and config.access.is_privileged(visit.client)
+        exempt = not config.clients.privileged_login and is_in(visit.client, config.access.privileged)
         if users is None or exempt:
             return OpenDoor()
         return OwnDoor(config, users, self._passwords, self._signer)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
+from .clients import Network, is_in
 
-__all__ = ["Access", "Network", "Patterns", "parse_pattern"]
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["Access", "Patterns", "parse_pattern"]
 
 # A name is looked up in as many steps as it has parts, however long the list is.
 Patterns = frozenset[str]
@@ -80,7 +78,9 @@ class Access:
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
-        if self.is_privileged(client) or any(one in self.privileged_images for one in _most_specific_first(repository)):
+        if is_in(client, self.privileged) or any(
+            one in self.privileged_images for one in _most_specific_first(repository)
+        ):
             return
         if self.registries is not None and repository.registry not in self.registries:
             served = ", ".join(sorted(map(str, self.registries))) or "none"
@@ -93,18 +93,6 @@ class Access:
                 f"this proxy does not serve {repository}: its list of images does not allow it",
                 f"whoever runs it may add {repository} to that",
             )
-
-    def is_privileged(self, client: str | None) -> bool:
-        """Tell whether ``client`` (an IP address, where it is known) is in one of the privileged networks."""
-        if client is None or not self.privileged:
-            return False
-        try:
-            address = ipaddress.ip_address(client)
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.privileged)
 
     def _is_listed(self, repository: Repository) -> bool:
         for pattern in _most_specific_first(repository):

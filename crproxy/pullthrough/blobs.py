@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorTime
 
 from ..flights import Flight, Flights, NotKept
+from ..limits import Fills
 from ..oci.digests import Digest, Verifier
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.headers import answer_headers
@@ -94,13 +95,17 @@ class Blobs:
         client: asks upstream.
         store: what is kept.
         flights: what is being fetched.
+        fills: counts that.
         clock: for waiting between attempts.
     """
 
-    def __init__(self, client: RegistryClient, store: Store, flights: Flights, clock: IReactorTime) -> None:
+    def __init__(
+        self, client: RegistryClient, store: Store, flights: Flights, fills: Fills, clock: IReactorTime
+    ) -> None:
         self._client = client
         self._store = store
         self._flights = flights
+        self._fills = fills
         self._clock = clock
         self._leaves: Once[_Upstream, int | None] = Once()
 
@@ -123,7 +128,7 @@ class Blobs:
         flight = self._flights.get(view.entry(digest))
         if flight is None and wanted is not None and not wanted.from_the_start:
             return await self._from_upstream(view, digest, wanted)
-        return await self._from_flight(view, digest, wanted, flight)
+        return await self._from_flight(view, digest, wanted, flight, asked.client)
 
     async def _from_store(self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent) -> Reply:
         try:
@@ -140,7 +145,9 @@ class Blobs:
             return part
         return _reply(digest, part, opened.flow(part.start, part.stop), status, whole=wanted is None)
 
-    async def _from_flight(self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None) -> Reply:
+    async def _from_flight(
+        self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None, client: str | None
+    ) -> Reply:
         source = _Upstream(self._client, view, digest)
         if flight is not None and flight.source != source and not has_right(self._store, view, digest):
             await self._ask_leave(view, digest)
@@ -150,7 +157,7 @@ class Blobs:
                 return await self._from_store(view, digest, wanted, opened)
             flight = self._flights.get(view.entry(digest))
         status = CacheStatus.STORED if flight is None else CacheStatus.COLLAPSED
-        flight = flight or self._flights.begin(view.entry(digest), source)
+        flight = flight or self._begin(view, digest, source, client)
         ours = flight.source == source
         try:
             size = await flight.known()
@@ -160,7 +167,7 @@ class Blobs:
             if ours:
                 raise
             # It was refused to the repository that began it; that says nothing of this one.
-            return await self._from_flight(view, digest, wanted, self._flights.get(view.entry(digest)))
+            return await self._from_flight(view, digest, wanted, self._flights.get(view.entry(digest)), client)
         if ours:
             self._store.index.link(view, [(digest, Link(size=size))])
         if size is None:
@@ -171,6 +178,11 @@ class Blobs:
         if is_far_ahead(part.start, flight.filled, flight.rate):
             return await self._from_upstream(view, digest, wanted)
         return _reply(digest, part, flight.reader(part), status, whole=wanted is None)
+
+    def _begin(self, view: View, digest: Digest, source: _Upstream, client: str | None) -> Flight:
+        """Begin a flight for ``client``. Raises RegistryError where too many are under way."""
+        fill = self._fills.begin(str(view.repository.registry), client)
+        return self._flights.begin(view.entry(digest), source, lambda: self._fills.end(fill))
 
     async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
         """Pass through what is not kept: a part that no fill will soon reach, or all where the disk cannot take it."""

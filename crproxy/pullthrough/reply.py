@@ -7,29 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 
+from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 
 __all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named"]
-
-
-class Body(Protocol):
-    """The body of a reply."""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes, where that is known beforehand."""
-
-    def join(self, consumer: IConsumer) -> Deferred[None]:
-        """Let the body flow to ``consumer`` at its pace; fires at its end, fails where it is cut short."""
-
-    def abandon(self) -> None:
-        """Let go of the body unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +76,7 @@ class Asked:
         headers: names in lower case.
         query: the parameters, decoded.
         caller: the Authorization for the registry, of a client that has its own.
+        client: the IP address of who asks, where that is known.
     """
 
     method: str
@@ -97,6 +84,7 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     caller: str | None = field(default=None, repr=False)
+    client: str | None = None
 
 
 class CacheStatus:

@@ -13,6 +13,8 @@ from twisted.web.server import Site
 
 from ..admin.site import make_admin_site
 from ..config import Config
+from ..config.values import PROXIED
+from ..limits import Accounts, Fills
 from ..policy.urls import origin_of
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
@@ -26,11 +28,13 @@ from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
 from ..web.plain import make_plain_site
+from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
 from ..web.site import make_site
 from ..web.token import TokenResource
 from .admitting import LoginService
 from .caching import CacheService
+from .doors import client_endpoint, counted
 from .listening import Listener
 from .live import Live
 from .reloading import Reloading
@@ -53,30 +57,34 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     """
     live = Live(config, load or (lambda: config))
     daemon = MultiService()
+    accounts = Accounts(live, reactor)
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = _site(live, daemon, cache, clients, reactor)
+    site = _site(live, daemon, cache, clients, accounts, reactor)
+    too_many = make_refusing_site(reactor)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
         for description in config.listen.https:
-            secure = TLSFactory(site, certificates.choose, reactor)
-            endpoint = serverFromString(reactor, description)
-            Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(daemon)
+            secure, refusing = (TLSFactory(inside, certificates.choose, reactor) for inside in (site, too_many))
+            door = counted(description, secure, refusing, accounts, reactor)
+            endpoint = client_endpoint(description, config.listen, reactor)
+            Listener(description, endpoint, door, "https", known_as=config.names.domain).setServiceParent(daemon)
     for description in config.listen.http:
         plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
-        endpoint = serverFromString(reactor, description)
+        door = counted(description, plain, too_many, accounts, reactor)
+        endpoint = client_endpoint(description, config.listen, reactor)
         # Where there is TLS, images are pulled by it.
         known_as = None if certificates is None else ""
-        Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
+        Listener(description, endpoint, door, "http", known_as=known_as).setServiceParent(daemon)
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
-        door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
+        operators = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
-        Listener(admin, endpoint, door, "admin", known_as="", optional=optional).setServiceParent(daemon)
+        Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(daemon)
     Reloading(live.reload, reactor).setServiceParent(daemon)
     return daemon
 
@@ -94,20 +102,23 @@ def make_pullthrough(
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(reactor.seconds))
     return PullThrough(
         Manifests(client, cache.store, config.cache.lifetimes, reactor),
-        Blobs(client, cache.store, cache.flights, reactor),
+        Blobs(client, cache.store, cache.flights, Fills(current), reactor),
         client,
         lambda registry: current().upstream(registry).username is not None,
     )
 
 
-def _site(live: Live, daemon: MultiService, cache: CacheService, clients: Clients, reactor: Any) -> Site:
+def _site(
+    live: Live, daemon: MultiService, cache: CacheService, clients: Clients, accounts: Accounts, reactor: Any
+) -> Site:
     timeouts = live().timeouts
     tokens = Tokens(timeouts, reactor)
-    exchange = Exchange(clients.client, tokens, timeouts, reactor)
+    exchange = Exchange(clients.client, tokens, timeouts, reactor, accounts.from_upstream)
     admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
     admitting.setServiceParent(daemon)
-    registry = RegistryResource(live, admitting.login, make_pullthrough(live, cache, exchange, reactor))
-    return make_site(registry, TokenResource(admitting.login, reactor), reactor)
+    pullthrough = make_pullthrough(live, cache, exchange, reactor)
+    registry = RegistryResource(live, admitting.login, pullthrough, accounts)
+    return make_site(registry, TokenResource(live, admitting.login, accounts, reactor), reactor)
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
@@ -134,7 +145,7 @@ def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any
 
 def _port_of(endpoints: tuple[str, ...]) -> int:
     """Return the port that clients know by the first of these endpoint strings."""
-    match = re.match(r"(?:tcp6?:)?(?:port=)?([0-9]+)", endpoints[0])
+    match = re.match(r"(?:tcp6?:)?(?:port=)?([0-9]+)", endpoints[0].removeprefix(PROXIED))
     return int(match[1]) if match is not None else _HTTPS_PORT
 
 

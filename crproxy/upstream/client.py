@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from ..config import Upstream
+from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
@@ -19,7 +20,7 @@ from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
-from .relay import BodyBroke, BodyTooLarge, Relay
+from .relay import BodyBroke, BodyTooLarge
 
 __all__ = ["Manifest", "RegistryClient", "Streamed"]
 
@@ -56,7 +57,7 @@ class Streamed:
 
     status: int
     headers: Mapping[str, str]
-    body: Relay
+    body: Body
 
 
 class RegistryClient:

@@ -15,6 +15,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from .. import __version__
 from ..config import Timeouts, Upstream
+from ..limits import Body
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, follow
@@ -98,7 +99,15 @@ class _Hop:
 
 
 class Exchange:
-    """Asks upstreams."""
+    """Asks upstreams.
+
+    Arguments:
+        client: makes the requests to one.
+        tokens: authorize them.
+        timeouts: how long answers may take.
+        clock: for those, and for waiting between attempts.
+        limit: returns a body as it may flow here.
+    """
 
     def __init__(
         self,
@@ -106,11 +115,13 @@ class Exchange:
         tokens: Tokens,
         timeouts: Timeouts,
         clock: IReactorTime,
+        limit: Callable[[Body], Body] = lambda body: body,
     ) -> None:
         self._client = client
         self._tokens = tokens
         self._timeouts = timeouts
         self._clock = clock
+        self._limit = limit
 
     async def ask(self, upstream: Upstream, question: Question) -> Answer:
         """Return upstream's answer, whatever its status; its body must be read or let go of.
@@ -157,9 +168,9 @@ class Exchange:
             raise unavailable(upstream.registry, f"/v2/ was answered {answer.status}")
         return parse_challenges(answer.response.headers.getRawHeaders("www-authenticate", []))
 
-    def relay(self, answer: Answer) -> Relay:
+    def relay(self, answer: Answer) -> Body:
         """Return the body of ``answer``, to be joined to a consumer."""
-        return Relay(answer.response, self._timeouts.idle, self._clock)
+        return self._limit(Relay(answer.response, self._timeouts.idle, self._clock))
 
     async def read(self, answer: Answer, limit: int) -> bytes:
         """Return the body of ``answer``, of ``limit`` bytes at the most; see `collect` for what it raises."""

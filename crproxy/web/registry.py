@@ -10,7 +10,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..config import Config
-from ..login import Admitted, Login, Wanted
+from ..limits import Accounts
+from ..login import Admitted, Login, Visit, Wanted
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
 from ..policy.routing import Route, route
@@ -31,24 +32,34 @@ class RegistryResource(Resource):
         current: returns the configuration that counts now.
         login: lets clients in.
         pullthrough: answers requests for images.
+        accounts: what clients have used of what they may.
     """
 
     isLeaf = True
 
-    def __init__(self, current: Callable[[], Config], login: Login, pullthrough: PullThrough) -> None:
+    def __init__(
+        self, current: Callable[[], Config], login: Login, pullthrough: PullThrough, accounts: Accounts
+    ) -> None:
         super().__init__()
         self._current = current
         self._login = login
         self._pullthrough = pullthrough
+        self._accounts = accounts
 
     def render(self, request: Request) -> int:
         """Answer a request of any method."""
-        return answer(request, self._reply(request))
+        return answer(request, self._limited(request))
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _limited(self, request: Request) -> Reply:
+        visit = visit_of(request, self._current().listen.trusted_proxies)
+        self._accounts.check_request(visit.client)
+        reply = await self._reply(request, visit)
+        return replace(reply, body=self._accounts.transfer(reply.body, visit.client))
+
+    async def _reply(self, request: Request, visit: Visit) -> Reply:
         _only_reading(request)
         wanted = parse_path(request.path.decode("latin-1"))
-        asked, visit, config = _asked(request), visit_of(request), self._current()
+        asked, config = _asked(request, visit.client), self._current()
         if isinstance(wanted, Ping):
             await self._login.admit(visit)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
@@ -80,7 +91,7 @@ def _only_reading(request: Request) -> None:
         raise RegistryError(ErrorCode.UNSUPPORTED, "this proxy only pulls: push to the upstream registry itself")
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request, client: str | None) -> Asked:
     return Asked(
         method=request.method.decode("ascii"),
         path=request.path.decode("latin-1"),
@@ -89,6 +100,7 @@ def _asked(request: Request) -> Asked:
             for name, values in request.requestHeaders.getAllRawHeaders()
         },
         query=_query(request),
+        client=client,
     )
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from ..config import Config
+from ..limits import Accounts
 from ..login import Granted, Login
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials, parse_authorization
@@ -32,27 +35,32 @@ class TokenResource(Resource):
     """Gives tokens.
 
     Arguments:
+        current: returns the configuration that counts now.
         login: knows who gets one.
-        reactor: the time.
+        accounts: what clients have used of what they may.
+        clock: the time.
     """
 
     isLeaf = True
 
-    def __init__(self, login: Login, reactor: IReactorTime) -> None:
+    def __init__(self, current: Callable[[], Config], login: Login, accounts: Accounts, clock: IReactorTime) -> None:
         super().__init__()
+        self._current = current
         self._login = login
-        self._reactor = reactor
+        self._accounts = accounts
+        self._clock = clock
 
     def render(self, request: Request) -> int:
         """Answer a request of any method."""
         return answer(request, self._reply(request))
 
     async def _reply(self, request: Request) -> Reply:
+        visit = visit_of(request, self._current().listen.trusted_proxies)
+        self._accounts.check_request(visit.client)
         fields, credentials = _asked(request)
-        scopes = parse_scopes(fields.get("scope", []))
-        granted = await self._login.grant(visit_of(request), credentials, scopes)
+        granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        return Reply(200, headers, Content(_document(granted, self._reactor.seconds())))
+        return Reply(200, headers, Content(_document(granted, self._clock.seconds())))
 
 
 def _asked(request: Request) -> tuple[dict[str, list[str]], Credentials | None]:

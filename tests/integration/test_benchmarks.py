@@ -41,6 +41,17 @@ TLS_ROWS = (
     "resumed handshakes / CPU s",
 )
 
+LIMITS_ROWS = (
+    "per_transfer, stored",
+    "per_transfer, passing",
+    "per_client, stored",
+    "per_client, passing",
+    "total, stored",
+    "total, passing",
+    "upstream, filling",
+    "upstream, passing",
+)
+
 
 def rows(benchmark: str) -> list[str]:
     """The lines of the table that a quick run of it prints."""
@@ -64,7 +75,14 @@ def test_handshakes_are_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "tls"])
+def test_limits_are_measured() -> None:
+    for tool in ("nginx", "curl"):
+        need(tool)
+    table = rows("limits")
+    assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
+@pytest.mark.parametrize("name", ["cache", "limits", "tls"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page

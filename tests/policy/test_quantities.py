@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.quantities import parse_duration, parse_size
+from crproxy.policy.quantities import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 from tests.outcomes import outcome
 
 
@@ -79,3 +79,53 @@ def test_any_whole_number_counts_in_its_power(number: int, unit: tuple[str, int]
 def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
     found = outcome(ValueError, parse_size, text)
     assert repr(text) in str(found) if isinstance(found, ValueError) else found >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("0", 0), ("0/s", 0), ("100/s", 100), ("20M/s", 20 * 1024**2), (" 1.5G/s ", 3 * 1024**3 // 2)]
+)
+def test_a_rate_is_a_size_by_the_second(text: str, rate: int) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "20M", "20M/", "/s", "20M/m", "20M/s/s", "20 M/s", "-1M/s", "fast/s"])
+def test_anything_else_is_no_rate_and_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 20M/s$"):
+        parse_rate(text)
+
+
+@given(st.text())
+def test_any_text_is_a_rate_or_a_value_error(text: str) -> None:
+    found = outcome(ValueError, parse_rate, text)
+    assert repr(text) in str(found) if isinstance(found, ValueError) else found >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "frequency", "said"),
+    [
+        ("50/s", Frequency(50, 1), "50 in a second"),
+        ("600/m", Frequency(600, 60), "600 in a minute"),
+        (" 1000/h ", Frequency(1000, 3600), "1000 in an hour"),
+    ],
+)
+def test_a_frequency_is_a_number_of_times(text: str, frequency: Frequency, said: str) -> None:
+    assert parse_frequency(text) == frequency
+    assert str(frequency) == said
+
+
+@pytest.mark.parametrize("text", ["0", "0/s", "0/h", " 0 "])
+def test_no_times_is_any_number_of_times(text: str) -> None:
+    assert parse_frequency(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "50", "50/", "/s", "50/d", "5.5/s", "-5/s", "50 /s", "50/ss", "1" * 5000 + "/s"])
+def test_anything_else_is_no_frequency_and_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 50/s$"):
+        parse_frequency(text)
+
+
+@given(st.integers(1, 10**9 - 1), st.sampled_from([("s", 1), ("m", 60), ("h", 3600)]))
+def test_any_number_of_times_counts_in_its_unit(times: int, unit: tuple[str, int]) -> None:
+    found = parse_frequency(f"{times}/{unit[0]}")
+    assert found is not None
+    assert found.rate == times / unit[1]

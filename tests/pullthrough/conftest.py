@@ -119,7 +119,7 @@ class Client:
         return self._streamed()
 
     def _streamed(self) -> Streamed:
-        return Streamed(200, self.header, HandBody(3, self.clock))  # type: ignore[arg-type]
+        return Streamed(200, self.header, HandBody(3, self.clock))
 
 
 @pytest.fixture

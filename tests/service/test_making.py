@@ -15,13 +15,14 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
-from twisted.web.server import Site
 from zope.interface import implementer
 
 from crproxy.config import Cache, Config, Listen
+from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
 from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
+from crproxy.service.making import _port_of
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
 from crproxy.upstream.exchange import Exchange
@@ -86,9 +87,9 @@ def start(reactor: Reactor, tmp_path: Path) -> Iterator[Start]:
 
 def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: Reactor, start: Start) -> None:
     start()
-    ((port, site, _, interface),) = reactor.tcpServers
+    ((port, door, _, interface),) = reactor.tcpServers
     assert (port, interface) == (5000, "127.0.0.1")
-    assert isinstance(site, Site)
+    assert isinstance(door, Accepting)
 
 
 def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
@@ -231,3 +232,8 @@ def test_an_endpoint_that_cannot_be_listened_on_stops_the_start(error: Exception
         listener(error).privilegedStartService()
     assert str(raised.value).startswith(f"cannot listen on tcp:5000: {str(error).rstrip('.')}. Give another")
     assert "--http tcp:5001:interface=127.0.0.1" in str(raised.value)
+
+
+def test_https_is_redirected_to_where_clients_know_it_behind_a_proxy_header_too() -> None:
+    assert _port_of(("haproxy:tcp:8443",)) == 8443
+    assert _port_of(("tcp:8443:interface=127.0.0.1",)) == 8443

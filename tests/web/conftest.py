@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from crproxy.config import Config, Timeouts
+from crproxy.limits import Accounts, Fills
 from crproxy.login import Login
 from crproxy.login.passwords import Passwords
 from crproxy.login.signing import Signer
@@ -38,6 +39,16 @@ NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry
 
 
 @dataclass
+class Current:
+    """The configuration that counts now, which a test may change."""
+
+    config: Config = field(default_factory=lambda: Config(NAMES))
+
+    def __call__(self) -> Config:
+        return self.config
+
+
+@dataclass
 class Received:
     """What a client has received: one answer."""
 
@@ -54,9 +65,11 @@ class Received:
 class Browser:
     """One client's connection to the site."""
 
-    def __init__(self, site: Site, network: Network) -> None:
+    def __init__(self, site: Site, network: Network, peer: IAddress | None = None) -> None:
         self.network = network
         self.wire = Wire()
+        if peer is not None:
+            self.wire.peerAddr = peer
         protocol = site.buildProtocol(None)
         assert isinstance(protocol, Protocol)
         self._protocol = protocol
@@ -128,21 +141,22 @@ def store(network: Network, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def config() -> Config:
-    return Config(NAMES)
+def current() -> Current:
+    return Current()
 
 
 @pytest.fixture
-def site(network: Network, store: Store, config: Config) -> Site:
+def site(network: Network, store: Store, current: Current) -> Site:
     clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
-    tokens = Tokens(timeouts, clock)
-    exchange = Exchange(lambda _: http, tokens, timeouts, clock)
-    client = RegistryClient(config.upstream, exchange, Quotas(clock.seconds))
+    accounts, tokens = Accounts(current, clock), Tokens(timeouts, clock)
+    exchange = Exchange(lambda _: http, tokens, timeouts, clock, accounts.from_upstream)
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(clock.seconds))
     logins = Logins(lambda _: http, exchange, tokens, clock)
-    login = Login(lambda: config, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
-    registry = RegistryResource(lambda: config, login, pull_through(client, store, clock))
-    return make_site(registry, TokenResource(login, clock), clock)
+    login = Login(current, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
+    pullthrough = pull_through(client, store, clock, fills=Fills(current))
+    registry = RegistryResource(current, login, pullthrough, accounts)
+    return make_site(registry, TokenResource(current, login, accounts, clock), clock)
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""The accounts of all clients: the bytes they are sent, the requests they make, the connections they have.
+
+Each is asked by IP address, and kept by the network that counts as one client. Who is privileged has no account.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..config import Config
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.clients import is_in, network_of
+from .buckets import Bucket, Buckets
+from .counts import Counts
+from .shaping import Body, Limited
+
+__all__ = ["Accounts", "Admission"]
+
+# Seconds that rounding may be wrong by: who comes back when he was told to must not be told again.
+_MOMENT = 1e-3
+
+
+class Admission(enum.Enum):
+    """What becomes of a connection."""
+
+    SERVED = enum.auto()
+    REFUSED = enum.auto()
+    """Let in, to be told that there are too many."""
+    CLOSED = enum.auto()
+    """Not even that."""
+
+
+class Accounts:
+    """What clients have used.
+
+    Arguments:
+        current: returns the configuration that counts now.
+        clock: the time.
+    """
+
+    def __init__(self, current: Callable[[], Config], clock: IReactorTime) -> None:
+        self.connections = Counts()
+        self.requests = Buckets(lambda: Bucket(clock, self._requests_a_second))
+        self.transfers = Buckets(lambda: Bucket(clock, lambda: current().limits.per_client, self._total))
+        self._current = current
+        self._clock = clock
+        self._total = Bucket(clock, lambda: current().limits.total)
+        self._upstream = Bucket(clock, lambda: current().limits.upstream)
+
+    # Bytes
+
+    def transfer(self, body: Body, client: str | None) -> Body:
+        """Return ``body`` as it may flow to ``client`` (an IP address, where it is known): itself, if it has no limit.
+
+        Limits that change meanwhile count for what flows with one, and not for what flows without any.
+        """
+        config = self._current()
+        limits = config.limits
+        if not (limits.per_transfer or limits.per_client or limits.total) or is_in(client, config.access.privileged):
+            return body
+        account = self._total if client is None else self.transfers.get(network_of(client))
+        return Limited(body, Bucket(self._clock, lambda: self._current().limits.per_transfer, account), self._clock)
+
+    def from_upstream(self, body: Body) -> Body:
+        """Return an upstream's ``body`` as it may flow here."""
+        return body if self._current().limits.upstream is None else Limited(body, self._upstream, self._clock)
+
+    # Requests
+
+    def check_request(self, client: str | None) -> None:
+        """Count one more request, or raise TOOMANYREQUESTS where that is one too many."""
+        config = self._current()
+        frequency = config.limits.requests_per_client
+        if frequency is None or client is None or is_in(client, config.access.privileged):
+            return
+        account = self.requests.get(network_of(client))
+        account.drip()
+        wait = (account.content + 1 - frequency.times) / frequency.rate
+        if wait > _MOMENT:
+            seconds = math.ceil(wait - _MOMENT)
+            raise RegistryError(
+                ErrorCode.TOOMANYREQUESTS,
+                f"this proxy answers {network_of(client)} no more requests than {frequency}; try again in {seconds} s",
+                retry_after=seconds,
+            )
+        account.add(1)
+
+    def _requests_a_second(self) -> float | None:
+        frequency = self._current().limits.requests_per_client
+        return None if frequency is None else frequency.rate
+
+    # Connections
+
+    def admit(self, peer: str | None) -> tuple[Admission, str | None]:
+        """Decide on a new connection from ``peer`` (an IP address; None is a socket of this machine).
+
+        Returns what becomes of it, and under which name it is counted: until `dismiss`, unless that is None.
+        """
+        config = self._current()
+        most = config.limits.connections_per_client
+        if peer is None or is_in(peer, config.listen.trusted_proxies) or is_in(peer, config.access.privileged):
+            return Admission.SERVED, None
+        client = network_of(peer)
+        before = self.connections.of(client)
+        if 0 < 2 * most <= before:
+            return Admission.CLOSED, None
+        self.connections.add(client)
+        return Admission.REFUSED if 0 < most <= before else Admission.SERVED, client
+
+    def dismiss(self, client: str) -> None:
+        """A connection that was counted for ``client`` has ended."""
+        self.connections.remove(client)

@@ -1,0 +1,85 @@
+"""Transfers from upstream into the cache that are under way, by who began them and where they come from.
+
+They are counted because they outlive the request that began them: a client that asks and leaves, over and over, would
+otherwise have us fetch without end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..config import Config
+from ..oci.errors import ErrorCode, RegistryError
+from ..policy.clients import is_in, network_of
+from .counts import Counts
+
+__all__ = ["Fill", "Fills"]
+
+# A layer takes seconds to minutes.
+_RETRY_AFTER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Whose a transfer is.
+
+    Arguments:
+        registry: where it comes from.
+        client: the network that counts as the client that began it; None where nobody is counted.
+    """
+
+    registry: str
+    client: str | None
+
+
+class Fills:
+    """The transfers under way.
+
+    Arguments:
+        current: returns the configuration that counts now.
+    """
+
+    def __init__(self, current: Callable[[], Config]) -> None:
+        self.by_client = Counts()
+        self.by_registry = Counts()
+        self._current = current
+
+    def begin(self, registry: str, client: str | None) -> Fill:
+        """Count one more, which ends with `end`.
+
+        Arguments:
+            registry: where it comes from.
+            client: the IP address of who wants it, where that is known.
+
+        Raises:
+            RegistryError: TOOMANYREQUESTS.
+        """
+        config = self._current()
+        privileged = is_in(client, config.access.privileged)
+        fill = Fill(registry, None if client is None or privileged else network_of(client))
+        if not privileged:
+            self._check(fill, config)
+        self.by_registry.add(registry)
+        if fill.client is not None:
+            self.by_client.add(fill.client)
+        return fill
+
+    def end(self, fill: Fill) -> None:
+        """Count one less."""
+        self.by_registry.remove(fill.registry)
+        if fill.client is not None:
+            self.by_client.remove(fill.client)
+
+    def _check(self, fill: Fill, config: Config) -> None:
+        most, most_of_registry = config.limits.fills_per_client, config.limits.fills_per_upstream
+        if fill.client is not None and 0 < most <= self.by_client.of(fill.client):
+            raise _too_many(f"{most} blobs are being fetched for {fill.client} already, the most at once")
+        if 0 < most_of_registry <= self.by_registry.of(fill.registry):
+            raise _too_many(
+                f"{most_of_registry} blobs are being fetched from {fill.registry} already, the most at once"
+            )
+
+
+def _too_many(what: str) -> RegistryError:
+    return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{what}; try again in {_RETRY_AFTER} s", retry_after=_RETRY_AFTER)

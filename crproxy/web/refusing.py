@@ -1,0 +1,39 @@
+"""What is answered on connections that are too many: 429, and to come back on fewer."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from ..oci.errors import ErrorCode, RegistryError
+from .site import PlainSite
+
+__all__ = ["make_refusing_site"]
+
+_RETRY_AFTER = 5
+
+
+def make_refusing_site(reactor: IReactorTime) -> Site:
+    """Return the site of connections that are too many; ``reactor`` times them."""
+    site = PlainSite(_Refusal(), reactor=reactor)
+    site.displayTracebacks = False
+    return site
+
+
+class _Refusal(Resource):
+    """Answers everything, and has the connection closed."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        error = RegistryError(
+            ErrorCode.TOOMANYREQUESTS,
+            f"you have too many connections to this proxy; try again in {_RETRY_AFTER} s, on fewer",
+            retry_after=_RETRY_AFTER,
+        )
+        request.setResponseCode(error.status)
+        for name, value in {**error.headers(), "Connection": "close"}.items():
+            request.setHeader(name, value)
+        request.channel.persistent = False
+        return error.body()

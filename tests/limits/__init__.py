@@ -1,0 +1,1 @@
+"""Tests of what clients and upstreams may use."""
