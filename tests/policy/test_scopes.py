@@ -58,7 +58,7 @@ def test_sixteen_are_the_most() -> None:
     assert len(parse_scopes([f"repository:a{number}:pull" for number in range(99)])) == 16
 
 
-@pytest.mark.parametrize("name", ["a" * 301, "é", "a\x00", "a\x7f", "\ud800"])
+@pytest.mark.parametrize("name", ["a" * 301, "é", "a\x00", "a\x7f", "\ud800", 'a"b', "a\\b"])
 def test_what_cannot_be_a_name_is_left_out(name: str) -> None:
     """Tokens are sent in a header's line, which has an end."""
     assert parse_scopes([f"repository:{name}:pull repository:a:pull"]) == (Scope("a"),)
