@@ -19,7 +19,8 @@ __all__ = ["TOKEN_PATH", "Admitted", "Granted", "Visit", "Wanted"]
 
 TOKEN_PATH = "/token"  # noqa: S105 - where tokens are had, not one
 
-_PORT = re.compile(r":([1-9][0-9]{0,4})$")
+_PORT = re.compile(r":([1-9][0-9]{0,4})\Z")
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,7 @@ class Visit:
         """
         if not self.secure or self.name not in names:
             return basic_challenge()
-        port = _PORT.search(self.host)
-        realm = f"https://{self.name}{'' if port is None else port[0]}{TOKEN_PATH}"
+        realm = f"https://{self.name}{_port(self.host)}{TOKEN_PATH}"
         scope = None if wanted is None else str(Scope(wanted.name))
         return bearer_challenge(realm, self.name, scope, error)
 
@@ -108,3 +108,9 @@ class Visit:
             error: what is wrong with the token that was sent (RFC 6750, 3.1).
         """
         raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=self.challenge(names, wanted, error))
+
+
+def _port(host: str) -> str:
+    """Return what follows the name in a Host header, if it is a port."""
+    port = _PORT.search(host)
+    return "" if port is None or int(port[1]) > _LAST_PORT else port[0]
