@@ -57,8 +57,7 @@ class UpstreamDoor:
             if self._is_closed:
                 self._refuse(visit, None)
             return self._granted(Claims("", visit.name, repositories, str(self._upstream.registry)))
-        meant = tuple(route(self._config.names, visit.host, name).repository for name in sorted(repositories))
-        token = await self._log_in(credentials, meant, visit, None)
+        token = await self._log_in(credentials, self._meant(visit, repositories), visit, None)
         authorization = None if token is None else token.authorization
         registry = str(self._upstream.registry)
         claims = Claims(credentials.username, visit.name, repositories, registry, authorization)
@@ -68,6 +67,11 @@ class UpstreamDoor:
     def _is_closed(self) -> bool:
         """Whether this proxy serves nobody who did not log in."""
         return self._config.clients.users is not None
+
+    def _meant(self, visit: Visit, names: frozenset[str]) -> tuple[Repository, ...]:
+        # A client that repeats the registry in its paths does so here as well, where it cannot say ns=.
+        ns = str(self._upstream.registry)
+        return tuple(sorted({route(self._config.names, visit.host, name, ns).repository for name in names}))
 
     def _carrier(self, token: str, visit: Visit, wanted: Wanted | None) -> Admitted:
         claims = read(self._signer, self._config.names, token, visit, wanted)

@@ -49,7 +49,7 @@ def wanted(host: str, name: str, ns: str | None = None) -> Wanted:
 
 @dataclass
 class Vouching:
-    """An upstream's login (Logins) that knows who is in ``known``; ``open`` has none at all. Remembers its questions."""
+    """An upstream's login (Logins) that knows who is in ``known``; ``open`` has none. Remembers its questions."""
 
     clock: Clock
     known: set[tuple[str, str]] = field(default_factory=lambda: {(ALICE.username, ALICE.password)})
