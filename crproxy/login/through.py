@@ -77,7 +77,8 @@ class UpstreamDoor:
         claims = read(self._signer, self._config.names, token, visit, wanted)
         if claims.registry != str(self._upstream.registry):
             visit.refuse(self._config.names, wanted, "this token is for another registry", "invalid_token")
-        if self._is_closed and not claims.user:
+        # What upstream never gave stands for nobody: it may have been given while everybody was served.
+        if self._is_closed and not (claims.user and claims.authorization):
             self._refuse(visit, wanted)
         return Admitted(claims.user or None, claims.authorization)
 
