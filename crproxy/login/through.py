@@ -85,6 +85,9 @@ class UpstreamDoor:
     async def _log_in(
         self, credentials: Credentials, repositories: tuple[Repository, ...], visit: Visit, wanted: Wanted | None
     ) -> Token | None:
+        if self._is_closed and not credentials.username:
+            # Token services may take it for no login, and give a token for what is public.
+            self._refuse(visit, wanted)
         scope = " ".join(str(Scope(repository.path)) for repository in repositories)
         try:
             token = await self._logins.log_in(self._upstream, credentials, scope)
