@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ..login import Granted, Login
+from ..login import Granted, Login, Visit
 from ..oci.errors import ErrorCode, RegistryError
-from ..policy.authorizations import Credentials, parse_authorization
+from ..policy.authorizations import Credentials, basic_challenge, parse_authorization
 from ..policy.scopes import parse_scopes
 from ..pullthrough import Content, Reply
 from .answering import answer
@@ -48,18 +48,19 @@ class TokenResource(Resource):
         return answer(request, self._reply(request))
 
     async def _reply(self, request: Request) -> Reply:
-        fields, credentials = _asked(request)
+        visit = visit_of(request)
+        fields, credentials = _asked(request, visit)
         scopes = parse_scopes(fields.get("scope", []))
-        granted = await self._login.grant(visit_of(request), credentials, scopes)
+        granted = await self._login.grant(visit, credentials, scopes)
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         return Reply(200, headers, Content(_document(granted, self._reactor.seconds())))
 
 
-def _asked(request: Request) -> tuple[dict[str, list[str]], Credentials | None]:
+def _asked(request: Request, visit: Visit) -> tuple[dict[str, list[str]], Credentials | None]:
     match request.method:
         case b"GET" | b"HEAD":
             fields = _fields(request.uri.partition(b"?")[2])
-            return fields, _credentials(request)
+            return fields, _credentials(visit)
         case b"POST":
             body = b"" if request.content is None else request.content.read(_LONGEST + 1)
             if len(body) > _LONGEST:
@@ -77,11 +78,12 @@ def _fields(text: bytes) -> dict[str, list[str]]:
         raise RegistryError(ErrorCode.UNSUPPORTED, "this is no form", status=400) from None
 
 
-def _credentials(request: Request) -> Credentials | None:
+def _credentials(visit: Visit) -> Credentials | None:
     try:
-        said = parse_authorization(request.getHeader("authorization"))
+        said = parse_authorization(visit.authorization)
     except ValueError as error:
-        raise RegistryError(ErrorCode.UNAUTHORIZED, str(error)) from None
+        # "... MUST send a WWW-Authenticate header field" (RFC 9110, 15.5.2).
+        raise RegistryError(ErrorCode.UNAUTHORIZED, str(error), challenge=basic_challenge()) from None
     return said if isinstance(said, Credentials) else None
 
 

@@ -14,8 +14,14 @@ def visit_of(request: Request) -> Visit:
     """Return what ``request`` says of who makes it."""
     address = request.getClientAddress()
     return Visit(
-        host=request.getHeader("host") or "",
-        authorization=request.getHeader("authorization"),
+        host=_field(request, b"host") or "",
+        authorization=_field(request, b"authorization"),
         client=address.host if isinstance(address, IPv4Address | IPv6Address) else None,
         secure=request.isSecure(),
     )
+
+
+def _field(request: Request, name: bytes) -> str | None:
+    """Return a field of the header, whatever bytes are in it: Twisted would take them for UTF-8, and raise."""
+    value = request.getHeader(name)
+    return None if value is None else value.decode("latin-1")
