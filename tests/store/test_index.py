@@ -117,7 +117,7 @@ def test_s10_anybodys_the_proxys_and_clients_sides_are_apart(index: Index, view:
     index.link(view, [(A, Link("type/x", 10))])
     index.tag(view, "v1", A)
     for other in {VIEW, PRIVATE, ALICES} - {view}:
-        assert index.linked(other, A) is index.tagged(other, "v1") is None
+        assert (index.linked(other, A), index.tagged(other, "v1")) == (None, None)
         index.link(other, [(A, Link("type/y", 11))])
         index.tag(other, "v1", B)
         index.untag(other, "v1")
