@@ -82,6 +82,12 @@ class Visit:
         """The host that is asked: what tokens are for."""
         return host_name(self.host)
 
+    @property
+    def address(self) -> str:
+        """The same with its port, as clients are told it."""
+        port = _PORT.search(self.host)
+        return self.name if port is None or int(port[1]) > _LAST_PORT else self.name + port[0]
+
     def said(self, names: Names, wanted: Wanted | None) -> Credentials | Bearer | None:
         """Return what the client says of itself. Raises RegistryError: UNAUTHORIZED for what cannot be read."""
         try:
@@ -97,7 +103,7 @@ class Visit:
         """
         if not self.secure or self.name not in names:
             return basic_challenge()
-        realm = f"https://{self.name}{_port(self.host)}{TOKEN_PATH}"
+        realm = f"https://{self.address}{TOKEN_PATH}"
         scope = None if wanted is None else str(Scope(wanted.name))
         return bearer_challenge(realm, self.name, scope, error)
 
@@ -108,9 +114,3 @@ class Visit:
             error: what is wrong with the token that was sent (RFC 6750, 3.1).
         """
         raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=self.challenge(names, wanted, error))
-
-
-def _port(host: str) -> str:
-    """Return what follows the name in a Host header, if it is a port."""
-    port = _PORT.search(host)
-    return "" if port is None or int(port[1]) > _LAST_PORT else port[0]

@@ -41,6 +41,12 @@ def test_whoever_says_nothing_is_told_how_to_log_in(desk: Desk) -> None:
     assert desk.not_granted(at(BASE), None, FOUND.name).code is ErrorCode.UNAUTHORIZED
 
 
+@pytest.mark.parametrize("host", [f"{BASE}:\x1b[31m", f"{BASE}:443; rm -rf /", f"{BASE}:99999"])
+def test_s14_no_host_is_named_that_is_not_ours(desk: Desk, host: str) -> None:
+    """People copy what they are told to type."""
+    assert desk.not_admitted(at(host), FOUND).message == f"log in first: docker login {BASE}"
+
+
 def test_a_token_lets_in_to_what_it_is_for(desk: Desk, clock: Clock) -> None:
     granted = desk.grant(at(BASE), ALICE, FOUND.name)
     assert granted.lifetime == 300

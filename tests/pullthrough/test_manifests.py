@@ -365,9 +365,7 @@ def test_s12_nothing_is_stale_for_clients(client: Client, ask: Ask, error: Regis
     assert failure_of(ask(wanted(reference), caller=ALICE), RegistryError) is error
 
 
-def test_s10_a_clients_tag_is_not_the_proxys(
-    client: Client, ask: Ask, store: Store, private: set[Registry], clock: Clock
-) -> None:
+def test_s10_a_clients_tag_is_not_the_proxys(client: Client, ask: Ask, store: Store, private: set[Registry]) -> None:
     ended(ask(wanted(), caller=ALICE))
     for side in (True, False):
         assert store.index.tagged(View(REPOSITORY, side), V1.name) is None

@@ -521,9 +521,7 @@ WRONG = "Basic YWxpY2U6d3Jvbmc="  # alice:wrong
 AUTH = "https://auth.quay.io"
 ALIAS = "quay.cr.test"
 BY_ALIAS = "/v2/org/name/manifests/v1"
-CHALLENGE = (
-    'Bearer realm="https://quay.cr.test/token",service="quay.cr.test",scope="repository:org/name:pull"'  # of BY_ALIAS
-)
+CHALLENGE = 'Bearer realm="https://quay.cr.test/token",service="quay.cr.test",scope="repository:org/name:pull"'
 
 
 @pytest.fixture
@@ -533,7 +531,7 @@ def secure(browser: Browser) -> Browser:
     return browser
 
 
-def give_tokens(network: Network, seen: Seen) -> bytes:
+def give_tokens(seen: Seen) -> bytes:
     """A token service: alice's password is right, and nobody is anybody."""
     said = seen.one("Authorization")
     if said not in (None, ALICES):
@@ -550,7 +548,7 @@ def serve_private(network: Network) -> None:
         return answer(401, b"", f'WWW-Authenticate: Bearer realm="{AUTH}/token",service="quay.io"')
 
     network.serve(QUAY, answers)
-    network.serve(AUTH, lambda seen: give_tokens(network, seen))
+    network.serve(AUTH, give_tokens)
 
 
 @pytest.fixture
@@ -627,7 +625,7 @@ def test_nobody_is_challenged_where_upstream_refuses_it(network: Network, secure
 @pytest.mark.parametrize(("served", "status"), [(answer(404), 404), (answer(500), 503), (answer(429), 429)])
 def test_it_is_not_where_a_login_would_not_help(network: Network, secure: Browser, served: bytes, status: int) -> None:
     network.serve(QUAY, served)
-    received = secure.get(BY_ALIAS, host=ALIAS)
+    secure.ask(BY_ALIAS, host=ALIAS)
     for _ in range(10):
         network.advance(1)
     received = secure.received()
