@@ -119,7 +119,7 @@ class TestEveryPage:
     ],
 )
 def test_a_configuration_can_be_used(block: str) -> None:
-    htpasswd = f"alice:$2y$05${'a' * 53}\n"
+    htpasswd = f"alice:$2y$05${'e' * 53}\n"
     load(block, ConfigOptions(), read_file=lambda path: htpasswd if path.endswith("htpasswd") else "secret\n")
 
 

@@ -14,7 +14,8 @@ __all__ = ["read_clients"]
 # ones outlive what they stand for.
 _SHORTEST, _LONGEST = 60.0, 3600.0
 
-_BCRYPT = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+# The library takes no cost below 4, and no salt that is more than 16 bytes: its last character holds two bits.
+_BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[1-9][0-9])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 # Each step doubles the work: 14 is about a second for one password.
 _DEAREST = 14
 

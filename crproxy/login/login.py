@@ -91,10 +91,11 @@ class Login:
         config = self._current()
         alias = place(config.names, visit.host)
         upstream = None if alias is None else config.upstream(alias)
-        if upstream is not None and upstream.passthrough:
-            return UpstreamDoor(config, upstream, self._logins, self._signer, self._clock.seconds())
-        users = config.clients.users
         exempt = not config.clients.privileged_login and is_in(visit.client, config.access.privileged)
-        if users is None or exempt:
+        users = None if exempt else config.clients.users
+        if upstream is not None and upstream.passthrough:
+            now, closed = self._clock.seconds(), users is not None
+            return UpstreamDoor(config, upstream, self._logins, self._signer, now, closed=closed)
+        if users is None:
             return OpenDoor()
         return OwnDoor(config, users, self._passwords, self._signer)

@@ -49,7 +49,7 @@ class OwnDoor:
 
     async def _known(self, credentials: Credentials | None, visit: Visit, wanted: Wanted | None) -> str:
         if credentials is None:
-            visit.refuse(self._config.names, wanted, f"log in first: docker login {visit.host}")
+            visit.refuse(self._config.names, wanted, f"log in first: docker login {visit.address}")
         if not await self._passwords.are_right(self._users, credentials):
             visit.refuse(self._config.names, wanted, "the username or the password is wrong")
         return credentials.username

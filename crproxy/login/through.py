@@ -29,14 +29,18 @@ class UpstreamDoor:
         logins: asks it.
         signer: makes and reads tokens.
         now: seconds since the epoch.
+        closed: nobody is served here who did not log in.
     """
 
-    def __init__(self, config: Config, upstream: Upstream, logins: Logins, signer: Signer, now: float) -> None:
+    def __init__(
+        self, config: Config, upstream: Upstream, logins: Logins, signer: Signer, now: float, *, closed: bool
+    ) -> None:
         self._config = config
         self._upstream = upstream
         self._logins = logins
         self._signer = signer
         self._now = now
+        self._closed = closed
 
     async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
         """Let a client in (Door)."""
@@ -47,39 +51,42 @@ class UpstreamDoor:
                 token = await self._log_in(credentials, () if wanted is None else (wanted.repository,), visit, wanted)
                 return Admitted(credentials.username, None if token is None else token.authorization)
         # Docker learns only from /v2/ that there is a login; all else may be public.
-        if wanted is None or self._is_closed:
+        if wanted is None or self._closed:
             self._refuse(visit, wanted)
         return Admitted(challenge=visit.challenge(self._config.names, wanted))
 
     async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
         """Give a client a token that holds what its credentials are good for (Door)."""
         if credentials is None:
-            if self._is_closed:
+            if self._closed:
                 self._refuse(visit, None)
             return self._granted(Claims("", visit.name, repositories, str(self._upstream.registry)))
-        meant = tuple(route(self._config.names, visit.host, name).repository for name in sorted(repositories))
-        token = await self._log_in(credentials, meant, visit, None)
+        token = await self._log_in(credentials, self._meant(visit, repositories), visit, None)
         authorization = None if token is None else token.authorization
         registry = str(self._upstream.registry)
         claims = Claims(credentials.username, visit.name, repositories, registry, authorization)
         return self._granted(claims, None if token is None else token.expires - self._now)
 
-    @property
-    def _is_closed(self) -> bool:
-        """Whether this proxy serves nobody who did not log in."""
-        return self._config.clients.users is not None
+    def _meant(self, visit: Visit, names: frozenset[str]) -> tuple[Repository, ...]:
+        # A client that repeats the registry in its paths does so here as well, where it cannot say ns=.
+        ns = str(self._upstream.registry)
+        return tuple(sorted({route(self._config.names, visit.host, name, ns).repository for name in names}))
 
     def _carrier(self, token: str, visit: Visit, wanted: Wanted | None) -> Admitted:
         claims = read(self._signer, self._config.names, token, visit, wanted)
         if claims.registry != str(self._upstream.registry):
             visit.refuse(self._config.names, wanted, "this token is for another registry", "invalid_token")
-        if self._is_closed and not claims.user:
+        # What upstream never gave stands for nobody: it may have been given while everybody was served.
+        if self._closed and not (claims.user and claims.authorization):
             self._refuse(visit, wanted)
         return Admitted(claims.user or None, claims.authorization)
 
     async def _log_in(
         self, credentials: Credentials, repositories: tuple[Repository, ...], visit: Visit, wanted: Wanted | None
     ) -> Token | None:
+        if self._closed and not credentials.username:
+            # Token services may take it for no login, and give a token for what is public.
+            self._refuse(visit, wanted)
         scope = " ".join(str(Scope(repository.path)) for repository in repositories)
         try:
             token = await self._logins.log_in(self._upstream, credentials, scope)
@@ -87,7 +94,7 @@ class UpstreamDoor:
             if error.code is not ErrorCode.UNAUTHORIZED:
                 raise
             visit.refuse(self._config.names, wanted, error.message)
-        if token is None and self._is_closed:
+        if token is None and self._closed:
             visit.refuse(
                 self._config.names, wanted, f"{self._upstream.registry} has no login, so it vouches for nobody"
             )

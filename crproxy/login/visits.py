@@ -19,7 +19,8 @@ __all__ = ["TOKEN_PATH", "Admitted", "Granted", "Visit", "Wanted"]
 
 TOKEN_PATH = "/token"  # noqa: S105 - where tokens are had, not one
 
-_PORT = re.compile(r":([1-9][0-9]{0,4})$")
+_PORT = re.compile(r":([1-9][0-9]{0,4})\Z")
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,12 @@ class Visit:
         """The host that is asked: what tokens are for."""
         return host_name(self.host)
 
+    @property
+    def address(self) -> str:
+        """The same with its port, as clients are told it."""
+        port = _PORT.search(self.host)
+        return self.name if port is None or int(port[1]) > _LAST_PORT else self.name + port[0]
+
     def said(self, names: Names, wanted: Wanted | None) -> Credentials | Bearer | None:
         """Return what the client says of itself. Raises RegistryError: UNAUTHORIZED for what cannot be read."""
         try:
@@ -96,8 +103,7 @@ class Visit:
         """
         if not self.secure or self.name not in names:
             return basic_challenge()
-        port = _PORT.search(self.host)
-        realm = f"https://{self.name}{'' if port is None else port[0]}{TOKEN_PATH}"
+        realm = f"https://{self.address}{TOKEN_PATH}"
         scope = None if wanted is None else str(Scope(wanted.name))
         return bearer_challenge(realm, self.name, scope, error)
 

@@ -6,7 +6,6 @@ RFC 7617 (Basic), RFC 6750 (Bearer), and the distribution project's token specif
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 
 __all__ = ["Bearer", "Credentials", "basic_challenge", "bearer_challenge", "parse_authorization"]
@@ -49,7 +48,7 @@ def parse_authorization(value: str | None) -> Credentials | Bearer | None:
 def _parse_basic(encoded: str) -> Credentials | None:
     try:
         decoded = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise ValueError("the username and password are not in Base64 and UTF-8 (RFC 7617, 2)") from None
     username, colon, password = decoded.partition(":")
     if not colon or "\0" in decoded:

@@ -13,8 +13,9 @@ __all__ = ["PULL", "Scope", "parse_scopes", "pull_of"]
 
 PULL = "pull"
 _REPOSITORY = "repository"
-# "resourcetype [ '(' resourceclass ')' ]"; the name may hold colons, of a registry's port, the actions none.
-_SCOPE = re.compile(r"([a-z]+)(?:\([a-z]+\))?:([^\s]+):([a-z,*]*)")
+# "resourcetype [ '(' resourceclass ')' ]"; the name may hold colons, of a registry's port, the actions none. It is of
+# the characters of RFC 6749, 3.3, and no image's name is longer: a token that holds sixteen must fit a header's line.
+_SCOPE = re.compile(r"([a-z]+)(?:\([a-z]+\))?:([!#-\[\]-~]{1,300}):([a-z,*]*)")
 # A pull asks for one, a mount for two.
 _MOST = 16
 

@@ -97,7 +97,7 @@ class _Redirect(Branch):
         self._port = port
 
     def render(self, request: Request) -> bytes | int:
-        host = request.getHeader("host") or ""
+        host = (request.getHeader(b"host") or b"").decode("latin-1")
         try:
             place(self._current().names, host)
         except RegistryError as error:

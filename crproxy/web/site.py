@@ -57,5 +57,5 @@ class _Root(Resource):
             return cast(int, errorPage(405, "Method Not Allowed", "This page can only be read.").render(request))
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
         request.setHeader("X-Content-Type-Options", "nosniff")
-        host = (request.getHeader("host") or "HOST").encode("ascii", "replace").decode()
+        host = (request.getHeader(b"host") or b"HOST").decode("latin-1").encode("ascii", "replace").decode()
         return _WELCOME.format(version=__version__, host=host).encode()

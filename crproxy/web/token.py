@@ -16,9 +16,9 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
-from ..login import Granted, Login
+from ..login import Granted, Login, Visit
 from ..oci.errors import ErrorCode, RegistryError
-from ..policy.authorizations import Credentials, parse_authorization
+from ..policy.authorizations import Credentials, basic_challenge, parse_authorization
 from ..policy.scopes import parse_scopes
 from ..pullthrough import Content, Reply
 from .answering import answer
@@ -57,17 +57,17 @@ class TokenResource(Resource):
     async def _reply(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
         self._accounts.check_request(visit.client)
-        fields, credentials = _asked(request)
+        fields, credentials = _asked(request, visit)
         granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         return Reply(200, headers, Content(_document(granted, self._clock.seconds())))
 
 
-def _asked(request: Request) -> tuple[dict[str, list[str]], Credentials | None]:
+def _asked(request: Request, visit: Visit) -> tuple[dict[str, list[str]], Credentials | None]:
     match request.method:
         case b"GET" | b"HEAD":
             fields = _fields(request.uri.partition(b"?")[2])
-            return fields, _credentials(request)
+            return fields, _credentials(visit)
         case b"POST":
             body = b"" if request.content is None else request.content.read(_LONGEST + 1)
             if len(body) > _LONGEST:
@@ -85,11 +85,12 @@ def _fields(text: bytes) -> dict[str, list[str]]:
         raise RegistryError(ErrorCode.UNSUPPORTED, "this is no form", status=400) from None
 
 
-def _credentials(request: Request) -> Credentials | None:
+def _credentials(visit: Visit) -> Credentials | None:
     try:
-        said = parse_authorization(request.getHeader("authorization"))
+        said = parse_authorization(visit.authorization)
     except ValueError as error:
-        raise RegistryError(ErrorCode.UNAUTHORIZED, str(error)) from None
+        # "... MUST send a WWW-Authenticate header field" (RFC 9110, 15.5.2).
+        raise RegistryError(ErrorCode.UNAUTHORIZED, str(error), challenge=basic_challenge()) from None
     return said if isinstance(said, Credentials) else None
 
 

@@ -20,11 +20,17 @@ def visit_of(request: Request, trusted: Sequence[Network]) -> Visit:
         trusted: the networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count.
     """
     peer = host_of(request.getClientAddress())
-    forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+    forwarded = [line.decode("latin-1") for line in request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])]
     behind = bool(trusted) and (peer is None or is_in(peer, trusted))
     return Visit(
-        host=request.getHeader("host") or "",
-        authorization=request.getHeader("authorization"),
+        host=_field(request, b"host") or "",
+        authorization=_field(request, b"authorization"),
         client=client_of(peer, forwarded, trusted),
-        secure=request.isSecure() or (behind and request.getHeader("x-forwarded-proto") == "https"),
+        secure=request.isSecure() or (behind and _field(request, b"x-forwarded-proto") == "https"),
     )
+
+
+def _field(request: Request, name: bytes) -> str | None:
+    """Return a field of the header, whatever bytes are in it: Twisted would take them for UTF-8, and raise."""
+    value = request.getHeader(name)
+    return None if value is None else value.decode("latin-1")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import DOCKER_HUB, Registry, looks_like_registry
-from crproxy.policy.routing import Names, place, route
+from crproxy.policy.routing import Names, host_name, place, route
 from tests import strategies
 from tests.outcomes import outcome
 
@@ -271,3 +271,50 @@ def test_the_four_ways_lead_to_the_same_repository(host: str, path: str) -> None
     assert route(names, BASE, path, ns=host).repository == by_prefix
     assert route(names, BASE, f"{host}/{path}", ns=host).repository == by_prefix
     assert route(Names(BASE, {}, registry), BASE, f"{host}/{path}").repository == by_prefix
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("cr.example.com", "cr.example.com"),
+        ("CR.Example.COM:8443", "cr.example.com"),
+        ("cr.example.com.", "cr.example.com"),
+        ("cr.example.com.:443", "cr.example.com"),
+        ("cr.example.com:443:evil", "cr.example.com"),
+        ("[2001:DB8::7]:5000", "[2001:db8::7]"),
+        ("[2001:db8::7", "[2001:db8::7]"),
+        ("", ""),
+        (":443", ""),
+    ],
+)
+def test_a_hosts_name_has_neither_port_nor_case_nor_last_dot(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+@given(st.text())
+def test_a_hosts_name_is_one_already(host: str) -> None:
+    name = host_name(host)
+    assert host_name(name) in (name, name.removesuffix("."))
+
+
+@pytest.mark.parametrize("name", ["cr.example.com", "hub.example.net", "[2001:db8::7]", "quay.cr.example.com"])
+def test_what_is_written_in_the_configuration_is_a_name_of_ours(name: str) -> None:
+    assert name in DOMAIN
+
+
+@pytest.mark.parametrize(
+    "name", ["", "example.com", "nope.cr.example.com", "cr.example.com.", "CR.example.com", "cr.example.com:443"]
+)
+def test_s14_nothing_else_is(name: str) -> None:
+    assert name not in DOMAIN
+
+
+@given(st.text())
+def test_s14_locally_no_name_is_ours(name: str) -> None:
+    """Any Host is answered there, so none may go into a challenge's realm."""
+    assert name not in LOCAL
+
+
+@given(st.text() | st.sampled_from(["cr.example.com", "quay.cr.example.com:1", "docker.cr.example.com."]))
+def test_whoever_is_answered_has_a_name_of_ours(host: str) -> None:
+    assert isinstance(outcome(RegistryError, place, DOMAIN, host), RegistryError) == (host_name(host) not in DOMAIN)

@@ -17,7 +17,7 @@ from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
 from tests.pullthrough.conftest import OTHER, REPOSITORY, Ask, Client, body_of
 from tests.sources import HandSource
-from tests.stores import MIB
+from tests.stores import MIB, filled
 from tests.upstream.conftest import Consumer
 
 CONTENT = bytes(range(10)) * 10
@@ -388,3 +388,171 @@ def test_a_disk_that_fills_up_meanwhile_is_not_noticed(
     source.send_all()
     ended(done)
     assert consumer.content == CONTENT
+
+
+# With clients' own credentials
+
+ALICE, BOB = "Bearer of alice", "Bearer of bob"
+ALICES = View(REPOSITORY, private=True, caller=ALICE)
+
+
+@pytest.fixture
+def brought(client: Client, source: HandSource, ask: Ask, store: Store) -> None:
+    """Alice has brought the blob, and is the only one who may have it."""
+    client.welcome = {ALICE}
+    asking = ask(WANTED, caller=ALICE)
+    source.send_all()
+    assert body_of(ended(asking)) == CONTENT
+    assert store.size(ALICES.entry(DIGEST)) == len(CONTENT)
+    assert store.size(Entry(DIGEST)) is None
+    client.asked.clear()
+
+
+@pytest.mark.usefixtures("brought")
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=10-19"}, {"range": "bytes=-5"}])
+def test_s12_a_client_is_served_stored_bytes_after_upstream_was_asked(
+    client: Client, ask: Ask, headers: dict[str, str]
+) -> None:
+    for _ in range(2):
+        reply = ended(ask(WANTED, headers=headers, caller=ALICE))
+        assert status_of(reply) == "crproxy; hit; detail=revalidated"
+        assert body_of(reply) in CONTENT
+    assert client.asked == [("head_blob", REPOSITORY, DIGEST)] * 2
+    client.welcome = {BOB}
+    failure_of(ask(WANTED, headers=headers, caller=ALICE), RegistryError)
+
+
+@pytest.mark.usefixtures("brought")
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=10-19"}, {"range": "bytes=-5"}, {"range": "bytes=500-"}])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("who", [None, BOB])
+def test_s11_nobody_else_is(client: Client, ask: Ask, method: str, who: str | None, headers: dict[str, str]) -> None:
+    for repository in (REPOSITORY, OTHER):
+        asking = ask(WANTED, method, headers=headers, caller=who, repository=repository)
+        assert isinstance(error := failure_of(asking, RegistryError), RegistryError)
+        assert error.code is ErrorCode.DENIED
+    assert client.asked
+
+
+@pytest.mark.usefixtures("brought")
+def test_another_who_may_need_not_have_it_fetched_again(client: Client, ask: Ask) -> None:
+    client.welcome = {ALICE, BOB}
+    reply = ended(ask(WANTED, caller=BOB))
+    assert (status_of(reply), body_of(reply)) == ("crproxy; hit; detail=revalidated", CONTENT)
+    assert client.questions == ["head_blob"]
+
+
+@pytest.mark.usefixtures("brought")
+def test_a_head_for_a_client_asks_each_time(client: Client, ask: Ask) -> None:
+    for _ in range(2):
+        assert ended(ask(WANTED, "HEAD", caller=ALICE)).body == Unsent(100)
+    assert client.questions == ["head_blob"] * 2
+
+
+@pytest.mark.usefixtures("brought")
+def test_s12_when_upstream_is_down_clients_get_nothing(client: Client, ask: Ask) -> None:
+    client.error = RegistryError(ErrorCode.UNAVAILABLE, "down")
+    assert failure_of(ask(WANTED, caller=ALICE), RegistryError) is client.error
+
+
+@pytest.mark.usefixtures("brought")
+def test_s10_what_a_client_brought_gives_the_proxy_no_right(
+    client: Client, ask: Ask, private: set[Registry], store: Store
+) -> None:
+    """With credentials of its own it shares the pool, and asks first."""
+    private.add(REPOSITORY.registry)
+    failure_of(ask(WANTED), RegistryError)
+    assert client.questions == ["head_blob"]
+    assert store.index.linked(View(REPOSITORY, private=True), DIGEST) is None
+
+
+def test_what_is_public_is_served_to_clients_without_asking(client: Client, stored: Entry, ask: Ask) -> None:
+    ended(ask(WANTED)).body.abandon()
+    client.welcome = {BOB}
+    client.asked.clear()
+    for method in ("GET", "HEAD"):
+        assert status_of(ended(ask(WANTED, method, caller=ALICE))) == "crproxy; hit"
+    assert client.asked == []
+
+
+def test_a_client_shares_a_fetch_that_upstream_lets_it_share(client: Client, source: HandSource, ask: Ask) -> None:
+    client.welcome = {ALICE, BOB}
+    first = ask(WANTED, caller=ALICE)
+    body = source.answer()
+    second = ended(ask(WANTED, caller=BOB))
+    assert status_of(second) == "crproxy; fwd=uri-miss; collapsed; stored"
+    reads = [reading(ended(first)), reading(second)]
+    body.send(CONTENT)
+    body.end()
+    assert [consumer.content for consumer, _ in reads] == [CONTENT] * 2
+    assert client.questions == ["blob", "head_blob"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-9"}, {"range": "bytes=10-19"}])
+def test_s11_of_two_who_want_the_same_the_one_who_may_not_gets_nothing(
+    client: Client, source: HandSource, ask: Ask, headers: dict[str, str]
+) -> None:
+    client.welcome = {ALICE}
+    first = ask(WANTED, caller=ALICE)
+    for who in (BOB, None):
+        failure_of(ask(WANTED, headers=headers, caller=who), RegistryError)
+    body = source.answer()
+    consumer, done = reading(ended(first))
+    body.send(CONTENT[:50])
+    for who in (BOB, None):
+        failure_of(ask(WANTED, headers=headers, caller=who), RegistryError)
+    body.send(CONTENT[50:])
+    body.end()
+    ended(done)
+    assert consumer.content == CONTENT
+
+
+def test_one_who_is_refused_does_not_spoil_it_for_who_may(client: Client, source: HandSource, ask: Ask) -> None:
+    """Whoever comes first began the fetch."""
+    client.waiting = Deferred()
+    client.welcome = {ALICE, BOB}
+    bobs, alices = ask(WANTED, caller=BOB), ask(WANTED, caller=ALICE)
+    client.waiting.callback(None)
+    source.refuse(DENIED)
+    assert failure_of(bobs, RegistryError) is DENIED
+    assert client.asked[-1] == ("blob", REPOSITORY, DIGEST, 0, None)
+    source.answer()
+    assert status_of(ended(alices)) == "crproxy; fwd=uri-miss; stored"
+
+
+def test_leave_is_asked_for_each_by_itself(client: Client, stored: Entry, ask: Ask, store: Store) -> None:
+    ended(store.keep(ALICES.entry(DIGEST), CONTENT))
+    client.waiting = Deferred()
+    asking = [ask(WANTED, caller=who) for who in (ALICE, BOB, ALICE)]
+    client.waiting.callback(None)
+    for asked in asking:
+        ended(asked).body.abandon()
+    assert client.questions == ["head_blob"] * 2
+
+
+def test_a_fetch_is_resumed_with_the_credentials_of_who_began_it(
+    client: Client, source: HandSource, ask: Ask, clock: Clock
+) -> None:
+    client.welcome = {ALICE}
+    asking = ask(WANTED, caller=ALICE)
+    body = source.answer()
+    consumer, done = reading(ended(asking))
+    body.send(CONTENT[:50])
+    body.cut()
+    clock.advance(2)
+    source.send_all()
+    ended(done)
+    assert consumer.content == CONTENT
+    assert client.questions == ["blob", "blob"]
+
+
+def test_s11_what_is_left_of_a_fetch_is_nothing_to_who_may_not(
+    client: Client, source: HandSource, ask: Ask, clock: Clock, store: Store
+) -> None:
+    filled(store.blobs, ALICES.entry(DIGEST), CONTENT[:50])
+    client.welcome = {ALICE}
+    for headers in ({}, {"range": "bytes=0-9"}, {"range": "bytes=10-19"}):
+        failure_of(ask(WANTED, headers=headers, caller=BOB), RegistryError)
+    asking = ask(WANTED, caller=ALICE)
+    source.send_all()
+    assert body_of(ended(asking)) == CONTENT

@@ -12,7 +12,7 @@ from crproxy.oci.names import Reference, Registry, Tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest
 from crproxy.pullthrough import Content, Reply, Unsent
 from crproxy.pullthrough.reply import named
-from crproxy.store.entries import Entry
+from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
 from tests.pullthrough.conftest import OTHER, REPOSITORY, TYPE, Ask, Client, body_of
@@ -314,3 +314,130 @@ def test_what_was_dropped_is_fetched_again(client: Client, ask: Ask, store: Stor
     store.drop(Entry(DIGEST))
     assert body_of(ended(ask(wanted()))) == MANIFEST
     assert client.questions == ["manifest", "manifest"]
+
+
+# With clients' own credentials
+
+ALICE, BOB = "Bearer of alice", "Bearer of bob"
+ALICES = View(REPOSITORY, private=True, caller=ALICE)
+
+
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_s12_upstream_is_asked_each_time_whether_a_client_may(
+    client: Client, ask: Ask, reference: Reference, method: str
+) -> None:
+    ended(ask(wanted(reference), caller=ALICE))
+    client.asked.clear()
+    for _ in range(2):
+        reply = ended(ask(wanted(reference), method, caller=ALICE))
+        assert (body_of(reply), status_of(reply)) == (MANIFEST, "crproxy; hit; detail=revalidated")
+    assert client.questions == ["head_manifest"] * 2
+    client.welcome = {BOB}
+    failure_of(ask(wanted(reference), method, caller=ALICE), RegistryError)
+
+
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("who", [None, BOB])
+def test_s11_what_a_client_brought_is_for_nobody_who_may_not(
+    client: Client, ask: Ask, reference: Reference, method: str, who: str | None
+) -> None:
+    client.welcome = {ALICE}
+    assert body_of(ended(ask(wanted(reference), caller=ALICE))) == MANIFEST
+    for _ in range(2):
+        failure_of(ask(wanted(reference), method, caller=who), RegistryError)
+    assert client.questions[-2:] in (["head_manifest"] * 2, ["manifest"] * 2)
+
+
+def test_another_who_may_is_served_what_the_first_brought(client: Client, ask: Ask) -> None:
+    client.welcome = {ALICE, BOB}
+    ended(ask(wanted(), caller=ALICE))
+    assert status_of(ended(ask(wanted(), caller=BOB))) == "crproxy; hit; detail=revalidated"
+    assert client.questions == ["head_manifest", "manifest", "head_manifest"]
+
+
+@pytest.mark.parametrize("error", [DOWN, BUSY, DENIED, GONE])
+@pytest.mark.parametrize("reference", [V1, DIGEST])
+def test_s12_nothing_is_stale_for_clients(client: Client, ask: Ask, error: RegistryError, reference: Reference) -> None:
+    ended(ask(wanted(reference), caller=ALICE))
+    client.error = error
+    assert failure_of(ask(wanted(reference), caller=ALICE), RegistryError) is error
+
+
+def test_s10_a_clients_tag_is_not_the_proxys(client: Client, ask: Ask, store: Store, private: set[Registry]) -> None:
+    ended(ask(wanted(), caller=ALICE))
+    for side in (True, False):
+        assert store.index.tagged(View(REPOSITORY, side), V1.name) is None
+        assert store.index.linked(View(REPOSITORY, side), DIGEST) is None
+    client.error = DOWN
+    for registries in (set(), {REPOSITORY.registry}):
+        private.clear()
+        private.update(registries)
+        assert failure_of(ask(wanted()), RegistryError) is DOWN
+
+
+def test_s10_nor_is_the_proxys_tag_a_clients(client: Client, ask: Ask, private: set[Registry]) -> None:
+    private.add(REPOSITORY.registry)
+    ended(ask(wanted()))
+    client.tagged(V1, b'{"of": "alice"}')
+    assert body_of(ended(ask(wanted(), caller=ALICE))) == b'{"of": "alice"}'
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+
+
+def test_what_is_public_is_served_by_its_digest_without_asking(client: Client, ask: Ask) -> None:
+    ended(ask(wanted()))
+    client.welcome = {BOB}
+    assert status_of(ended(ask(wanted(DIGEST), caller=ALICE))) == "crproxy; hit"
+    failure_of(ask(wanted(DIGEST), caller=ALICE, repository=OTHER), RegistryError)
+
+
+def test_by_its_tag_upstream_says_what_it_is_now(client: Client, ask: Ask) -> None:
+    ended(ask(wanted()))
+    reply = ended(ask(wanted(), caller=ALICE))
+    assert (body_of(reply), status_of(reply)) == (MANIFEST, "crproxy; hit; detail=revalidated")
+    assert client.questions == ["manifest", "head_manifest"]
+    client.tagged(V1, b'{"moved": 1}')
+    assert body_of(ended(ask(wanted(), caller=ALICE))) == b'{"moved": 1}'
+
+
+def test_two_clients_who_ask_at_once_do_not_share_the_question(client: Client, ask: Ask) -> None:
+    """S11: the one that is welcome must not carry the other."""
+    client.welcome = {ALICE}
+    client.knows_head = False
+    client.waiting = Deferred()
+    alices, bobs = ask(wanted(), caller=ALICE), ask(wanted(), caller=BOB)
+    client.waiting.callback(None)
+    assert body_of(ended(alices)) == MANIFEST
+    failure_of(bobs, RegistryError)
+
+
+def test_the_same_client_shares_its_own(client: Client, ask: Ask) -> None:
+    client.waiting = Deferred()
+    asking = [ask(wanted(), caller=ALICE) for _ in range(3)]
+    client.waiting.callback(None)
+    assert {body_of(ended(asked)) for asked in asking} == {MANIFEST}
+    assert client.questions.count("manifest") == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_where_upstream_knows_no_head_a_client_is_asked_for_by_get(client: Client, ask: Ask, method: str) -> None:
+    client.knows_head = False
+    for _ in range(2):
+        assert body_of(ended(ask(wanted(), method, caller=ALICE))) == MANIFEST
+    assert client.questions == ["head_manifest", "manifest"] * 2
+
+
+def test_a_head_for_a_client_fetches_nothing(client: Client, ask: Ask) -> None:
+    reply = ended(ask(wanted(), "HEAD", caller=ALICE))
+    assert (reply.body, status_of(reply)) == (Unsent(len(MANIFEST)), "crproxy; fwd=uri-miss")
+    assert client.questions == ["head_manifest"]
+
+
+def test_a_head_that_names_another_digest_opens_nothing(client: Client, ask: Ask, store: Store) -> None:
+    """S11: of another repository's content, which a registry may name as it likes."""
+    secret = client.tagged(Tag("secret"), b'{"secret": 1}')
+    ended(ask(wanted(Tag("secret")), repository=OTHER, caller=BOB))
+    assert store.read(ALICES.entry(secret)) is not None
+    client.header = {"docker-content-digest": str(secret), "content-length": "13", "content-type": TYPE}
+    assert body_of(ended(ask(wanted(), caller=ALICE))) == MANIFEST

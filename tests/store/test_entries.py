@@ -19,3 +19,15 @@ def test_what_took_credentials_is_in_its_registrys() -> None:
 def test_an_entry_says_whose_it_is() -> None:
     assert str(Entry(DIGEST)) == str(DIGEST)
     assert str(Entry(DIGEST, Registry("quay.io"))) == f"{DIGEST} of quay.io"
+
+
+def test_what_took_a_clients_credentials_is_its_registrys_too() -> None:
+    """Whoever may have it shares the bytes."""
+    view = View(REPOSITORY, private=True, caller="Bearer of alice")
+    assert view.entry(DIGEST) == Entry(DIGEST, Registry("quay.io"))
+
+
+def test_s10_two_clients_views_are_two() -> None:
+    views = {View(REPOSITORY, True, caller) for caller in (None, "Bearer of alice", "Bearer of bob")}
+    assert len(views) == 3
+    assert "Bearer" not in repr(views)

@@ -19,6 +19,8 @@ A, B, C = (Digest.of(content) for content in (b"a", b"b", b"c"))
 VIEW = View(QUAY.repository("org/name"))
 PRIVATE = View(VIEW.repository, private=True)
 OTHER = View(QUAY.repository("org/other"))
+ALICES = View(VIEW.repository, private=True, caller="Bearer of alice")
+BOBS = View(VIEW.repository, private=True, caller="Bearer of bob")
 
 
 @pytest.fixture
@@ -108,6 +110,40 @@ def test_a_link_is_one_views_alone(index: Index) -> None:
     assert index.linked(VIEW, C) is None
     assert index.linked(PRIVATE, A) is None
     assert index.linked(OTHER, A) is None
+
+
+@pytest.mark.parametrize("view", [VIEW, PRIVATE, ALICES])
+def test_s10_anybodys_the_proxys_and_clients_sides_are_apart(index: Index, view: View) -> None:
+    index.link(view, [(A, Link("type/x", 10))])
+    index.tag(view, "v1", A)
+    for other in {VIEW, PRIVATE, ALICES} - {view}:
+        assert (index.linked(other, A), index.tagged(other, "v1")) == (None, None)
+        index.link(other, [(A, Link("type/y", 11))])
+        index.tag(other, "v1", B)
+        index.untag(other, "v1")
+    assert (index.linked(view, A), index.tagged(view, "v1")) == (Link("type/x", 10), TagEntry(A, 0.0))
+
+
+def test_what_clients_brought_is_known_of_all_of_them(index: Index) -> None:
+    """It is no right: each is asked for, each time."""
+    index.link(ALICES, [(A, Link("type/x", 10))])
+    assert index.linked(BOBS, A) == Link("type/x", 10)
+
+
+def test_no_credentials_are_written_down(index: Index, path: Path) -> None:
+    """S26."""
+    index.link(ALICES, [(A, Link("type/x", 10))])
+    index.tag(ALICES, "v1", A)
+    index.close()
+    assert not any(b"alice" in file.read_bytes() for file in path.parent.iterdir())
+
+
+def test_clients_links_to_what_is_not_stored_are_forgotten_too(index: Index, clock: Clock) -> None:
+    index.stored(Entry(B, QUAY), 1)
+    index.link(ALICES, [(A, Link()), (B, Link())])
+    clock.advance(10)
+    assert index.forget_empty_links(5, 9) == 1
+    assert (index.linked(ALICES, A), index.linked(ALICES, B)) == (None, Link())
 
 
 def test_a_link_keeps_what_the_next_does_not_know(index: Index) -> None:

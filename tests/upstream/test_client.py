@@ -335,3 +335,57 @@ def test_an_error_document_that_breaks_off_is_left_out(network: Network, client:
     asked = network.run(client.blob(REPOSITORY, DIGEST))
     network.connections[0].cut()
     assert refused(asked).message.endswith("is not there: quay.io answered 404")
+
+
+# On behalf of a client
+
+CALLER = "Bearer of alice"
+
+
+def test_nobody_in_particular_is_the_proxy_itself(client: RegistryClient) -> None:
+    assert client.on_behalf_of(None) is client
+
+
+def test_s7_what_a_client_asks_for_is_asked_for_with_its_own_authorization(
+    network: Network, client: RegistryClient
+) -> None:
+    network.serve("https://quay.io", manifest_answer())
+    theirs = client.on_behalf_of(CALLER)
+    ended(network.run(theirs.manifest(REPOSITORY, Tag("v1"))))
+    ended(network.run(theirs.head_manifest(REPOSITORY, DIGEST)))
+    ended(network.run(theirs.head_blob(REPOSITORY, DIGEST)))
+    ended(network.run(theirs.blob(REPOSITORY, DIGEST))).body.abandon()
+    ended(network.run(theirs.tags(REPOSITORY, {}))).body.abandon()
+    ended(network.run(theirs.referrers(REPOSITORY, DIGEST, {}))).body.abandon()
+    assert [seen.one("Authorization") for seen in network.seen] == [CALLER] * 6
+    ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert network.seen[-1].one("Authorization") is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_says_that_it_was_asked_with_the_clients_login(
+    network: Network, client: RegistryClient, status: int
+) -> None:
+    network.serve("https://quay.io", answer(status, b"", 'WWW-Authenticate: Bearer realm="https://quay.io/auth"'))
+    error = refused(network.run(client.on_behalf_of(CALLER).manifest(REPOSITORY, Tag("v1"))))
+    assert (error.code, error.message.endswith("it was asked with your own login there")) == (ErrorCode.DENIED, True)
+    assert len(network.seen) == 1
+
+
+def test_what_a_client_used_up_is_its_own(network: Network, client: RegistryClient) -> None:
+    low = (f"Content-Type: {TYPE}", "RateLimit-Limit: 100;w=21600", "RateLimit-Remaining: 1;w=21600")
+    network.serve(
+        "https://quay.io", [answer(200, MANIFEST, *low), answer(429, b"", "Retry-After: 60"), *[answer()] * 2]
+    )
+    theirs = client.on_behalf_of(CALLER)
+    ended(network.run(theirs.manifest(REPOSITORY, Tag("v1"))))
+    assert refused(network.run(theirs.head_manifest(REPOSITORY, Tag("v1")))).retry_after == 60
+    assert client.quotas.seen(QUAY) is None
+    for unaffected in (client, client.on_behalf_of("Bearer of bob")):
+        ended(network.run(unaffected.head_manifest(REPOSITORY, DIGEST)))
+
+
+def test_nor_does_a_client_pay_for_the_proxy(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", [answer(429, b"", "Retry-After: 60"), manifest_answer()])
+    refused(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert ended(network.run(client.on_behalf_of(CALLER).manifest(REPOSITORY, Tag("v1")))).digest == DIGEST

@@ -622,3 +622,100 @@ def test_twisteds_own_wrapping_of_a_cancellation_is_what_we_take_it_for(asker: A
     asker.network.pump()
     asked.cancel()
     failure_of(asked, ResponseNeverReceived)
+
+
+# With a client's own Authorization
+
+CALLER = "Bearer of alice"
+ON_BEHALF = replace(BLOB, caller=CALLER)
+
+
+def test_a_client_is_asked_for_with_its_own(asker: Asker) -> None:
+    asker.serve(answer(200))
+    assert ended(asker.ask(ON_BEHALF)).status == 200
+    assert asker.authorizations == [CALLER]
+
+
+def test_s7_it_is_never_replaced_by_the_proxys(asker: Asker, secret: Upstream) -> None:
+    """Also where the proxy has a token that would do."""
+    asker.serve(answer(401, b"", BEARER), token("ours"), answer(200), answer(401, b"", BEARER), answer(401, b"", BASIC))
+    ended(asker.ask(BLOB, secret))
+    for _ in ("bearer", "basic"):
+        assert ended(asker.ask(ON_BEHALF, secret)).status == 401
+    assert asker.authorizations[3:] == [CALLER, CALLER]
+
+
+def test_s7_nor_is_it_given_to_a_token_service_or_kept(asker: Asker) -> None:
+    asker.serve(answer(401, b"", BEARER), answer(401, b"", BEARER), token("ours"), answer(200))
+    ended(asker.ask(ON_BEHALF))
+    ended(asker.ask())
+    assert asker.authorizations == [CALLER, None, None, "Bearer ours"]
+
+
+@pytest.mark.parametrize("origin", [CDN, "https://quay.io:8443", "https://cdn.quay.io"])
+def test_s6_it_is_dropped_across_a_redirect_to_another_origin(asker: Asker, origin: str) -> None:
+    asker.serve(answer(307, b"", f"Location: {origin}/x"))
+    asker.serve(answer(200), origin=origin)
+    assert ended(asker.ask(ON_BEHALF)).status == 200
+    assert asker.authorizations == [CALLER, None]
+
+
+def test_s6_and_does_not_come_back_with_the_next(asker: Asker) -> None:
+    asker.serve(answer(307, b"", f"Location: {CDN}/x"), answer(200))
+    asker.serve(answer(307, b"", f"Location: {REGISTRY}/y"), origin=CDN)
+    assert ended(asker.ask(ON_BEHALF)).status == 200
+    assert asker.authorizations == [CALLER, None, None]
+
+
+def test_it_stays_at_the_same_origin(asker: Asker) -> None:
+    asker.serve(answer(307, b"", "Location: /elsewhere"), answer(200))
+    assert ended(asker.ask(ON_BEHALF)).status == 200
+    assert asker.authorizations == [CALLER, CALLER]
+
+
+def test_a_signed_url_that_is_dead_is_asked_for_anew_with_it(asker: Asker) -> None:
+    asker.serve(answer(307, b"", f"Location: {CDN}/x"), answer(307, b"", f"Location: {CDN}/y"))
+    asker.serve(answer(403), answer(200), origin=CDN)
+    assert ended(asker.ask(ON_BEHALF)).status == 200
+    assert asker.authorizations == [CALLER, None, CALLER, None]
+
+
+def test_it_is_not_shown() -> None:
+    """S26."""
+    assert "alice" not in repr(ON_BEHALF)
+
+
+# How a registry wants to be asked
+
+
+def challenges_of(asker: Asker, authorization: str | None = None) -> Deferred[Any]:
+    return asker.network.run(asker.exchange.challenges(asker.upstream, authorization))
+
+
+@pytest.mark.parametrize("authorization", [None, CALLER])
+def test_a_registry_that_is_content_has_no_challenges(asker: Asker, authorization: str | None) -> None:
+    asker.serve(answer(200, b"{}"))
+    assert ended(challenges_of(asker, authorization)) is None
+    assert (asker.urls, asker.authorizations) == ([f"{REGISTRY}/v2/"], [authorization])
+    assert asker.all_let_go()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_another_says_how(asker: Asker, status: int) -> None:
+    asker.serve(answer(status, b"{}", BEARER, BASIC))
+    assert [challenge.scheme for challenge in ended(challenges_of(asker))] == ["bearer", "basic"]
+    assert asker.all_let_go()
+
+
+def test_the_proxys_own_token_is_not_sent_along(asker: Asker) -> None:
+    asker.serve(answer(401, b"", BEARER), token("ours"), answer(200), answer(401, b"", BEARER))
+    ended(asker.ask(replace(BLOB, scope="")))
+    ended(challenges_of(asker))
+    assert asker.authorizations[-1] is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 404, 429])
+def test_s6_no_other_answer_is_followed(asker: Asker, status: int) -> None:
+    asker.serve(answer(status, b"", f"Location: {CDN}/v2/"))
+    assert refused(challenges_of(asker, CALLER)).message == f"quay.io is not available: /v2/ was answered {status}"
+    assert asker.urls == [f"{REGISTRY}/v2/"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +42,7 @@ NAMES = Names("cr.test", {"docker.cr.test": DOCKER_HUB, "quay.cr.test": Registry
 class Current:
     """The configuration that counts now, which a test may change."""
 
-    config: Config = field(default_factory=lambda: Config(NAMES))
+    config: Config
 
     def __call__(self) -> Config:
         return self.config
@@ -141,8 +141,13 @@ def store(network: Network, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def current() -> Current:
-    return Current()
+def config() -> Config:
+    return Config(NAMES)
+
+
+@pytest.fixture
+def current(config: Config) -> Current:
+    return Current(config)
 
 
 @pytest.fixture

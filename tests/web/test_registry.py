@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
+import bcrypt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.interfaces import ISSLTransport
+from zope.interface import alsoProvides
 
 from crproxy import __version__
+from crproxy.config import Upstream
+from crproxy.config.values import Clients
 from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry
 from tests.logs import Log
-from tests.memory import Network, answer
-from tests.web.conftest import Browse, Browser, Received
+from tests.memory import Network, Seen, answer
+from tests.web.conftest import Browse, Browser, Current, Received
 
 QUAY = "https://quay.io"
 HUB = "https://registry-1.docker.io"
@@ -505,3 +512,169 @@ def test_a_failure_of_our_own_is_answered_with_500_and_logged(browser: Browser, 
 def test_a_client_that_says_nothing_is_hung_up_on(network: Network, browser: Browser) -> None:
     network.advance(61)
     assert browser.wire.disconnecting
+
+
+# Clients' login
+
+ALICES = "Basic YWxpY2U6b2YgYWxpY2U="  # alice:of alice
+WRONG = "Basic YWxpY2U6d3Jvbmc="  # alice:wrong
+AUTH = "https://auth.quay.io"
+ALIAS = "quay.cr.test"
+BY_ALIAS = "/v2/org/name/manifests/v1"
+CHALLENGE = 'Bearer realm="https://quay.cr.test/token",service="quay.cr.test",scope="repository:org/name:pull"'
+
+
+@pytest.fixture
+def secure(browser: Browser) -> Browser:
+    """A client that has come by TLS."""
+    alsoProvides(browser.wire, ISSLTransport)
+    return browser
+
+
+def give_tokens(seen: Seen) -> bytes:
+    """A token service: alice's password is right, and nobody is anybody."""
+    said = seen.one("Authorization")
+    if said not in (None, ALICES):
+        return answer(401)
+    return answer(200, json.dumps({"token": "nobodys" if said is None else "alices"}).encode())
+
+
+def serve_private(network: Network) -> None:
+    """Let the registry give its manifests to alice alone."""
+
+    def answers(seen: Seen) -> bytes:
+        if seen.one("Authorization") == "Bearer alices":
+            return answer(200, b"" if seen.method == "HEAD" else MANIFEST, f"Content-Type: {TYPE}", length=20)
+        return answer(401, b"", f'WWW-Authenticate: Bearer realm="{AUTH}/token",service="quay.io"')
+
+    network.serve(QUAY, answers)
+    network.serve(AUTH, give_tokens)
+
+
+@pytest.fixture
+def through(current: Current) -> None:
+    """Clients log in at quay.io with their own credentials."""
+    upstream = replace(Upstream.public(Registry("quay.io")), passthrough=True)
+    current.config = replace(current.config, upstreams={upstream.registry: upstream})
+
+
+@pytest.fixture
+def users(current: Current) -> None:
+    """The proxy has users of its own."""
+    users = {"alice": bcrypt.hashpw(b"of alice", bcrypt.gensalt(4))}
+    current.config = replace(current.config, clients=Clients(users))
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize("target", ["/v2/", BY_ALIAS])
+def test_whoever_is_no_user_is_challenged_and_asks_nobody(network: Network, secure: Browser, target: str) -> None:
+    for line in ((), (f"Authorization: {WRONG}",), ("Authorization: Bearer x",), ("Authorization: \xff",)):
+        secure.wire.clear()
+        received = secure.get(target, *line, host=ALIAS)
+        assert (received.status, code_of(received)) == (401, "UNAUTHORIZED")
+        assert (received.one("WWW-Authenticate") or "").startswith('Bearer realm="https://quay.cr.test/token"')
+    assert network.seen == []
+
+
+@pytest.mark.usefixtures("users")
+def test_a_user_is_served(network: Network, browser: Browser) -> None:
+    """S7: what it said of itself stays here."""
+    serve_manifest(network)
+    for target in ("/v2/", BY_ALIAS):
+        browser.wire.clear()
+        assert browser.get(target, f"Authorization: {ALICES}", host=ALIAS).status == 200
+    assert network.seen[0].all("Authorization") == []
+
+
+@pytest.mark.usefixtures("users", "through")
+@pytest.mark.parametrize("target", ["/v2/", BY_ALIAS, "/token", "/token?scope=repository:a/b:pull"])
+@pytest.mark.parametrize("host", ["other.test", "nope.cr.test", "quay.cr.test.evil.example", "\xff", ""])
+@pytest.mark.parametrize("line", [(), (f"Authorization: {ALICES}",)])
+def test_s14_another_host_is_misdirected_and_nobodys_password_is_asked_for(
+    network: Network, secure: Browser, target: str, host: str, line: tuple[str, ...]
+) -> None:
+    received = secure.get(target, *line, host=host)
+    assert (received.status, received.one("WWW-Authenticate")) == (421, None)
+    assert network.seen == []
+
+
+@pytest.mark.parametrize("target", ["/v2/", BY_ALIAS])
+def test_any_bytes_in_a_host_are_some_other_host(browser: Browser, log: Log, target: str) -> None:
+    assert browser.get(target, host="\xff\xfe").status == 421
+    assert log.complaints == []
+
+
+@pytest.mark.usefixtures("through")
+def test_docker_learns_at_the_root_of_pass_through_that_there_is_a_login(network: Network, secure: Browser) -> None:
+    received = secure.get("/v2/", host=ALIAS)
+    assert received.status == 401
+    assert received.one("WWW-Authenticate") == 'Bearer realm="https://quay.cr.test/token",service="quay.cr.test"'
+    assert network.seen == []
+
+
+@pytest.mark.usefixtures("through")
+def test_nobody_is_challenged_where_upstream_refuses_it(network: Network, secure: Browser) -> None:
+    serve_private(network)
+    received = secure.get(BY_ALIAS, host=ALIAS)
+    assert (received.status, code_of(received)) == (401, "UNAUTHORIZED")
+    assert received.one("WWW-Authenticate") == CHALLENGE
+    assert b"is refused: quay.io answered 401" in received.body
+
+
+@pytest.mark.usefixtures("through")
+@pytest.mark.parametrize(("served", "status"), [(answer(404), 404), (answer(500), 503), (answer(429), 429)])
+def test_it_is_not_where_a_login_would_not_help(network: Network, secure: Browser, served: bytes, status: int) -> None:
+    network.serve(QUAY, served)
+    secure.ask(BY_ALIAS, host=ALIAS)
+    for _ in range(10):
+        network.advance(1)
+    received = secure.received()
+    assert (received.status, received.one("WWW-Authenticate")) == (status, None)
+
+
+@pytest.mark.usefixtures("through")
+def test_a_client_is_served_with_its_own_credentials_and_nobody_else_is(network: Network, browse: Browse) -> None:
+    """S7, S11."""
+    serve_private(network)
+    mine = f"Authorization: {ALICES}"
+    for _ in ("cold", "warm"):
+        received = browse().get(BY_ALIAS, mine, host=ALIAS)
+        assert (received.status, received.body) == (200, MANIFEST)
+        for line in ((), (f"Authorization: {WRONG}",)):
+            assert browse().get(BY_ALIAS, *line, host=ALIAS).status == 401
+        assert browse().get(TAG, mine).status == 403
+    passwords = {seen.origin for seen in network.seen if seen.one("Authorization") == ALICES}
+    assert passwords == {AUTH}
+
+
+@pytest.mark.usefixtures("through")
+def test_it_may_carry_a_token_of_ours(network: Network, browse: Browse) -> None:
+    serve_private(network)
+    target = "/token?service=x&scope=repository:org/name:pull"
+    granted = json.loads(browse().get(target, f"Authorization: {ALICES}", host=ALIAS).body)["token"]
+    nobodys = json.loads(browse().get(target, host=ALIAS).body)["token"]
+    assert "alices" not in granted
+    received = browse().get(BY_ALIAS, f"Authorization: Bearer {granted}", host=ALIAS)
+    assert (received.status, received.body) == (200, MANIFEST)
+    assert browse().get(BY_ALIAS, f"Authorization: Bearer {nobodys}", host=ALIAS).status == 403
+    assert browse().get("/v2/org/other/manifests/v1", f"Authorization: Bearer {granted}", host=ALIAS).status == 401
+    # Neither of the two is anything to another host.
+    assert browse().get(TAG, f"Authorization: Bearer {granted}").status == 403
+
+
+@pytest.mark.usefixtures("through")
+def test_a_namespace_that_contradicts_the_host_is_refused_before_credentials_go_anywhere(
+    network: Network, browser: Browser
+) -> None:
+    received = browser.get(BY_ALIAS + "?ns=ghcr.io", f"Authorization: {ALICES}", host=ALIAS)
+    assert (received.status, code_of(received)) == (400, "NAME_INVALID")
+    assert network.seen == []
+
+
+@pytest.mark.usefixtures("through")
+def test_a_name_that_is_no_ascii_can_be_challenged_for(network: Network, secure: Browser, log: Log) -> None:
+    """A soft hyphen is nothing in a host's name (UTS 46)."""
+    serve_private(network)
+    received = secure.get("/v2/quay\xad.io/org/name/manifests/v1?ns=quay.io", host=ALIAS)
+    assert received.status in (400, 401)
+    assert log.complaints == []

@@ -51,3 +51,7 @@ def test_a_malformed_request_is_no_traceback(browser: Browser, line: str) -> Non
 def test_http_2_is_not_negotiated_even_where_twisted_could_speak_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "H2_ENABLED", True)
     assert PlainSite(Resource(), reactor=Clock()).acceptableProtocols() == [b"http/1.1"]
+
+
+def test_any_bytes_in_a_host_are_welcome(browser: Browser) -> None:
+    assert browser.get("/", host="\xff\xfe").status == 200

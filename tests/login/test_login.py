@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+
+import pytest
+
+from crproxy.config.values import Clients
+from crproxy.login import Admitted
+from crproxy.oci.errors import ErrorCode
+from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.policy.access import Access
+from crproxy.policy.authorizations import Credentials
+from crproxy.policy.routing import Names
+from tests.login.conftest import ALICE, BASE, DOCKER, GITHUB, USERS, Desk, at, basic, wanted
+
+FOUND = wanted(BASE, "quay.io/org/name")
+WRONG = Credentials("alice", "wrong")
+
+
+def privileged(text: str) -> Access:
+    return Access(privileged=(ipaddress.ip_network(text),))
+
+
+@pytest.mark.parametrize("said", [None, basic(WRONG), "Bearer x", "Digest x", "nonsense"])
+@pytest.mark.parametrize("host", [BASE, DOCKER])
+def test_where_there_is_no_login_everybody_is_let_in_whatever_they_say(desk: Desk, host: str, said: str | None) -> None:
+    for found in (None, FOUND):
+        assert desk.admit(at(host, said), found) == Admitted()
+
+
+def test_and_needs_no_token(desk: Desk) -> None:
+    error = desk.not_granted(at(BASE), ALICE, FOUND.name)
+    assert (error.code, error.status) == (ErrorCode.NAME_UNKNOWN, 404)
+
+
+@pytest.mark.parametrize("host", [BASE, DOCKER, "quay.cr.test"])
+def test_where_there_are_users_they_log_in(desk: Desk, host: str) -> None:
+    desk.close()
+    assert desk.not_admitted(at(host)).message.startswith("log in first: docker login ")
+    assert desk.admit(at(host, basic(ALICE))) == Admitted("alice")
+
+
+def test_at_a_host_of_pass_through_its_registry_says_who_gets_in(desk: Desk) -> None:
+    for _ in ("open", "closed"):
+        assert desk.not_admitted(at(GITHUB)).message == "log in with your own credentials of ghcr.io"
+        assert desk.admit(at(GITHUB, basic(ALICE))).authorization is not None
+        assert "does not know alice" in desk.not_admitted(at(GITHUB, basic(WRONG))).message
+        desk.close()
+
+
+def test_by_prefix_the_registry_of_pass_through_is_asked_as_nobody(desk: Desk) -> None:
+    """S7: at the base domain a password is meant for the proxy, if for anybody."""
+    found = wanted(BASE, "ghcr.io/org/name")
+    assert desk.admit(at(BASE, basic(ALICE)), found) == Admitted()
+    desk.close()
+    assert desk.admit(at(BASE, basic(ALICE)), found) == Admitted("alice")
+    assert desk.logins.asked == []
+
+
+@pytest.mark.parametrize("host", ["", "evil.test", "nope.cr.test", "cr.test.evil.test", "127.0.0.1"])
+def test_s14_another_host_is_misdirected_before_anything(desk: Desk, host: str) -> None:
+    for _ in ("open", "closed"):
+        for error in (desk.not_admitted(at(host, basic(WRONG)), FOUND), desk.not_granted(at(host), ALICE, "a/b")):
+            assert (error.status, error.challenge) == (421, None)
+        desk.close()
+    assert desk.logins.asked == []
+
+
+@pytest.mark.parametrize(
+    ("client", "login", "let_in"),
+    [
+        ("192.0.2.7", False, True),
+        ("192.0.2.7", True, False),
+        ("198.51.100.7", False, False),
+        (None, False, False),
+    ],
+)
+def test_privileged_networks_need_no_login_where_it_is_so_written(
+    desk: Desk, client: str | None, login: bool, let_in: bool
+) -> None:
+    desk.config = replace(
+        desk.config, access=privileged("192.0.2.0/24"), clients=Clients(USERS, privileged_login=login)
+    )
+    for host, found in ((BASE, FOUND), (GITHUB, wanted(GITHUB, "org/name"))):
+        visit = replace(at(host), client=client)
+        if let_in:
+            assert desk.admit(visit, found).user is None
+        else:
+            assert desk.not_admitted(visit, found).code is ErrorCode.UNAUTHORIZED
+        assert desk.admit(replace(visit, authorization=basic(ALICE)), found).user in (None, "alice")
+
+
+def test_locally_a_password_is_asked_for_directly(desk: Desk) -> None:
+    desk.close()
+    desk.config = replace(desk.config, names=Names())
+    visit = replace(at("localhost:5000"), secure=False)
+    assert (desk.not_admitted(visit, FOUND).challenge or "").startswith("Basic ")
+    assert desk.admit(replace(visit, authorization=basic(ALICE)), FOUND) == Admitted("alice")
+
+
+def test_an_alias_that_goes_takes_its_login_along(desk: Desk) -> None:
+    names = Names(BASE, {GITHUB: DOCKER_HUB, DOCKER: Registry("ghcr.io")})
+    desk.config = replace(desk.config, names=names)
+    assert desk.admit(at(GITHUB)) == Admitted()
+    assert desk.not_admitted(at(DOCKER)).code is ErrorCode.UNAUTHORIZED

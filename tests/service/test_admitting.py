@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import bcrypt
+import pytest
+from twisted.internet.defer import Deferred
+
+from crproxy.config import Config
+from crproxy.config.values import Clients
+from crproxy.login import Admitted, Visit
+from crproxy.oci.errors import RegistryError
+from crproxy.policy.authorizations import Credentials
+from crproxy.policy.routing import Names
+from crproxy.policy.scopes import Scope
+from crproxy.service.admitting import LoginService
+from crproxy.upstream.logins import Logins
+from tests.memory import ended, failure_of, not_yet
+from tests.service.test_making import Reactor
+
+HOST = "cr.test"
+ALICES = "Basic YWxpY2U6b2YgYWxpY2U="  # alice:of alice
+WRONG = "Basic YWxpY2U6d3Jvbmc="  # alice:wrong
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    users = {"alice": bcrypt.hashpw(b"of alice", bcrypt.gensalt(4))}
+    return Config(Names(HOST), data_dir=str(tmp_path / "data"), clients=Clients(users))
+
+
+@pytest.fixture
+def service(config: Config, reactor: Reactor) -> Iterator[LoginService]:
+    service = LoginService(lambda: config, cast(Logins, None), reactor)
+    yield service
+    if service.running:
+        service.stopService()
+
+
+def admitting(service: LoginService, authorization: str | None) -> Deferred[Admitted]:
+    return Deferred.fromCoroutine(service.login.admit(Visit(HOST, authorization)))
+
+
+def threads() -> int:
+    return sum(thread.name.startswith("PoolThread-crproxy-login") for thread in threading.enumerate())
+
+
+def test_passwords_are_checked_in_a_thread(service: LoginService, reactor: Reactor) -> None:
+    service.startService()
+    asking = admitting(service, ALICES)
+    assert not_yet(asking)
+    reactor.take_one()
+    assert ended(asking) == Admitted("alice")
+    wrong = admitting(service, WRONG)
+    reactor.take_one()
+    failure_of(wrong, RegistryError)
+
+
+def test_many_passwords_take_two_threads(service: LoginService, reactor: Reactor) -> None:
+    """The rest of the machine's, and the disk's, are for images."""
+    service.startService()
+    password = [Deferred.fromCoroutine(service.login.admit(Visit(HOST, basic(str(number))))) for number in range(8)]
+    assert threads() <= 2
+    for _ in password:
+        reactor.take_one()
+    for asked in password:
+        failure_of(asked, RegistryError)
+
+
+def test_its_threads_end_with_it(service: LoginService, reactor: Reactor) -> None:
+    service.startService()
+    asking = admitting(service, ALICES)
+    reactor.take_one()
+    ended(asking)
+    service.stopService()
+    assert threads() == 0
+
+
+def test_what_needs_no_check_needs_no_thread(service: LoginService) -> None:
+    failure_of(admitting(service, None), RegistryError)
+    failure_of(admitting(service, "Bearer x"), RegistryError)
+
+
+def test_a_key_is_made_where_the_first_token_is(service: LoginService, reactor: Reactor, config: Config) -> None:
+    service.startService()
+    key = Path(config.data_dir) / "login.key"
+    first = admitting(service, ALICES)
+    reactor.take_one()
+    ended(first)
+    assert not key.exists()
+    granted = token_of(service)
+    assert key.stat().st_size == 64
+    assert ended(admitting(service, f"Bearer {granted}")) == Admitted("alice")
+
+
+def test_a_token_is_good_after_a_restart(service: LoginService, reactor: Reactor, config: Config) -> None:
+    service.startService()
+    first = admitting(service, ALICES)
+    reactor.take_one()
+    ended(first)
+    granted = token_of(service)
+    service.stopService()
+    again = LoginService(lambda: config, cast(Logins, None), reactor)
+    assert ended(admitting(again, f"Bearer {granted}")) == Admitted("alice")
+
+
+def test_the_configuration_that_counts_is_the_one_of_now(reactor: Reactor, config: Config) -> None:
+    current = [config]
+    service = LoginService(lambda: current[0], cast(Logins, None), reactor)
+    failure_of(admitting(service, None), RegistryError)
+    current[0] = replace(config, clients=Clients())
+    assert ended(admitting(service, None)) == Admitted()
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"alice:{password}".encode()).decode()
+
+
+def token_of(service: LoginService) -> str:
+    """A token for alice, whose password is remembered."""
+    granting: Deferred[Any] = Deferred.fromCoroutine(
+        service.login.grant(Visit(HOST), Credentials("alice", "of alice"), (Scope("a/b"),))
+    )
+    token: str = ended(granting).token
+    return token
