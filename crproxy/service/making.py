@@ -109,7 +109,7 @@ def _reach_of_ca(config: Config) -> Reach:
     """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
     origin = None if config.acme.directory is None else origin_of(config.acme.directory)
     host = frozenset() if origin is None else frozenset({origin.host})
-    return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
+    return Reach(True, host, frozenset(), None, host, config.acme.authorities, config.proxies, named=True)
 
 
 def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:

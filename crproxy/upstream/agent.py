@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -136,7 +137,7 @@ def send(
     """
     answered = http.request(
         method,
-        url,
+        _Asked.from_text(url),
         headers=Headers(dict(headers)),
         data=None if body is None else _Written(body),
         allow_redirects=False,
@@ -150,6 +151,18 @@ def _unwrap_cancellation(failure: Failure) -> Failure:
     """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
     reason = None if failure.value is None else innermost(failure.value)
     return Failure(reason) if isinstance(reason, CancelledError) else failure
+
+
+class _Asked(EncodedURL):
+    """A URL whose host is left as it is written: ASCII.
+
+    hyperlink applies IDNA to it nevertheless, which fails at IPv6's addresses, at underscores, and at r3---cdn.example.
+    """
+
+    def to_uri(self) -> EncodedURL:
+        """Return it with everything escaped that a request line cannot hold (EncodedURL)."""
+        escaped: EncodedURL = EncodedURL.to_uri(self.replace(host="")).replace(host=self.host)
+        return escaped
 
 
 @implementer(IBodyProducer)

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import DOCKER_HUB, Registry, looks_like_registry
+from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names, place, route
 from tests import strategies
 from tests.outcomes import outcome
@@ -263,7 +263,7 @@ def test_anything_is_a_route_or_a_registry_error(host: str, name: str, ns: str |
 def test_the_four_ways_lead_to_the_same_repository(host: str, path: str) -> None:
     registry = Registry.parse(host)
     # With ns= a repository cannot begin with its own registry's name: that part is taken for override_path's.
-    assume(not looks_like_registry(first := path.partition("/")[0]) or Registry.parse(first) != registry)
+    assume(outcome(RegistryError, Registry.parse, path.partition("/")[0]) != registry)
     names = Names(BASE, {"alias.cr.example.com": registry})
     by_prefix = route(names, BASE, f"{host}/{path}").repository
     assert by_prefix == registry.repository(path)
@@ -271,3 +271,9 @@ def test_the_four_ways_lead_to_the_same_repository(host: str, path: str) -> None
     assert route(names, BASE, path, ns=host).repository == by_prefix
     assert route(names, BASE, f"{host}/{path}", ns=host).repository == by_prefix
     assert route(Names(BASE, {}, registry), BASE, f"{host}/{path}").repository == by_prefix
+
+
+def test_a_repositorys_first_part_may_look_like_a_registry_and_be_none() -> None:
+    """1.2 is an address to a resolver (inet_aton(3)), and so no registry's name."""
+    assert route(DOMAIN, "quay.cr.example.com", "1.2/app").repository == QUAY.repository("1.2/app")
+    assert route(DOMAIN, BASE, "1.2/app", ns="quay.io").repository == QUAY.repository("1.2/app")
