@@ -105,7 +105,12 @@ class Endpoints:
         if uri.scheme == b"http":
             return endpoint
         trust = self._own_trust if host in self._reach.own_hosts else self._trust
-        return wrapClientTLS(trust.creatorForNetloc(uri.host, uri.port), endpoint)
+        try:
+            creator = trust.creatorForNetloc(uri.host, uri.port)
+        except UnicodeError:
+            # Twisted's, by IDNA 2008: an underscore, hyphens in third and fourth place, a malformed xn-- label.
+            raise RefusedAddress(f"it leads to {host}, a name that no certificate can be for") from None
+        return wrapClientTLS(creator, endpoint)
 
     def proxy(self, origin: Origin) -> Proxy | None:
         """Return the proxy that ``origin`` is reached through; None is directly.

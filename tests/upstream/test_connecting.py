@@ -217,6 +217,7 @@ def asked(
 
 REFUSED = ["https://169.254.169.254/", "https://8.8.8.8/", "https://[::1]/", "https://127.1/", "https://2130706433/"]
 REFUSED += ["https://quay.io./", "https://localhost/", "https://metadata.google.internal/", "https://quay.io:8443/"]
+REFUSED += ["https://under_score.example/", "https://r3---sn.example/", "https://xn--a.example/"]
 REFUSED += ["https://quay.io:80/", "https://QUAY.io:22/", "http://quay.io:443/"]
 
 
