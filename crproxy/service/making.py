@@ -53,7 +53,9 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = make_site(RegistryResource(live, make_pullthrough(live, cache, clients, reactor)), reactor)
+    site = make_site(
+        RegistryResource(live, make_pullthrough(live, cache, clients, reactor)), reactor, config.timeouts.write
+    )
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
