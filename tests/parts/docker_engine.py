@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Self
 from .images import sha256
 from .node import HERE, Node
 from .process import Process, clean_environment
-from .program import Program
+from .program import Failed, Program
 from .requirements import need, need_root
 
 if TYPE_CHECKING:
@@ -85,6 +85,17 @@ class DockerEngine:
             return DockerImage(pulled_as.partition("@")[2], self._contents(image))
         finally:
             self._program.run("image", "rm", "--force", image)
+
+    def push_refused(self, image: str) -> str:
+        """Pull an image and push it where it came from; return why that is refused."""
+        self._program.run("pull", "--quiet", image)
+        try:
+            self._program.run("push", image)
+        except Failed as failed:
+            return str(failed)
+        finally:
+            self._program.run("image", "rm", "--force", image)
+        raise AssertionError(f"{image} was pushed")
 
     def _contents(self, image: str) -> frozenset[str]:
         with tarfile.open(fileobj=io.BytesIO(self._program.run("save", image))) as saved:
