@@ -155,6 +155,10 @@ class Network:
         """What connects to `origin`."""
         return _Endpoint(self, origin)
 
+    def endpoints(self) -> IAgentEndpointFactory:
+        """What connects to any origin."""
+        return _Endpoints(self)
+
     def agent(self) -> Agent:
         pool = make_pool(self.clock, persistent=False)
         agent: Agent = Agent.usingEndpointFactory(self.clock, _Endpoints(self), pool)
