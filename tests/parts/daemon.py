@@ -38,6 +38,7 @@ class Upstream:
     token_hosts: tuple[str, ...] = ()
     ca_file: Path | None = None
     proxy: str | None = None
+    retries: int | None = None
 
 
 def configuration(
@@ -65,6 +66,8 @@ def configuration(
             lines.append(f"ca_file = {json.dumps(str(upstream.ca_file))}")
         if upstream.proxy is not None:
             lines.append(f"proxy = {json.dumps(upstream.proxy)}")
+        if upstream.retries is not None:
+            lines.append(f"retries = {upstream.retries}")
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",
