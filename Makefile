@@ -51,7 +51,7 @@ stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, an
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
 .PHONY: bench
-bench: bench-relay bench-cache bench-tls ## every benchmark
+bench: bench-relay bench-cache bench-tls bench-hostile ## every benchmark
 
 .PHONY: bench-relay
 bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
@@ -64,6 +64,10 @@ bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx an
 .PHONY: bench-tls
 bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with few and many names, next to nginx
 	$(BIN)/python -m benchmarks.tls $(ARGS)
+
+.PHONY: bench-hostile
+bench-hostile: $(VENV)/installed-for-tests packages ## a pull beside clients that only hold connections
+	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/

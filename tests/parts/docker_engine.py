@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self
 
@@ -85,6 +86,14 @@ class DockerEngine:
             return DockerImage(pulled_as.partition("@")[2], self._contents(image))
         finally:
             self._program.run("image", "rm", "--force", image)
+
+    def seconds_to_pull(self, image: str) -> float:
+        """Pull an image and forget it again; return what the pull took."""
+        begun = time.monotonic()
+        self._program.run("pull", "--quiet", image)
+        seconds = time.monotonic() - begun
+        self._program.run("image", "rm", "--force", image)
+        return seconds
 
     def push_refused(self, image: str) -> str:
         """Pull an image and push it where it came from; return why that is refused."""
