@@ -51,7 +51,7 @@ stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, an
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
 .PHONY: bench
-bench: bench-relay bench-cache bench-tls bench-limits ## every benchmark
+bench: bench-relay bench-cache bench-tls bench-limits bench-hostile ## every benchmark
 
 .PHONY: bench-relay
 bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
@@ -68,6 +68,10 @@ bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with f
 .PHONY: bench-limits
 bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on bytes per second are
 	$(BIN)/python -m benchmarks.limits $(ARGS)
+
+.PHONY: bench-hostile
+bench-hostile: $(VENV)/installed-for-tests packages ## a pull beside clients that only hold connections
+	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/

@@ -22,6 +22,8 @@ from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from crproxy.upstream.protocol import make_pool
+
 __all__ = ["Connection", "Network", "Seen", "answer", "ended", "failure_of", "not_yet"]
 
 Result = TypeVar("Result")
@@ -153,8 +155,13 @@ class Network:
         """What connects to `origin`."""
         return _Endpoint(self, origin)
 
+    def endpoints(self) -> IAgentEndpointFactory:
+        """What connects to any origin."""
+        return _Endpoints(self)
+
     def agent(self) -> Agent:
-        agent: Agent = Agent.usingEndpointFactory(self.clock, _Endpoints(self))
+        pool = make_pool(self.clock, persistent=False)
+        agent: Agent = Agent.usingEndpointFactory(self.clock, _Endpoints(self), pool)
         return agent
 
     def serve(self, origin: str, answers: Answerer | bytes | list[bytes]) -> None:

@@ -157,6 +157,7 @@ def _timeouts(table: Table) -> Timeouts:
         connect=table.duration("connect", usual.connect),
         headers=table.duration("headers", usual.headers),
         idle=table.duration("idle", usual.idle),
+        write=table.duration("write", usual.write),
     )
     table.refuse_the_rest()
     return timeouts

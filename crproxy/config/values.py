@@ -37,17 +37,19 @@ LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long upstreams may take, in seconds; none is infinite.
+    """How long upstreams and clients may take, in seconds; none is infinite.
 
     Arguments:
         connect: until a TCP connection stands; a TLS handshake counts with the headers.
         headers: from the request until the answer's header is there.
         idle: between two pieces of a body, while we are ready to take it.
+        write: until a client takes something of an answer.
     """
 
     connect: float = 10.0
     headers: float = 30.0
     idle: float = 60.0
+    write: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)

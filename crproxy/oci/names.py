@@ -38,6 +38,9 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 # RFC 1123, 2.1, letters, digits and hyphens; an underscore is seen in private networks' names.
 _HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _HOST_LIMIT = 253
+# No domain at the top is a number (RFC 3696, 2). What ends in one is an address to every resolver, in one of C's
+# notations (inet_aton(3)): of them only four decimal numbers without leading zeros are read alike by all.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
@@ -159,7 +162,15 @@ def canonical_host(host: str) -> str | None:
     labels = host.split(".")
     if len(host) > _HOST_LIMIT or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         return None
-    return host
+    return None if _NUMBER.fullmatch(labels[-1]) and not _is_ipv4(host) else host
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _canonical_ipv6(text: str) -> str | None:

@@ -9,11 +9,14 @@ import ipaddress
 
 __all__ = ["is_address", "is_public"]
 
-# Ways to write an IPv4 address inside an IPv6 one: NAT64 (RFC 6052, 2.1; RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380),
-# IPv4-compatible (RFC 4291, 2.5.5.1) and site-local (RFC 3879), which ipaddress counts as reachable.
-_INDIRECT = tuple(
+# Global unicast (RFC 4291, 2.4; IANA's registry of IPv6 addresses). Nothing else of IPv6 is the internet's.
+_UNICAST = ipaddress.ip_network("2000::/3")
+# What ipaddress, depending on its age, counts as reachable and is not: IPv6's protocol assignments (RFC 2928), Teredo
+# (RFC 4380) among them, and IPv4's (RFC 6890, 2.1); 6to4 (RFC 3056) and its relays (RFC 7526), which hold an IPv4
+# address; documentation (RFC 9637); and what answers every machine of Azure, itself alone, with its credentials.
+_OTHERS = tuple(
     ipaddress.ip_network(network)
-    for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10")
+    for network in ("2001::/23", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")
 )
 
 
@@ -35,7 +38,8 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return is_public(str(ip.ipv4_mapped))
-        if any(ip in network for network in _INDIRECT):
+        if ip not in _UNICAST:
             return False
-    # Unassigned IPv6 counts as reachable, too: ::ffff:0:a.b.c.d (RFC 2765, 2.1) would be one more way to write IPv4.
+    if any(ip.version == network.version and ip in network for network in _OTHERS):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved

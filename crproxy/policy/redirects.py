@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 from .urls import origin_of
 
-__all__ = ["REDIRECT_LIMIT", "REDIRECT_STATUSES", "Redirect", "RefusedRedirect", "follow"]
+__all__ = ["REDIRECT_LIMIT", "REDIRECT_STATUSES", "Redirect", "RefusedRedirect", "UnsoundRedirect", "follow"]
 
 REDIRECT_LIMIT = 5
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
@@ -18,6 +18,10 @@ REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 class RefusedRedirect(Exception):
     """A redirect that is not followed; the text says why, without the URL's query, which may be a signature."""
+
+
+class UnsoundRedirect(RefusedRedirect):
+    """It leads to what must not be asked, however often one tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ def follow(url: str, location: str | None, *, followed: int, allow_http: bool = 
         allow_http: the registry's own endpoint is http, written so in the configuration.
 
     Raises:
-        RefusedRedirect: too many, nowhere, or to what must not be asked.
+        UnsoundRedirect: to what must not be asked.
+        RefusedRedirect: too many, or nowhere.
     """
     if followed >= REDIRECT_LIMIT:
         raise RefusedRedirect(f"it redirects more than {REDIRECT_LIMIT} times")
@@ -50,9 +55,9 @@ def follow(url: str, location: str | None, *, followed: int, allow_http: bool = 
     here, target = origin_of(url), _absolute(url, location)
     origin = origin_of(target)
     if origin is None:
-        raise RefusedRedirect("it redirects to something that is no https URL")
+        raise UnsoundRedirect("it redirects to something that is no https URL")
     if origin.scheme == "http" and not (allow_http and here is not None and here.scheme == "http"):
-        raise RefusedRedirect(f"it redirects to http://{origin.host}, which is not https")
+        raise UnsoundRedirect(f"it redirects to http://{origin.host}, which is not https")
     return Redirect(target, origin == here)
 
 

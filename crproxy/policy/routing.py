@@ -93,7 +93,7 @@ def _by_namespace(registry: Registry, alias: Registry | None, name: str, ns: str
         )
     # containerd with override_path repeats the registry in the path.
     first, _, rest = name.partition("/")
-    if rest and looks_like_registry(first) and Registry.parse(first) == registry:
+    if rest and _meant_by(first) == registry:
         name = rest
     return Route(registry.repository(name), ns, _namespace_hint(registry, name))
 
@@ -119,11 +119,21 @@ def _by_prefix(names: Names, name: str) -> Route:
     )
 
 
+def _meant_by(part: str) -> Registry | None:
+    """Return the registry that a name's first part would be; None where it is the repository's: 1.2 is no registry."""
+    if not looks_like_registry(part):
+        return None
+    try:
+        return Registry.parse(part)
+    except RegistryError:
+        return None
+
+
 def _alias_hint(names: Names, alias: Registry, name: str) -> str | None:
     first, _, rest = name.partition("/")
     if not rest or not looks_like_registry(first):
         return None
-    if Registry.parse(first) == alias:
+    if _meant_by(first) == alias:
         return f"this host stands for {alias} already: leave {first}/ out"
     return f"this host stands for {alias}: ask for {names.domain or 'the domain'}/{name} instead"
 

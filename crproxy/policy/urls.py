@@ -9,12 +9,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-__all__ = ["Origin", "origin_of"]
+__all__ = ["DEFAULT_PORTS", "Origin", "origin_of"]
 
 # What a request line can carry: no space, no control character, nothing but ASCII.
 _PLAIN = re.compile(r"[\x21-\x7e]+")
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
-_DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,6 @@ def origin_of(url: str) -> Origin | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme not in _DEFAULT_PORTS or not host or not _AUTHORITY.fullmatch(parts.netloc) or port == 0:
+    if parts.scheme not in DEFAULT_PORTS or not host or not _AUTHORITY.fullmatch(parts.netloc) or port == 0:
         return None
-    return Origin(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
+    return Origin(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme])

@@ -118,7 +118,8 @@ def _site(
     admitting.setServiceParent(daemon)
     pullthrough = make_pullthrough(live, cache, exchange, reactor)
     registry = RegistryResource(live, admitting.login, pullthrough, accounts)
-    return make_site(registry, TokenResource(live, admitting.login, accounts, reactor), reactor)
+    tokens_resource = TokenResource(live, admitting.login, accounts, reactor)
+    return make_site(registry, tokens_resource, reactor, timeouts.write)
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
@@ -134,7 +135,7 @@ def _reach_of_ca(config: Config) -> Reach:
     """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
     origin = None if config.acme.directory is None else origin_of(config.acme.directory)
     host = frozenset() if origin is None else frozenset({origin.host})
-    return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
+    return Reach(True, host, frozenset(), None, host, config.acme.authorities, config.proxies, named=True)
 
 
 def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:

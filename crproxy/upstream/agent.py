@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
+from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -24,16 +25,10 @@ from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
 from .connecting import Endpoints, Reach
 from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding, innermost
+from .protocol import make_pool
 from .relay import abandon
 
 __all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
-
-# Idle connections kept to one host, and for how many seconds: below the 60 s that many balancers allow.
-_POOLED_PER_HOST = 64
-_POOLED_SECONDS = 50
-
-# Otherwise each connection writes two lines of its own to the log.
-_HTTP11ClientFactory.noisy = False
 
 
 class Clients:
@@ -55,9 +50,7 @@ class Clients:
         return self._clients[reach]
 
     def _make(self, reach: Reach) -> HTTPClient:
-        pool = HTTPConnectionPool(self._reactor, persistent=reach.keepalive)
-        pool.maxPersistentPerHost = _POOLED_PER_HOST
-        pool.cachedConnectionTimeout = _POOLED_SECONDS
+        pool = make_pool(self._reactor, persistent=reach.keepalive)
         endpoints = Endpoints(self._reactor, self._timeouts.connect, reach)
         return treq_client(ProxyingAgent(self._reactor, endpoints, pool))
 
@@ -136,7 +129,7 @@ def send(
     """
     answered = http.request(
         method,
-        url,
+        _Asked.from_text(url),
         headers=Headers(dict(headers)),
         data=None if body is None else _Written(body),
         allow_redirects=False,
@@ -150,6 +143,18 @@ def _unwrap_cancellation(failure: Failure) -> Failure:
     """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
     reason = None if failure.value is None else innermost(failure.value)
     return Failure(reason) if isinstance(reason, CancelledError) else failure
+
+
+class _Asked(EncodedURL):
+    """A URL whose host is left as it is written: ASCII.
+
+    hyperlink applies IDNA to it nevertheless, which fails at IPv6's addresses, at underscores, and at r3---cdn.example.
+    """
+
+    def to_uri(self) -> EncodedURL:
+        """Return it with everything escaped that a request line cannot hold (EncodedURL)."""
+        escaped: EncodedURL = EncodedURL.to_uri(self.replace(host="")).replace(host=self.host)
+        return escaped
 
 
 @implementer(IBodyProducer)

@@ -25,9 +25,10 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from ..config import Upstream
-from ..policy.addresses import is_address, is_public
+from ..policy.addresses import is_public
+from ..policy.hosts import refused_host, refused_port
 from ..policy.proxies import Proxies, Proxy
-from ..policy.urls import Origin
+from ..policy.urls import Origin, origin_of
 from .errors import RefusedAddress
 from .tunnel import ProxyEndpoint, TunnelEndpoint
 
@@ -40,7 +41,9 @@ class Reach:
 
     Arguments:
         keepalive: connections are kept.
-        private_hosts: may have addresses that are not public.
+        private_hosts: may have addresses that are not public, and be asked at any port.
+        token_hosts: may be asked at any port.
+        unusual: the endpoint's origin, where that has a port of its own and is named.
         authorities: what ``own_hosts`` are trusted by, in PEM.
         proxies: what is reached through which.
         named: may be reached through a proxy, where no address can be checked.
@@ -48,6 +51,8 @@ class Reach:
 
     keepalive: bool
     private_hosts: frozenset[str]
+    token_hosts: frozenset[str]
+    unusual: Origin | None
     own_hosts: frozenset[str]
     authorities: str | None = field(repr=False)
     proxies: Proxies
@@ -60,6 +65,8 @@ class Reach:
         return cls(
             upstream.keepalive,
             upstream.private_hosts,
+            upstream.token_hosts,
+            _unusual(upstream),
             own_hosts,
             upstream.authorities,
             upstream.proxies,
@@ -71,8 +78,9 @@ class Reach:
 class Endpoints:
     """How a URL's host is connected to.
 
-    Only at public addresses, unless it is one of the private hosts. The exception is for those alone, not for where
-    they redirect to or whose tokens they ask for.
+    Only by its name, at its scheme's own port and at public addresses, unless it is one of the private hosts. The
+    exception is for those alone, not for where they redirect to or whose tokens they ask for. This is asked for every
+    request, whether or not a connection is kept: for registries, redirects and token services alike.
 
     Arguments:
         seconds: after which an attempt to connect is given up.
@@ -88,7 +96,7 @@ class Endpoints:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint to connect to; raises RefusedAddress (IAgentEndpointFactory)."""
-        host = uri.host.decode("ascii")
+        host = uri.host.decode("ascii").lower()
         proxy = self.proxy(Origin(uri.scheme.decode("ascii"), host, uri.port))
         if proxy is None:
             endpoint: IStreamClientEndpoint = self._direct(host, uri.port)
@@ -97,25 +105,36 @@ class Endpoints:
         if uri.scheme == b"http":
             return endpoint
         trust = self._own_trust if host in self._reach.own_hosts else self._trust
-        return wrapClientTLS(trust.creatorForNetloc(uri.host, uri.port), endpoint)
+        try:
+            creator = trust.creatorForNetloc(uri.host, uri.port)
+        except UnicodeError:
+            # Twisted's, by IDNA 2008: an underscore, hyphens in third and fourth place, a malformed xn-- label.
+            raise RefusedAddress(f"it leads to {host}, a name that no certificate can be for") from None
+        return wrapClientTLS(creator, endpoint)
 
     def proxy(self, origin: Origin) -> Proxy | None:
         """Return the proxy that ``origin`` is reached through; None is directly.
 
         Raises:
-            RefusedAddress: there is one, and nothing vouches for where it would lead.
+            RefusedAddress: it must not be asked at all, or there is one, and nothing vouches for where it would lead.
         """
         proxy = self._reach.proxies.for_origin(origin)
-        if proxy is None or origin.host in self._reach.private_hosts:
+        if origin.host in self._reach.private_hosts:
             return proxy
-        if not self._reach.named:
+        self._refuse(origin)
+        if proxy is not None and not self._reach.named:
             raise RefusedAddress(
                 f"it would be reached through the proxy {proxy}, where its address cannot be checked, so only "
                 "registries that the configuration names are"
             )
-        if "." not in origin.host or (is_address(origin.host) and not is_public(origin.host)):
-            raise RefusedAddress(f"it leads to {origin.host}, which is not a public address")
         return proxy
+
+    def _refuse(self, origin: Origin) -> None:
+        why = refused_host(origin.host)
+        if why is None and origin != self._reach.unusual and origin.host not in self._reach.token_hosts:
+            why = refused_port(origin)
+        if why is not None:
+            raise RefusedAddress(why)
 
     def to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
         """Return the endpoint of the proxy itself, which may be anywhere."""
@@ -124,6 +143,11 @@ class Endpoints:
     def _direct(self, host: str, port: int) -> HostnameEndpoint:
         reactor = self._reactor if host in self._reach.private_hosts else self._checked
         return HostnameEndpoint(reactor, host, port, timeout=self._seconds)
+
+
+def _unusual(upstream: Upstream) -> Origin | None:
+    origin = origin_of(upstream.endpoint) if upstream.named else None
+    return None if origin is None or refused_port(origin) is None else origin
 
 
 def _trusting(authorities: str) -> BrowserLikePolicyForHTTPS:

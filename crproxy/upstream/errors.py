@@ -11,7 +11,19 @@ from twisted.web import error as web_error
 
 from .relay import BodyBroke, BodyTooLarge
 
-__all__ = ["TRANSPORT_ERRORS", "RefusedAddress", "RefusedByProxy", "RefusedEncoding", "describe", "innermost"]
+__all__ = [
+    "TRANSPORT_ERRORS",
+    "BrokenHeader",
+    "RefusedAddress",
+    "RefusedByProxy",
+    "RefusedEncoding",
+    "describe",
+    "innermost",
+]
+
+
+class BrokenHeader(OSError):
+    """Upstream sent something that is no answer."""
 
 
 class RefusedAddress(OSError):
@@ -60,7 +72,7 @@ def describe(reason: BaseException) -> str:
             return "its name cannot be resolved"
         case error.ConnectionRefusedError():
             return "it refuses connections"
-        case RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
+        case BrokenHeader() | RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
             return str(root)
         case VerificationError():
             return "its certificate is for another name"

@@ -18,7 +18,7 @@ from ..config import Timeouts, Upstream
 from ..limits import Body
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.challenges import Challenge, parse_challenges
-from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, follow
+from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
@@ -210,6 +210,8 @@ class Exchange:
         location = answer.headers.get("location")
         try:
             redirect = follow(hop.url, location, followed=hop.followed, allow_http=upstream.allow_http)
+        except UnsoundRedirect as error:
+            raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: {error}") from error
         except RefusedRedirect as error:
             raise unavailable(upstream.registry, str(error)) from error
         if redirect.same_origin:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -20,6 +21,8 @@ __all__ = ["BodyBroke", "BodyTooLarge", "Relay", "abandon", "collect", "discard"
 
 # What is read of an unwanted body so that its connection can be used again; beyond it, closing is cheaper.
 _DISCARD_LIMIT = 64 * 1024
+# A body that is collected has so many times as long as between two pieces: somebody waits for all of it.
+_PATIENCE = 2
 
 
 class BodyBroke(Exception):
@@ -197,7 +200,9 @@ async def collect(response: IResponse, limit: int, idle: float, clock: IReactorT
         raise BodyTooLarge(f"a body of {relay.length} bytes, where {limit} are the most")
     bucket = _Bucket(limit)
     try:
-        await relay.join(bucket)
+        await relay.join(bucket).addTimeout(_PATIENCE * idle, clock)
+    except TookTooLong:
+        raise BodyBroke(f"upstream did not come to an end in {_PATIENCE * idle:g} s") from None
     except BodyBroke:
         if not bucket.overflowed:
             raise

@@ -141,7 +141,10 @@ class Tokens:
 
     def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
         if not realm_is_sound(realm, allow_http=upstream.allow_http):
-            raise unavailable(upstream.registry, "its token service is at an address that must not be asked")
+            raise RegistryError(
+                ErrorCode.DENIED,
+                f"{upstream.registry} is refused: its token service is at an address that must not be asked",
+            )
         if username is not None and not may_have_credentials(realm, upstream.endpoint, upstream.token_hosts):
             raise RegistryError(
                 ErrorCode.DENIED,
@@ -164,7 +167,9 @@ class Tokens:
         except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke, BodyTooLarge) as error:
             if isinstance(innermost(error), RefusedAddress):
                 raise RegistryError(
-                    ErrorCode.DENIED, f"{upstream.registry} is refused: its token service: {describe(error)}"
+                    ErrorCode.DENIED,
+                    f"{upstream.registry} is refused: its token service: {describe(error)}; if that is meant, list its "
+                    f'host as private_hosts under [upstreams."{upstream.registry}"]',
                 ) from error
             raise unavailable(upstream.registry, f"its token service: {describe(error)}") from error
         if response.code != 200:

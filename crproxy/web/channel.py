@@ -1,65 +1,206 @@
-"""One client's connection."""
+"""One client's connection: HTTP/1.1, read with care, and for a limited time."""
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-__all__ = ["Channel"]
+from .backlog import backlog
+
+__all__ = ["BODY_LIMIT", "Channel"]
 
 # The first byte of a TLS record that opens a handshake (RFC 8446, 5.1); no HTTP request begins with it.
 _TLS_HANDSHAKE = b"\x16"
 
-# Seconds from the first byte of a request to the end of its header.
+# Seconds from the first byte of a request to the end of its header, and from there to the end of its body.
 _HEADER_SECONDS = 10.0
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BODY_SECONDS = 10.0
+# Nothing that is asked of us has a body. A client that pushes begins with small ones, and is told that it cannot.
+BODY_LIMIT = 64 * 1024
+# So often a client that may take nothing is looked at in the time that it has.
+_LOOKS = 4
+# What a client that was refused still sends is read for so long: closed before, the kernel would reset the connection,
+# and the client might never see why (RFC 9112, 9.6).
+_LINGER_SECONDS = 1.0
 
+_REFUSAL = "HTTP/1.1 {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # In the clear: Go's clients know it for what it is, "server gave HTTP response to HTTPS client".
-_NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BAD_REQUEST = "400 Bad Request"
+_TOO_SLOW = "408 Request Timeout"
+_TOO_LARGE = "413 Content Too Large"
 
 
 class Channel(HTTPChannel):
     """HTTP/1.1.
 
-    A header takes ten seconds at the most from its first byte, however it trickles in. Between requests Twisted waits a
-    minute.
+    A header takes ten seconds at the most from its first byte, however it trickles in, and a body ten more. Between
+    requests Twisted waits a minute. A response is waited for as long as the client takes something of it.
 
     Somebody who speaks TLS to a plain port is told so and hung up on at once. skopeo and podman try https first, and
     waited ten seconds for an answer before they turned to http.
     """
 
+    # Set by the site that each channel is a part of.
+    site: Any
+    # Twisted's own, after which a connection is cut that does not close: what watches the client does that.
+    abortTimeout = None  # type: ignore[assignment]
+
+    _lost = False
     _fresh = True
+    _deaf = False
+    _body = 0
     _deadline: IDelayedCall | None = None
+    _look: IDelayedCall | None = None
+    _looks = 0
+    _seen: tuple[int, int] | None = None
 
     def dataReceived(self, data: bytes) -> None:
         """Look at the first byte before anything else (IProtocol)."""
         fresh, self._fresh = self._fresh, False
         if fresh and data.startswith(_TLS_HANDSHAKE):
-            self.write(_NOT_TLS)
+            self._refuse(_BAD_REQUEST)
             self.loseConnection()
+        if self._deaf:
             return
         if self._deadline is None and not self.requests:
-            self._deadline = self.callLater(_HEADER_SECONDS, self._too_slow)
+            self._deadline = self.callLater(_HEADER_SECONDS, self._header_too_slow)
         super().dataReceived(data)
 
+    # The request
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of a header (LineReceiver)."""
+        if self._deaf:
+            return
+        if line[:1] in (b" ", b"\t"):
+            # "A server that receives an obs-fold ... MUST either reject the message" (RFC 9112, 5.2), or mend it.
+            self._respondToBadRequestAndDisconnect()
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Say so; Twisted would hang up (LineReceiver)."""
+        self._respondToBadRequestAndDisconnect()
+
     def allHeadersReceived(self) -> None:
-        """Take the time that is needed from here on (HTTPChannel)."""
+        """Take the time and the room that are needed from here on (HTTPChannel)."""
         self._forget_deadline()
+        length, self._body = self.length, 0
+        if length is not None and length > BODY_LIMIT:
+            self._refuse(_TOO_LARGE)
+            return
+        # Twisted makes a file for a body whose length it does not know; these fit into memory.
+        self.length = 0
         super().allHeadersReceived()
+        self.length = length
+        if length != 0:
+            self._deadline = self.callLater(_BODY_SECONDS, self._body_too_slow)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Wait for nothing more (IProtocol)."""
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take a piece of a body, or what comes after it (LineReceiver)."""
+        if not self._handlingRequest:
+            self._body += len(data)
+            if self.length is None and self._body > BODY_LIMIT and not self._deaf:
+                self._refuse(_TOO_LARGE)
+        if not self._deaf:
+            super().rawDataReceived(data)
+
+    def allContentReceived(self) -> None:
+        """Answer (HTTPChannel)."""
         self._forget_deadline()
-        super().connectionLost(reason)
+        super().allContentReceived()
 
-    def _too_slow(self) -> None:
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._refuse(_BAD_REQUEST)
+
+    def _header_too_slow(self) -> None:
         self._deadline = None
-        self.write(_TOO_SLOW)
+        self._refuse(_TOO_SLOW)
+        self.loseConnection()
+
+    def _body_too_slow(self) -> None:
+        self._deadline = None
+        self._refuse(_TOO_SLOW)
+
+    def _refuse(self, status: str) -> None:
+        """Answer what is no proper request, and hear no more."""
+        if self._deaf:
+            return
+        self._deaf = True
+        self._forget_deadline()
+        self.write(_REFUSAL.format(status).encode("ascii"))
+        self._deadline = self.callLater(_LINGER_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self._deadline = None
         self.loseConnection()
 
     def _forget_deadline(self) -> None:
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
+
+    # The response
+
+    def pauseProducing(self) -> None:
+        """The client does not take it as fast as it comes (IPushProducer)."""
+        super().pauseProducing()
+        self._watch()
+
+    def resumeProducing(self) -> None:
+        """The client has taken it (IPushProducer)."""
+        self._forget_look()
+        super().resumeProducing()
+
+    def _watch(self) -> None:
+        if self._look is None:
+            self._looks, self._seen = 0, backlog(self.transport)
+            self._look_later()
+
+    def _look_later(self) -> None:
+        self._look = self.callLater(self.site.write_seconds / _LOOKS, self._look_at_client)
+
+    def _look_at_client(self) -> None:
+        self._look = None
+        seen, before = backlog(self.transport), self._seen
+        self._looks, self._seen = (self._looks + 1 if seen == before else 0), seen
+        # Closed, and nothing left to be taken: the client does not answer TLS's farewell.
+        is_empty = self._deaf and seen == (0, 0)
+        if self._looks < _LOOKS and not is_empty:
+            self._look_later()
+        else:
+            self._log.info("{client} takes nothing: cut off", client=self.getPeer())
+            cast(Any, self.transport).abortConnection()
+
+    def _forget_look(self) -> None:
+        look, self._look = self._look, None
+        if look is not None:
+            look.cancel()
+
+    def timeoutConnection(self) -> None:
+        """Close what nothing was asked on for a minute, but not while the last answer is still taken (TimeoutMixin)."""
+        if self._look is None:
+            super().timeoutConnection()
+        else:
+            self.setTimeout(self.timeOut)
+
+    def loseConnection(self) -> None:
+        """Close, and hear no more: over TLS, what a client sends would go on arriving (ITransport).
+
+        What was written goes out first, for which the client has as long as for any answer.
+        """
+        self._deaf = True
+        super().loseConnection()
+        if not self._lost:
+            self._watch()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Wait for nothing more (IProtocol)."""
+        self._lost = True
+        self._forget_deadline()
+        self._forget_look()
+        super().connectionLost(reason)

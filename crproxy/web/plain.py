@@ -8,7 +8,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from ..config import Config
 from ..oci.errors import RegistryError
@@ -32,7 +32,7 @@ def make_plain_site(
     current: Callable[[], Config],
     port: int,
     reactor: IReactorTime,
-) -> Site:
+) -> PlainSite:
     """Return the site of the plain endpoints.
 
     Arguments:
@@ -41,6 +41,7 @@ def make_plain_site(
         port: of https.
     """
     site = PlainSite(_Plain(find_answer, otherwise or _Redirect(current, port)), reactor=reactor)
+    site.write_seconds = current().timeouts.write
     site.displayTracebacks = False
     return site
 

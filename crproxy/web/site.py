@@ -10,12 +10,15 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from .. import __version__
+from ..config import Timeouts
 from ..login import TOKEN_PATH
 from .channel import Channel
 from .registry import RegistryResource
 from .token import TokenResource
 
 __all__ = ["PlainSite", "make_site"]
+
+_WRITE_SECONDS = Timeouts().write
 
 _WELCOME = """crproxy {version}: a registry proxy.
 
@@ -25,12 +28,19 @@ Pull an image by putting this host in front of its name:
 """
 
 
-def make_site(registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> Site:
-    """Return the site that serves ``registry`` below /v2, and ``tokens`` beside it; ``reactor`` times connections."""
+def make_site(
+    registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime, write: float = _WRITE_SECONDS
+) -> Site:
+    """Return the site that serves ``registry`` below /v2, and ``tokens`` beside it; ``reactor`` times connections.
+
+    Arguments:
+        write: seconds after which a client that takes nothing of an answer is cut off.
+    """
     root = _Root()
     root.putChild(b"v2", registry)
     root.putChild(TOKEN_PATH.removeprefix("/").encode(), tokens)
     site = PlainSite(root, reactor=reactor)
+    site.write_seconds = write
     site.displayTracebacks = False
     return site
 
@@ -39,6 +49,7 @@ class PlainSite(Site):
     """HTTP/1.1 alone, whatever is installed: HTTP/2 was measured at twice the CPU per byte."""
 
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
+    write_seconds = _WRITE_SECONDS
 
     def acceptableProtocols(self) -> list[bytes]:
         """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""

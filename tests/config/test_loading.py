@@ -34,6 +34,7 @@ def test_a_whole_file() -> None:
         connect = "5s"
         headers = "500ms"
         idle = "2m"
+        write = "3m"
 
         [upstreams."quay.io"]
         endpoint = "http://10.0.0.1:5000/"
@@ -45,7 +46,7 @@ def test_a_whole_file() -> None:
     )
     assert (config.names.domain, config.names.default_registry) == ("cr.example.com", QUAY)
     assert config.listen.http == ("tcp:8080", "unix:/run/crproxy.sock")
-    assert config.timeouts == Timeouts(5.0, 0.5, 120.0)
+    assert config.timeouts == Timeouts(5.0, 0.5, 120.0, 180.0)
     assert config.upstreams == {
         QUAY: Upstream(
             QUAY, "http://10.0.0.1:5000", "user", "secret", 0, keepalive=False, private_hosts=frozenset({"10.0.0.1"})

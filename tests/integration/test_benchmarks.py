@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.requirements import need
+from tests.parts.requirements import need, need_root
 
 pytestmark = pytest.mark.integration
 
@@ -82,7 +82,15 @@ def test_limits_are_measured() -> None:
     assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "limits", "tls"])
+def test_a_pull_beside_attackers_is_measured() -> None:
+    need("dockerd")
+    need_root("dockerd")
+    table = rows("hostile")
+    wanted = ["warm pull alone, s", "warm pull beside 50 slow and 50 idle ones, s", "RSS beside them, MiB"]
+    assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
+@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "tls"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page

@@ -38,6 +38,7 @@ class Upstream:
     token_hosts: tuple[str, ...] = ()
     ca_file: Path | None = None
     proxy: str | None = None
+    retries: int | None = None
 
 
 def configuration(
@@ -65,6 +66,8 @@ def configuration(
             lines.append(f"ca_file = {json.dumps(str(upstream.ca_file))}")
         if upstream.proxy is not None:
             lines.append(f"proxy = {json.dumps(upstream.proxy)}")
+        if upstream.retries is not None:
+            lines.append(f"retries = {upstream.retries}")
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",
@@ -82,6 +85,7 @@ class Daemon:
         data_dir: its data, which other daemons may share and which outlives it.
         certificate: to listen for HTTPS as well, on another free port, with this.
         listen: options that say where to listen, in place of those.
+        socket: the path to listen at, in place of any port.
         node: where it runs.
         environment: more variables.
     """
@@ -96,6 +100,7 @@ class Daemon:
         *,
         certificate: Certificate | None = None,
         listen: Sequence[str] | None = None,
+        socket: Path | None = None,
         node: Node = HERE,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -106,7 +111,9 @@ class Daemon:
         file.chmod(0o600)
         twistd = Path(sys.executable).parent / "twistd"
         command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file)]
-        if listen is not None:
+        if socket is not None:
+            command += ["--http", f"unix:{socket}", "--https", ""]
+        elif listen is not None:
             command += listen
         elif certificate is None:
             command += ["--http", _PLAIN, "--https", ""]
@@ -117,7 +124,9 @@ class Daemon:
         variables = clean_environment(directory, **node.environment, **(environment or {}))
         self._process = Process(node.command(command), directory, environment=variables)
         try:
-            if listen is None or listen[listen.index("--http") + 1]:
+            if socket is not None:
+                self._process.wait_for(r"listens on http:///")
+            elif listen is None or listen[listen.index("--http") + 1]:
                 self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
             if certificate is not None or listen is not None:
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])

@@ -6,13 +6,14 @@ import io
 import json
 import re
 import tarfile
+import time
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Self
 
 from .images import sha256
 from .node import HERE, Node
 from .process import Process, clean_environment
-from .program import Program
+from .program import Failed, Program
 from .requirements import need, need_root
 
 if TYPE_CHECKING:
@@ -92,6 +93,25 @@ class DockerEngine:
             return DockerImage(pulled_as.partition("@")[2], self._contents(image))
         finally:
             self._program.run("image", "rm", "--force", image)
+
+    def seconds_to_pull(self, image: str) -> float:
+        """Pull an image and forget it again; return what the pull took."""
+        begun = time.monotonic()
+        self._program.run("pull", "--quiet", image)
+        seconds = time.monotonic() - begun
+        self._program.run("image", "rm", "--force", image)
+        return seconds
+
+    def push_refused(self, image: str) -> str:
+        """Pull an image and push it where it came from; return why that is refused."""
+        self._program.run("pull", "--quiet", image)
+        try:
+            self._program.run("push", image)
+        except Failed as failed:
+            return str(failed)
+        finally:
+            self._program.run("image", "rm", "--force", image)
+        raise AssertionError(f"{image} was pushed")
 
     def _contents(self, image: str) -> frozenset[str]:
         with tarfile.open(fileobj=io.BytesIO(self._program.run("save", image))) as saved:

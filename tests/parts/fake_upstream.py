@@ -23,15 +23,17 @@ class FakeUpstream:
 
     Arguments:
         tls: to serve HTTPS.
+        listener: accepts its connections, in place of a free port of loopback's.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, listener: socket.socket | None = None) -> None:
         self.seen = Ledger()
         self._tls = tls
         self._scripts: dict[tuple[str, str], list[Script]] = {("GET", "/v2/"): [Answer(body=b"{}")]}
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._reached: list[tuple[str, int]] = []
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
         self._port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -53,6 +55,12 @@ class FakeUpstream:
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://{self.authority}"
+
+    @property
+    def reached(self) -> list[tuple[str, int]]:
+        """The address and port that each connection so far was made to, which are one's own but for an Internet's."""
+        with self._lock:
+            return list(self._reached)
 
     def script(self, path: str, *answers: Script, method: str = "GET") -> None:
         """Answer requests for ``path`` with each of ``answers`` in turn, and with the last one from then on.
@@ -93,6 +101,9 @@ class FakeUpstream:
                 accepted, _ = self._listener.accept()
             except OSError:
                 return
+            host, port, *_ = accepted.getsockname()
+            with self._lock:
+                self._reached.append((host.removeprefix("::ffff:"), port))
             connection = Connection(accepted, self._tls, self.seen, self._choose)
             self._connections.append(connection)
             connection.start()

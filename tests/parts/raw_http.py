@@ -11,6 +11,7 @@ import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPMessage, HTTPResponse, IncompleteRead
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ __all__ = ["Address", "Fetched", "Reply", "ask", "asking", "exchange", "fetch", 
 
 _PIECE = 1 << 20
 
-Address = tuple[str, int]
+# Or the path of a socket of this machine.
+Address = tuple[str, int] | Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ def asking(
         receive_buffer: SO_RCVBUF; a small one lets the sender notice at once that nobody reads.
         seconds: how long each read may take.
     """
-    with socket.socket() as connection:
+    with socket.socket(socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET) as connection:
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.settimeout(seconds)
-        connection.connect(address)
+        connection.connect(str(address) if isinstance(address, Path) else address)
         connection.sendall(_request(address, method, target, fields))
         yield connection
 
@@ -132,6 +134,6 @@ def hash_rest(response: HTTPResponse, begun: bytes = b"") -> tuple[int, str]:
 def _request(address: Address, method: str, target: str, fields: tuple[tuple[str, str], ...]) -> bytes:
     lines = [f"{method} {target} HTTP/1.1"]
     if not any(name.lower() == "host" for name, _ in fields):
-        lines.append(f"Host: {address[0]}:{address[1]}")
+        lines.append("Host: localhost" if isinstance(address, Path) else f"Host: {address[0]}:{address[1]}")
     lines += [f"{name}: {value}" for name, value in fields]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import DOCKER_HUB, Registry, looks_like_registry
+from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names, host_name, place, route
 from tests import strategies
 from tests.outcomes import outcome
@@ -263,7 +263,7 @@ def test_anything_is_a_route_or_a_registry_error(host: str, name: str, ns: str |
 def test_the_four_ways_lead_to_the_same_repository(host: str, path: str) -> None:
     registry = Registry.parse(host)
     # With ns= a repository cannot begin with its own registry's name: that part is taken for override_path's.
-    assume(not looks_like_registry(first := path.partition("/")[0]) or Registry.parse(first) != registry)
+    assume(outcome(RegistryError, Registry.parse, path.partition("/")[0]) != registry)
     names = Names(BASE, {"alias.cr.example.com": registry})
     by_prefix = route(names, BASE, f"{host}/{path}").repository
     assert by_prefix == registry.repository(path)
@@ -318,3 +318,9 @@ def test_s14_locally_no_name_is_ours(name: str) -> None:
 @given(st.text() | st.sampled_from(["cr.example.com", "quay.cr.example.com:1", "docker.cr.example.com."]))
 def test_whoever_is_answered_has_a_name_of_ours(host: str) -> None:
     assert isinstance(outcome(RegistryError, place, DOMAIN, host), RegistryError) == (host_name(host) not in DOMAIN)
+
+
+def test_a_repositorys_first_part_may_look_like_a_registry_and_be_none() -> None:
+    """1.2 is an address to a resolver (inet_aton(3)), and so no registry's name."""
+    assert route(DOMAIN, "quay.cr.example.com", "1.2/app").repository == QUAY.repository("1.2/app")
+    assert route(DOMAIN, BASE, "1.2/app", ns="quay.io").repository == QUAY.repository("1.2/app")

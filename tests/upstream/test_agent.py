@@ -21,8 +21,10 @@ from tests.upstream.conftest import QUAY
 URL = "https://quay.io/x"
 
 
-def asked(network: Network, http: HTTPClient, headers: dict[str, list[str]] | None = None) -> Deferred[IResponse]:
-    answered = send(http, "GET", URL, headers or {}, 30, network.clock)
+def asked(
+    network: Network, http: HTTPClient, headers: dict[str, list[str]] | None = None, url: str = URL
+) -> Deferred[IResponse]:
+    answered = send(http, "GET", url, headers or {}, 30, network.clock)
     network.pump()
     return answered
 
@@ -130,3 +132,15 @@ def test_the_proxys_own_refusal_is_no_answer_of_upstream(network: Network, proxi
     network.pump()
     error = failure_of(answered, RefusedByProxy)
     assert str(error) == "the proxy proxy.internal:3128 answered 407 Whatever"
+
+
+@pytest.mark.parametrize(
+    "authority",
+    ["[fd00::1]", "[fd00::1]:5000", "under_score.example", "r3---sn-abc.cdn.example", "127.1", "xn--a.example"],
+)
+def test_a_host_is_asked_as_it_is_written(network: Network, http: HTTPClient, authority: str) -> None:
+    origin = f"https://{authority.replace('[', '').replace(']', '')}"
+    network.serve(origin, answer())
+    ended(asked(network, http, url=f"https://{authority}/x"))
+    (seen,) = network.seen
+    assert (seen.one("Host"), seen.target) == (authority, "/x")

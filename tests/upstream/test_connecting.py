@@ -186,3 +186,79 @@ def test_a_ca_of_its_own_can_be_used(reactor: MemoryReactorClock) -> None:
     authorities = trustme.CA().cert_pem.bytes().decode()
     connecting(reactor, replace(PUBLIC, authorities=authorities), "8.8.8.8")
     assert [client[:2] for client in reactor.tcpClients] == [("8.8.8.8", 443)]
+
+
+# Names and ports
+
+
+class Asked(Resolver):
+    """Remembers which names it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("8.8.8.8")
+        self.names: list[str] = []
+
+    def resolveHostName(
+        self, resolutionReceiver: IResolutionReceiver, hostName: str, portNumber: int = 0, *_: Any, **__: Any
+    ) -> IHostResolution:
+        self.names.append(hostName)
+        return super().resolveHostName(resolutionReceiver, hostName, portNumber)
+
+
+def asked(
+    reactor: MemoryReactorClock, upstream: Upstream, url: str
+) -> tuple[list[str], list[Any], Deferred[IResponse]]:
+    """Ask for ``url`` as something of ``upstream``'s; return what was looked up and connected to."""
+    resolver = Asked()
+    reactor.installNameResolver(resolver)
+    answered = send(Clients(reactor, TIMEOUTS).client(upstream), "GET", url, {}, 30, reactor)
+    return resolver.names, [client[:2] for client in reactor.tcpClients], answered
+
+
+REFUSED = ["https://169.254.169.254/", "https://8.8.8.8/", "https://[::1]/", "https://127.1/", "https://2130706433/"]
+REFUSED += ["https://quay.io./", "https://localhost/", "https://metadata.google.internal/", "https://quay.io:8443/"]
+REFUSED += ["https://under_score.example/", "https://r3---sn.example/", "https://xn--a.example/"]
+REFUSED += ["https://quay.io:80/", "https://QUAY.io:22/", "http://quay.io:443/"]
+
+
+@pytest.mark.parametrize("url", REFUSED)
+@pytest.mark.parametrize("proxies", [Proxies(), Proxies.always(PROXY)])
+def test_s2_a_host_or_port_that_must_not_be_asked_is_refused_before_its_name_is_looked_up(
+    reactor: MemoryReactorClock, url: str, proxies: Proxies
+) -> None:
+    names, connected, answered = asked(reactor, replace(PUBLIC, proxies=proxies), url)
+    assert isinstance(innermost(failure_of(answered, Exception)), RefusedAddress)
+    assert (names, connected) == ([], [])
+
+
+CORP = Registry.parse("registry.corp.example:5000")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "url"),
+    [
+        (Upstream.public(CORP), "https://registry.corp.example:5000/"),
+        (replace(PUBLIC, token_hosts=frozenset({"login.example.net"})), "https://login.example.net:8443/"),
+        (replace(PUBLIC, private_hosts=frozenset({"10.0.0.1"})), "https://10.0.0.1:8443/"),
+        (replace(PUBLIC, private_hosts=frozenset({"localhost"})), "https://LOCALHOST:8443/"),
+    ],
+)
+def test_s2_what_the_configuration_names_is_asked(reactor: MemoryReactorClock, upstream: Upstream, url: str) -> None:
+    names, connected, _ = asked(reactor, upstream, url)
+    assert len(names) == 1 or url.startswith("https://10.0.0.1")
+    assert len(connected) == 1
+
+
+@pytest.mark.parametrize(
+    ("upstream", "url"),
+    [
+        (Upstream.public(CORP, named=False), "https://registry.corp.example:5000/"),
+        (Upstream.public(CORP), "https://registry.corp.example:5001/"),
+        (Upstream.public(CORP), "https://cdn.corp.example:5000/"),
+        (replace(PUBLIC, token_hosts=frozenset({"login.internal"})), "https://login.internal/"),
+    ],
+)
+def test_s2_what_it_does_not_name_is_not(reactor: MemoryReactorClock, upstream: Upstream, url: str) -> None:
+    names, connected, answered = asked(reactor, upstream, url)
+    assert isinstance(innermost(failure_of(answered, Exception)), RefusedAddress)
+    assert (names, connected) == ([], [])

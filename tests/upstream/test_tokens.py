@@ -281,9 +281,10 @@ def test_a_token_for_another_host_is_not_known_for_the_registry(asker: Asker) ->
     "realm",
     ["http://quay.io/token", "/token", "https://user@quay.io/token", "ftp://quay.io/token", "https://quay.io:0/token"],
 )
-def test_a_realm_that_is_not_sound_is_not_asked(asker: Asker, realm: str) -> None:
+def test_s5_a_realm_that_is_not_sound_is_not_asked(asker: Asker, realm: str) -> None:
     error = refused(asker.ask(f'Bearer realm="{realm}"'))
-    assert error.message == "quay.io is not available: its token service is at an address that must not be asked"
+    assert error.code is ErrorCode.DENIED
+    assert error.message == "quay.io is refused: its token service is at an address that must not be asked"
     assert asker.network.connections == []
 
 
