@@ -56,8 +56,12 @@ class House:
 
     def hangs_up(self, source: str = OTHER, header: bytes = b"", *, tls: bool = False) -> bool:
         """Whether a connection is closed without a word, before TLS where that is spoken."""
-        with Caller(self._port(tls), source, header) as caller:
-            return caller.is_closed()
+        try:
+            with Caller(self._port(tls), source, header) as caller:
+                return caller.is_closed()
+        except (ConnectionResetError, BrokenPipeError):
+            # Before there was time to say anything.
+            return True
 
     def status(self, source: str = OTHER, header: bytes = b"", *fields: tuple[str, str], tls: bool = False) -> int:
         with self.call(source, header, tls=tls) as caller:
