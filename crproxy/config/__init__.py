@@ -5,10 +5,11 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Cache, Config, Listen, Timeouts, Upstream
+from .values import Acme, Audit, Cache, Config, Listen, Timeouts, Upstream
 
 __all__ = [
     "Acme",
+    "Audit",
     "Cache",
     "Config",
     "ConfigError",

@@ -11,6 +11,7 @@ from ..policy.freshness import Lifetimes
 from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
 from .access import read_access
+from .audit import read_audit
 from .naming import read_names
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
@@ -89,6 +90,7 @@ def _config(
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
+        audit=read_audit(top.table("audit")),
     )
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from ..oci.names import Registry
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
+from ..policy.audit import Format
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
 
-__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Config", "Listen", "Timeouts", "Upstream"]
+__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Audit", "Cache", "Config", "Listen", "Timeouts", "Upstream"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -118,6 +119,19 @@ class Acme:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """Where there is a line for each request.
+
+    Arguments:
+        file: is added to; None is the daemon's own log.
+        style: what a line in it looks like.
+    """
+
+    file: str | None = None
+    style: Format = Format.JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Where the daemon listens: Twisted's endpoint strings.
 
@@ -152,6 +166,7 @@ class Config:
     proxies: Proxies = DIRECT
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)
+    audit: Audit = field(default_factory=Audit)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

@@ -26,7 +26,9 @@ from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
 from ..web.plain import make_plain_site
 from ..web.registry import RegistryResource
+from ..web.request import Observe
 from ..web.site import make_site
+from .auditing import AuditLog
 from .caching import CacheService
 from .listening import Listener
 from .live import Live
@@ -50,10 +52,14 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     """
     live = Live(config, load or (lambda: config))
     daemon = MultiService()
+    # The first to start is the last to stop: what the others' ends cut has its lines.
+    audit = AuditLog(live, reactor)
+    audit.setServiceParent(daemon)
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = make_site(RegistryResource(live, make_pullthrough(live, cache, clients, reactor)), reactor)
+    resource = RegistryResource(live, make_pullthrough(live, cache, clients, reactor))
+    site = make_site(resource, reactor, audit.observe)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
@@ -62,7 +68,7 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
             endpoint = serverFromString(reactor, description)
             Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(daemon)
     for description in config.listen.http:
-        plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
+        plain = site if certificates is None else _plain_site(certificates, site, live, reactor, audit.observe)
         endpoint = serverFromString(reactor, description)
         # Where there is TLS, images are pulled by it.
         known_as = None if certificates is None else ""
@@ -70,11 +76,16 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
-        door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
+        door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor, audit.observe)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
         Listener(admin, endpoint, door, "admin", known_as="", optional=optional).setServiceParent(daemon)
-    Reloading(live.reload, reactor).setServiceParent(daemon)
+
+    def reload() -> None:
+        live.reload()
+        audit.reopen()
+
+    Reloading(reload, reactor).setServiceParent(daemon)
     return daemon
 
 
@@ -112,10 +123,10 @@ def _reach_of_ca(config: Config) -> Reach:
     return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
 
 
-def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
+def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any, observe: Observe) -> Site:
     listen = live().listen
     otherwise = site.resource if listen.serve_plain else None
-    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor)
+    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor, observe)
 
 
 def _port_of(endpoints: tuple[str, ...]) -> int:

@@ -14,6 +14,7 @@ from ..config import Config
 from ..oci.errors import RegistryError
 from ..policy.routing import place
 from .branch import Branch
+from .request import Observe
 from .site import PlainSite
 
 __all__ = ["make_plain_site"]
@@ -32,6 +33,7 @@ def make_plain_site(
     current: Callable[[], Config],
     port: int,
     reactor: IReactorTime,
+    observe: Observe | None = None,
 ) -> Site:
     """Return the site of the plain endpoints.
 
@@ -39,10 +41,9 @@ def make_plain_site(
         otherwise: serves what a CA does not look for; None redirects it to https.
         current: returns the configuration that counts now.
         port: of https.
+        observe: is told of each request that is over.
     """
-    site = PlainSite(_Plain(find_answer, otherwise or _Redirect(current, port)), reactor=reactor)
-    site.displayTracebacks = False
-    return site
+    return PlainSite.make(_Plain(find_answer, otherwise or _Redirect(current, port)), "plain", reactor, observe)
 
 
 class _Plain(Branch):

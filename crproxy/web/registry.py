@@ -18,8 +18,10 @@ from .. import __version__
 from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, parse_path
+from ..policy.redaction import escaped, redacted
 from ..policy.routing import place, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
+from .request import note
 from .sending import send
 
 __all__ = ["RegistryResource"]
@@ -57,7 +59,7 @@ class RegistryResource(Resource):
         try:
             reply = await self._reply(request)
         except RegistryError as error:
-            self._log.info("{path}: {error}", path=request.path.decode("latin-1"), error=error)
+            self._log.info("{path}: {error}", path=_path(request), error=redacted(str(error)))
             reply = Reply.error(error)
         await send(request, reply)
 
@@ -70,6 +72,7 @@ class RegistryResource(Resource):
             place(config.names, host)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
         found = route(config.names, host, wanted.name, asked.query.get("ns"))
+        note(request, found.repository, wanted)
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
         config.access.check(found.repository, _client(request))
@@ -85,14 +88,19 @@ class RegistryResource(Resource):
         if request._disconnected:
             failure.trap(CancelledError)
             return
-        path = request.path.decode("latin-1")
+        path = _path(request)
         if request.startedWriting:
-            self._log.warn("{path}: aborted: {why}", path=path, why=failure.getErrorMessage())
+            self._log.warn("{path}: aborted: {why}", path=path, why=redacted(failure.getErrorMessage()))
             cast(ITCPTransport, request.transport).abortConnection()
         else:
             self._log.failure("{path}", failure, path=path)
             error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
             Deferred.fromCoroutine(send(request, Reply.error(error)))
+
+
+def _path(request: Request) -> str:
+    """Return the path as the log may have it."""
+    return escaped(redacted(request.path.decode("latin-1")))
 
 
 def _client(request: Request) -> str | None:

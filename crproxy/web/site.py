@@ -12,6 +12,7 @@ from twisted.web.server import Request, Site
 from .. import __version__
 from .channel import Channel
 from .registry import RegistryResource
+from .request import Observe, ObservedRequest, ObservedSite
 
 __all__ = ["PlainSite", "make_site"]
 
@@ -23,19 +24,37 @@ Pull an image by putting this host in front of its name:
 """
 
 
-def make_site(registry: RegistryResource, reactor: IReactorTime) -> Site:
-    """Return the site that serves ``registry`` below /v2; ``reactor`` times its connections."""
+def make_site(registry: RegistryResource, reactor: IReactorTime, observe: Observe | None = None) -> Site:
+    """Return the site that serves ``registry`` below /v2.
+
+    Arguments:
+        reactor: times its connections.
+        observe: is told of each request that is over.
+    """
     root = _Root()
     root.putChild(b"v2", registry)
-    site = PlainSite(root, reactor=reactor)
-    site.displayTracebacks = False
-    return site
+    return PlainSite.make(root, "registry", reactor, observe)
 
 
-class PlainSite(Site):
+class PlainSite(ObservedSite):
     """HTTP/1.1 alone, whatever is installed: HTTP/2 was measured at twice the CPU per byte."""
 
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
+    requestFactory = ObservedRequest
+    displayTracebacks = False
+
+    @classmethod
+    def make(cls, root: IResource, called: str, reactor: IReactorTime, observe: Observe | None) -> PlainSite:
+        """Return the site of what is below ``root``.
+
+        Arguments:
+            called: its name, where its requests are told of.
+            reactor: times its connections.
+            observe: is told of each request that is over.
+        """
+        site = cls(root, reactor=reactor)
+        site.called, site.observe = called, observe
+        return site
 
     def acceptableProtocols(self) -> list[bytes]:
         """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""
