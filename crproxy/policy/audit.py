@@ -1,7 +1,7 @@
 """One line for each request: who asked what, and what became of it.
 
-Redaction is part of writing a line (``redaction.py``), so that no way to a log leads around it. Where lines go is not known
-here.
+Redaction is part of writing a line (``redaction.py``), so that no way to a log leads around it. Where lines go is not
+known here.
 """
 
 from __future__ import annotations
@@ -144,13 +144,14 @@ def _combined(record: Record) -> str:
     """
     found = fields(record)
     request = f"{found['method']} {found['path']} {record.protocol}"
+    agent = str(found["agent"] or "-")
     named = " ".join(
         f"{name}={_bare(found[name])}"
         for name in ("site", "host", "registry", "repository", "reference", "seconds", "cache", "ending")
     )
     return (
         f"{_bare(found['client'])} - {_bare(found['user'])} [{_common_time(record.moment)}] "
-        f'"{escaped(request)}" {_bare(found["status"])} {record.sent} "-" "{escaped(str(found["agent"] or "-"))}" {named}'
+        f'"{escaped(request)}" {_bare(found["status"])} {record.sent} "-" "{escaped(agent)}" {named}'
     )
 
 

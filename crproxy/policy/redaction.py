@@ -1,7 +1,7 @@
-"""What must not be written down, taken out of what is: credentials, tokens, signed URLs, and whatever could forge a line.
+"""What must not be written down, taken out of what is: credentials, tokens, signed URLs, and what could forge a line.
 
-Two ways. Of a request's target only the parameters that are known to be harmless keep their values; a text that somebody
-else wrote, such as an upstream's complaint, loses what looks like a secret. Both err on the side of taking out too much.
+Two ways. Of a request's target only the parameters that are known to be harmless keep their values; a text that
+somebody else wrote, such as an upstream's complaint, loses what looks like a secret. Both rather take out too much.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ __all__ = ["REDACTED", "escaped", "redacted", "redacted_target"]
 
 REDACTED = "***"
 
-# What the distribution specification (and containerd, for ns) gives to a query. Any other value may be a signature, or an
-# upstream's _state, and is nobody's business.
+# What the distribution specification gives to a query. Any other value may be a signature, or an upstream's _state, and
+# is nobody's business.
 _HARMLESS = frozenset({"n", "last", "ns", "artifactType"})
 _HARMLESS_VALUE = re.compile(rb"[A-Za-z0-9._:/+\[\]-]*")
 _PARAMETER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_SECRET_NAME = r"[\w.-]*(?:token|passw(?:or)?d|secret|sig|signature|_state|credentials?|api_?key|hmac)"
+_NAMES = r"[\w.-]*(?:token|passw(?:or)?d|secret|sig|signature|_state|credentials?|api_?key|hmac)"
 
 # Each takes a run of characters whole, whether there is a secret in it or not: what comes from outside is read once.
 _AFTER_SLASHES = re.compile(r"(?<=//)[^\s\"<>]+")
@@ -27,7 +27,7 @@ _SEGMENT = re.compile(r"[^\s/\"']+")
 _AUTHORIZATION = re.compile(r"((?i:authorization)[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+")
 # A scheme and what goes with it (RFC 9110, 11.4), but not a word of English after "basic".
 _SCHEME = re.compile(r"\b((?i:bearer|basic))\s+(?=\S*[0-9A-Z._=])[^\s\"',;]{4,}")
-_NAMED = re.compile(rf"(?i)(?<![\w.-])({_SECRET_NAME})(\s*=\s*|%3D|[\"']\s*:\s*)[\"']?[^\s&;,/\"']+")
+_NAMED = re.compile(rf"(?i)(?<![\w.-])({_NAMES})(\s*=\s*|%3D|[\"']\s*:\s*)[\"']?[^\s&;,/\"']+")
 # A JSON Web Token (RFC 7519), wherever it is.
 _JWT = re.compile(r"(?<![\w.-])eyJ[\w-]{5,}\.[\w.-]+")
 _DIGESTS = ("sha256:", "sha512:")

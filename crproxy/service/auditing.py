@@ -25,13 +25,13 @@ class AuditLog(Service):
         reactor: for its clock and its threads.
     """
 
-    _log = Logger(namespace="crproxy.audit")
-
     def __init__(self, current: Callable[[], Config], reactor: Any) -> None:
         self._current = current
         self._reactor = reactor
         self._audit = Audit()
         self._file: LineFile | None = None
+        # As an attribute of the class it would take this module's name.
+        self._log = Logger(namespace="crproxy.audit")
 
     def startService(self) -> None:
         """Open the file (IService)."""

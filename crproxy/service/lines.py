@@ -31,7 +31,8 @@ class Written:
 class Run(Protocol):
     """Calls what may block, in a thread or not."""
 
-    def __call__(self, work: Callable[[], Written], /) -> Deferred[Written]: ...
+    def __call__(self, work: Callable[[], Written], /) -> Deferred[Written]:
+        """Return what comes of ``work``."""
 
 
 class LineFile:
@@ -150,11 +151,11 @@ class _Appended:
     def add(self, data: bytes, path: str | None) -> Written:
         """Add ``data``, and, where there is a ``path``, open that from then on."""
         written = self._append(data) if data else Written(0)
-        if path is not None:
-            self.close()
-            self._path = path
-            return Written(written.count, written.error or self._open())
-        return written
+        if path is None:
+            return written
+        self.close()
+        self._path = path
+        return Written(written.count, written.error or self._append(b"").error)
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -162,27 +163,22 @@ class _Appended:
             os.close(descriptor)
 
     def _append(self, data: bytes) -> Written:
-        error = self._open()
         count = 0
-        while error is None and count < len(data):
-            assert self._descriptor is not None
-            try:
-                count += os.write(self._descriptor, data[count:])
-            except OSError as failed:
-                error = failed
-        return Written(count, error)
-
-    def _open(self) -> OSError | None:
-        if self._descriptor is not None:
-            return None
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         try:
+            descriptor = self._open()
+            while count < len(data):
+                count += os.write(descriptor, data[count:])
+        except OSError as error:
+            return Written(count, error)
+        return Written(count)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
             try:
                 self._descriptor = os.open(self._path, flags)
             except FileNotFoundError:
                 self._descriptor = os.open(self._path, flags | os.O_CREAT, _MODE)
                 # The umask of a daemon leaves nothing to its group.
                 os.fchmod(self._descriptor, _MODE)
-        except OSError as failed:
-            return failed
-        return None
+        return self._descriptor

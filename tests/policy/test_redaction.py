@@ -88,13 +88,21 @@ def test_s26_what_is_escaped_is_one_line_of_ascii_within_its_quotes(text: str) -
 
 @pytest.mark.parametrize(
     ("text", "inside"),
-    [('a"b', 'a\\"b'), ("a\\b", "a\\\\b"), ("a\nb\x1b\x9b", "a\\x0ab\\x1b\\x9b"), ("漢", "\\u6f22"), ("😀", "\\U0001f600")],
+    [
+        ('a"b', 'a\\"b'),
+        ("a\\b", "a\\\\b"),
+        ("a\nb\x1b\x9b", "a\\x0ab\\x1b\\x9b"),
+        ("漢", "\\u6f22"),
+        ("😀", "\\U0001f600"),
+    ],
 )
 def test_an_escape_can_be_told_from_what_looks_like_one(text: str, inside: str) -> None:
     assert escaped(text) == inside
 
 
-@pytest.mark.parametrize("piece", [":", "//", "@", "a.", "http://", "eyJ-", "token", "bearer ", "authorization ", "token= "])
+@pytest.mark.parametrize(
+    "piece", [":", "//", "@", "a.", "http://", "eyJ-", "token", "bearer ", "authorization ", "token= "]
+)
 def test_the_time_grows_with_the_text_and_not_with_its_square(piece: str) -> None:
     began = time.process_time()
     redacted(piece * (64 * 1024 // len(piece)))
