@@ -9,6 +9,7 @@ from typing import Any, Never
 from ..oci.errors import RegistryError
 from ..oci.names import Registry
 from ..policy.quantities import parse_duration, parse_size
+from ..policy.redaction import redacted
 
 __all__ = ["ConfigError", "OptionError", "Table"]
 
@@ -62,7 +63,9 @@ class Table:
         """Return the text at ``key``, or None."""
         value = self.take(key)
         if value is not None and not isinstance(value, str):
-            self.fail(key, f"{value!r} is not a text: put it in quotes")
+            # A password that is all digits would stand in the log.
+            shown = "this" if "password" in key else repr(value)
+            self.fail(key, f"{shown} is not a text: put it in quotes")
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -135,7 +138,7 @@ class Table:
         path = (*self._path, key)
         line = _line_of(self._text, path)
         where = f"line {line}: " if line else ""
-        raise self._error(f"{where}{self._dotted(key)}: {what}")
+        raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
 
     def _dotted(self, key: str) -> str:
         parts = (*self._path, key)

@@ -23,6 +23,7 @@ _NAMES = r"[\w.-]*(?:token|passw(?:or)?d|secret|sig|signature|_state|credentials
 
 # Each takes a run of characters whole, whether there is a secret in it or not: what comes from outside is read once.
 _AFTER_SLASHES = re.compile(r"(?<=//)[^\s\"<>]+")
+_QUERY = re.compile(r"(?<=\?)[^\s\"'<>]+")
 _SEGMENT = re.compile(r"[^\s/\"']+")
 _AUTHORIZATION = re.compile(r"((?i:authorization)[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+")
 # A scheme and what goes with it (RFC 9110, 11.4), but not a word of English after "basic".
@@ -43,6 +44,7 @@ def redacted(text: str) -> str:
     if not any(mark in lower for mark in _MARKS):
         return text
     text = _AFTER_SLASHES.sub(_url, text)
+    text = _QUERY.sub(_query, text)
     text = _SEGMENT.sub(_segment, text)
     text = _AUTHORIZATION.sub(rf"\1{REDACTED}", text)
     text = _SCHEME.sub(rf"\1 {REDACTED}", text)
@@ -55,6 +57,11 @@ def _url(run: re.Match[str]) -> str:
     userinfo, at, rest = run[0].rpartition("@")
     path, mark, _ = (rest if at else userinfo + rest).partition("?")
     return f"{REDACTED + at if at else ''}{path}{mark and mark + REDACTED}"
+
+
+def _query(run: re.Match[str]) -> str:
+    """The query of a URL without a host."""
+    return REDACTED if "=" in run[0] else run[0]
 
 
 def _segment(run: re.Match[str]) -> str:

@@ -82,7 +82,9 @@ class ObservedRequest(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell that nothing more of it is sent, and end what works for it (Request)."""
-        self.tell(Ending.CUT if reason.check(ConnectionAborted) else Ending.LEFT)
+        # Inside of TLS an abort has no reason of its own.
+        ours = reason.check(ConnectionAborted) or getattr(self.transport, "disconnecting", False)
+        self.tell(Ending.CUT if ours else Ending.LEFT)
         super().connectionLost(reason)
 
     def tell(self, ending: Ending) -> None:
