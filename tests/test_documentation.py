@@ -132,6 +132,7 @@ TABLES = {
     "## `[acme]`": "[acme]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
+    "## `[audit]`": "[audit]",
     "## `[timeouts]`": "[timeouts]",
 }
 """Where the keys of each table are documented."""
@@ -145,6 +146,7 @@ def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
         "access",
         "acme",
         "aliases",
+        "audit",
         "cache",
         "clients",
         "listen",
