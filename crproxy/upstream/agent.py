@@ -12,6 +12,7 @@ from typing import Any, cast
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
@@ -147,8 +148,13 @@ def send(
 
 
 def _unwrap_cancellation(failure: Failure) -> Failure:
-    """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
+    """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed.
+
+    While a connection is being made it is an error of another kind.
+    """
     reason = None if failure.value is None else innermost(failure.value)
+    if isinstance(reason, ConnectingCancelledError):
+        return Failure(CancelledError())
     return Failure(reason) if isinstance(reason, CancelledError) else failure
 
 

@@ -14,7 +14,7 @@ from ..config import Config
 from ..oci.errors import RegistryError
 from ..policy.routing import place
 from .branch import Branch
-from .request import Observe
+from .request import Observe, host_of
 from .site import PlainSite
 
 __all__ = ["make_plain_site"]
@@ -98,7 +98,7 @@ class _Redirect(Branch):
         self._port = port
 
     def render(self, request: Request) -> bytes | int:
-        host = request.getHeader("host") or ""
+        host = host_of(request)
         try:
             place(self._current().names, host)
         except RegistryError as error:

@@ -18,7 +18,7 @@ from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, Registr
 from ..policy.audit import Ending, Record, cache_state
 from ..policy.redaction import redacted_target
 
-__all__ = ["Observe", "ObservedRequest", "ObservedSite", "note", "note_user"]
+__all__ = ["Observe", "ObservedRequest", "ObservedSite", "host_of", "note", "note_user"]
 
 # Is told of each request that is over.
 Observe = Callable[[Record], None]
@@ -118,6 +118,11 @@ class ObservedRequest(Request):
             cache=cache_state(_text(self.responseHeaders.getRawHeaders(b"Cache-Status", [None])[-1])),
             ending=ending,
         )
+
+
+def host_of(request: Request) -> str:
+    """Return the Host, whatever is in it: asked for as a text, Twisted wants it in UTF-8 and fails."""
+    return _text(request.getHeader(b"host")) or ""
 
 
 def note(request: Request, repository: Repository, wanted: RegistryRequest) -> None:

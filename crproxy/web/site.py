@@ -12,7 +12,7 @@ from twisted.web.server import Request, Site
 from .. import __version__
 from .channel import Channel
 from .registry import RegistryResource
-from .request import Observe, ObservedRequest, ObservedSite
+from .request import Observe, ObservedRequest, ObservedSite, host_of
 
 __all__ = ["PlainSite", "make_site"]
 
@@ -73,5 +73,5 @@ class _Root(Resource):
             return cast(int, errorPage(405, "Method Not Allowed", "This page can only be read.").render(request))
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
         request.setHeader("X-Content-Type-Options", "nosniff")
-        host = (request.getHeader("host") or "HOST").encode("ascii", "replace").decode()
+        host = (host_of(request) or "HOST").encode("ascii", "replace").decode()
         return _WELCOME.format(version=__version__, host=host).encode()

@@ -288,19 +288,18 @@ class Grammar:
         """Flip, cut, double and insert."""
         random = self._random
         for _ in range(self._one((0, 1, 1, 2, 5))):
-            at = random.randrange(len(data) + 1)
-            end = min(len(data), at + random.randint(1, 40))
+            start = random.randrange(len(data) + 1)
+            end = min(len(data), start + random.randint(1, 40))
+            before, inside, after = data[:start], data[start:end], data[end:]
             data = self._one(
                 (
-                    lambda at=at, end=end, data=data: data[:at] + random.randbytes(end - at) + data[end:],
-                    lambda at=at, end=end, data=data: data[:at] + data[end:],
-                    lambda at=at, end=end, data=data: data[:end] + data[at:],
-                    lambda at=at, data=data: data[:at],
-                    lambda at=at, data=data: (
-                        data[:at] + self._one((b"\r\n", b"\n", b"\x00", b"\x16\x03\x01", b" ", b":")) + data[at:]
-                    ),
+                    before + random.randbytes(len(inside)) + after,
+                    before + after,
+                    before + inside + inside + after,
+                    before,
+                    before + self._one((b"\r\n", b"\n", b"\x00", b"\x16\x03\x01", b" ", b":")) + inside + after,
                 )
-            )()
+            )
         return data
 
     def _split(self, data: bytes) -> list[bytes]:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
@@ -130,3 +133,15 @@ def test_the_proxys_own_refusal_is_no_answer_of_upstream(network: Network, proxi
     network.pump()
     error = failure_of(answered, RefusedByProxy)
     assert str(error) == "the proxy proxy.internal:3128 answered 407 Whatever"
+
+
+def test_who_leaves_while_a_connection_is_being_made_is_no_failure_of_upstream(network: Network) -> None:
+    class Connecting:
+        def request(self, *_: object, **__: object) -> Deferred[IResponse]:
+            return Deferred(
+                lambda waiting: waiting.errback(ConnectingCancelledError(IPv4Address("TCP", "192.0.2.1", 443)))
+            )
+
+    answered = send(cast(HTTPClient, Connecting()), "GET", QUAY, {}, 30, network.clock)
+    answered.cancel()
+    failure_of(answered, CancelledError)

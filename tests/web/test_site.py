@@ -51,3 +51,10 @@ def test_a_malformed_request_is_no_traceback(browser: Browser, line: str) -> Non
 def test_http_2_is_not_negotiated_even_where_twisted_could_speak_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "H2_ENABLED", True)
     assert PlainSite(Resource(), reactor=Clock()).acceptableProtocols() == [b"http/1.1"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_host_that_is_no_text_is_no_failure(browser: Browser, method: str) -> None:
+    received = browser.get("/", host="\x80\xff", method=method)
+    assert received.status == 200
+    assert method == "HEAD" or b"docker pull ??/quay.io" in received.body
