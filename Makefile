@@ -50,6 +50,10 @@ integration: $(VENV)/installed-for-tests packages ## the tests with real registr
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/installed-for-tests ## send the daemon 200,000 requests of every kind, right and wrong
+	$(BIN)/python -m tests.stress.fuzz $(ARGS)
+
 .PHONY: bench
 bench: bench-relay bench-cache bench-tls ## every benchmark
 

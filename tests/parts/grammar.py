@@ -87,6 +87,7 @@ _BENT = (
     *("A", "_", "-", ".", "sha256:", "blobs", "/manifests/", "/uploads/", "v2", "localhost:1", "a" * 300, "x/" * 200),
 )
 _RANGES = (
+    *("bytes=0-0", "bytes=1-", "bytes=5-9", "bytes=100-999", "bytes=-7", "bytes=0-99999", "bytes=9999-9999") * 3,
     *(
         "bytes=0-0",
         "bytes=0-",
@@ -230,7 +231,7 @@ class Grammar:
 
     def _request(self, sound: bool) -> tuple[bytes, bytes]:
         random = self._random
-        method = self._one((b"GET",) * 12 + (b"HEAD",) * 6 + _METHODS)
+        method = self._one((b"GET",) * 30 + (b"HEAD",) * 15 + _METHODS)
         fields = [*self._hosts(), *self._fields()]
         body = b""
         if random.random() < 0.1:

@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.parts.answers import Answer
+from tests.parts.answers import Answer, Filler
 from tests.parts.certificates import Authority
 from tests.parts.daemon import TROUBLE, Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
@@ -52,6 +52,7 @@ _LAST = b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\nConnection: close\r\n\r\n"
 _MANIFEST = b'{"schemaVersion": 2, "layers": []}'
 _LAYER = b"0123456789" * 1000
 _TAGS = Answer(headers=(("Link", '</v2/x/tags/list?last=a&n=1>; rel="next"'),), body=b'{"tags": ["a"]}')
+_LARGE = Filler(2 << 20)
 # What a log has around a traceback.
 _EXCERPT = 6000
 
@@ -84,11 +85,9 @@ class Figures:
 def make_world() -> World:
     """Return what there is to be asked for."""
     return World(
-        hosts=(DOMAIN, f"docker.{DOMAIN}", f"{DOMAIN}:443", f"quay.{DOMAIN}", f"nobody.{DOMAIN}"),
+        hosts=(*[DOMAIN] * 6, f"docker.{DOMAIN}", f"{DOMAIN}:443", f"quay.{DOMAIN}", f"nobody.{DOMAIN}"),
         registries=(
-            REGISTRY,
-            REGISTRY,
-            REGISTRY,
+            *[REGISTRY] * 8,
             "docker.io",
             "quay.io",
             AWAY,
@@ -96,9 +95,15 @@ def make_world() -> World:
             "10.0.0.1",
             "localhost",
         ),
-        repositories=("team/app", "library/nginx", "nginx", "team/none"),
-        digests=(sha256(_LAYER), sha256(_MANIFEST), "sha256:" + "0" * 64, "sha512:" + "0" * 128, "sha256:" + "A" * 64),
-        tags=("v1", "latest", "none", "broken", "a" * 128, "a" * 129, ".x", "-"),
+        repositories=(*["team/app"] * 4, "library/nginx", "nginx", "team/none"),
+        digests=(
+            *[sha256(_LAYER), sha256(_MANIFEST)] * 4,
+            _LARGE.digest,
+            "sha256:" + "0" * 64,
+            "sha512:" + "0" * 128,
+            "sha256:" + "A" * 64,
+        ),
+        tags=(*["v1"] * 4, "latest", "none", "broken", "a" * 128, "a" * 129, ".x", "-"),
     )
 
 
@@ -108,7 +113,9 @@ def serve(upstream: FakeUpstream) -> None:
         for reference in ("v1", "latest", sha256(_MANIFEST)):
             upstream.script(f"/v2/{repository}/manifests/{reference}", manifest(_MANIFEST, OCI_MANIFEST))
         upstream.script(f"/v2/{repository}/manifests/broken", error(403, "DENIED"))
-        upstream.script(f"/v2/{repository}/blobs/{sha256(_LAYER)}", ranged(_LAYER))
+        for body in (_LAYER, _MANIFEST, _LARGE):
+            digest = body.digest if isinstance(body, Filler) else sha256(body)
+            upstream.script(f"/v2/{repository}/blobs/{digest}", ranged(body))
         upstream.script(f"/v2/{repository}/tags/list", _TAGS)
         upstream.script(f"/v2/{repository}/referrers/{sha256(_MANIFEST)}", Answer(body=b"{}"))
 

@@ -142,6 +142,6 @@ def test_who_leaves_while_a_connection_is_being_made_is_no_failure_of_upstream(n
                 lambda waiting: waiting.errback(ConnectingCancelledError(IPv4Address("TCP", "192.0.2.1", 443)))
             )
 
-    answered = send(cast(HTTPClient, Connecting()), "GET", QUAY, {}, 30, network.clock)
+    answered = send(cast(HTTPClient, Connecting()), "GET", "https://quay.io/", {}, 30, network.clock)
     answered.cancel()
     failure_of(answered, CancelledError)
