@@ -210,7 +210,7 @@ class Grammar:
                 lambda: f"/v2/{name}/tags/list{self._query()}",
                 lambda: f"/v2/{name}/referrers/{self._one(world.digests)}{self._query()}",
                 lambda: self._one(
-                    ("/v2/", "/v2", "/", "/v2/_catalog", "/token", "/.well-known/acme-challenge/x", "*", "/x")
+                    ("/v2/", "/", "/", "/", "/v2", "/v2/_catalog", "/token", "/.well-known/acme-challenge/x", "*", "/x")
                 ),
                 lambda: f"/v2/{name}/blobs/uploads/{self._query()}",
                 lambda: f"http://{self._one(world.hosts)}/v2/{name}/tags/list",
@@ -241,7 +241,7 @@ class Grammar:
             else:
                 fields.append("Transfer-Encoding: chunked")
                 body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        elif not sound and random.random() < 0.3:
+        elif not sound and random.random() < 0.5:
             fields.append(self._one(_UNCLEAR))
             body = self._one((*_CHUNKS, b"", b"abc", b"abcde"))
         random.shuffle(fields)
@@ -257,7 +257,7 @@ class Grammar:
 
     def _hosts(self) -> list[str]:
         random, hosts = self._random, self._world.hosts
-        if random.random() < 0.85:
+        if random.random() < 0.75:
             return [f"Host: {self._one(hosts)}"]
         return self._one(
             (
@@ -304,7 +304,7 @@ class Grammar:
         return data
 
     def _split(self, data: bytes) -> list[bytes]:
-        cuts = sorted(self._random.randrange(len(data) + 1) for _ in range(self._one((0, 0, 1, 3))))
+        cuts = sorted(self._random.randrange(len(data) + 1) for _ in range(self._one((0, 1, 3, 12))))
         return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if start < end]
 
     def _bend(self, text: str, with_what: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Malformed", "WireAnswer", "read_answers"]
+__all__ = ["Incomplete", "Malformed", "WireAnswer", "read_answers"]
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2}) [ -~]*")
 # Names are tokens; values have no control character but the tab (RFC 9110, 5.5).
@@ -33,7 +33,7 @@ class WireAnswer:
         return [value for field, value in self.fields if field.lower() == name]
 
 
-class _Incomplete(Malformed):
+class Incomplete(Malformed):
     """More is to come."""
 
 
@@ -75,7 +75,7 @@ def _read_either(data: bytes, heads: Sequence[bool], ended: bool) -> tuple[WireA
 def _read(data: bytes, head: bool, ended: bool) -> tuple[WireAnswer, bytes]:
     header, end, rest = data.partition(b"\r\n\r\n")
     if not end or len(header) > _LONGEST_HEADER:
-        raise _Incomplete(f"a header without an end: {header[:200]!r}")
+        raise Incomplete(f"a header without an end: {header[:200]!r}")
     first, *lines = header.split(b"\r\n")
     status = _STATUS.fullmatch(first)
     if status is None:
@@ -102,11 +102,11 @@ def _body(answer: WireAnswer, rest: bytes, head: bool, ended: bool) -> tuple[byt
         return _chunked(rest)
     if not lengths:
         if not ended:
-            raise _Incomplete("the end of the connection is to be the end of the body")
+            raise Incomplete("the end of the connection is to be the end of the body")
         return rest, b""
     length = int(lengths[0])
     if len(rest) < length:
-        raise _Incomplete(f"{len(rest)} bytes of {length}")
+        raise Incomplete(f"{len(rest)} bytes of {length}")
     return rest[:length], rest[length:]
 
 
@@ -115,10 +115,10 @@ def _chunked(rest: bytes) -> tuple[bytes, bytes]:
     while True:
         size = _CHUNK.match(rest)
         if size is None:
-            raise _Incomplete(f"no chunk: {rest[:50]!r}")
+            raise Incomplete(f"no chunk: {rest[:50]!r}")
         count, rest = int(size[1], 16), rest[size.end() :]
         if rest[count : count + 2] != b"\r\n":
-            raise _Incomplete(f"no end of a chunk: {rest[count : count + 50]!r}")
+            raise Incomplete(f"no end of a chunk: {rest[count : count + 50]!r}")
         body, rest = body + rest[:count], rest[count + 2 :]
         if not count:
             return body, rest
