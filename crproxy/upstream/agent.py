@@ -12,7 +12,6 @@ from typing import Any, cast
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ProxyAgent, _HTTP11ClientFactory
@@ -24,7 +23,7 @@ from ..config import Timeouts, Upstream
 from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
 from .connecting import Endpoints, Reach
-from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding, innermost
+from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding
 from .relay import abandon
 
 __all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
@@ -135,7 +134,7 @@ def send(
     Redirects are left to us, whose rules are stricter than treq's, and the body stays where it is: treq would keep all
     of it in memory.
     """
-    answered = http.request(
+    asked = http.request(
         method,
         url,
         headers=Headers(dict(headers)),
@@ -144,18 +143,27 @@ def send(
         unbuffered=True,
         reactor=cast(Any, clock),
     )
-    return cast("Deferred[IResponse]", answered.addErrback(_unwrap_cancellation)).addTimeout(seconds, clock)
+    return _cancelled_as_such(cast("Deferred[IResponse]", asked)).addTimeout(seconds, clock)
 
 
-def _unwrap_cancellation(failure: Failure) -> Failure:
-    """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed.
+def _cancelled_as_such(asked: Deferred[IResponse]) -> Deferred[IResponse]:
+    """Return ``asked``, which fails with CancelledError where it was cancelled, and only there.
 
-    While a connection is being made it is an error of another kind.
+    By itself it fails with ResponseNeverReceived, while a connection is being made with ConnectingCancelledError, while
+    a name is being looked up with DNSLookupError: a client that left would look like an attempt that failed.
     """
-    reason = None if failure.value is None else innermost(failure.value)
-    if isinstance(reason, ConnectingCancelledError):
-        return Failure(CancelledError())
-    return Failure(reason) if isinstance(reason, CancelledError) else failure
+    cancelled = False
+
+    def cancel(_: Deferred[IResponse]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        asked.cancel()
+
+    answered = Deferred[IResponse](cancel)
+    asked.addCallbacks(
+        answered.callback, lambda failure: answered.errback(Failure(CancelledError()) if cancelled else failure)
+    )
+    return answered
 
 
 @implementer(IBodyProducer)

@@ -7,7 +7,7 @@ import pytest
 from treq.client import HTTPClient
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
@@ -135,13 +135,14 @@ def test_the_proxys_own_refusal_is_no_answer_of_upstream(network: Network, proxi
     assert str(error) == "the proxy proxy.internal:3128 answered 407 Whatever"
 
 
-def test_who_leaves_while_a_connection_is_being_made_is_no_failure_of_upstream(network: Network) -> None:
-    class Connecting:
+@pytest.mark.parametrize(
+    "error", [ConnectingCancelledError(IPv4Address("TCP", "192.0.2.1", 443)), DNSLookupError(), CancelledError()]
+)
+def test_who_leaves_is_no_failure_of_upstream_however_twisted_tells_it(network: Network, error: Exception) -> None:
+    class Asking:
         def request(self, *_: object, **__: object) -> Deferred[IResponse]:
-            return Deferred(
-                lambda waiting: waiting.errback(ConnectingCancelledError(IPv4Address("TCP", "192.0.2.1", 443)))
-            )
+            return Deferred(lambda waiting: waiting.errback(error))
 
-    answered = send(cast(HTTPClient, Connecting()), "GET", "https://quay.io/", {}, 30, network.clock)
+    answered = send(cast(HTTPClient, Asking()), "GET", "https://quay.io/", {}, 30, network.clock)
     answered.cancel()
     failure_of(answered, CancelledError)
