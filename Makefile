@@ -69,6 +69,10 @@ bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx an
 bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with few and many names, next to nginx
 	$(BIN)/python -m benchmarks.tls $(ARGS)
 
+.PHONY: security-table
+security-table: $(VENV)/installed-for-tests ## write the last column of docs/security.md from the tests
+	$(BIN)/python -m tests.security_table --write
+
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/
 	rm -rf build dist

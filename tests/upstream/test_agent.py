@@ -30,6 +30,7 @@ def asked(network: Network, http: HTTPClient, headers: dict[str, list[str]] | No
     return answered
 
 
+@pytest.mark.security("S17")
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "zstd", "br", "deflate", "identity, gzip", "x"])
 def test_an_encoded_answer_is_refused_and_its_connection_closed(
     network: Network, http: HTTPClient, coding: str
@@ -46,6 +47,7 @@ def test_identity_is_no_encoding(network: Network, http: HTTPClient, coding: str
     assert ended(asked(network, http)).code == 200
 
 
+@pytest.mark.security("S17")
 def test_what_the_caller_accepts_is_overruled(network: Network, http: HTTPClient) -> None:
     network.serve("https://quay.io", answer())
     ended(asked(network, http, {"Accept-Encoding": ["gzip", "br"]}))
