@@ -1,6 +1,6 @@
 """The last column of docs/security.md: which tests show each row of the table of threats.
 
-Written from the tests' source, by name (``test_s5_...``) or by marker (``@pytest.mark.security("S5", "S6")``); nothing is
+Read from the tests' source, by name (``test_s5_...``) or by marker (``@pytest.mark.security("S5", "S6")``); nothing is
 imported or run. ``python -m tests.security_table --write`` writes the page anew.
 """
 
