@@ -55,8 +55,10 @@ def redacted(text: str) -> str:
 def _url(run: re.Match[str]) -> str:
     """A URL from its authority on: userinfo may hold any character, and a query is a signature often enough."""
     userinfo, at, rest = run[0].rpartition("@")
-    path, mark, _ = (rest if at else userinfo + rest).partition("?")
-    return f"{REDACTED + at if at else ''}{path}{mark and mark + REDACTED}"
+    path, mark, query = (rest if at else userinfo + rest).partition("?")
+    # A quote at its end is the text's, not the URL's.
+    end = "'" if query.endswith("'") else ""
+    return f"{REDACTED + at if at else ''}{path}{mark and mark + REDACTED + end}"
 
 
 def _query(run: re.Match[str]) -> str:

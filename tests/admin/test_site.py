@@ -85,6 +85,5 @@ def test_there_is_nothing_else(door: Door, target: str) -> None:
     assert door.ask("PUT", target, "quay.io").status in (404, 405, 501)
 
 
-@pytest.mark.parametrize("target", ["/", "/aliases/quay"])
-def test_a_head_of_what_cannot_be_read_is_no_failure(door: Door, target: str) -> None:
-    assert door.ask("HEAD", target).status == 405
+def test_a_head_of_what_cannot_be_read_is_no_failure(door: Door) -> None:
+    assert door.ask("HEAD", "/aliases/quay").status == 405

@@ -19,6 +19,7 @@ JWT = "eyJhbGciOiJFUzI1NiJ9.eyJhY2Nlc3MiOltdfQ.c2lnbmF0dXJl"
         ("me:hunter2@proxy.test hung up", "***@proxy.test hung up"),
         ("'me:hunter=2@quay.io' is not a registry's name", "'***@quay.io' is not a registry's name"),
         ("https://cdn.test/x?X-Amz-Signature=hunter2 answered 403", "https://cdn.test/x?*** answered 403"),
+        ("'https://quay.io?hunter2' is no URL", "'https://quay.io?***' is no URL"),
         ('"Location": "https://cdn.test/x?sig=hunter2"', '"Location": "https://cdn.test/x?***"'),
         ("Authorization: Bearer hunter2", "Authorization: ***"),
         ("the token Bearer hunter2 is no good", "the token Bearer *** is no good"),
