@@ -50,6 +50,10 @@ integration: $(VENV)/installed-for-tests packages ## the tests with real registr
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/installed-for-tests ## send the daemon 200,000 requests of every kind, right and wrong
+	$(BIN)/python -m tests.stress.fuzz $(ARGS)
+
 .PHONY: bench
 bench: bench-relay bench-cache bench-tls bench-limits bench-hostile ## every benchmark
 
@@ -72,6 +76,10 @@ bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on by
 .PHONY: bench-hostile
 bench-hostile: $(VENV)/installed-for-tests packages ## a pull beside clients that only hold connections
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
+
+.PHONY: security-table
+security-table: $(VENV)/installed-for-tests ## write the last column of docs/security.md from the tests
+	$(BIN)/python -m tests.security_table --write
 
 .PHONY: wheel
 wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dist/

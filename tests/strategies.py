@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from tests.parts.grammar import Conversation, Grammar, World
+
 # OCI distribution specification, "Pulling manifests": copied from there, not from the code under test.
 NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
@@ -31,3 +33,8 @@ digests = st.sampled_from([("sha256", 32), ("sha512", 64)]).flatmap(
 _labels = st.sampled_from(["a", "quay", "x-y", "0", "k8s", "io", "com", "xn--bcher-kva", "a" * 20])
 # No domain at the top is a number (RFC 3696, 2).
 hosts = st.lists(_labels, min_size=2, max_size=4).filter(lambda labels: labels[-1] != "0").map(".".join)
+
+
+def conversations(world: World) -> st.SearchStrategy[Conversation]:
+    """What clients send, right and wrong: the grammar decides by what hypothesis draws."""
+    return st.randoms(use_true_random=False).map(lambda random: Grammar(random, world).conversation())

@@ -12,6 +12,7 @@ from crproxy.config import Options as ConfigOptions
 from crproxy.oci.names import Registry
 from crproxy.policy.aliases import BUILT_IN
 from crproxy.tap import Options
+from tests import security_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -134,6 +135,7 @@ TABLES = {
     "## `[acme]`": "[acme]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
+    "## `[audit]`": "[audit]",
     "## `[timeouts]`": "[timeouts]",
 }
 """Where the keys of each table are documented."""
@@ -147,6 +149,7 @@ def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
         "access",
         "acme",
         "aliases",
+        "audit",
         "cache",
         "clients",
         "limits",
@@ -193,3 +196,45 @@ def test_nothing_private_is_written_down() -> None:
 )
 def test_what_is_private_is_recognised(text: str) -> None:
     assert PRIVATE.search(text)
+
+
+class TestSecurity:
+    def test_every_row_is_there(self) -> None:
+        assert security_table.rows_of(security_table.PAGE.read_text("utf-8")) == [
+            f"S{number}" for number in range(1, 30)
+        ]
+
+    def test_the_page_has_the_tests_of_the_suite(self) -> None:
+        page = security_table.PAGE.read_text("utf-8")
+        right = security_table.written(page, security_table.all_shown())
+        assert page == right, "run: make security-table"
+
+    def test_every_row_is_shown_by_a_test(self) -> None:
+        shown = {found.row for found in security_table.all_shown()}
+        rows = security_table.rows_of(security_table.PAGE.read_text("utf-8"))
+        assert [row for row in rows if row not in shown] == []
+
+    def test_every_marker_names_a_row(self) -> None:
+        rows = security_table.rows_of(security_table.PAGE.read_text("utf-8"))
+        assert [found for found in security_table.all_shown() if found.row not in rows] == []
+
+    def test_a_test_shows_what_its_name_and_its_markers_say(self) -> None:
+        source = (
+            'import pytest\n@pytest.mark.security("S6", "S7")\nasync def test_s5_a(): ...\n'
+            "class TestB:\n    def test_s12_c4_b(self): ...\n    def s13_no_test(self): ...\ndef test_c(): ...\n"
+        )
+        shown = sorted((found.test, found.row) for found in security_table.shown_by(source, "x.py"))
+        assert shown == [("test_s12_c4_b", "S12"), ("test_s5_a", "S5"), ("test_s5_a", "S6"), ("test_s5_a", "S7")]
+
+    @pytest.mark.parametrize("arguments", ["", '"5"', '"S0"', "5", "ROW", 'row="S5"'])
+    def test_a_marker_that_names_no_row_is_a_mistake(self, arguments: str) -> None:
+        source = f"@pytest.mark.security({arguments})\ndef test_a(): ...\n"
+        with pytest.raises(ValueError, match=r"x\.py:1: "):
+            list(security_table.shown_by(source, "x.py"))
+
+    def test_a_row_without_a_test_has_an_empty_cell(self) -> None:
+        page = "| S1 | a | b | old |\n| S2 | a | b | old |\n"
+        shown = [security_table.Shown("tests/x.py", "test_a", "S1"), security_table.Shown("tests/x.py", "test_b", "S1")]
+        right = "| S1 | a | b | [tests/x.py](../tests/x.py): `test_a`, `test_b` |\n| S2 | a | b |  |\n"
+        assert security_table.written(page, shown) == right
+        assert security_table.written(right, shown) == right

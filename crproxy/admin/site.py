@@ -19,6 +19,7 @@ from ..config import ConfigError
 from ..oci.names import Registry
 from ..tls.plan import NameState
 from ..web.branch import Branch
+from ..web.request import Observe
 from ..web.site import PlainSite
 
 __all__ = ["make_admin_site"]
@@ -34,6 +35,7 @@ def make_admin_site(
     set_alias: SetAlias,
     states: Callable[[], list[NameState]],
     reactor: IReactorTime,
+    observe: Observe | None = None,
 ) -> Site:
     """Return the site of the admin socket.
 
@@ -41,13 +43,12 @@ def make_admin_site(
         aliases: returns the host names and what they stand for.
         set_alias: adds one, or takes one away; raises ConfigError.
         states: returns how it stands with each certificate.
+        observe: is told of each request that is over.
     """
     root = Branch()
     root.putChild(b"aliases", _Aliases(aliases, set_alias))
     root.putChild(b"certificates", _Certificates(states))
-    site = PlainSite(root, reactor=reactor)
-    site.displayTracebacks = False
-    return site
+    return PlainSite.make(root, "admin", reactor, observe)
 
 
 class _Aliases(Branch):

@@ -6,10 +6,11 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Cache, Clients, Config, Listen, Timeouts, Upstream
+from .values import Acme, Audit, Cache, Clients, Config, Listen, Timeouts, Upstream
 
 __all__ = [
     "Acme",
+    "Audit",
     "Cache",
     "Clients",
     "Config",

@@ -13,6 +13,7 @@ from ..policy.proxies import Proxies, from_environment
 from ..policy.quantities import parse_size
 from ..policy.routing import Names
 from .access import read_access
+from .audit import read_audit
 from .clients import read_clients
 from .limits import read_limits
 from .naming import read_names
@@ -96,6 +97,7 @@ def _config(
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
         limits=read_limits(top.table("limits")),
+        audit=read_audit(top.table("audit")),
     )
 
 

@@ -11,6 +11,7 @@ from ..oci.errors import RegistryError
 from ..oci.names import Registry
 from ..policy.clients import Network
 from ..policy.quantities import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
+from ..policy.redaction import redacted
 
 __all__ = ["ConfigError", "OptionError", "Table"]
 
@@ -64,7 +65,9 @@ class Table:
         """Return the text at ``key``, or None."""
         value = self.take(key)
         if value is not None and not isinstance(value, str):
-            self.fail(key, f"{value!r} is not a text: put it in quotes")
+            # A password that is all digits would stand in the log.
+            shown = "this" if "password" in key else repr(value)
+            self.fail(key, f"{shown} is not a text: put it in quotes")
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -163,7 +166,7 @@ class Table:
         path = (*self._path, key)
         line = _line_of(self._text, path)
         where = f"line {line}: " if line else ""
-        raise self._error(f"{where}{self._dotted(key)}: {what}")
+        raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
 
     def _dotted(self, key: str) -> str:
         parts = (*self._path, key)

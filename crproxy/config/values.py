@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..oci.names import Registry
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
+from ..policy.audit import Format
 from ..policy.clients import Network
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
@@ -21,6 +22,7 @@ __all__ = [
     "LOCAL_HTTP",
     "PROXIED",
     "Acme",
+    "Audit",
     "Cache",
     "Clients",
     "Config",
@@ -137,6 +139,19 @@ class Acme:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """Where there is a line for each request.
+
+    Arguments:
+        file: is added to; None is the daemon's own log.
+        style: what a line in it looks like.
+    """
+
+    file: str | None = None
+    style: Format = Format.JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Where the daemon listens: Twisted's endpoint strings.
 
@@ -190,6 +205,7 @@ class Config:
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)
     limits: Limits = field(default_factory=Limits)
+    audit: Audit = field(default_factory=Audit)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

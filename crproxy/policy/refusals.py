@@ -13,6 +13,7 @@ import json
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from .quirks import quirks
+from .redaction import redacted
 
 __all__ = ["RETRY_AFTER", "Asker", "parse_retry_after", "refusal", "unavailable"]
 
@@ -105,7 +106,8 @@ def _denied_hint(registry: Registry, asker: Asker) -> str:
 def _own_words(body: bytes) -> str:
     words = _error_message(body)
     printable = "".join(character if character.isprintable() else " " for character in words)
-    return f": {printable[:300]}" if printable.strip() else ""
+    # It may repeat what it was sent, and this goes to whoever asked, and into the log.
+    return f": {redacted(printable)[:300]}" if printable.strip() else ""
 
 
 def _error_message(body: bytes) -> str:

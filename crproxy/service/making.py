@@ -30,9 +30,11 @@ from ..upstream.tokens import Tokens
 from ..web.plain import make_plain_site
 from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
+from ..web.request import Observe
 from ..web.site import make_site
 from ..web.token import TokenResource
 from .admitting import LoginService
+from .auditing import AuditLog
 from .caching import CacheService
 from .doors import client_endpoint, counted
 from .listening import Listener
@@ -57,12 +59,15 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     """
     live = Live(config, load or (lambda: config))
     daemon = MultiService()
+    # The first to start is the last to stop: what the others' ends cut has its lines.
+    audit = AuditLog(live, reactor)
+    audit.setServiceParent(daemon)
     accounts = Accounts(live, reactor)
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = _site(live, daemon, cache, clients, accounts, reactor)
-    too_many = make_refusing_site(reactor)
+    site = _site(live, daemon, cache, clients, accounts, audit.observe, reactor)
+    too_many = make_refusing_site(reactor, audit.observe)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
@@ -72,7 +77,7 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
             endpoint = client_endpoint(description, config.listen, reactor)
             Listener(description, endpoint, door, "https", known_as=config.names.domain).setServiceParent(daemon)
     for description in config.listen.http:
-        plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
+        plain = site if certificates is None else _plain_site(certificates, site, live, reactor, audit.observe)
         door = counted(description, plain, too_many, accounts, reactor)
         endpoint = client_endpoint(description, config.listen, reactor)
         # Where there is TLS, images are pulled by it.
@@ -81,11 +86,16 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
-        operators = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
+        operators = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor, audit.observe)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
         Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(daemon)
-    Reloading(live.reload, reactor).setServiceParent(daemon)
+
+    def reload() -> None:
+        live.reload()
+        audit.reopen()
+
+    Reloading(reload, reactor).setServiceParent(daemon)
     return daemon
 
 
@@ -109,7 +119,13 @@ def make_pullthrough(
 
 
 def _site(
-    live: Live, daemon: MultiService, cache: CacheService, clients: Clients, accounts: Accounts, reactor: Any
+    live: Live,
+    daemon: MultiService,
+    cache: CacheService,
+    clients: Clients,
+    accounts: Accounts,
+    observe: Observe,
+    reactor: Any,
 ) -> Site:
     timeouts = live().timeouts
     tokens = Tokens(timeouts, reactor)
@@ -119,7 +135,7 @@ def _site(
     pullthrough = make_pullthrough(live, cache, exchange, reactor)
     registry = RegistryResource(live, admitting.login, pullthrough, accounts)
     tokens_resource = TokenResource(live, admitting.login, accounts, reactor)
-    return make_site(registry, tokens_resource, reactor, timeouts.write)
+    return make_site(registry, tokens_resource, reactor, timeouts.write, observe)
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
@@ -138,10 +154,10 @@ def _reach_of_ca(config: Config) -> Reach:
     return Reach(True, host, frozenset(), None, host, config.acme.authorities, config.proxies, named=True)
 
 
-def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
+def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any, observe: Observe) -> Site:
     listen = live().listen
     otherwise = site.resource if listen.serve_plain else None
-    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor)
+    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor, observe)
 
 
 def _port_of(endpoints: tuple[str, ...]) -> int:

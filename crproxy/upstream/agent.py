@@ -24,7 +24,7 @@ from ..config import Timeouts, Upstream
 from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
 from .connecting import Endpoints, Reach
-from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding, innermost
+from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding
 from .protocol import make_pool
 from .relay import abandon
 
@@ -127,7 +127,7 @@ def send(
     Redirects are left to us, whose rules are stricter than treq's, and the body stays where it is: treq would keep all
     of it in memory.
     """
-    answered = http.request(
+    asked = http.request(
         method,
         _Asked.from_text(url),
         headers=Headers(dict(headers)),
@@ -136,13 +136,27 @@ def send(
         unbuffered=True,
         reactor=cast(Any, clock),
     )
-    return cast("Deferred[IResponse]", answered.addErrback(_unwrap_cancellation)).addTimeout(seconds, clock)
+    return _cancelled_as_such(cast("Deferred[IResponse]", asked)).addTimeout(seconds, clock)
 
 
-def _unwrap_cancellation(failure: Failure) -> Failure:
-    """Twisted wraps it in ResponseNeverReceived: a client that left would look like an attempt that failed."""
-    reason = None if failure.value is None else innermost(failure.value)
-    return Failure(reason) if isinstance(reason, CancelledError) else failure
+def _cancelled_as_such(asked: Deferred[IResponse]) -> Deferred[IResponse]:
+    """Return ``asked``, which fails with CancelledError where it was cancelled, and only there.
+
+    By itself it fails with ResponseNeverReceived, while a connection is being made with ConnectingCancelledError, while
+    a name is being looked up with DNSLookupError: a client that left would look like an attempt that failed.
+    """
+    cancelled = False
+
+    def cancel(_: Deferred[IResponse]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        asked.cancel()
+
+    answered = Deferred[IResponse](cancel)
+    asked.addCallbacks(
+        answered.callback, lambda failure: answered.errback(Failure(CancelledError()) if cancelled else failure)
+    )
+    return answered
 
 
 class _Asked(EncodedURL):

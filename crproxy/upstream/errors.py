@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from twisted.web import client
 from twisted.web import error as web_error
 
+from ..policy.redaction import redacted
 from .relay import BodyBroke, BodyTooLarge
 
 __all__ = [
@@ -81,7 +82,7 @@ def describe(reason: BaseException) -> str:
         case error.ConnectionClosed() | error.ConnectError():
             return f"the connection broke ({type(root).__name__})"
         case _:
-            return f"{type(root).__name__}: {root}".rstrip(": ")
+            return redacted(f"{type(root).__name__}: {root}".rstrip(": "))
 
 
 def _openssl_reason(failure: SSL.Error) -> str:

@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from .. import __version__
 from ..oci.errors import ErrorCode, RegistryError
+from ..policy.redaction import escaped, redacted
 from ..pullthrough import Reply
 from .sending import send
 
@@ -38,7 +39,7 @@ async def _answer(request: Request, awaited: Coroutine[Deferred[Any], Any, Reply
     try:
         reply = await awaited
     except RegistryError as error:
-        _log.info("{path}: {error}", path=request.path.decode("latin-1"), error=error)
+        _log.info("{path}: {error}", path=_path(request), error=redacted(str(error)))
         reply = Reply.error(error)
     await send(request, reply)
 
@@ -48,11 +49,16 @@ def _broke(failure: Failure, request: Request) -> None:
     if request._disconnected:
         failure.trap(CancelledError)
         return
-    path = request.path.decode("latin-1")
+    path = _path(request)
     if request.startedWriting:
-        _log.warn("{path}: aborted: {why}", path=path, why=failure.getErrorMessage())
+        _log.warn("{path}: aborted: {why}", path=path, why=redacted(failure.getErrorMessage()))
         cast(ITCPTransport, request.transport).abortConnection()
     else:
         _log.failure("{path}", failure, path=path)
         error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
         Deferred.fromCoroutine(send(request, Reply.error(error)))
+
+
+def _path(request: Request) -> str:
+    """Return the path as the log may have it."""
+    return escaped(redacted(request.path.decode("latin-1")))

@@ -21,7 +21,7 @@ class Branch(Resource):
     def render(self, request: Request) -> bytes | int:
         """Answer, or say that this cannot be done (IResource)."""
         method = request.method.decode("ascii", "replace")
-        if not hasattr(self, f"render_{method}"):
-            # Resource.render_HEAD is GET's, so it is there without one.
+        # Resource.render_HEAD is there without a render_GET, which it calls.
+        if not hasattr(self, f"render_{'GET' if method == 'HEAD' else method}"):
             return cast(bytes, errorPage(405, "Method Not Allowed", "This cannot be done here.").render(request))
         return cast("bytes | int", super().render(request))

@@ -14,6 +14,7 @@ from ..config import Config
 from ..oci.errors import RegistryError
 from ..policy.routing import place
 from .branch import Branch
+from .request import Observe, host_of
 from .site import PlainSite
 
 __all__ = ["make_plain_site"]
@@ -32,6 +33,7 @@ def make_plain_site(
     current: Callable[[], Config],
     port: int,
     reactor: IReactorTime,
+    observe: Observe | None = None,
 ) -> PlainSite:
     """Return the site of the plain endpoints.
 
@@ -39,11 +41,10 @@ def make_plain_site(
         otherwise: serves what a CA does not look for; None redirects it to https.
         current: returns the configuration that counts now.
         port: of https.
+        observe: is told of each request that is over.
     """
-    site = PlainSite(_Plain(find_answer, otherwise or _Redirect(current, port)), reactor=reactor)
-    site.write_seconds = current().timeouts.write
-    site.displayTracebacks = False
-    return site
+    root = _Plain(find_answer, otherwise or _Redirect(current, port))
+    return PlainSite.make(root, "plain", reactor, observe, current().timeouts.write)
 
 
 class _Plain(Branch):
@@ -98,7 +99,7 @@ class _Redirect(Branch):
         self._port = port
 
     def render(self, request: Request) -> bytes | int:
-        host = (request.getHeader(b"host") or b"").decode("latin-1")
+        host = host_of(request)
         try:
             place(self._current().names, host)
         except RegistryError as error:

@@ -7,6 +7,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from ..oci.errors import ErrorCode, RegistryError
+from .request import Observe
 from .site import PlainSite
 
 __all__ = ["make_refusing_site"]
@@ -14,11 +15,14 @@ __all__ = ["make_refusing_site"]
 _RETRY_AFTER = 5
 
 
-def make_refusing_site(reactor: IReactorTime) -> Site:
-    """Return the site of connections that are too many; ``reactor`` times them."""
-    site = PlainSite(_Refusal(), reactor=reactor)
-    site.displayTracebacks = False
-    return site
+def make_refusing_site(reactor: IReactorTime, observe: Observe | None = None) -> Site:
+    """Return the site of connections that are too many.
+
+    Arguments:
+        reactor: times them.
+        observe: is told of each request that is over.
+    """
+    return PlainSite.make(_Refusal(), "refusing", reactor, observe)
 
 
 class _Refusal(Resource):

@@ -17,6 +17,7 @@ from ..oci.routes import Ping, parse_path
 from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
+from .request import note, note_client, note_user
 from .visiting import visit_of
 
 __all__ = ["RegistryResource"]
@@ -52,6 +53,7 @@ class RegistryResource(Resource):
 
     async def _limited(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
+        note_client(request, visit.client)
         self._accounts.check_request(visit.client)
         reply = await self._reply(request, visit)
         return replace(reply, body=self._accounts.transfer(reply.body, visit.client))
@@ -61,13 +63,15 @@ class RegistryResource(Resource):
         wanted = parse_path(request.path.decode("latin-1"))
         asked, config = _asked(request, visit.client), self._current()
         if isinstance(wanted, Ping):
-            await self._login.admit(visit)
+            note_user(request, (await self._login.admit(visit)).user)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
         ns = asked.query.get("ns")
         found = route(config.names, visit.host, wanted.name, ns)
+        note(request, found.repository, wanted)
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
         admitted = await self._login.admit(visit, Wanted(found.repository, wanted.name, ns))
+        note_user(request, admitted.user)
         config.access.check(found.repository, visit.client)
         try:
             asked = replace(asked, caller=admitted.authorization)

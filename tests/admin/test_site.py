@@ -83,3 +83,7 @@ def test_how_it_stands_with_each_certificate(door: Door) -> None:
 @pytest.mark.parametrize("target", ["/", "/x", "/aliases/a/b", "/certificates/x"])
 def test_there_is_nothing_else(door: Door, target: str) -> None:
     assert door.ask("PUT", target, "quay.io").status in (404, 405, 501)
+
+
+def test_a_head_of_what_cannot_be_read_is_no_failure(door: Door) -> None:
+    assert door.ask("HEAD", "/aliases/quay").status == 405

@@ -33,6 +33,7 @@ def test_a_mistake_in_the_environment_is_told() -> None:
         load("", Options(), read_file=no_files, environment={"https_proxy": "socks5://x"})
 
 
+@pytest.mark.security("S29")
 @pytest.mark.parametrize(
     ("text", "registry", "named"),
     [

@@ -114,6 +114,7 @@ def test_the_size_is_known_before_the_first_byte(flights: Flights, source: HandS
     reader.abandon()
 
 
+@pytest.mark.security("S21")
 def test_many_readers_share_one_request(flights: Flights, source: HandSource, store: Store) -> None:
     flight, body = begun(flights, source)
     assert flights.get(ENTRY) is flight
@@ -131,6 +132,7 @@ def test_many_readers_share_one_request(flights: Flights, source: HandSource, st
     assert (whole(store), store.index.size(ENTRY), partial_bytes(store)) == (CONTENT, SIZE, [])
 
 
+@pytest.mark.security("S20")
 def test_a_slow_reader_stalls_neither_the_fill_nor_another(flights: Flights, source: HandSource) -> None:
     flight, body = begun(flights, source)
     slow, slow_done = reading(flight)
@@ -145,6 +147,7 @@ def test_a_slow_reader_stalls_neither_the_fill_nor_another(flights: Flights, sou
     assert slow.content == CONTENT
 
 
+@pytest.mark.security("S9")
 def test_the_last_byte_waits_until_all_is_verified(flights: Flights, source: HandSource) -> None:
     flight, body = begun(flights, source)
     consumer, done = reading(flight)
@@ -156,6 +159,7 @@ def test_the_last_byte_waits_until_all_is_verified(flights: Flights, source: Han
     assert consumer.content == CONTENT
 
 
+@pytest.mark.security("S9")
 @pytest.mark.parametrize("sent", [CONTENT[:-1] + b"x", b"x" + CONTENT[1:]])
 def test_wrong_content_fails_readers_and_keeps_nothing(
     flights: Flights, source: HandSource, store: Store, sent: bytes
@@ -201,6 +205,7 @@ def test_nothing_at_all_is_a_blob_too(flights: Flights, store: Store, clock: Clo
     assert (consumer.content, whole(store, entry)) == (b"", b"")
 
 
+@pytest.mark.security("S10", "S11")
 def test_what_is_private_is_kept_apart(flights: Flights, source: HandSource, store: Store) -> None:
     entry = Entry(ENTRY.digest, Registry("quay.io"))
     flights.begin(entry, source)
@@ -363,6 +368,7 @@ def full_after(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(Partial, "append", limited)
 
 
+@pytest.mark.security("S18")
 def test_when_the_disk_is_full_readers_go_on_from_upstream(
     flights: Flights, source: HandSource, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +420,7 @@ def test_what_the_disk_does_not_take_is_not_fetched_for_nobody(
     assert flights.get(ENTRY) is None
 
 
+@pytest.mark.security("S18")
 def test_where_there_is_no_room_nothing_is_fetched(tmp_path: Path, clock: Clock, source: HandSource) -> None:
     store = make_store(tmp_path, clock, budget=SIZE - 1)
     flight = Flights(make_hangar(store, clock)).begin(ENTRY, source)
@@ -424,6 +431,7 @@ def test_where_there_is_no_room_nothing_is_fetched(tmp_path: Path, clock: Clock,
     assert partial_bytes(store) == []
 
 
+@pytest.mark.security("S18")
 def test_a_directory_that_cannot_be_written_is_no_outage(
     flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
@@ -472,6 +480,7 @@ def test_a_fill_that_is_half_done_goes_on_without_readers(flights: Flights, cloc
     assert not flight.is_over
 
 
+@pytest.mark.security("S21")
 def test_another_is_stopped_after_thirty_seconds_and_what_came_stays(
     flights: Flights, clock: Clock, store: Store
 ) -> None:

@@ -80,6 +80,7 @@ def assert_error(reply: Reply, status: int, code: str) -> None:
     assert reply.message
 
 
+@pytest.mark.security("S21")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/v2/", "/v2"])
 def test_r1_ping_never_asks_upstream(
@@ -135,6 +136,7 @@ def test_r3_a_manifest_that_is_not_what_its_digest_names_is_refused(daemon: Daem
     assert REGISTRY in reply.message
 
 
+@pytest.mark.security("S21")
 def test_r5_head_of_a_cold_blob_downloads_nothing(daemon: Daemon, fake: FakeUpstream) -> None:
     blob = b"layer" * 10_000
     path = f"/v2/team/r5/blobs/{sha256(blob)}"
@@ -294,6 +296,7 @@ def test_an_upstream_that_is_down_is_503_with_retry_after(daemon: Daemon, method
         assert DOWN in reply.message
 
 
+@pytest.mark.security("S13")
 @pytest.mark.parametrize(
     "name",
     [
@@ -317,6 +320,7 @@ def test_bad_names_are_refused_before_upstream(daemon: Daemon, fake: FakeUpstrea
     assert len(fake.seen.requests()) == before
 
 
+@pytest.mark.security("S13")
 def test_a_raw_nul_is_refused_before_upstream(daemon: Daemon, fake: FakeUpstream) -> None:
     before = len(fake.seen.requests())
     # Twisted refuses the request line itself, without a body.

@@ -113,6 +113,7 @@ def busy(ca: FakeUpstream, seconds: int) -> str:
     return f"{ca.url}/dir"
 
 
+@pytest.mark.security("S22")
 def test_a_ca_that_has_enough_is_left_alone(tmp_path: Path) -> None:
     with FakeUpstream() as ca, IssuingDaemon(tmp_path, busy(ca, 900)) as daemon:
         states = until_left_alone(ca, daemon)
@@ -122,6 +123,7 @@ def test_a_ca_that_has_enough_is_left_alone(tmp_path: Path) -> None:
         assert len(ca.seen.requests("/newOrder")) <= AT_ONCE
 
 
+@pytest.mark.security("S22")
 def test_one_account_is_made_once(tmp_path: Path) -> None:
     with FakeUpstream() as ca, IssuingDaemon(tmp_path, busy(ca, 900)) as daemon:
         until_left_alone(ca, daemon)

@@ -102,6 +102,7 @@ def test_who_names_nobody_is_shown_the_domain(complete: IssuingDaemon) -> None:
     assert (shown.verdict, shown.names) == ("ok", [DOMAIN])
 
 
+@pytest.mark.security("S22")
 @pytest.mark.parametrize("name", [f"nobody.{DOMAIN}", f"a.quay.{DOMAIN}", "test", "example.com"])
 def test_a_name_that_is_none_is_refused(complete: IssuingDaemon, name: str) -> None:
     shown = complete.look(name)
@@ -112,6 +113,7 @@ def test_who_asks_as_a_ca_does_is_shown_nothing(complete: IssuingDaemon) -> None
     assert refusal(complete.tls_port, DOMAIN, "acme-tls/1") == REFUSED
 
 
+@pytest.mark.security("S22")
 def test_names_that_are_none_cost_nothing(proxy: Proxy) -> None:
     """A thousand clients with made-up names: nobody is asked for a certificate, and nothing is written down."""
     orders, before = proxy.pebble.orders, len(proxy.daemon.log)
@@ -302,6 +304,7 @@ def test_renewal_is_not_noticed(tmp_path_factory: pytest.TempPathFactory) -> Non
 # Over a restart
 
 
+@pytest.mark.security("S22")
 def test_a_restart_asks_for_nothing(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     with Pebble(tmp_path_factory.mktemp("pebble")) as pebble:
 
@@ -320,6 +323,7 @@ def test_a_restart_asks_for_nothing(tmp_path_factory: pytest.TempPathFactory, tm
         assert [pebble.orders, pebble.asked("POST /sign-me-up")] == asked
 
 
+@pytest.mark.security("S22")
 def test_keys_are_nobody_elses(proxy: Proxy) -> None:
     kept = proxy.daemon.data_dir / "acme"
     files = [path for path in kept.rglob("*") if path.is_file()]

@@ -68,6 +68,7 @@ SHOWN: dict[str, dict[str, set[str]]] = {
 }
 
 
+@pytest.mark.security("S5", "S6", "S7")
 @pytest.mark.parametrize("name", SHOWN)
 def test_each_host_is_shown_what_is_for_it_and_never_the_clients_own(start: Start, name: str) -> None:
     with FAKES[name]() as registry:

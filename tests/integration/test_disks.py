@@ -39,6 +39,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield mounted
 
 
+@pytest.mark.security("S18")
 @pytest.mark.parametrize("framing", [Framing.LENGTH, Framing.CHUNKED])
 def test_a_blob_larger_than_the_disk_reaches_the_client_whole(
     start: Start, fake: FakeUpstream, disk: Path, framing: Framing
@@ -73,6 +74,7 @@ def test_ranges_of_a_blob_larger_than_the_disk_are_exact(start: Start, fake: Fak
         assert (reply.status, reply.digest) == (206, large.part(first, stop).digest)
 
 
+@pytest.mark.security("S18")
 def test_a_disk_that_fills_up_under_the_index_breaks_nothing(start: Start, fake: FakeUpstream, disk: Path) -> None:
     fake.script(TAG.path, manifest(DOCUMENT, OCI_MANIFEST))
     blobs = [Filler(MEBIBYTE, seed=number) for number in range(20)]

@@ -67,6 +67,7 @@ def test_what_was_used_lately_stays(start: Start, fake: FakeUpstream) -> None:
     assert set(daemon.cache.whole()) <= {favourite.digest, others[-1].digest, others[-2].digest}
 
 
+@pytest.mark.security("S18")
 def test_a_blob_larger_than_the_size_is_passed_on(start: Start, fake: FakeUpstream) -> None:
     small, large = Filler(MEBIBYTE, seed=1), Filler(20 * MEBIBYTE, seed=2)
     for one in (small, large):

@@ -47,6 +47,7 @@ def read_after_the_first(address: Address, place: Place, all_have_begun: Barrier
         return hash_rest(response, first)
 
 
+@pytest.mark.security("S21")
 @pytest.mark.parametrize(("daemons", "size"), [(1, 256 * MEBIBYTE), (2, 128 * MEBIBYTE)])
 def test_r6_50_clients_of_a_cold_blob_are_one_fetch(
     start: Start, fake: FakeUpstream, gate: Gate, tmp_path: Path, daemons: int, size: int
@@ -133,6 +134,7 @@ def test_r7_what_a_stopped_daemon_had_is_resumed_by_the_next(
     assert second.cache.partial() == {}
 
 
+@pytest.mark.security("S9")
 @pytest.mark.parametrize("leftover", [b"\0" * 1000, b"\0" * 200_000], ids=["shorter", "longer than the blob"])
 def test_r7_a_leftover_that_is_not_the_blobs_is_never_served_as_it(
     start: Start, fake: FakeUpstream, tmp_path: Path, leftover: bytes
@@ -157,6 +159,7 @@ def test_r7_a_leftover_that_is_not_the_blobs_is_never_served_as_it(
 RIGHT = b"all of it\n" * 20_000
 
 
+@pytest.mark.security("S9")
 @pytest.mark.parametrize("framing", list(Framing))
 @pytest.mark.parametrize("wrong", [RIGHT[:-1] + b"!", RIGHT[:-1], RIGHT + b"!"], ids=["other", "shorter", "longer"])
 def test_r9_wrong_bytes_are_never_ended_cleanly_nor_kept(
@@ -222,6 +225,7 @@ def test_a_cut_is_resumed_through_a_fresh_redirect(start: Start, fake: FakeUpstr
     assert range_start(second.values("Range")) == 100_000
 
 
+@pytest.mark.security("S20")
 def test_200_slow_readers_of_a_filling_blob_cost_little_memory(start: Start, fake: FakeUpstream, gate: Gate) -> None:
     large = Filler(1024 * MEBIBYTE, seed=5)
     place = blob(large)

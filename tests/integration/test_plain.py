@@ -75,6 +75,7 @@ def test_a_host_is_ours_in_any_spelling(plain: Plain, host: str, name: str) -> N
     assert (answer.status, answer.headers["Location"]) == (308, plain.https("/v2/", name))
 
 
+@pytest.mark.security("S14")
 @pytest.mark.parametrize(
     "host",
     [
@@ -109,6 +110,7 @@ def test_an_odd_port_leads_to_the_name_before_it(plain: Plain, port: str) -> Non
     assert (answer.status, answer.headers["Location"]) == (308, plain.https("/v2/"))
 
 
+@pytest.mark.security("S14")
 @pytest.mark.parametrize(
     "target", [".example.com/", "@example.com/", "example.com", "*", "\\example.com", "http://example.com/v2/"]
 )

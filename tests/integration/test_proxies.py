@@ -146,6 +146,7 @@ def test_the_environments_proxy_may_want_a_password(
     assert skopeo.pull(name_through(daemon)) == source.image.digests
 
 
+@pytest.mark.security("S26")
 @pytest.mark.parametrize("password", [None, "wrong horse"])
 def test_a_wrong_proxy_password_is_told(
     start: Start, source: Source, guarded: Squid, skopeo: Skopeo, password: str | None

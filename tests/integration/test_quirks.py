@@ -100,6 +100,7 @@ def test_a_pull_takes_no_more_requests_than_it_must(start: Start, registry: Publ
     assert registry.tokens == challenged
 
 
+@pytest.mark.security("S26")
 def test_cut_blobs_are_resumed_each_by_a_fresh_signed_url(start: Start) -> None:
     """The URL that was cut is good for nothing any more."""
     with of("quay.io") as registry:

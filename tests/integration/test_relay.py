@@ -48,6 +48,7 @@ def daemon(start: Start, fake: FakeUpstream) -> Daemon:
     return start({REGISTRY: Upstream(fake.url)}, headers="1s", idle="1s")
 
 
+@pytest.mark.security("S20")
 def test_a_stalled_client_of_a_range_stops_upstream_and_costs_no_memory(daemon: Daemon, fake: FakeUpstream) -> None:
     fake.script(BLOB, ranged(Filler(1024 * MEBIBYTE)))
     ask(daemon.address, "HEAD", THROUGH)
@@ -146,6 +147,7 @@ def test_a_client_of_a_range_that_leaves_before_the_headers_lets_upstream_go(
     fake.seen.wait_until_closed(connection, seconds=1)
 
 
+@pytest.mark.security("S17")
 @pytest.mark.parametrize("path", ["manifests/v1", f"blobs/{sha256(BODY)}", "tags/list"])
 def test_an_encoded_answer_is_refused(daemon: Daemon, fake: FakeUpstream, path: str) -> None:
     encoding = (("Content-Type", OCI_MANIFEST), ("Content-Encoding", "gzip"))
@@ -166,6 +168,7 @@ def test_upstream_is_asked_once_for_identity(daemon: Daemon, fake: FakeUpstream,
     assert [line.partition(":")[2].strip() for line in lines] == ["identity"]
 
 
+@pytest.mark.security("S7")
 def test_nothing_of_the_clients_own_goes_upstream(daemon: Daemon, fake: FakeUpstream) -> None:
     fake.script(BLOB, content(BODY))
     private = (("Authorization", "Bearer mine"), ("Cookie", "a=b"), ("X-Forwarded-For", "192.0.2.1"), ("Via", "1.1 me"))
@@ -175,6 +178,7 @@ def test_nothing_of_the_clients_own_goes_upstream(daemon: Daemon, fake: FakeUpst
     assert request.values("Host") == [fake.authority]
 
 
+@pytest.mark.security("S6")
 def test_a_redirect_to_another_host_gets_no_authorization(
     start: Start, fake: FakeUpstream, elsewhere: FakeUpstream
 ) -> None:
@@ -211,6 +215,7 @@ def test_a_relative_redirect_on_the_same_host_is_followed(daemon: Daemon, fake: 
     assert ask(daemon.address, "GET", THROUGH).body == BODY
 
 
+@pytest.mark.security("S4")
 def test_a_redirect_loop_ends_after_five(daemon: Daemon, fake: FakeUpstream) -> None:
     fake.script(BLOB, redirect(BLOB))
     reply = ask(daemon.address, "GET", THROUGH)

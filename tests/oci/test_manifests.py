@@ -92,6 +92,7 @@ def test_what_is_no_descriptor_is_left_out(item: Any) -> None:
     assert [found.digest for found in referred(layers=[item, described(B)])] == [B]
 
 
+@pytest.mark.security("S17")
 @pytest.mark.parametrize("content", [b"", b"x", b"[]", b"5", b"null", b"\xff", b"[" * 100_000, b'{"layers": 5}'])
 def test_what_cannot_be_read_refers_to_nothing(content: bytes) -> None:
     assert references(content) == []

@@ -57,6 +57,7 @@ def test_a_registry_has_one_spelling(text: str, name: str) -> None:
     assert Registry.parse(text).name == name
 
 
+@pytest.mark.security("S2")
 @pytest.mark.parametrize(
     "text",
     [
@@ -149,6 +150,7 @@ def test_a_repository_parses_exactly_if_the_grammar_says_so(name: str) -> None:
         assert raised.value.code is ErrorCode.NAME_INVALID
 
 
+@pytest.mark.security("S13")
 @given(strategies.names, st.integers(0), st.sampled_from([*"A%\\ \n\x00:@+é", "..", "//", "___", "._"]))
 def test_a_name_with_something_foreign_in_it_is_invalid(name: str, at: int, foreign: str) -> None:
     at %= len(name) + 1

@@ -72,6 +72,7 @@ def test_a_name_that_contains_a_whole_endpoint_is_the_longest_one() -> None:
     assert parse_path("/v2/a/manifests/b/manifests/c") == ManifestRequest("a/manifests/b", Tag("c"))
 
 
+@pytest.mark.security("S13")
 @pytest.mark.parametrize(
     "part",
     ["..", ".", "", "%2e%2e", "%2F", "a%2Fb", "a\\b", "a\x00b", "a b", "a\nb", "a?b", "a#b", "é", "a@b", "a;b", "~"],
@@ -81,6 +82,7 @@ def test_a_name_with_what_no_name_holds_is_invalid(part: str) -> None:
     assert refusal(f"/v2/{part}/name/blobs/{DIGEST}") is ErrorCode.NAME_INVALID
 
 
+@pytest.mark.security("S13")
 @pytest.mark.parametrize("rest", ["..", ".", "%2e", "v1%00", "v 1", "v1\n"])
 def test_a_reference_with_what_no_name_holds_is_invalid(rest: str) -> None:
     assert refusal(f"/v2/name/manifests/{rest}") is ErrorCode.NAME_INVALID
@@ -151,6 +153,7 @@ def test_any_bytes_are_a_request_or_a_registry_error(path: bytes) -> None:
     assert found.status in (400, 404, 405) if isinstance(found, RegistryError) else isinstance(found, REQUESTS)
 
 
+@pytest.mark.security("S13")
 @given(st.text(alphabet="ab/.:%-_", max_size=20), st.sampled_from(["manifests/v1", f"blobs/{DIGEST}", "tags/list"]))
 def test_no_name_that_parses_climbs_or_is_escaped(name: str, endpoint: str) -> None:
     try:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from .certificates import Certificate
 
-__all__ = ["Daemon", "Start", "Upstream", "configuration"]
+__all__ = ["TROUBLE", "Daemon", "Start", "Upstream", "configuration"]
 
 _PLAIN = "tcp:0:interface=127.0.0.1"
-_TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
+TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Daemon:
     def assert_calm(self, *, after: int = 0) -> None:
         """Fail if the log, from character ``after`` on, tells of an error that nobody handled."""
         log = self.log[after:]
-        assert not _TROUBLE.search(log), f"crproxy logged an error nobody handled:\n{log}"
+        assert not TROUBLE.search(log), f"crproxy logged an error nobody handled:\n{log}"
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""

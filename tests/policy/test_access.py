@@ -24,6 +24,7 @@ def patterns(*texts: str) -> Patterns:
     return Patterns(map(parse_pattern, texts))
 
 
+@pytest.mark.security("S1")
 @pytest.mark.parametrize("access", [Access(), Access(frozenset({QUAY, DOCKER_HUB}))])
 def test_what_is_listed_is_served_and_without_a_list_everything(access: Access) -> None:
     access.check(image("quay.io/org/app"))
@@ -39,6 +40,7 @@ def served(access: Access, name: str, client: str | None = None) -> bool:
     return not isinstance(outcome(RegistryError, access.check, image(name), client), RegistryError)
 
 
+@pytest.mark.security("S1")
 def test_another_registry_is_denied_and_told_what_is_served() -> None:
     error = refusal(Access(frozenset({QUAY, DOCKER_HUB})))
     assert error.status == 403
@@ -52,6 +54,7 @@ def test_the_operator_says_whom_to_ask() -> None:
     assert refusal(Access(frozenset({QUAY}), "ask ops@example.com")).message.endswith("quay.io; ask ops@example.com")
 
 
+@pytest.mark.security("S1")
 @pytest.mark.parametrize(
     ("allow", "deny", "name", "is_served"),
     [
@@ -84,6 +87,7 @@ def test_the_most_specific_pattern_counts(allow: list[str], deny: list[str], nam
     assert served(Access(allow=patterns(*allow), deny=patterns(*deny)), name) is is_served
 
 
+@pytest.mark.security("S1")
 def test_an_image_that_is_not_allowed_is_told_so() -> None:
     error = refusal(Access(allow=patterns("quay.io/*")))
     assert (error.status, error.message) == (

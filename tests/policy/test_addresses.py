@@ -40,6 +40,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.security("S2")
 @pytest.mark.parametrize(
     ("kind", "address"), [(kind, address) for kind, addresses in INSIDE.items() for address in addresses]
 )
@@ -47,6 +48,7 @@ def test_somebodys_inside_is_not_public(kind: str, address: str) -> None:
     assert not is_public(address)
 
 
+@pytest.mark.security("S2")
 @pytest.mark.parametrize(
     "text",
     [
@@ -74,6 +76,7 @@ def test_any_text_is_public_or_not(text: str) -> None:
     assert is_public(text) in (True, False)
 
 
+@pytest.mark.security("S2")
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_when_it_is_mapped_into_ipv6(address: ipaddress.IPv4Address) -> None:
     assert is_public(f"::ffff:{address}") == is_public(str(address))
@@ -82,6 +85,7 @@ def test_an_ipv4_address_is_judged_alike_when_it_is_mapped_into_ipv6(address: ip
 SPECIAL = ("private", "loopback", "link_local", "multicast", "reserved", "unspecified")
 
 
+@pytest.mark.security("S2")
 @given(st.ip_addresses().filter(lambda address: getattr(address, "ipv4_mapped", None) is None))
 def test_no_public_address_is_one_of_the_special_ones(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     if is_public(str(address)):

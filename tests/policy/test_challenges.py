@@ -166,6 +166,7 @@ def test_service_and_scope_arrive_as_they_were(service: str, scope: str) -> None
     assert sent.get("scope", [""]) == [scope]
 
 
+@pytest.mark.security("S5")
 @pytest.mark.parametrize(
     ("realm", "allow_http", "sound"),
     [
@@ -204,6 +205,7 @@ def test_any_realm_is_sound_or_not(realm: str, allow_http: bool) -> None:
     assert realm_is_sound(realm, allow_http=allow_http) in (True, False)
 
 
+@pytest.mark.security("S5")
 @pytest.mark.parametrize(
     ("realm", "endpoint", "may"),
     [
@@ -238,6 +240,7 @@ def test_credentials_stay_in_the_registrys_own_domain(realm: str, endpoint: str,
     assert may_have_credentials(realm, endpoint) is may
 
 
+@pytest.mark.security("S5")
 def test_a_listed_host_may_have_credentials_but_not_in_the_clear() -> None:
     listed = frozenset({"login.example.net"})
     assert may_have_credentials("https://login.example.net/token", "https://quay.io", listed)

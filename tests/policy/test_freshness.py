@@ -30,6 +30,7 @@ def test_with_no_time_at_all_a_tag_is_always_asked_for() -> None:
     assert freshness(1000, 1000, Lifetimes(tag_ttl=0)) is Freshness.STALE
 
 
+@pytest.mark.security("S12")
 @pytest.mark.parametrize("anonymous", [True, False])
 @pytest.mark.parametrize(
     ("code", "public", "private"),
@@ -76,6 +77,7 @@ def test_a_warning_says_how_old_it_is_and_why(age: float, ago: str) -> None:
     )
 
 
+@pytest.mark.security("S14")
 @given(st.text())
 def test_whatever_upstream_says_the_warning_is_one_quoted_string(message: str) -> None:
     text = warning(message, 5)

@@ -33,6 +33,7 @@ def test_what_describes_content_comes_down() -> None:
     }
 
 
+@pytest.mark.security("S6")
 @pytest.mark.parametrize(
     "name",
     [
@@ -111,12 +112,14 @@ def test_a_namespace_of_upstreams_own_is_not_kept() -> None:
 SAFE_LINK = re.compile(r'</v2/quay\.io/org/name/tags/list\?[A-Za-z0-9._~%&=-]*>; rel="next"')
 
 
+@pytest.mark.security("S14")
 @given(st.text())
 def test_any_target_becomes_a_link_that_is_relative_and_safe(target: str) -> None:
     link = next_page(f'<{target}>; rel="next"', PATH)
     assert link is None or SAFE_LINK.fullmatch(link)
 
 
+@pytest.mark.security("S14")
 @given(st.text())
 def test_any_link_gives_none_or_one_that_is_relative_and_safe(value: str) -> None:
     link = next_page(value, PATH)

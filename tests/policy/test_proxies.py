@@ -46,6 +46,7 @@ def test_what_is_none_says_what_to_write(url: str) -> None:
         parse_proxy(url)
 
 
+@pytest.mark.security("S26")
 def test_a_password_is_not_repeated() -> None:
     with pytest.raises(ValueError, match=r"^not an HTTP proxy") as raised:
         parse_proxy("socks5://user:secret@proxy")

@@ -57,12 +57,14 @@ def test_what_is_no_range_means_the_whole(value: str | None) -> None:
     assert parse_range(value) is None
 
 
+@pytest.mark.security("S19")
 @pytest.mark.parametrize("value", ["bytes=0-1,3-4", "bytes=0-1, 3-4", "bytes=-1,0-", "bytes=0-0,,5-", "bytes=0-1,"])
 def test_several_are_not_answered(value: str) -> None:
     with pytest.raises(SeveralRanges):
         parse_range(value)
 
 
+@pytest.mark.security("S19")
 @given(st.text())
 def test_any_text_is_a_range_or_the_whole_or_several(text: str) -> None:
     for value in (text, f"bytes={text}"):

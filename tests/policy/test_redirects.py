@@ -76,12 +76,14 @@ def test_a_redirect_to_nowhere_is_refused(location: str | None) -> None:
     assert refusal(BLOB, location) == "it redirects without saying where"
 
 
+@pytest.mark.security("S4")
 def test_five_redirects_are_followed_and_no_more() -> None:
     assert REDIRECT_LIMIT == 5
     assert follow(BLOB, "/x", followed=4)
     assert refusal(BLOB, "/x", followed=5) == "it redirects more than 5 times"
 
 
+@pytest.mark.security("S4")
 @pytest.mark.parametrize(
     "location",
     [
@@ -100,6 +102,7 @@ def test_only_https_is_followed(location: str) -> None:
         assert "https" in refusal(BLOB, location, allow_http=allow_http)
 
 
+@pytest.mark.security("S4")
 @pytest.mark.parametrize(
     "location",
     [
@@ -129,10 +132,12 @@ def test_a_registry_that_is_http_by_configuration_may_redirect_to_http(location:
     assert follow("http://registry.internal:5000/v2/", location, followed=0, allow_http=True)
 
 
+@pytest.mark.security("S4")
 def test_http_without_leave_is_refused_even_from_http() -> None:
     assert refusal("http://registry.internal:5000/v2/", "/x").endswith("which is not https")
 
 
+@pytest.mark.security("S6")
 def test_http_and_https_of_one_host_are_two_origins() -> None:
     redirect = follow("http://registry.internal/x", "https://registry.internal/x", followed=0, allow_http=True)
     assert not redirect.same_origin
@@ -145,11 +150,13 @@ def test_a_url_without_a_host_stays_at_the_same_origin(location: str) -> None:
     assert redirect.url.startswith("https://registry.example/")
 
 
+@pytest.mark.security("S26")
 def test_a_refusal_never_shows_the_query() -> None:
     for location in ("http://cdn.example/x?sig=secret", "https://u@cdn.example/x?sig=secret", "https://[/?sig=secret"):
         assert "secret" not in refusal(BLOB, location)
 
 
+@pytest.mark.security("S4")
 @given(st.text() | st.text("https:/@[].#?0\\ ", max_size=24))
 def test_any_location_leads_to_https_or_is_refused(location: str) -> None:
     try:

@@ -150,6 +150,7 @@ def test_what_does_not_parse_or_contradicts_itself_is_invalid(
     assert (error.code, error.status) == (ErrorCode.NAME_INVALID, 400)
 
 
+@pytest.mark.security("S14")
 @pytest.mark.parametrize(
     "host",
     [
@@ -239,6 +240,7 @@ def test_a_name_without_a_registry_is_told_what_to_put_in_front() -> None:
     assert refusal(NO_DEFAULT, BASE, "org/name").message.endswith("such as docker.io/org/name")
 
 
+@pytest.mark.security("S14")
 @pytest.mark.parametrize(
     ("host", "registry"),
     [(BASE, None), ("docker.cr.example.com:443", DOCKER_HUB), ("HUB.example.net.", DOCKER_HUB)],

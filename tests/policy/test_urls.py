@@ -26,6 +26,7 @@ def test_an_origin_is_scheme_host_and_port(url: str, origin: Origin) -> None:
     assert origin_of(url) == origin
 
 
+@pytest.mark.security("S2")
 @pytest.mark.parametrize(
     "url",
     [

@@ -136,6 +136,7 @@ def test_a_head_that_is_refused_is_refused(client: Client, stored: Entry, ask: A
 # Who may have it
 
 
+@pytest.mark.security("S11")
 def test_a_repository_asks_before_it_is_served_what_another_brought(client: Client, stored: Entry, ask: Ask) -> None:
     reply = ended(ask(WANTED))
     assert (status_of(reply), body_of(reply)) == ("crproxy; hit; detail=revalidated", CONTENT)
@@ -144,6 +145,7 @@ def test_a_repository_asks_before_it_is_served_what_another_brought(client: Clie
     assert client.questions == ["head_blob"]
 
 
+@pytest.mark.security("S11")
 def test_who_may_not_have_it_is_refused(client: Client, stored: Entry, ask: Ask) -> None:
     client.error = DENIED
     assert failure_of(ask(WANTED), RegistryError) is DENIED
@@ -158,6 +160,7 @@ def test_many_ask_for_leave_once(client: Client, stored: Entry, ask: Ask) -> Non
     assert client.questions == ["head_blob"]
 
 
+@pytest.mark.security("S10", "S11")
 def test_private_content_is_another(client: Client, stored: Entry, ask: Ask, private: set[Registry]) -> None:
     private.add(REPOSITORY.registry)
     asking = ask(WANTED)
@@ -178,6 +181,7 @@ def test_another_repository_asks_for_leave_to_share_a_fetch(client: Client, sour
     assert client.questions == ["blob", "head_blob"]
 
 
+@pytest.mark.security("S11")
 def test_another_repository_that_may_not_does_not_share(client: Client, source: HandSource, ask: Ask) -> None:
     ask(WANTED)
     source.answer()
@@ -351,6 +355,7 @@ def test_what_is_passed_through_can_be_abandoned(source: HandSource, ask: Ask) -
 # Disks
 
 
+@pytest.mark.security("S18")
 def test_what_cannot_be_kept_is_passed_through_and_verified(
     source: HandSource, ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

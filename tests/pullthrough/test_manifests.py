@@ -58,6 +58,7 @@ def test_it_is_kept_on_disk_byte_for_byte(store: Store, ask: Ask) -> None:
     assert store.index.size(entry) == len(MANIFEST)
 
 
+@pytest.mark.security("S21")
 def test_many_who_ask_at_once_share_one_question(client: Client, ask: Ask) -> None:
     client.waiting = Deferred()
     asking = [ask(wanted()) for _ in range(5)]
@@ -199,6 +200,7 @@ def test_a_tag_that_is_gone_is_forgotten_and_its_digest_is_not(client: Client, a
     assert body_of(ended(ask(wanted(DIGEST)))) == MANIFEST
 
 
+@pytest.mark.security("S12")
 def test_what_took_credentials_is_not_served_where_they_are_refused(
     client: Client, ask: Ask, clock: Clock, private: set[Registry]
 ) -> None:
@@ -211,6 +213,7 @@ def test_what_took_credentials_is_not_served_where_they_are_refused(
     assert body_of(ended(ask(wanted()))) == MANIFEST
 
 
+@pytest.mark.security("S12")
 def test_what_anybody_could_have_is_served_though_credentials_are_refused(
     client: Client, ask: Ask, clock: Clock, private: set[Registry]
 ) -> None:
@@ -279,6 +282,7 @@ def test_another_repository_shows_its_right_by_fetching_it_then(client: Client, 
 # Who may have it
 
 
+@pytest.mark.security("S11")
 def test_another_repository_asks_before_it_is_served_what_is_stored(client: Client, ask: Ask) -> None:
     ended(ask(wanted()))
     reply = ended(ask(wanted(DIGEST), repository=OTHER))
@@ -287,6 +291,7 @@ def test_another_repository_asks_before_it_is_served_what_is_stored(client: Clie
     assert client.asked == [("manifest", REPOSITORY, V1), ("head_manifest", OTHER, DIGEST)]
 
 
+@pytest.mark.security("S11")
 def test_another_repository_that_may_not_is_refused(client: Client, ask: Ask) -> None:
     ended(ask(wanted()))
     client.error = DENIED

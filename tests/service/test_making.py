@@ -98,6 +98,18 @@ def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
     assert [server[0] for server in reactor.unixServers] == ["/run/crproxy.sock"]
 
 
+def test_s24_the_operators_door_is_a_socket_for_its_user_and_group(
+    reactor: Reactor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = tmp_path_factory.mktemp("d")
+    service = make_service(Config(data_dir=str(data)), reactor)
+    assert isinstance(service, MultiService)
+    service.privilegedStartService()
+    ((path, door, _, mode, _),) = reactor.unixServers
+    assert (path, mode) == (str(data / "admin.sock"), 0o660)
+    assert all(server[1] is not door for server in reactor.tcpServers)
+
+
 def test_nothing_is_listened_on_before_the_start(reactor: Reactor, tmp_path: Path) -> None:
     make_service(Config(data_dir=str(tmp_path)), reactor)
     assert reactor.tcpServers == []

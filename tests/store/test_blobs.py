@@ -141,6 +141,7 @@ def test_what_an_earlier_fill_left_is_hashed_again(blobs: Blobs) -> None:
     assert read(blobs) == CONTENT
 
 
+@pytest.mark.security("S9")
 def test_wrong_content_is_removed(blobs: Blobs) -> None:
     partial = begun(blobs)
     partial.append([b"other"])
@@ -197,6 +198,7 @@ def test_all_pools_are_listed(blobs: Blobs) -> None:
     assert {(entry, size) for entry, size, _ in blobs.partials()} == {(entry, 4) for entry in entries}
 
 
+@pytest.mark.security("S13")
 def test_what_others_put_there_is_no_content(blobs: Blobs, tmp_path: Path) -> None:
     root = tmp_path / "data" / "cache"
     for path in ("sha256/ab/README", "sha256/README", "partial/x", "private/not a registry/sha256/ab/x"):

@@ -103,6 +103,7 @@ def test_all_can_be_gone_through_in_steps(index: Index, limit: int) -> None:
 # Links
 
 
+@pytest.mark.security("S10", "S11")
 def test_a_link_is_one_views_alone(index: Index) -> None:
     index.link(VIEW, [(A, Link("type/x", 10)), (B, Link())])
     assert index.linked(VIEW, A) == Link("type/x", 10)

@@ -158,12 +158,14 @@ def test_room_is_made_by_dropping(store: Store, clock: Clock) -> None:
     assert there(store, entries) == [False, True]
 
 
+@pytest.mark.security("S18")
 def test_what_is_larger_than_the_cache_gets_no_room_and_costs_nothing(store: Store, clock: Clock) -> None:
     entries = kept(store, clock, b"a" * 40)
     assert not store.make_room(101)
     assert there(store, entries) == [True]
 
 
+@pytest.mark.security("S18")
 def test_a_full_disk_is_emptied_as_far_as_needed(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = kept(store, clock, b"a" * 30, b"b" * 30, b"c" * 30)
     monkeypatch.setattr(store.blobs, "room_for", lambda _: store.index.bytes_stored() <= 30)

@@ -160,6 +160,7 @@ def test_anything_else_is_hung_up_on(server: Server, data: bytes) -> None:
 # Time
 
 
+@pytest.mark.security("S20")
 def test_silence_ends_after_ten_seconds(server: Server) -> None:
     wire = Wire(server)
     ended = []
@@ -171,6 +172,7 @@ def test_silence_ends_after_ten_seconds(server: Server) -> None:
     assert server.clock.getDelayedCalls() == []
 
 
+@pytest.mark.security("S20")
 def test_a_hello_that_comes_too_slowly_is_silence(server: Server) -> None:
     client = Client(server)
     for byte in client.hello()[:20]:

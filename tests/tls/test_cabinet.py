@@ -32,6 +32,7 @@ def test_what_is_kept_is_found_again(cabinet: Cabinet, tmp_path: Path) -> None:
     assert found.leaf == certified.leaf
 
 
+@pytest.mark.security("S22")
 def test_nobody_else_may_read_it(cabinet: Cabinet, tmp_path: Path) -> None:
     cabinet.keep("cr.test", self_signed("cr.test", 0))
     cabinet.account_key()
@@ -41,6 +42,7 @@ def test_nobody_else_may_read_it(cabinet: Cabinet, tmp_path: Path) -> None:
     assert {mode(path) for path in tmp_path.rglob("*") if path.is_dir()} == {0o700}
 
 
+@pytest.mark.security("S22")
 def test_the_account_has_one_key(cabinet: Cabinet, tmp_path: Path) -> None:
     first, again = cabinet.account_key(), Cabinet(tmp_path, CA).account_key()
     assert isinstance(first.curve, ec.SECP256R1)

@@ -78,6 +78,7 @@ def test_it_may_be_spread_over_many_records(sizes: list[int]) -> None:
     assert read_hello(records) == READ
 
 
+@pytest.mark.security("S20")
 def test_it_may_not_be_spread_over_hundreds() -> None:
     """One-byte records, looked at again with each that comes, would keep a core busy."""
     records = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in WHOLE[5:])

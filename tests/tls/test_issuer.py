@@ -44,6 +44,7 @@ def test_a_name_that_is_validated_already_needs_no_answer(certifying: Certifying
     assert not any("http-01" in path for path in certifying.ca.asked)
 
 
+@pytest.mark.security("S22")
 def test_a_restart_requests_nothing_again(certifying: Certifying) -> None:
     certifying.start()
     certifying.advance(30)
@@ -80,6 +81,7 @@ def test_until_there_is_one_something_stands_in_and_the_log_says_so_once(certify
     assert len(said) == 1
 
 
+@pytest.mark.security("S22")
 def test_a_ca_that_is_down_is_asked_less_and_less(certifying: Certifying, log: Log) -> None:
     certifying.ca.down = True
     certifying.start()
@@ -96,6 +98,7 @@ def test_a_ca_that_is_down_is_asked_less_and_less(certifying: Certifying, log: L
     assert certifying.issued() == list(NAMES)
 
 
+@pytest.mark.security("S22")
 def test_a_busy_ca_is_left_alone_for_as_long_as_it_said(certifying: Certifying) -> None:
     certifying.ca.busy = problem("rateLimited", 429, "Retry-After: 5000")
     certifying.start()
@@ -162,6 +165,7 @@ def test_a_name_that_is_added_gets_one_at_once(certifying: Certifying) -> None:
     assert certifying.shown("new.cr.test") is None
 
 
+@pytest.mark.security("S22")
 def test_no_handshake_starts_an_issuance(certifying: Certifying) -> None:
     certifying.start()
     certifying.advance(30)

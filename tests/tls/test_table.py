@@ -35,6 +35,7 @@ def test_something_stands_in_until_there_is_a_certificate(table: Table, made: li
     assert made == ["quay.cr.test"]
 
 
+@pytest.mark.security("S22")
 @pytest.mark.parametrize("name", ["nope.cr.test", "example.com", "", "a.quay.cr.test", "*.cr.test"])
 def test_nobody_elses_name_has_one(table: Table, made: list[str], name: str) -> None:
     table.place({"*.cr.test": WILD})

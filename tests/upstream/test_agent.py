@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError, DNSLookupError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.iweb import IResponse
@@ -29,6 +32,7 @@ def asked(
     return answered
 
 
+@pytest.mark.security("S17")
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "zstd", "br", "deflate", "identity, gzip", "x"])
 def test_an_encoded_answer_is_refused_and_its_connection_closed(
     network: Network, http: HTTPClient, coding: str
@@ -45,6 +49,7 @@ def test_identity_is_no_encoding(network: Network, http: HTTPClient, coding: str
     assert ended(asked(network, http)).code == 200
 
 
+@pytest.mark.security("S17")
 def test_what_the_caller_accepts_is_overruled(network: Network, http: HTTPClient) -> None:
     network.serve("https://quay.io", answer())
     ended(asked(network, http, {"Accept-Encoding": ["gzip", "br"]}))
@@ -144,3 +149,16 @@ def test_a_host_is_asked_as_it_is_written(network: Network, http: HTTPClient, au
     ended(asked(network, http, url=f"https://{authority}/x"))
     (seen,) = network.seen
     assert (seen.one("Host"), seen.target) == (authority, "/x")
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectingCancelledError(IPv4Address("TCP", "192.0.2.1", 443)), DNSLookupError(), CancelledError()]
+)
+def test_who_leaves_is_no_failure_of_upstream_however_twisted_tells_it(network: Network, error: Exception) -> None:
+    class Asking:
+        def request(self, *_: object, **__: object) -> Deferred[IResponse]:
+            return Deferred(lambda waiting: waiting.errback(error))
+
+    answered = send(cast(HTTPClient, Asking()), "GET", "https://quay.io/", {}, 30, network.clock)
+    answered.cancel()
+    failure_of(answered, CancelledError)

@@ -61,6 +61,7 @@ def test_a_manifest_by_digest_is_checked_against_it(network: Network, client: Re
     assert network.seen[0].target == f"/v2/org/name/manifests/{digest}"
 
 
+@pytest.mark.security("S9")
 def test_a_manifest_that_is_another_is_not_given(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", manifest_answer(b"{}"))
     error = refused(network.run(client.manifest(REPOSITORY, DIGEST)))
@@ -73,11 +74,13 @@ def test_a_manifest_without_a_type_is_bytes(network: Network, client: RegistryCl
     assert ended(network.run(client.manifest(REPOSITORY, DIGEST))).media_type == "application/octet-stream"
 
 
+@pytest.mark.security("S15")
 def test_a_manifest_of_four_mebibytes_is_read(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", manifest_answer(b" " * MANIFEST_LIMIT))
     assert len(ended(network.run(client.manifest(REPOSITORY, Tag("v1")))).content) == MANIFEST_LIMIT
 
 
+@pytest.mark.security("S15")
 @pytest.mark.parametrize("length", [-1, None])
 def test_a_larger_one_is_refused_not_cut(network: Network, client: RegistryClient, length: int | None) -> None:
     network.serve("https://quay.io", answer(200, b" " * (MANIFEST_LIMIT + 1), length=length))
@@ -320,6 +323,7 @@ def test_a_quota_says_when_to_ask_again(network: Network, client: RegistryClient
     assert refused(network.run(client.blob(REPOSITORY, DIGEST))).retry_after == 60
 
 
+@pytest.mark.security("S16")
 @pytest.mark.parametrize("body", [b"x" * 70_000, errors_body("DENIED", "x" * 70_000)])
 def test_an_error_document_of_more_than_64_kib_is_not_read(
     network: Network, client: RegistryClient, body: bytes

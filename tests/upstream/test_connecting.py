@@ -71,6 +71,7 @@ def test_a_public_address_is_connected_to(reactor: MemoryReactorClock, address: 
     assert [client[:2] for client in reactor.tcpClients] == [(address, 443)]
 
 
+@pytest.mark.security("S2", "S3")
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"],
@@ -82,23 +83,27 @@ def test_an_address_inside_is_never_connected_to(reactor: MemoryReactorClock, ad
     assert reactor.tcpClients == []
 
 
+@pytest.mark.security("S2", "S3")
 def test_of_several_addresses_only_the_public_ones_are_tried(reactor: MemoryReactorClock) -> None:
     connecting(reactor, PUBLIC, "10.0.0.1", "8.8.8.8", "127.0.0.1")
     assert {client[0] for client in reactor.tcpClients} == {"8.8.8.8"}
 
 
+@pytest.mark.security("S2")
 def test_an_address_in_place_of_a_name_is_checked_too(reactor: MemoryReactorClock) -> None:
     upstream = Upstream.public(Registry.parse("169.254.169.254"))
     failure_of(connecting(reactor, upstream, "169.254.169.254"), Exception)
     assert reactor.tcpClients == []
 
 
+@pytest.mark.security("S2")
 def test_a_configured_upstream_may_be_inside(reactor: MemoryReactorClock) -> None:
     upstream = Upstream(QUAY, "http://registry.internal:5000", private_hosts=frozenset({"registry.internal"}))
     connecting(reactor, upstream, "10.0.0.1")
     assert [client[:2] for client in reactor.tcpClients] == [("10.0.0.1", 5000)]
 
 
+@pytest.mark.security("S2", "S4")
 def test_where_a_configured_upstream_sends_us_is_checked_all_the_same(reactor: MemoryReactorClock) -> None:
     """S2, S4: the exception is for the host that is written down, not for a redirect's or a realm's."""
     upstream = Upstream(QUAY, "http://metadata.internal", private_hosts=frozenset({"registry.internal"}))
@@ -165,6 +170,7 @@ def test_s29_a_registry_that_nothing_names_is_not_reached_through_a_proxy(reacto
     assert reactor.tcpClients == []
 
 
+@pytest.mark.security("S29")
 @pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.1", "localhost", "metadata"])
 def test_nor_is_an_address_that_is_seen_to_be_inside(reactor: MemoryReactorClock, host: str) -> None:
     upstream = replace(BEHIND, endpoint=f"https://{host}")

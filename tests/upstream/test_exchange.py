@@ -98,6 +98,7 @@ def test_an_endpoint_may_have_a_path(asker: Asker, upstream: Upstream) -> None:
     assert asker.seen[0].target == "/mirror/v2/org/name/blobs/x"
 
 
+@pytest.mark.security("S17")
 def test_identity_is_asked_for_exactly_once(asker: Asker) -> None:
     asker.serve(answer())
     ended(asker.ask())
@@ -116,6 +117,7 @@ def test_we_say_who_we_are(asker: Asker) -> None:
     assert asker.seen[0].all("User-Agent") == [f"crproxy/{__version__}"]
 
 
+@pytest.mark.security("S6")
 def test_cookies_are_never_sent_back(asker: Asker) -> None:
     asker.serve(
         answer(200, b"", "Set-Cookie: session=1"), answer(200, b"", "Set-Cookie: session=1; Domain=quay.io"), answer()
@@ -159,6 +161,7 @@ def test_a_body_is_still_with_upstream(asker: Asker) -> None:
     assert ended(asker.network.run(asker.exchange.read(found, 3))) == b"abc"
 
 
+@pytest.mark.security("S17")
 def test_an_encoded_answer_is_refused(asker: Asker) -> None:
     asker.serve(answer(200, b"\x1f\x8b", "Content-Encoding: gzip", length=100_000))
     error = refused(asker.ask())
@@ -277,6 +280,7 @@ def test_a_redirect_is_followed_with_the_same_method_and_header(asker: Asker, st
     assert asker.seen[1].all("Accept-Encoding") == ["identity"]
 
 
+@pytest.mark.security("S6")
 @pytest.mark.parametrize(
     "origin",
     [CDN, "https://quay.io:8443", "https://sub.quay.io", "https://quay.io.evil.example", "https://evil-quay.io"],
@@ -303,6 +307,7 @@ def test_authorization_stays_at_the_same_origin(asker: Asker) -> None:
     assert asker.seen[3].target == "/elsewhere"
 
 
+@pytest.mark.security("S6")
 def test_authorization_does_not_come_back_with_a_redirect_that_does(asker: Asker, secret: Upstream) -> None:
     asker.serve(answer(401, b"{}", BASIC), answer(307, b"", f"Location: {CDN}/x"), answer(200))
     asker.serve(answer(307, b"", f"Location: {REGISTRY}/y"), origin=CDN)
@@ -310,6 +315,7 @@ def test_authorization_does_not_come_back_with_a_redirect_that_does(asker: Asker
     assert asker.authorizations == [None, basic("user", "secret"), None, None]
 
 
+@pytest.mark.security("S6")
 def test_another_host_that_challenges_gets_an_anonymous_exchange(asker: Asker, secret: Upstream) -> None:
     asker.serve(answer(307, b"", "Location: https://us.pkg.example/v2/x"))
     challenge = 'WWW-Authenticate: Bearer realm="https://auth.example/token",service="pkg"'
@@ -331,6 +337,7 @@ def test_another_hosts_token_is_not_shown_to_the_registry(asker: Asker) -> None:
     assert [seen.one("Authorization") for seen in asker.seen if seen.origin == REGISTRY] == [None, None]
 
 
+@pytest.mark.security("S6")
 def test_another_host_that_asks_for_basic_gets_nothing(asker: Asker, secret: Upstream) -> None:
     asker.serve(*[answer(307, b"", f"Location: {CDN}/x")] * 2)
     asker.serve(*[answer(401, b"{}", BASIC)] * 2, origin=CDN)
@@ -343,6 +350,7 @@ def test_five_redirects_are_followed(asker: Asker) -> None:
     assert ended(asker.ask()).status == 200
 
 
+@pytest.mark.security("S4")
 def test_a_sixth_is_refused(asker: Asker) -> None:
     asker.network.serve(REGISTRY, answer(302, b"x", "Location: /again", length=100_000))
     error = refused(asker.ask())
@@ -354,6 +362,7 @@ def test_a_sixth_is_refused(asker: Asker) -> None:
     assert asker.all_let_go()
 
 
+@pytest.mark.security("S4")
 def test_redirects_from_host_to_host_count_alike(asker: Asker) -> None:
     asker.network.serve(REGISTRY, answer(302, b"", f"Location: {CDN}/x"))
     asker.network.serve(CDN, answer(302, b"", f"Location: {REGISTRY}/y"))
@@ -361,6 +370,7 @@ def test_redirects_from_host_to_host_count_alike(asker: Asker) -> None:
     assert len(asker.seen) == 6
 
 
+@pytest.mark.security("S4")
 @pytest.mark.parametrize(
     ("lines", "code"),
     [
@@ -538,6 +548,7 @@ def test_an_upstream_that_is_silent_is_given_up_after_the_header_time(asker: Ask
     assert asker.all_let_go()
 
 
+@pytest.mark.security("S2")
 def test_an_address_that_is_refused_is_denied_and_not_tried_again(asker: Asker) -> None:
     asker.network.refuse(REGISTRY, RefusedAddress("its name leads to 10.0.0.1, which is not a public address"))
     error = refused(asker.ask())
@@ -549,6 +560,7 @@ def test_an_address_that_is_refused_is_denied_and_not_tried_again(asker: Asker) 
     assert asker.network.clock.getDelayedCalls() == []
 
 
+@pytest.mark.security("S4")
 def test_an_address_is_checked_behind_a_redirect_too(asker: Asker) -> None:
     asker.serve(answer(302, b"", f"Location: {CDN}/x"))
     asker.network.refuse(CDN, RefusedAddress("its name leads to 169.254.169.254, which is not a public address"))

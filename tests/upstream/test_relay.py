@@ -242,12 +242,14 @@ def test_a_body_up_to_the_limit_is_collected(server: Server, http: HTTPClient, l
     assert ended(body) == b"0123456789"
 
 
+@pytest.mark.security("S15", "S16")
 def test_a_body_with_too_great_a_length_is_not_read(server: Server, http: HTTPClient) -> None:
     body = collected(server, server.answer(http, answer(length=11)), 10)
     assert str(failure_of(body, BodyTooLarge)) == "a body of 11 bytes, where 10 are the most"
     assert server.connection.wire.closed
 
 
+@pytest.mark.security("S15", "S16")
 def test_a_body_that_grows_over_the_limit_is_stopped_there(server: Server, http: HTTPClient) -> None:
     body = collected(server, server.answer(http, answer(length=None)), 10)
     server.connection.send(b"0123456789")

@@ -248,6 +248,7 @@ def test_credentials_go_to_the_registrys_own_realm(asker: Asker, secret: Upstrea
     assert asker.network.seen[0].one("Authorization") == basic("user", "pa:ss")
 
 
+@pytest.mark.security("S5")
 @pytest.mark.parametrize(
     "realm",
     ["https://evil.example/token", "https://quay.io.evil.example/token", "https://evil-quay.io/token"],
@@ -263,6 +264,7 @@ def test_an_anonymous_token_may_come_from_another_domain(asker: Asker) -> None:
     assert ended(asker.ask('Bearer realm="https://auth.example/token"')) == "Bearer t1"
 
 
+@pytest.mark.security("S5", "S6")
 def test_another_host_that_asks_gets_no_credentials(asker: Asker, secret: Upstream) -> None:
     asker.network.serve("https://auth.example", token())
     challenge = 'Bearer realm="https://auth.example/token"'
@@ -277,6 +279,7 @@ def test_a_token_for_another_host_is_not_known_for_the_registry(asker: Asker) ->
     assert asker.known() is None
 
 
+@pytest.mark.security("S5")
 @pytest.mark.parametrize(
     "realm",
     ["http://quay.io/token", "/token", "https://user@quay.io/token", "ftp://quay.io/token", "https://quay.io:0/token"],
@@ -294,6 +297,7 @@ def test_a_registry_that_is_http_by_configuration_may_have_an_http_realm(asker: 
     assert ended(asker.ask('Bearer realm="http://registry.internal:5001/auth"', upstream=upstream)) == "Bearer t1"
 
 
+@pytest.mark.security("S5")
 def test_a_token_services_redirect_is_not_followed(asker: Asker, secret: Upstream) -> None:
     asker.serve(answer(302, b"", "Location: https://evil.example/"))
     assert refused(asker.ask(upstream=secret)).status == 503
@@ -321,6 +325,7 @@ GARBAGE = [
 ]
 
 
+@pytest.mark.security("S17")
 @pytest.mark.parametrize("body", GARBAGE)
 def test_an_answer_that_is_no_token_makes_the_registry_unavailable(asker: Asker, body: bytes) -> None:
     asker.serve(answer(200, body))
@@ -346,6 +351,7 @@ def test_any_answer_is_a_token_or_a_registry_error(document: Any) -> None:
     assert found.status == 503 if isinstance(found, RegistryError) else str(found).startswith("Bearer ")
 
 
+@pytest.mark.security("S16")
 @pytest.mark.parametrize("length", [-1, None])
 def test_an_answer_of_more_than_a_mebibyte_is_refused(asker: Asker, length: int | None) -> None:
     asker.serve(answer(200, b" " * (1024 * 1024 + 1), length=length))
@@ -353,6 +359,7 @@ def test_an_answer_of_more_than_a_mebibyte_is_refused(asker: Asker, length: int 
     assert asker.network.connections[0].wire.closed
 
 
+@pytest.mark.security("S16")
 def test_an_answer_of_a_mebibyte_is_read(asker: Asker) -> None:
     document = b'{"token": "t1"}'
     asker.serve(answer(200, document + b" " * (1024 * 1024 - len(document))))
@@ -377,6 +384,7 @@ def test_a_token_service_that_refuses(asker: Asker, given_: bytes, code: ErrorCo
     assert status != 429 or error.retry_after == 7
 
 
+@pytest.mark.security("S26")
 def test_a_refused_login_names_the_user_but_no_password(asker: Asker, secret: Upstream) -> None:
     asker.serve(answer(401, b'{"errors": [{"code": "UNAUTHORIZED", "message": "bad login"}]}'))
     message = refused(asker.ask(upstream=secret)).message
@@ -393,6 +401,7 @@ def test_a_token_service_that_cannot_be_reached(asker: Asker, error: Exception, 
     assert refused(asker.ask()).message == f"quay.io is not available: {words}"
 
 
+@pytest.mark.security("S2")
 def test_a_token_service_at_a_refused_address_is_denied(asker: Asker) -> None:
     asker.network.refuse("https://quay.io", RefusedAddress("its name leads to 10.0.0.1, which is not a public address"))
     error = refused(asker.ask())
@@ -417,6 +426,7 @@ def test_a_token_service_that_stops_in_mid_answer_is_given_up(asker: Asker) -> N
     assert refused(asked).message == "quay.io is not available: its token service: upstream sent nothing for 60 s"
 
 
+@pytest.mark.security("S17")
 def test_a_token_service_that_encodes_its_answer_makes_the_registry_unavailable(asker: Asker) -> None:
     asker.serve(answer(200, b"\x1f\x8b", "Content-Encoding: gzip"))
     assert refused(asker.ask()).status == 503

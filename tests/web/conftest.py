@@ -120,10 +120,14 @@ class Browser:
 
     def leave(self) -> None:
         """The client closes its connection."""
+        self.lose(Failure(ConnectionLost()))
+
+    def lose(self, reason: Failure) -> None:
+        """The connection ends."""
         if self.wire.producer is not None:
             self.wire.producer.stopProducing()
         self.wire.connected = False
-        self._protocol.connectionLost(Failure(ConnectionLost()))
+        self._protocol.connectionLost(reason)
         self.network.pump()
 
 

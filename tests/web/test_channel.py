@@ -315,3 +315,13 @@ def test_s20_and_sooner_where_nothing_is_left_to_take(browser: Browser, taking: 
     browser.ask("/v2/", "Connection: close")
     browser.network.advance(30)
     assert browser.wire.aborted
+
+
+def test_what_comes_after_a_refusal_is_not_looked_at(browser: Browser) -> None:
+    """Inside of TLS it does come."""
+    browser.send(b"PUT /v2/ HTTP/1.1\r\nHost: cr.test\r\nContent-Length: -1\r\n\r\n")
+    assert browser.wire.disconnecting
+    before = browser.wire.value()
+    browser.send(b"more")
+    browser.send(b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n")
+    assert browser.wire.value() == before

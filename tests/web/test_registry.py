@@ -63,6 +63,7 @@ def test_the_root_answers_head_without_a_body(browser: Browser) -> None:
     assert (received.status, received.body, received.one("Content-Length")) == (200, b"", "2")
 
 
+@pytest.mark.security("S14")
 @pytest.mark.parametrize("target", ["/v2/", TAG])
 @pytest.mark.parametrize("host", ["other.test", "nope.cr.test", "127.0.0.1", "[::1]", "cr.test.evil.example"])
 def test_another_host_is_misdirected(network: Network, browser: Browser, target: str, host: str) -> None:
@@ -145,6 +146,16 @@ def test_a_length_that_upstream_does_not_say_is_not_made_up(network: Network, br
     assert received.one("Transfer-Encoding") is None
 
 
+def test_s8_what_a_manifest_names_by_urls_is_fetched_from_nowhere(network: Network, browse: Browse) -> None:
+    layer = {"mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar", "digest": str(DIGEST), "size": 20}
+    foreign = json.dumps({"schemaVersion": 2, "layers": [layer | {"urls": ["http://169.254.169.254/latest"]}]}).encode()
+    network.serve(QUAY, answer(200, foreign, f"Content-Type: {TYPE}"))
+    assert browse().get(TAG).body == foreign
+    network.serve(QUAY, answer(404))
+    assert browse().get(f"/v2/quay.io/org/name/blobs/{DIGEST}").status == 404
+    assert {seen.origin for seen in network.seen} == {QUAY}
+
+
 # Blobs
 
 
@@ -161,6 +172,7 @@ def test_a_blob_is_relayed(network: Network, browser: Browser) -> None:
     assert received.one("Transfer-Encoding") is None
 
 
+@pytest.mark.security("S9")
 def test_content_that_is_another_is_never_whole(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(200, b"012345678x"))
     received = browser.get(BLOB)
@@ -183,6 +195,7 @@ def test_a_blob_of_unknown_length_is_sent_in_chunks(network: Network, browser: B
     assert received.body == b"a\r\n0123456789\r\n0\r\n\r\n"
 
 
+@pytest.mark.security("S21")
 def test_a_blobs_head_downloads_nothing(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(length=10**12))
     assert browser.head(BLOB).one("Content-Length") == str(10**12)
@@ -211,6 +224,7 @@ def test_a_range_that_is_none_is_ignored(network: Network, browser: Browser, lin
     assert network.seen[0].all("Range") == []
 
 
+@pytest.mark.security("S19")
 def test_several_ranges_are_refused(network: Network, browser: Browser) -> None:
     received = browser.get(BLOB, "Range: bytes=0-1,3-4")
     assert (received.status, code_of(received)) == (400, "UNSUPPORTED")
@@ -225,6 +239,7 @@ def test_a_range_of_what_is_kept_asks_nobody(network: Network, browse: Browse) -
     assert len(network.seen) == 1
 
 
+@pytest.mark.security("S7")
 def test_what_a_client_knows_stays_here(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(200, b"x"))
     browser.get(
@@ -247,6 +262,7 @@ def test_one_connection_serves_one_request_after_the_other(network: Network, bro
 # Tags and referrers
 
 
+@pytest.mark.security("S14")
 def test_tags_come_with_a_link_to_this_host(network: Network, browser: Browser) -> None:
     link = 'Link: <https://quay.io/v2/org/name/tags/list?n=2&next_page=gAA>; rel="next"'
     network.serve(QUAY, answer(200, b'{"tags": []}', link, "Content-Type: application/json"))
@@ -288,6 +304,7 @@ def test_an_upstream_without_referrers_stays_one(network: Network, browser: Brow
 # Refusals
 
 
+@pytest.mark.security("S13")
 @pytest.mark.parametrize(
     ("target", "status", "code"),
     [
@@ -350,6 +367,13 @@ def test_any_target_is_answered_in_json_and_asks_no_upstream_that_it_does_not_na
     assert code_of(received)
 
 
+@pytest.mark.parametrize("origin", ["docker.io", "169.254.169.254", "localhost:5000"])
+def test_s28_a_blob_that_is_to_be_mounted_is_not_fetched(network: Network, browser: Browser, origin: str) -> None:
+    target = f"/v2/quay.io/org/name/blobs/uploads/?mount={DIGEST}&from={origin}/org/other"
+    assert browser.get(target, "Content-Length: 0", method="POST").status == 405
+    assert network.seen == []
+
+
 # Bodies that break, and clients that leave
 
 
@@ -401,6 +425,7 @@ def test_a_body_that_stands_still_again_and_again_aborts_the_connection(network:
     assert all(connection.wire.closed for connection in network.connections)
 
 
+@pytest.mark.security("S20")
 def test_a_slow_client_holds_up_nobody_and_gets_it_all(network: Network, browser: Browser, browse: Browse) -> None:
     network.serve(QUAY, answer(200, b"0123", length=10))
     browser.ask(BLOB)
@@ -433,6 +458,7 @@ def test_what_a_client_leaves_is_fetched_to_its_end_where_that_is_near(network: 
     assert browse().get(BLOB).one("Cache-Status") == "crproxy; hit"
 
 
+@pytest.mark.security("S21")
 def test_what_a_client_leaves_is_stopped_where_its_end_is_far(network: Network, browser: Browser) -> None:
     network.serve(QUAY, answer(200, b"0123", length=200 * 1024 * 1024))
     browser.ask(BLOB)

@@ -53,5 +53,14 @@ def test_http_2_is_not_negotiated_even_where_twisted_could_speak_it(monkeypatch:
     assert PlainSite(Resource(), reactor=Clock()).acceptableProtocols() == [b"http/1.1"]
 
 
-def test_any_bytes_in_a_host_are_welcome(browser: Browser) -> None:
-    assert browser.get("/", host="\xff\xfe").status == 200
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_host_that_is_no_text_is_no_failure(browser: Browser, method: str) -> None:
+    received = browser.get("/", host="\x80\xff", method=method)
+    assert received.status == 200
+    assert method == "HEAD" or b"docker pull ??/quay.io" in received.body
+
+
+@pytest.mark.parametrize("target", ["/aliases", "/aliases/quay", "/certificates", "/v2/../aliases", "//aliases"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_s24_the_operators_door_is_not_among_what_is_public(browser: Browser, method: str, target: str) -> None:
+    assert browser.get(target, "Content-Length: 0", method=method).status in (400, 404, 405)

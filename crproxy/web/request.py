@@ -1,0 +1,160 @@
+"""A request that is told of, once, when it is over: whatever its end, with what was found out about it on the way.
+
+Where it is told, and in which words, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.web.server import Request, Site
+
+from ..oci.names import Repository
+from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, RegistryRequest
+from ..policy.audit import Ending, Record, cache_state
+from ..policy.redaction import redacted_target
+
+__all__ = ["Observe", "ObservedRequest", "ObservedSite", "host_of", "note", "note_client", "note_user"]
+
+# Is told of each request that is over.
+Observe = Callable[[Record], None]
+
+
+@dataclass(slots=True)
+class _Noted:
+    """What was found out about a request."""
+
+    client: str | None = None
+    user: str | None = None
+    registry: str | None = None
+    repository: str | None = None
+    reference: str | None = None
+
+
+class ObservedSite(Site):
+    """A site whose requests are told of.
+
+    Arguments (attributes, since Twisted makes sites in its own way):
+        called: the site's name in a record.
+        observe: is told.
+    """
+
+    called = "registry"
+    observe: Observe | None = None
+
+    def startFactory(self) -> None:
+        """Begin no log of Twisted's own, which has whole URIs in it (IFactory)."""
+
+    def stopFactory(self) -> None:
+        """End none (IFactory)."""
+
+    def log(self, request: Request) -> None:  # type: ignore[override]
+        """Tell of a request that was answered (HTTPFactory calls this for its own log)."""
+        if isinstance(request, ObservedRequest):
+            request.tell(Ending.WHOLE)
+
+
+class ObservedRequest(Request):
+    """One client's request.
+
+    It is told of once it is over, if it ever was given to a resource: what is not HTTP never is.
+    """
+
+    _began: float | None = None
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        # No form is ever read here, and Twisted would hold a posted one in memory.
+        super().__init__(*args, **{"parsePOSTFormSubmission": False, **kwargs})
+        self.noted = _Noted()
+
+    def __repr__(self) -> str:
+        """Return what Twisted writes into the log now and then: no secret is in it."""
+        target = redacted_target(self.uri.decode("latin-1"))
+        return f"<{type(self).__name__} {self.method.decode('latin-1')} {target!a}>"
+
+    def process(self) -> None:
+        """Answer it (Request)."""
+        self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
+        super().process()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell that nothing more of it is sent, and end what works for it (Request)."""
+        # Inside of TLS an abort has no reason of its own.
+        ours = reason.check(ConnectionAborted) or getattr(self.transport, "disconnecting", False)
+        self.tell(Ending.CUT if ours else Ending.LEFT)
+        super().connectionLost(reason)
+
+    def tell(self, ending: Ending) -> None:
+        """Tell of it, unless that was done."""
+        began, self._began = self._began, None
+        if began is None or not isinstance(self.site, ObservedSite) or self.site.observe is None:
+            return
+        try:
+            self.site.observe(self._record(self.site, began, ending))
+        except Exception:
+            # Raised from here it would keep the connection from its next request.
+            self._log.failure("a request has no line in the audit log")
+
+    def _record(self, site: ObservedSite, began: float, ending: Ending) -> Record:
+        return Record(
+            moment=began,
+            site=site.called,
+            client=self.noted.client or _address(self),
+            user=self.noted.user,
+            method=self.method.decode("latin-1"),
+            target=self.uri.decode("latin-1"),
+            protocol=self.clientproto.decode("latin-1"),
+            host=_text(self.getHeader(b"host")),
+            agent=_text(self.getHeader(b"user-agent")),
+            registry=self.noted.registry,
+            repository=self.noted.repository,
+            reference=self.noted.reference,
+            status=self.code if self.startedWriting else None,
+            sent=self.sentLength,
+            seconds=site.reactor.seconds() - began,
+            cache=cache_state(_text(self.responseHeaders.getRawHeaders(b"Cache-Status", [None])[-1])),
+            ending=ending,
+        )
+
+
+def host_of(request: Request) -> str:
+    """Return the Host, whatever is in it: asked for as a text, Twisted wants it in UTF-8 and fails."""
+    return _text(request.getHeader(b"host")) or ""
+
+
+def note(request: Request, repository: Repository, wanted: RegistryRequest) -> None:
+    """Note what ``request`` is for."""
+    if not isinstance(request, ObservedRequest):
+        return
+    request.noted.registry = str(repository.registry)
+    request.noted.repository = repository.path
+    match wanted:
+        case ManifestRequest(reference=reference):
+            request.noted.reference = str(reference)
+        case BlobRequest(digest=digest) | ReferrersRequest(digest=digest):
+            request.noted.reference = str(digest)
+
+
+def note_client(request: Request, client: str | None) -> None:
+    """Note the IP address that a request comes from, where that is not the connection's."""
+    if isinstance(request, ObservedRequest):
+        request.noted.client = client
+
+
+def note_user(request: Request, user: str | None) -> None:
+    """Note who has logged in."""
+    if isinstance(request, ObservedRequest):
+        request.noted.user = user
+
+
+def _address(request: Request) -> str | None:
+    address = request.getClientAddress()
+    return address.host if isinstance(address, IPv4Address | IPv6Address) else None
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

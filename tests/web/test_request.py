@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import pytest
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from crproxy.admin.site import make_admin_site
+from crproxy.config import Config
+from crproxy.oci.digests import Digest
+from crproxy.policy.audit import CacheState, Ending, Record
+from crproxy.web.plain import make_plain_site
+from crproxy.web.request import ObservedRequest, note_user
+from crproxy.web.site import PlainSite
+from tests.logs import Log
+from tests.memory import Network, answer
+from tests.web.conftest import NAMES, Browser
+
+QUAY = "https://quay.io"
+CONTENT = b"0123456789"
+DIGEST = Digest.of(CONTENT)
+BLOB = f"/v2/quay.io/org/name/blobs/{DIGEST}"
+LARGE = 200 * 1024 * 1024
+
+
+class Observed(Browser):
+    """A client whose requests are looked at when they are over."""
+
+    def __init__(self, site: PlainSite, network: Network) -> None:
+        self.records: list[Record] = []
+        site.observe = self.records.append
+        super().__init__(site, network)
+
+    @property
+    def record(self) -> Record:
+        assert len(self.records) == 1, self.records
+        return self.records[0]
+
+
+@pytest.fixture
+def observed(site: PlainSite, network: Network) -> Observed:
+    return Observed(site, network)
+
+
+def test_an_answer_is_told_of_with_all_that_is_known(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, lambda _: None)
+    network.clock.advance(50.5)
+    observed.ask(BLOB, "User-Agent: skopeo/1.18")
+    network.advance(2)
+    assert observed.records == []
+    network.waiting[0].send(answer(200, CONTENT))
+    assert observed.record == Record(
+        moment=50.5,
+        site="registry",
+        client="192.168.1.1",
+        user=None,
+        method="GET",
+        target=BLOB,
+        protocol="HTTP/1.1",
+        host="cr.test",
+        agent="skopeo/1.18",
+        registry="quay.io",
+        repository="org/name",
+        reference=str(DIGEST),
+        status=200,
+        sent=len(CONTENT),
+        seconds=2,
+        cache=CacheState.STORED,
+        ending=Ending.WHOLE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "reference"),
+    [
+        ("/v2/quay.io/org/name/manifests/v1", "org/name", "v1"),
+        (f"/v2/quay.io/org/name/manifests/{DIGEST}", "org/name", str(DIGEST)),
+        (f"/v2/quay.io/org/name/referrers/{DIGEST}", "org/name", str(DIGEST)),
+        ("/v2/quay.io/org/name/tags/list", "org/name", None),
+        ("/v2/docker.io/nginx/tags/list", "library/nginx", None),
+    ],
+)
+def test_what_was_asked_for_is_told_though_it_is_not_there(
+    network: Network, observed: Observed, target: str, name: str, reference: str | None
+) -> None:
+    for origin in (QUAY, "https://registry-1.docker.io"):
+        network.serve(origin, answer(404))
+    observed.ask(target)
+    assert (observed.record.repository, observed.record.reference) == (name, reference)
+    assert (observed.record.status, observed.record.cache, observed.record.ending) == (404, None, Ending.WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "host", "status"),
+    [
+        ("GET", "/v2/", "cr.test", 200),
+        ("HEAD", "/v2/", "cr.test", 200),
+        ("GET", "/", "cr.test", 200),
+        ("HEAD", "/", "cr.test", 200),
+        ("POST", "/", "cr.test", 405),
+        ("GET", "/favicon.ico", "cr.test", 404),
+        ("GET", "/v2/", "other.test", 421),
+        ("GET", "/v2/", None, 421),
+        ("PUT", "/v2/quay.io/a/blobs/uploads/", "cr.test", 405),
+        ("GET", "/v2/quay.io/A/tags/list", "cr.test", 400),
+        ("OPTIONS", "*", "cr.test", 200),
+        ("GET", "/v2", "cr.test", 200),
+    ],
+)
+def test_every_request_is_told_of_once(
+    observed: Observed, method: str, target: str, host: str | None, status: int
+) -> None:
+    observed.ask(target, method=method, host=host)
+    observed.leave()
+    assert (observed.record.method, observed.record.target, observed.record.host) == (method, target, host)
+    assert (observed.record.status, observed.record.registry, observed.record.ending) == (status, None, Ending.WHOLE)
+
+
+def test_an_error_in_a_resource_is_told_of(network: Network) -> None:
+    class Broken(Resource):
+        isLeaf = True
+
+        def render(self, request: Request) -> int:
+            raise ZeroDivisionError
+
+    observed = Observed(PlainSite.make(Broken(), "registry", network.clock, None), network)
+    with Log() as log:
+        observed.ask("/")
+    assert log.failures == [ZeroDivisionError]
+    assert (observed.record.status, observed.record.ending) == (500, Ending.WHOLE)
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: cr.test\r\n", b"\r\n"])
+def test_what_never_was_a_request_is_not(observed: Observed, data: bytes) -> None:
+    observed.send(data)
+    observed.leave()
+    assert observed.records == []
+
+
+def test_a_head_sends_no_body(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, answer(200, b"", length=LARGE))
+    observed.head(BLOB)
+    assert (observed.record.status, observed.record.sent) == (200, 0)
+
+
+def test_who_leaves_before_the_header_is_told_of(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, lambda _: None)
+    observed.ask(BLOB)
+    observed.leave()
+    assert (observed.record.status, observed.record.sent, observed.record.ending) == (None, 0, Ending.LEFT)
+    assert observed.record.reference == str(DIGEST)
+
+
+def test_who_leaves_in_mid_body_is_told_of_with_what_was_sent(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, answer(200, CONTENT, length=LARGE))
+    observed.ask(BLOB)
+    network.advance(3)
+    observed.leave()
+    assert (observed.record.status, observed.record.sent, observed.record.ending) == (200, 10, Ending.LEFT)
+    assert (observed.record.seconds, observed.record.cache) == (3, CacheState.STORED)
+
+
+def test_what_we_cut_is_told_apart(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, answer(200, b"0123", length=10))
+    observed.ask(BLOB)
+    for _ in range(8):
+        network.connections[-1].cut()
+        network.advance(2)
+    assert observed.wire.aborted
+    observed.lose(Failure(ConnectionAborted()))
+    assert (observed.record.status, observed.record.sent, observed.record.ending) == (200, 4, Ending.CUT)
+
+
+def test_pipelined_requests_are_told_of_in_their_order(observed: Observed) -> None:
+    observed.send(b"".join(f"GET /{number} HTTP/1.1\r\nHost: cr.test\r\n\r\n".encode() for number in range(3)))
+    assert [record.target for record in observed.records] == ["/0", "/1", "/2"]
+    assert [record.status for record in observed.records] == [404] * 3
+
+
+def test_requests_that_wait_behind_one_that_is_left_are_not_told_of(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, lambda _: None)
+    observed.send(f"GET {BLOB} HTTP/1.1\r\nHost: cr.test\r\n\r\nGET / HTTP/1.1\r\nHost: cr.test\r\n\r\n".encode())
+    observed.leave()
+    assert observed.record.target == BLOB
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 308), ("POST", 308)])
+def test_a_redirect_to_https_is_told_of(network: Network, method: str, status: int) -> None:
+    site = make_plain_site(lambda _: None, None, lambda: Config(NAMES), 443, network.clock)
+    assert isinstance(site, PlainSite)
+    observed = Observed(site, network)
+    observed.ask("/v2/", method=method)
+    assert (observed.record.site, observed.record.status) == ("plain", status)
+
+
+def test_what_an_operator_asks_is_told_of(network: Network) -> None:
+    site = make_admin_site(dict, lambda _, __: None, list, network.clock)
+    assert isinstance(site, PlainSite)
+    observed = Observed(site, network)
+    observed.ask("/aliases")
+    assert (observed.record.site, observed.record.status) == ("admin", 200)
+
+
+@pytest.mark.parametrize(
+    ("address", "client"), [(IPv4Address("TCP", "192.0.2.7", 5), "192.0.2.7"), (UNIXAddress("/run/x"), None)]
+)
+def test_a_client_is_named_by_its_address(observed: Observed, address: IAddress, client: str | None) -> None:
+    observed.wire.peerAddr = address
+    observed.ask("/v2/")
+    assert observed.record.client == client
+
+
+def test_who_has_logged_in_is_told(network: Network) -> None:
+    class Door(Resource):
+        isLeaf = True
+
+        def render(self, request: Request) -> bytes:
+            note_user(request, "alice")
+            return b""
+
+    observed = Observed(PlainSite.make(Door(), "registry", network.clock, None), network)
+    observed.ask("/")
+    assert observed.record.user == "alice"
+
+
+def test_a_line_that_cannot_be_written_holds_up_no_request(observed: Observed, site: PlainSite) -> None:
+    def fail(record: Record) -> None:
+        raise ZeroDivisionError
+
+    site.observe = fail
+    with Log() as log:
+        observed.send(b"GET / HTTP/1.1\r\nHost: cr.test\r\n\r\n" * 2)
+    assert observed.wire.value().count(b"HTTP/1.1 200 OK") == 2
+    assert log.failures == [ZeroDivisionError] * 2
+
+
+def test_s26_what_twisted_writes_of_a_request_has_no_secret_in_it(observed: Observed) -> None:
+    with Log() as log:
+        observed.ask("/?token=hunter2&x=hunter2", "Authorization: Bearer hunter2", method="HEAD")
+    assert any("ObservedRequest HEAD" in line for line in log.lines)
+    assert "hunter2" not in "\n".join(log.lines)
+
+
+def test_a_form_is_not_read_into_memory(network: Network) -> None:
+    class Door(Resource):
+        isLeaf = True
+
+        def render(self, request: Request) -> bytes:
+            assert isinstance(request, ObservedRequest)
+            return repr(request.args).encode()
+
+    observed = Observed(PlainSite.make(Door(), "registry", network.clock, None), network)
+    observed.send(
+        b"POST / HTTP/1.1\r\nHost: cr.test\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        b"Content-Length: 3\r\n\r\na=b"
+    )
+    assert observed.received().body == b"{}"
