@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -56,9 +57,9 @@ def test_s20_and_what_waits_in_the_kernel_which_shrinks_as_it_is_taken(
 ) -> None:
     ours, theirs = pair
     ours.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            ours.send(b"x" * 65536)
+    with suppress(BlockingIOError):
+        while ours.send(b"x" * 65536):
+            pass
     full = backlog(Transport(ours))
     assert full is not None
     assert full[1] > 0
