@@ -60,9 +60,6 @@ class Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Look at the first byte before anything else (IProtocol)."""
-        if getattr(self.transport, "disconnecting", False):
-            # Inside of TLS it still arrives after we have hung up, and Twisted has no decoder for what it refused.
-            return
         fresh, self._fresh = self._fresh, False
         if fresh and data.startswith(_TLS_HANDSHAKE):
             self._refuse(_BAD_REQUEST)
