@@ -66,6 +66,7 @@ PURE_IMPORTS = frozenset(
         "re",
         "string",
         "textwrap",
+        "tomlkit",
         "tomllib",
         "types",
         "typing",
