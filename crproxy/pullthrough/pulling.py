@@ -220,7 +220,8 @@ class Pulling:
         self._progress.entries.add(self._view.entry(descriptor.digest))
         await self._transfers.acquire()
         try:
-            self._progress.fetched += await self._fetch(descriptor)
+            fetched = await self._fetch(descriptor)
+            self._progress.fetched += fetched
             self._progress.kept += descriptor.size
         except NotKept as error:
             why = f"{descriptor.digest} cannot be stored: {error}"

@@ -146,6 +146,7 @@ def test_interrupted_it_goes_on_where_it_was(start: Start, fake: FakeUpstream, g
     warming.wait_for(r'"done": [4-8]\d{6}')
     warming.signal(signal.SIGINT)
     warming.wait_for("interrupted: what has come is kept")
+    assert warming.stop() == 1
     daemon.stop()
     ((partial, had),) = daemon.cache.partial().items()
     assert partial == layer.digest
@@ -231,7 +232,7 @@ def test_with_the_upstream_down_what_is_here_is_here(
     start: Start, fake: FakeUpstream, layout: Layout, tmp_path: Path
 ) -> None:
     fake.publish("team/app", "v1", layout.image())
-    daemon = start({REGISTRY: Upstream(fake.url)}, cache={"tag_ttl": "0s"})
+    daemon = start({REGISTRY: Upstream(fake.url)}, cache={"tag_ttl": "1ms"})
     operator = Operator.of(daemon, tmp_path)
     assert operator.runs("warm", f"{REGISTRY}/team/app:v1").status == 0
     fake.stop()
