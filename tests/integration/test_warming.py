@@ -146,7 +146,7 @@ def test_interrupted_it_goes_on_where_it_was(start: Start, fake: FakeUpstream, g
     warming.wait_for(r'"done": [4-8]\d{6}')
     warming.signal(signal.SIGINT)
     warming.wait_for("interrupted: what has come is kept")
-    assert warming.stop() == 1
+    assert warming.wait() == 1
     daemon.stop()
     ((partial, had),) = daemon.cache.partial().items()
     assert partial == layer.digest

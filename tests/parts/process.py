@@ -101,6 +101,13 @@ class Process:
         """Send it a signal."""
         self._child.send_signal(number)
 
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return its exit status."""
+        try:
+            return self._child.wait(self.patience)
+        finally:
+            self._reader.join(self.patience)
+
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit status."""
         self._child.terminate()
