@@ -65,7 +65,7 @@ def warm(
     if not wanted:
         raise click.UsageError("name an IMAGE, or a --file with some")
     body = json.dumps({"images": wanted, "platforms": platforms, "referrers": referrers, "jobs": jobs})
-    with _display(as_json, len(wanted)) as display:
+    with _display(as_json) as display:
         failed = _follow(door, body, display)
     sys.exit(1 if failed else 0)
 
@@ -84,10 +84,10 @@ def _follow(door: Door, body: str, display: Display) -> int:
     return failed
 
 
-def _display(as_json: bool, count: int) -> Display:
+def _display(as_json: bool) -> Display:
     if as_json:
         return RawDisplay()
-    return BarDisplay(count) if sys.stdout.isatty() else LineDisplay()
+    return BarDisplay() if sys.stdout.isatty() else LineDisplay()
 
 
 def _listed(lists: tuple[IO[str], ...]) -> Iterator[str]:

@@ -67,14 +67,10 @@ class RawDisplay:
 
 
 class BarDisplay(LineDisplay):
-    """A bar for each image that is on its way, below the lines of those that are not any more.
+    """A bar for each image that is on its way, below the lines of those that are not any more."""
 
-    Arguments:
-        count: of images.
-    """
-
-    def __init__(self, count: int, console: Console | None = None) -> None:
-        self._progress = Progress(
+    def __init__(self, console: Console | None = None) -> None:
+        self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(binary_units=True),
@@ -83,37 +79,36 @@ class BarDisplay(LineDisplay):
             transient=True,
         )
         self._tasks: dict[int, TaskID] = {}
-        self._count = count
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take the bars away."""
-        self._progress.stop()
+        self.progress.stop()
 
     def show(self, line: Line) -> None:
         """Show one (Display)."""
         if line.get("state") == "fetching":
             self._move(line)
         elif "warmed" in line:
-            self._progress.console.print(f"{line['warmed']} done, {line['failed']} failed", highlight=False)
+            self.progress.console.print(f"{line['warmed']} done, {line['failed']} failed", highlight=False)
         else:
             super().show(line)
 
     def _move(self, line: Line) -> None:
         number = line["number"]
         if number not in self._tasks:
-            self._tasks[number] = self._progress.add_task(escape(line["image"]), total=None)
-        self._progress.update(self._tasks[number], completed=line["done"], total=line["total"] or None)
+            self._tasks[number] = self.progress.add_task(escape(line["image"]), total=None)
+        self.progress.update(self._tasks[number], completed=line["done"], total=line["total"] or None)
 
     def _settle(self, line: Line) -> None:
         task = self._tasks.pop(line["number"], None)
         if task is not None:
-            self._progress.remove_task(task)
+            self.progress.remove_task(task)
         colour = "green" if line["state"] == "done" else "red"
-        self._progress.console.print(f"[{colour}]{escape(_outcome(line))}[/]", highlight=False, soft_wrap=True)
+        self.progress.console.print(f"[{colour}]{escape(_outcome(line))}[/]", highlight=False, soft_wrap=True)
 
 
 def _outcome(line: Line) -> str:

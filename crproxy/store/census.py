@@ -23,8 +23,8 @@ from .entries import View
 
 __all__ = ["Census", "Shelf", "StoredImage", "Usage"]
 
-# What is counted as one repository's: those of clients with credentials of their own have the private pool, too.
-_SIDES = {False: (0,), True: (1, 2)}
+# Whose rights there are in one repository (index.py): anybody's, the proxy's credentials', those of clients' own.
+_SIDES: tuple[tuple[bool, str | None], ...] = ((False, None), (True, None), (True, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Kept:
 
 @dataclass
 class Shelf:
-    """One repository's part of the cache, private or not.
+    """What one repository has by rights of one kind.
 
     Arguments:
         tags: where each points.
@@ -202,30 +202,29 @@ class Census:
         """Yield every image that is here, or was and still has its tag."""
         with self._connected() as database:
             repositories = database.execute(_REPOSITORIES).fetchall()
-            for registry, path, private in repositories:
+            for registry, path, side in repositories:
                 with contextlib.suppress(RegistryError):
-                    view = View(Repository.parse(Registry.parse(registry), path), bool(private))
+                    view = View(Repository.parse(Registry.parse(registry), path), *_SIDES[side])
                     shelf = self._shelf(database, view)
                     for reference, digest in shelf.roots.items():
                         yield shelf.image(reference, digest)
 
     def shelves(self, repository: Repository) -> list[Shelf]:
-        """Return what the repository has, without credentials and with."""
+        """Return what the repository has, without credentials, with the proxy's, and with clients' own."""
         with self._connected() as database:
-            return [self._shelf(database, View(repository, private)) for private in (False, True)]
+            return [self._shelf(database, View(repository, *side)) for side in _SIDES]
 
     def _shelf(self, database: sqlite3.Connection, view: View) -> Shelf:
         shelf = Shelf(view, self._blobs)
         pool = view.repository.registry.name if view.private else ""
-        for side in _SIDES[view.private]:
-            whose = (view.repository.registry.name, view.repository.path, side)
-            for name, digest in database.execute(_TAGS, whose):
-                shelf.tags[name] = Digest.parse(digest)
-            for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
-                digest = Digest.parse(text)
-                shelf.links[digest] = shelf.links.get(digest, False) or media_type is not None
-                if size is not None:
-                    shelf.kept[digest] = Kept(size, used)
+        whose = (view.repository.registry.name, view.repository.path, _SIDES.index((view.private, view.caller)))
+        for name, text in database.execute(_TAGS, whose):
+            shelf.tags[name] = Digest.parse(text)
+        for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
+            digest = Digest.parse(text)
+            shelf.links[digest] = media_type is not None
+            if size is not None:
+                shelf.kept[digest] = Kept(size, used)
         return shelf
 
     @contextlib.contextmanager
@@ -257,8 +256,8 @@ _UNLINKED = f"""
 """  # noqa: S608 - nothing from outside
 
 _REPOSITORIES = """
-    SELECT registry, repository, private > 0 FROM link WHERE media_type IS NOT NULL
-    UNION SELECT registry, repository, private > 0 FROM tag ORDER BY 1, 2, 3
+    SELECT registry, repository, private FROM link WHERE media_type IS NOT NULL
+    UNION SELECT registry, repository, private FROM tag ORDER BY 1, 2, 3
 """
 
 _TAGS = "SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND private = ? ORDER BY name"

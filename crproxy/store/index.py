@@ -189,11 +189,10 @@ class Index:
         return bool(rows)
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
-        """Take away the right to some contents: also, where ``view`` is private, that of clients' credentials."""
-        registry, repository, side = _whose(view)
+        """Take the right to some contents from ``view``."""
         self._write(
-            "DELETE FROM link WHERE digest = ? AND registry = ? AND repository = ? AND min(private, 1) = ?",
-            [(str(digest), registry, repository, side) for digest in digests],
+            "DELETE FROM link WHERE digest = ? AND registry = ? AND repository = ? AND private = ?",
+            [(str(digest), *_whose(view)) for digest in digests],
         )
 
     def orphans(self, before: float, limit: int) -> list[tuple[Entry, int]]:
@@ -240,19 +239,11 @@ class Index:
         )
         return TagEntry(Digest.parse(rows[0][0]), rows[0][1]) if rows else None
 
-    def untag(self, view: View, name: str) -> None:
-        """Forget a tag that upstream does not have any more."""
+    def untag(self, view: View, *names: str) -> None:
+        """Forget tags, such as one that upstream does not have any more."""
         self._write(
             "DELETE FROM tag WHERE registry = ? AND repository = ? AND private = ? AND name = ?",
-            [(*_whose(view), name)],
-        )
-
-    def untag_all(self, view: View, names: Iterable[str]) -> None:
-        """Forget tags: also, where ``view`` is private, those that clients' credentials brought."""
-        registry, repository, side = _whose(view)
-        self._write(
-            "DELETE FROM tag WHERE registry = ? AND repository = ? AND min(private, 1) = ? AND name = ?",
-            [(registry, repository, side, name) for name in names],
+            [(*_whose(view), name) for name in names],
         )
 
     # The file

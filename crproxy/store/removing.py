@@ -105,7 +105,7 @@ async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime)
     for removal in removals:
         coming = {entry.digest for entry in store.promised()}
         digests = sorted(removal.digests - coming)
-        store.index.untag_all(removal.view, removal.tags)
+        store.index.untag(removal.view, *removal.tags)
         store.index.unlink(removal.view, digests)
         entries = [removal.view.entry(digest) for digest in digests]
         freed = await _drop(store, entries, clock, freed)

@@ -45,8 +45,8 @@ class Shelving:
         digest = Digest.of(content)
         ended(self.store.keep(view.entry(digest), content))
         links = [(digest, Link(MANIFEST, len(content)))]
-        for one in references(content):
-            links.append((one.digest, Link(one.media_type if one.is_manifest else None, one.size)))
+        found = references(content)
+        links += [(one.digest, Link(one.media_type if one.is_manifest else None, one.size)) for one in found]
         self.store.index.link(view, links)
         if tag is not None:
             self.store.index.tag(view, tag, digest)
