@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import ConfigError
-from ..config.editing import with_alias_line
 from .client import Door
-from .keeping import AliasChange, rewrite
-from .options import door_option, json_option
+from .door_options import door_option, json_option
 from .printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from .keeping import AliasChange
 
 __all__ = ["alias"]
 
@@ -79,6 +79,9 @@ def remove(label: str, door: Door, as_json: bool) -> None:
 
 
 def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
+    # The configuration's modules take longer to load than all else, and completion and --help do without them.
+    from .keeping import AliasChange
+
     change = _kept(AliasChange(**document))
     if as_json:
         print_json(change.document())
@@ -89,6 +92,10 @@ def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
 
 def _kept(change: AliasChange) -> AliasChange:
     """Write the alias down where the daemon could not."""
+    from ..config import ConfigError
+    from ..config.editing import with_alias_line
+    from .keeping import rewrite
+
     if change.kept or change.file is None or change.sha256 is None:
         return change
     label, registry = change.alias, change.registry or ""

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .client import Door
-from .options import Size, door_option, json_option
+from .door_options import Size, door_option, json_option
 from .printing import ago, print_json, print_table, size
 from .verification import Verification, verify_directory, verify_through
 

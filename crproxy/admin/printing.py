@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 __all__ = ["ago", "print_json", "print_table", "size"]
 
@@ -31,6 +28,11 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers:
     Arguments:
         numbers: the headings of what is put to the right.
     """
+    # Takes a while to load, which what prints JSON need not wait for.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _ENDLESS, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from .client import Door, Unreachable
-from .options import door_option, json_option
-from .warm_display import BarDisplay, Display, LineDisplay, RawDisplay
+from .door_options import door_option, json_option
+
+if TYPE_CHECKING:
+    from .warm_display import Display
 
 __all__ = ["warm"]
 
@@ -85,6 +87,8 @@ def _follow(door: Door, body: str, display: Display) -> int:
 
 
 def _display(as_json: bool) -> Display:
+    from .warm_display import BarDisplay, LineDisplay, RawDisplay
+
     if as_json:
         return RawDisplay()
     return BarDisplay() if sys.stdout.isatty() else LineDisplay()

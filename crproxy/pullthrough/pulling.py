@@ -9,7 +9,7 @@ import enum
 import json
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -30,8 +30,12 @@ from .reply import Asked, Content
 
 __all__ = ["Progress", "Pulling", "State", "Wish", "together"]
 
+Result = TypeVar("Result")
+
 # Manifests below manifests: an index, its images, and one more for an index of indexes.
 _DEPTH = 3
+# Seconds that are waited, at the most, where too much is asked at once; and how often.
+_WAIT, _WAITS = 60, 10
 # Seconds between two looks at what an earlier write, or another process, may be storing; and how many.
 _LOOK, _LOOKS = 0.1, 50
 
@@ -153,7 +157,8 @@ class Pulling:
         try:
             path = f"/v2/{self._repository.path}/manifests/{reference}"
             request = ManifestRequest(self._repository.path, reference)
-            reply = await self._pullthrough.answer(self._repository, request, Asked("GET", path))
+            asked = Asked("GET", path)
+            reply = await self._patiently(lambda: self._pullthrough.answer(self._repository, request, asked))
             content = reply.body.content if isinstance(reply.body, Content) else b""
             digest = Digest.parse(reply.headers["Docker-Content-Digest"])
             await self._settle(self._view.entry(digest), content)
@@ -232,13 +237,25 @@ class Pulling:
 
     async def _fetch(self, descriptor: Descriptor) -> int:
         """Return how many bytes were fetched, when all of it is in the store."""
-        flight = await self._pullthrough.fetch(self._repository, descriptor.digest)
+        flight = await self._patiently(lambda: self._pullthrough.fetch(self._repository, descriptor.digest))
         if flight is None:
             return 0
         began = flight.filled
         self._progress.coming[descriptor.digest] = lambda: flight.filled
         await flight.landed()
         return flight.filled - began
+
+    async def _patiently(self, ask: Callable[[], Coroutine[Deferred[Any], Any, Result]]) -> Result:
+        """Return what ``ask`` does; asked again where somebody says that it is too much just now, and for how long."""
+        for _ in range(_WAITS):
+            try:
+                return await ask()
+            except RegistryError as error:
+                wait = error.retry_after
+                if error.code is not ErrorCode.TOOMANYREQUESTS or wait is None or wait > _WAIT:
+                    raise
+                await deferLater(self._clock, wait)
+        return await ask()
 
     # What refers to it
 

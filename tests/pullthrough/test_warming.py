@@ -336,6 +336,25 @@ def test_with_upstream_down_what_is_kept_is_done_and_that_is_said(run: Run, cloc
     assert progress.why.endswith("quay.io is down")
 
 
+@pytest.mark.parametrize(("retry_after", "state"), [(10, State.DONE), (61, State.FAILED), (None, State.FAILED)])
+def test_where_it_is_too_much_just_now_it_is_asked_again(
+    run: Run, clock: Clock, retry_after: int | None, state: State
+) -> None:
+    run.client.tagged(Tag("v1"), manifest(LAYER))
+    run.holds(CONFIG, LAYER)
+    run.client.error = RegistryError(ErrorCode.TOOMANYREQUESTS, "too much", retry_after=retry_after)
+    done, (progress,) = run.begin(Tag("v1"))
+    assert done.called is (state is State.FAILED)
+    run.client.error = None
+    clock.advance(10)
+    for content in (CONFIG, LAYER):
+        if run.source(content)._waiting:
+            run.source(content).send_all()
+    run.settle()
+    ended(done)
+    assert progress.state is state
+
+
 def test_a_flight_that_another_repository_began_is_joined_or_left(
     run: Run, store: Store, pullthrough: PullThrough
 ) -> None:
