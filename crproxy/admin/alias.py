@@ -82,7 +82,7 @@ def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
     # The configuration's modules take longer to load than all else, and completion and --help do without them.
     from .keeping import AliasChange
 
-    change = _kept(AliasChange(**document))
+    change = _kept(AliasChange.of(document))
     if as_json:
         print_json(change.document())
     else:

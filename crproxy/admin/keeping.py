@@ -10,8 +10,8 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ class AliasChange:
     file: str | None = None
     why: str | None = None
     sha256: str | None = None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> AliasChange:
+        """Return what a daemon has answered, which may know more than we do, or less."""
+        known: dict[str, Any] = {field.name: document.get(field.name) for field in fields(cls)}
+        if "kept" not in document:
+            known |= {"kept": False, "why": "the daemon is older than this command, and writes nothing down"}
+            known["host"] = document["alias"]
+        return cls(**known)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -128,6 +128,14 @@ def test_a_file_that_is_gone_or_no_text_is_told(file: Path) -> None:
     assert kept(file, "corp", "ghcr.io").why == "the daemon cannot write it: No such file or directory"
 
 
+def test_what_a_daemon_of_another_age_answers_is_understood() -> None:
+    change = kept(None, "corp", "ghcr.io")
+    assert AliasChange.of({**change.document(), "new": 3}) == change
+    older = AliasChange.of({"alias": "corp", "registry": "ghcr.io"})
+    assert (older.host, older.registry, older.kept) == ("corp", "ghcr.io", False)
+    assert "older" in (older.why or "")
+
+
 def test_what_to_write_by_hand() -> None:
     assert kept(None, "corp", "ghcr.io").lines == '[aliases]\ncorp = "ghcr.io"'
     assert kept(None, "quay", "").lines == '[aliases]\nquay = ""'
