@@ -21,7 +21,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run a mirror proxy for every container registry, and look after one that runs.
 
-    All but serve talk to the running daemon, through its admin socket.
+    What changes or shows a running daemon asks it through its admin socket.
     """
 
 

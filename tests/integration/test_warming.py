@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -159,6 +160,25 @@ def test_interrupted_it_goes_on_where_it_was(start: Start, fake: FakeUpstream, g
     assert (last["state"], last["fetched"]) == ("done", len(layer) - had)
     (request,) = fake.seen.requests(blob(layer).path, "GET")[1:]
     assert request.values("Range") == [f"bytes={had}-"]
+
+
+def test_a_terminal_shows_a_bar_while_it_comes(start: Start, fake: FakeUpstream, gate: Gate, tmp_path: Path) -> None:
+    name = big_image(fake, Filler(16 * MEBIBYTE), gate)
+    operator = Operator.of(start({REGISTRY: Upstream(fake.url)}), tmp_path)
+    written, opened = "", False
+    for piece in operator.watches("warm", name):
+        written += piece
+        if not opened and re.search(rf"{re.escape(name)}\S* .*━.*[4-8]\.\d/16\.\d MiB", _plain(written)):
+            opened = True
+            gate.open()
+    assert opened, written
+    assert f"{name}: done, 16.0 MiB, 16.0 MiB fetched, sha256:" in _plain(written)
+    assert "1 done, 0 failed" in _plain(written)
+
+
+def _plain(written: str) -> str:
+    """What a terminal shows, without colours and movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
 
 
 def test_s28_what_clients_are_refused_is_refused_here(tmp_path: Path, fake: FakeUpstream, layout: Layout) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .process import Process, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .daemon import Daemon
 
@@ -73,6 +76,24 @@ class Operator:
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def watches(self, *words: str) -> Iterator[str]:
+        """Run the command on a terminal of 120 columns; yield what it writes there, as it comes, to its end."""
+        ours, theirs = pty.openpty()
+        environment = {**self._environment, "TERM": "xterm", "COLUMNS": "120"}
+        child = subprocess.Popen(
+            [*self._command, *words], cwd=self._home, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        try:
+            # A terminal whose last writer has gone ends in an error (EIO).
+            with contextlib.suppress(OSError):
+                while written := os.read(ours, 65536):
+                    yield written.decode("utf-8", "replace")
+        finally:
+            os.close(ours)
+            child.kill()
+            child.wait(_PATIENCE)
 
     def begins(self, *words: str) -> Process:
         """Run the command; it is looked at, or stopped, while it runs."""
