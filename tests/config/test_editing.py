@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.config import ConfigError
+from crproxy.config import ConfigError, editing
 from crproxy.config.editing import alias_lines, with_alias_line
 from crproxy.policy.aliases import BUILT_IN
 from tests.configs import loaded
@@ -91,6 +91,13 @@ def test_whatever_the_layout_is(text: str, changed: str) -> None:
 def test_what_cannot_be_done_is_told(text: str, label: str, what: str) -> None:
     with pytest.raises(ConfigError, match=what):
         edited(text, label, "quay.io")
+
+
+@pytest.mark.parametrize("made", ['domain = "cr.test"\n', "domain = \n", '[aliases]\ncorp = "other.io"\n'])
+def test_what_came_out_otherwise_is_not_believed(monkeypatch: pytest.MonkeyPatch, made: str) -> None:
+    monkeypatch.setattr(editing, "_change", lambda text, key, value: made)
+    with pytest.raises(ConfigError):
+        edited("", "corp", "quay.io")
 
 
 def test_the_last_of_dotted_keys_goes_with_its_table() -> None:
