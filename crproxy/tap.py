@@ -6,12 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-import platformdirs
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
+from .admin.keeping import Source
+from .admin.places import usual_data_dir
 from .config import Config, ConfigError, OptionError, load
 from .config import Options as ConfigOptions
 from .service import make_service as make_daemon
@@ -102,8 +103,19 @@ class Options(usage.Options):
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""
+        return self.parse(self._text())
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it is read from; None where there is none."""
+        if self["config"] is not None:
+            return Path(self["config"]).absolute()
+        return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None
+
+    def parse(self, text: str) -> Config:
+        """Return what ``text``, in place of the file's, and the command line say together. Raises ConfigError."""
         return load(
-            self._text(),
+            text,
             ConfigOptions(
                 domain=self["domain"],
                 aliases=tuple(self["alias"]),
@@ -116,7 +128,7 @@ class Options(usage.Options):
                 data_dir=self["data-dir"],
                 cache_size=self["cache-size"],
             ),
-            usual_data_dir=_usual_data_dir(),
+            usual_data_dir=usual_data_dir(os.environ),
             read_file=lambda path: Path(path).read_text(encoding="utf-8"),
             environment=os.environ,
         )
@@ -129,12 +141,6 @@ class Options(usage.Options):
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot be read: {error}") from error
-
-
-def _usual_data_dir() -> str:
-    """Return systemd's directory for us (systemd.exec(5), StateDirectory), or the user's own."""
-    directories = os.environ.get("STATE_DIRECTORY", "")
-    return directories.partition(":")[0] or platformdirs.user_data_dir("crproxy", appauthor=False)
 
 
 def _check_endpoints(descriptions: tuple[str, ...]) -> None:
@@ -153,4 +159,4 @@ def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
-    return make_daemon(options["loaded"], reactor, options.load)
+    return make_daemon(options["loaded"], reactor, options.load, Source(options.file, options.parse))

@@ -67,6 +67,7 @@ PURE_IMPORTS = frozenset(
         "re",
         "string",
         "textwrap",
+        "tomlkit",
         "tomllib",
         "types",
         "typing",

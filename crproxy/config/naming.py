@@ -10,24 +10,38 @@ from ..policy.aliases import BUILT_IN
 from ..policy.routing import Names
 from .table import ConfigError, Table
 
-__all__ = ["read_names", "with_alias"]
+__all__ = ["alias_host", "built_in", "read_names", "with_alias"]
 
 
 def read_names(top: Table, spoken: Table) -> Names:
     """Return the names that the file (``top``) and the command line (``spoken``) give together. Raises ConfigError."""
     domain = _domain(*_first(top, spoken, "domain"))
     default_registry = _default_registry(*_first(top, spoken, "default_registry"))
-    aliases = {} if domain is None else {f"{label}.{domain}": registry for label, registry in BUILT_IN.items()}
+    aliases = built_in(domain)
     for table in (top.table("aliases"), spoken.table("alias")):
         _apply(table, domain, aliases)
     return Names(domain, aliases, default_registry)
 
 
+def built_in(domain: str | None) -> dict[str, Registry]:
+    """Return the aliases below ``domain`` that are there without a word, by host."""
+    return {} if domain is None else {f"{label}.{domain}": registry for label, registry in BUILT_IN.items()}
+
+
+def alias_host(label: str, domain: str | None) -> str:
+    """Return the host that an alias is for: of a label below ``domain``, or of a whole name. Raises ConfigError."""
+    return _host(_spoken_alias(label, ""), label, domain)
+
+
 def with_alias(names: Names, label: str, registry: str) -> Names:
     """Return ``names`` with one alias more, or with ``""`` one less. Raises ConfigError."""
     aliases = dict(names.aliases)
-    _apply(Table({label: registry}, ("alias",), "", ConfigError), names.domain, aliases)
+    _apply(_spoken_alias(label, registry), names.domain, aliases)
     return replace(names, aliases=aliases)
+
+
+def _spoken_alias(label: str, registry: str) -> Table:
+    return Table({label: registry}, ("alias",), "", ConfigError)
 
 
 def _apply(table: Table, domain: str | None, aliases: dict[str, Registry]) -> None:

@@ -73,8 +73,11 @@ class Flight:
         self._known = False
         self._whole = False
         self._stored = False
+        self._over = False
         self._failure: Failure | None = None
         self._waiters: list[Deferred[None]] = []
+        # Those who wait for the end of it.
+        self._passengers: list[Deferred[None]] = []
         self._readers: set[Reader] = set()
         self._pouring: Deferred[None] | None = None
         self._landing: Deferred[None] | None = None
@@ -114,6 +117,16 @@ class Flight:
         if self._failure is not None:
             self._failure.raiseException()
         return self.size
+
+    async def landed(self) -> None:
+        """Return when all of it is in the store. Raises as `known` does."""
+        if not self._over:
+            passenger: Deferred[None] = Deferred(self._passenger_left)
+            self._passengers.append(passenger)
+            self._reconsider()
+            await passenger
+        if self._failure is not None:
+            self._failure.raiseException()
 
     def reader(self, part: Slice | None) -> Reader:
         """Return a reader of ``part``, or of all; `known` has returned."""
@@ -172,6 +185,10 @@ class Flight:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+            self._over = True
+            passengers, self._passengers = self._passengers, []
+            for passenger in passengers:
+                passenger.callback(None)
 
     async def _fill_or_follow(self) -> bool:
         """Do our part until the content is whole, or until it is somebody else's turn."""
@@ -347,9 +364,13 @@ class Flight:
         self._waiters.remove(waiter)
         self._reconsider()
 
+    def _passenger_left(self, passenger: Deferred[None]) -> None:
+        self._passengers.remove(passenger)
+        self._reconsider()
+
     def _reconsider(self) -> None:
         """Somebody came or left: is this still worth its while?"""
-        unread = not self._readers and not self._waiters
+        unread = not self._readers and not self._waiters and not self._passengers
         if not unread or self._whole or self._failure is not None or self._is_worth_finishing():
             self._set_unread(None)
         elif self._unread is None:

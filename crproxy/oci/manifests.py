@@ -11,6 +11,7 @@ from typing import Any
 
 from .digests import Digest
 from .errors import RegistryError
+from .platforms import Platform
 
 __all__ = ["ACCEPT", "MANIFEST_LIMIT", "Descriptor", "references"]
 
@@ -38,12 +39,21 @@ _REFERENCES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What a manifest says of some content it refers to ("OCI Content Descriptors")."""
+    """What a manifest says of some content it refers to ("OCI Content Descriptors").
+
+    ``platform`` is what an index says of one of its images, where it does.
+    """
 
     media_type: str
     digest: Digest
     size: int
     is_manifest: bool
+    platform: Platform | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether registries need not hold it ("Non-Distributable Layers", and Docker's foreign ones)."""
+        return "nondistributable" in self.media_type or ".foreign." in self.media_type
 
 
 def references(content: bytes) -> list[Descriptor]:
@@ -76,4 +86,4 @@ def _descriptor(item: Any, is_manifest: bool) -> Descriptor | None:
         return None
     if not isinstance(media_type, str) or not isinstance(size, int) or size < 0:
         return None
-    return Descriptor(media_type, digest, size, is_manifest)
+    return Descriptor(media_type, digest, size, is_manifest, Platform.of(item))

@@ -130,6 +130,39 @@ class Blobs:
             return await self._from_upstream(view, digest, wanted)
         return await self._from_flight(view, digest, wanted, flight, asked.client)
 
+    async def board(self, view: View, digest: Digest, *, has_leave: bool = False) -> Flight | None:
+        """Return the flight that brings the blob here, for who wants it kept and not read; None where it is kept.
+
+        Arguments:
+            has_leave: upstream was asked for it just now.
+
+        Raises:
+            RegistryError: upstream refuses.
+            NotKept: nothing can be stored.
+        """
+        entry = view.entry(digest)
+        flight = self._flights.get(entry)
+        source = _Upstream(self._client, view, digest)
+        is_here = self._store.size(entry) is not None
+        by_others = is_here or (flight is not None and flight.source != source)
+        if by_others and not has_leave and not has_right(self._store, view, digest):
+            await self._ask_leave(view, digest)
+            # All of it may have come, or gone, meanwhile.
+            return await self.board(view, digest, has_leave=True)
+        if is_here:
+            return None
+        flight = flight or self._begin(view, digest, source, None)
+        try:
+            size = await flight.known()
+        except RegistryError:
+            if flight.source == source:
+                raise
+            # It was refused to the repository that began it; that says nothing of this one.
+            return await self.board(view, digest, has_leave=has_leave)
+        if flight.source == source:
+            self._store.index.link(view, [(digest, Link(size=size))])
+        return flight
+
     async def _from_store(self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent) -> Reply:
         try:
             status = CacheStatus.HIT

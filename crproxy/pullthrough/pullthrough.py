@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..flights import Flight
+from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
@@ -37,6 +39,19 @@ class PullThrough:
         self._client = client
         self._is_private = is_private
 
+    def view(self, repository: Repository, caller: str | None = None) -> View:
+        """Return how ``repository`` is seen, with a client's own Authorization (``caller``) or without."""
+        return View(repository, caller is not None or self._is_private(repository.registry), caller)
+
+    async def fetch(self, repository: Repository, digest: Digest) -> Flight | None:
+        """Return the flight that brings a blob into the store, delivered to nobody; None where it is there.
+
+        Raises:
+            RegistryError: upstream refuses.
+            NotKept: nothing can be stored.
+        """
+        return await self._blobs.board(self.view(repository), digest)
+
     async def answer(
         self,
         repository: Repository,
@@ -48,8 +63,7 @@ class PullThrough:
         Raises:
             RegistryError: instead of a reply; nothing of a body has been given yet.
         """
-        private = asked.caller is not None or self._is_private(repository.registry)
-        view = View(repository, private, asked.caller)
+        view = self.view(repository, asked.caller)
         client = self._client.on_behalf_of(asked.caller)
         match request:
             case ManifestRequest(reference=reference):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
+from ..admin.keeping import AliasChange, Source, keep_alias
 from ..config import Config, ConfigError
 from ..config.naming import with_alias
 
@@ -22,13 +23,15 @@ class Live:
     Arguments:
         config: the one that counts at first.
         load: reads it again; raises ConfigError.
+        source: the file that it is read from; None where there is none.
     """
 
     _log = Logger()
 
-    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+    def __init__(self, config: Config, load: Callable[[], Config], source: Source | None = None) -> None:
         self._config = config
         self._load = load
+        self._source = source or Source(None, lambda _: config)
         self.changed: list[Callable[[Config], None]] = []
 
     def __call__(self) -> Config:
@@ -49,10 +52,17 @@ class Live:
         self._take(replace(read, **fixed))
         self._log.info("the configuration was read again")
 
-    def set_alias(self, label: str, registry: str) -> None:
-        """Add an alias, or with ``""`` take one away, until the configuration is read again. Raises ConfigError."""
+    def set_alias(self, label: str, registry: str) -> AliasChange:
+        """Add an alias, or with ``""`` take one away; return whether it could be written into the file, too.
+
+        Raises:
+            ConfigError: nothing has changed.
+        """
         self._take(replace(self._config, names=with_alias(self._config.names, label, registry)))
-        self._log.info("alias {label}: {registry}", label=label, registry=registry or "removed")
+        change = keep_alias(self._source, label, registry, self._config)
+        fate = f"not kept beyond the next reload: {change.why}" if change.why else f"written to {change.file}"
+        self._log.info("alias {label}: {registry}, {fate}", label=label, registry=registry or "removed", fate=fate)
+        return change
 
     def _take(self, config: Config) -> None:
         self._config = config

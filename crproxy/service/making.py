@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
+from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from ..admin.cache_door import CacheDoor
+from ..admin.keeping import Source
 from ..admin.site import make_admin_site
+from ..admin.warm_door import WarmDoor
 from ..config import Config
 from ..config.values import PROXIED
 from ..limits import Accounts, Fills
+from ..policy.routing import Names
 from ..policy.urls import origin_of
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
+from ..pullthrough.warming import Warming
 from ..tls.accepting import TLSFactory
 from ..upstream.agent import Clients
 from ..upstream.client import RegistryClient
@@ -51,13 +57,16 @@ _HTTPS_PORT = 443
 _LONGEST_SOCKET_PATH = 107
 
 
-def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None = None) -> IService:
+def make_service(
+    config: Config, reactor: Any, load: Callable[[], Config] | None = None, source: Source | None = None
+) -> IService:
     """Return the daemon, not yet started.
 
     Arguments:
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
+        source: the file that it reads, which aliases are written back into.
     """
-    live = Live(config, load or (lambda: config))
+    live = Live(config, load or (lambda: config), source)
     daemon = MultiService()
     # The first to start is the last to stop: what the others' ends cut has its lines.
     audit = AuditLog(live, reactor)
@@ -66,7 +75,12 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = _site(live, daemon, cache, clients, accounts, audit.observe, reactor)
+    tokens = Tokens(config.timeouts, reactor)
+    exchange = Exchange(clients.client, tokens, config.timeouts, reactor, accounts.from_upstream)
+    pullthrough = make_pullthrough(live, cache, exchange, reactor)
+    admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
+    admitting.setServiceParent(daemon)
+    site = _site(live, admitting, pullthrough, accounts, audit.observe, reactor)
     too_many = make_refusing_site(reactor, audit.observe)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
@@ -86,7 +100,8 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
-        operators = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor, audit.observe)
+        doors = _doors(live, cache, pullthrough, reactor)
+        operators = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor, audit.observe, doors)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
         Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(daemon)
@@ -119,23 +134,24 @@ def make_pullthrough(
 
 
 def _site(
-    live: Live,
-    daemon: MultiService,
-    cache: CacheService,
-    clients: Clients,
-    accounts: Accounts,
-    observe: Observe,
-    reactor: Any,
+    live: Live, admitting: LoginService, pullthrough: PullThrough, accounts: Accounts, observe: Observe, reactor: Any
 ) -> Site:
-    timeouts = live().timeouts
-    tokens = Tokens(timeouts, reactor)
-    exchange = Exchange(clients.client, tokens, timeouts, reactor, accounts.from_upstream)
-    admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
-    admitting.setServiceParent(daemon)
-    pullthrough = make_pullthrough(live, cache, exchange, reactor)
     registry = RegistryResource(live, admitting.login, pullthrough, accounts)
-    tokens_resource = TokenResource(live, admitting.login, accounts, reactor)
-    return make_site(registry, tokens_resource, reactor, timeouts.write, observe)
+    tokens = TokenResource(live, admitting.login, accounts, reactor)
+    return make_site(registry, tokens, reactor, live().timeouts.write, observe)
+
+
+def _doors(live: Live, cache: CacheService, pullthrough: PullThrough, reactor: Any) -> dict[str, IResource]:
+    """Return what the operator finds behind the admin socket, beside aliases and certificates."""
+
+    def names() -> Names:
+        return live().names
+
+    warming = Warming(pullthrough, cache.store, lambda repository: live().access.check(repository), reactor)
+    return {
+        "cache": CacheDoor(cache.store, cache.census, cache.threads, names, reactor),
+        "warm": WarmDoor(warming, names, reactor),
+    }
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:

@@ -62,7 +62,11 @@ _MIGRATIONS = (
         PRIMARY KEY (registry, repository, name, private)
     ) WITHOUT ROWID;
     """,
+    "CREATE INDEX link_by_repository ON link (registry, repository, private);",
 )
+
+# The pool that a link leads into.
+_POOL = "CASE link.private WHEN 0 THEN '' ELSE link.registry END"
 
 # Seconds to wait for another process's write.
 _BUSY_SECONDS = 5.0
@@ -179,6 +183,31 @@ class Index:
         )
         return Link(*rows[0]) if rows else None
 
+    def is_linked(self, entry: Entry) -> bool:
+        """Tell whether any repository has a right to ``entry``."""
+        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {_POOL} = ? LIMIT 1", *_key(entry))  # noqa: S608
+        return bool(rows)
+
+    def unlink(self, view: View, digests: Iterable[Digest]) -> None:
+        """Take the right to some contents from ``view``."""
+        self._write(
+            "DELETE FROM link WHERE digest = ? AND registry = ? AND repository = ? AND private = ?",
+            [(str(digest), *_whose(view)) for digest in digests],
+        )
+
+    def orphans(self, before: float, limit: int) -> list[tuple[Entry, int]]:
+        """Return entry and size of up to ``limit`` contents, not used since ``before``, that no repository may have."""
+        rows = self._read(
+            f"""
+            SELECT digest, pool, size FROM blob WHERE used < ? AND NOT EXISTS (
+                SELECT 1 FROM link WHERE link.digest = blob.digest AND {_POOL} = blob.pool)
+            ORDER BY used LIMIT ?
+            """,  # noqa: S608 - nothing from outside
+            before,
+            limit,
+        )
+        return [(_entry(digest, pool), size) for digest, pool, size in rows]
+
     def forget_empty_links(self, before: float, limit: int) -> int:
         """Forget up to ``limit`` links made before ``before`` to what is not stored; return how many there were."""
         return self._write(
@@ -210,11 +239,11 @@ class Index:
         )
         return TagEntry(Digest.parse(rows[0][0]), rows[0][1]) if rows else None
 
-    def untag(self, view: View, name: str) -> None:
-        """Forget a tag that upstream does not have any more."""
+    def untag(self, view: View, *names: str) -> None:
+        """Forget tags, such as one that upstream does not have any more."""
         self._write(
             "DELETE FROM tag WHERE registry = ? AND repository = ? AND private = ? AND name = ?",
-            [(*_whose(view), name)],
+            [(*_whose(view), name) for name in names],
         )
 
     # The file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -15,15 +15,15 @@ from .entries import Entry
 from .filling import Threads
 from .store import Store
 
-__all__ = ["Janitor", "verify"]
+__all__ = ["LINK_AGE", "PARTIAL_AGE", "Janitor", "verify", "verify_gently"]
 
 # Seconds between two rounds.
 _ROUND = 60.0
 # What is looked at between two chances for others to run.
 _STEP = 500
 # Seconds after which a partial file that nobody fills, and a link to what was never pulled, are forgotten.
-_PARTIAL_AGE = 24 * 3600.0
-_LINK_AGE = 7 * 24 * 3600.0
+PARTIAL_AGE = 24 * 3600.0
+LINK_AGE = 7 * 24 * 3600.0
 
 
 class Janitor:
@@ -58,7 +58,7 @@ class Janitor:
         await self._adopt_files()
         await self._forget_rows()
         await self._sweep_partials()
-        while self._store.index.forget_empty_links(self._clock.seconds() - _LINK_AGE, _STEP):
+        while self._store.index.forget_empty_links(self._clock.seconds() - LINK_AGE, _STEP):
             await deferLater(self._clock, 0)
         self._store.evict(self._store.share)
 
@@ -79,7 +79,7 @@ class Janitor:
             await self.tidy()
         self._store.note_use()
         await self._sweep_partials()
-        self._store.index.forget_empty_links(self._clock.seconds() - _LINK_AGE, _STEP)
+        self._store.index.forget_empty_links(self._clock.seconds() - LINK_AGE, _STEP)
         self._store.evict(self._store.share)
 
     async def _adopt_files(self) -> None:
@@ -108,7 +108,7 @@ class Janitor:
 
     async def _sweep_partials(self) -> None:
         """Remove partial files that nobody will take up, and count the others."""
-        promised, before = frozenset(self._store.promised()), self._clock.seconds() - _PARTIAL_AGE
+        promised, before = frozenset(self._store.promised()), self._clock.seconds() - PARTIAL_AGE
         self._store.partial_bytes = await self._threads(self._remove_old_partials, promised, before)
 
     def _remove_old_partials(self, promised: frozenset[Entry], before: float) -> int:
@@ -138,11 +138,39 @@ def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
         last = rows[-1][0]
 
 
-def _verify_one(store: Store, entry: Entry) -> bool:
+async def verify_gently(
+    store: Store, threads: Threads, clock: IReactorTime, rate: int, report: Callable[[Entry, int, bool], object]
+) -> None:
+    """Do what `verify` does beside other work.
+
+    Arguments:
+        rate: bytes to read per second at the most.
+        report: told each entry, its bytes, and whether it was sound.
+    """
+    last: Entry | None = None
+    began, read = clock.seconds(), 0
+    while rows := store.index.after(last, _STEP):
+        for entry, size in rows:
+            if store.blobs.size(entry) is None and store.index.size(entry) is None:
+                continue  # evicted since
+            sound = await threads(_is_sound, store, entry)
+            if not sound:
+                store.drop(entry)
+            report(entry, size, sound)
+            read += size
+            await deferLater(clock, max(0.0, began + read / max(rate, 1) - clock.seconds()))
+        last = rows[-1][0]
+
+
+def _is_sound(store: Store, entry: Entry) -> bool:
     try:
-        sound = store.blobs.is_sound(entry)
+        return store.blobs.is_sound(entry)
     except OSError:
-        sound = False
+        return False
+
+
+def _verify_one(store: Store, entry: Entry) -> bool:
+    sound = _is_sound(store, entry)
     if not sound:
         store.drop(entry)
     return sound

@@ -104,7 +104,7 @@ def test_no_more_is_read_in_a_second_than_was_said(
     assert now == [5.5]
 
 
-@pytest.mark.parametrize("words", [[], ["--rate", "fast"], ["--data-dir", "/nowhere/at/all"]])
+@pytest.mark.parametrize("words", [["--rate", "fast"], ["--data-dir", "/nowhere/at/all"]])
 def test_a_command_line_that_is_wrong_says_so(tmp_path: Path, words: list[str]) -> None:
     data_dir = ["--data-dir", str(tmp_path)] if "--rate" in words else []
     result = CliRunner().invoke(main, ["cache", "verify", *data_dir, *words])

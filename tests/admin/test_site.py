@@ -48,12 +48,16 @@ def test_the_aliases_are_listed(door: Door) -> None:
 
 
 def test_one_is_added_and_counts_at_once(door: Door) -> None:
-    assert door.json("PUT", "/aliases/hub", "docker.io\n") == {"alias": "hub", "registry": "docker.io"}
+    change = door.json("PUT", "/aliases/hub", "docker.io\n")
+    assert (change["alias"], change["host"], change["registry"]) == ("hub", "hub.cr.test", "docker.io")
     assert door.json("GET", "/aliases") == {"hub.cr.test": "docker.io", "quay.cr.test": "quay.io"}
 
 
 def test_one_is_removed(door: Door) -> None:
-    assert door.json("DELETE", "/aliases/quay") == {"alias": "quay", "registry": None}
+    change = door.json("DELETE", "/aliases/quay")
+    assert (change["alias"], change["registry"]) == ("quay", None)
+    # There is no file here.
+    assert (change["kept"], change["file"]) == (False, None)
     assert door.json("GET", "/aliases") == {}
 
 

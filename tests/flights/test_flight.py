@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from crproxy.flights import Flight, Flights, NotKept, Reader
@@ -535,6 +535,58 @@ def test_a_reader_that_is_abandoned_unread_has_left(flights: Flights, clock: Clo
     flight.reader(None).abandon()
     clock.advance(30)
     assert body.stopped
+
+
+# Passengers: who wants it here, and does not read it
+
+
+def landed(flight: Flight) -> Deferred[None]:
+    return Deferred.fromCoroutine(flight.landed())
+
+
+def test_who_waits_for_the_landing_keeps_it_up_and_is_told(flights: Flights, clock: Clock, store: Store) -> None:
+    source = HandSource(CONTENT, clock)
+    flight = flights.begin(ENTRY, source)
+    first, second = landed(flight), landed(flight)
+    body = source.answer()
+    clock.advance(3600)
+    assert not body.stopped
+    body.send(CONTENT)
+    assert not_yet(first)
+    body.end()
+    ended(first)
+    ended(second)
+    assert whole(store) == CONTENT
+    ended(landed(flight))
+
+
+def test_who_does_not_wait_any_more_keeps_nothing_up(flights: Flights, clock: Clock) -> None:
+    flight, _, body = large(flights, clock, 200 * MIB)
+    waiting = landed(flight)
+    clock.advance(60)
+    waiting.cancel()
+    failure_of(waiting, CancelledError)
+    assert not body.stopped
+    clock.advance(30)
+    assert body.stopped
+
+
+@pytest.mark.parametrize("error", [GONE, DOWN])
+def test_who_waits_is_told_of_a_failure(flights: Flights, source: HandSource, error: RegistryError) -> None:
+    flight = flights.begin(ENTRY, source)
+    waiting = landed(flight)
+    source.refuse(error)
+    assert failure_of(waiting, RegistryError) is error
+    failure_of(landed(flight), RegistryError)
+
+
+def test_wrong_bytes_do_not_land(flights: Flights, source: HandSource, store: Store) -> None:
+    flight, body = begun(flights, source)
+    waiting = landed(flight)
+    body.send(b"x" * SIZE)
+    body.end()
+    failure_of(waiting, WrongContent)
+    assert whole(store) is None
 
 
 # Stopping

@@ -81,7 +81,7 @@ class Daemon:
 
     Arguments:
         directory: its working directory, which holds its configuration, and its data unless another place is given.
-        config: the configuration file's text.
+        config: the configuration file's text; None is no file.
         data_dir: its data, which other daemons may share and which outlives it.
         certificate: to listen for HTTPS as well, on another free port, with this.
         listen: options that say where to listen, in place of those.
@@ -95,7 +95,7 @@ class Daemon:
     def __init__(
         self,
         directory: Path,
-        config: str,
+        config: str | None,
         data_dir: Path | None = None,
         *,
         certificate: Certificate | None = None,
@@ -106,11 +106,13 @@ class Daemon:
     ) -> None:
         self.data_dir = data_dir or directory / "data"
         self._ended = False
-        self._file = file = directory / "crproxy.toml"
-        file.write_text(config, encoding="utf-8")
-        file.chmod(0o600)
+        self.file = file = directory / "crproxy.toml"
         twistd = Path(sys.executable).parent / "twistd"
-        command = [str(twistd), "-n", "--pidfile=", "crproxy", "--config", str(file)]
+        command = [str(twistd), "-n", "--pidfile=", "crproxy"]
+        if config is not None:
+            file.write_text(config, encoding="utf-8")
+            file.chmod(0o600)
+            command += ["--config", str(file)]
         if socket is not None:
             command += ["--http", f"unix:{socket}", "--https", ""]
         elif listen is not None:
@@ -128,7 +130,7 @@ class Daemon:
                 self._process.wait_for(r"listens on http:///")
             elif listen is None or listen[listen.index("--http") + 1]:
                 self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
-            if certificate is not None or listen is not None:
+            if certificate is not None or (listen is not None and listen[listen.index("--https") + 1]):
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
         except BaseException:
             self._process.stop()
@@ -166,7 +168,7 @@ class Daemon:
 
     def reload(self, config: str) -> None:
         """Write another configuration file, and tell it to read that (SIGHUP)."""
-        self._file.write_text(config)
+        self.file.write_text(config)
         os.kill(self._process.pid, signal.SIGHUP)
 
     def kill(self) -> None:

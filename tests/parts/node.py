@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["HERE", "Node"]
+__all__ = ["HERE", "Node", "read_only"]
+
+_READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && cd "$2" && shift 2 && exec "$@"'
 
 # unshare makes its mounts private: nobody else sees them, and they end with the last process that does.
 _ENTER = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"'
+
+
+def read_only(directory: Path, home: Path) -> list[str]:
+    """Return the words that run a command which sees ``directory`` read-only, as systemd's ProtectSystem= does."""
+    need_root("a read-only view of a directory")
+    return [need("unshare"), "--mount", "sh", "-c", _READ_ONLY, "sh", str(directory), str(home)]
 
 
 @dataclass(frozen=True, slots=True)

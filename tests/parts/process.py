@@ -97,6 +97,17 @@ class Process:
             raise AssertionError(f"{self.command[0]} {what} before it wrote {pattern!r}; its log:\n{self.log}")
         return match
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself, and return its exit status."""
+        try:
+            return self._child.wait(self.patience)
+        finally:
+            self._reader.join(self.patience)
+
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit status."""
         self._child.terminate()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from twisted.web.server import Site
 
+from crproxy.admin.keeping import AliasChange
 from crproxy.admin.site import make_admin_site
-from crproxy.config import Config
+from crproxy.config import Config, ConfigError
 from crproxy.oci.digests import Digest
 from crproxy.policy.audit import Format, Record, write_line
 from crproxy.web.plain import make_plain_site
@@ -100,7 +101,12 @@ def test_whatever_is_sent_in_the_clear_is_answered(network: Network, conversatio
     converse(make_plain_site(lambda _: None, None, lambda: Config(NAMES), 443, network.clock), network, conversation)
 
 
+def unable(label: str, registry: str) -> AliasChange:
+    """No alias can be set."""
+    raise ConfigError(f"{label} is no label")
+
+
 @MANY
 @given(conversation=conversations(WORLD))
 def test_whatever_is_sent_to_the_operators_door_is_answered(network: Network, conversation: Conversation) -> None:
-    converse(make_admin_site(dict, lambda _, __: None, list, network.clock), network, conversation)
+    converse(make_admin_site(dict, unable, list, network.clock), network, conversation)

@@ -197,7 +197,7 @@ def test_a_redirect_to_https_is_told_of(network: Network, method: str, status: i
 
 
 def test_what_an_operator_asks_is_told_of(network: Network) -> None:
-    site = make_admin_site(dict, lambda _, __: None, list, network.clock)
+    site = make_admin_site(dict, lambda *_: pytest.fail("not asked"), list, network.clock)
     assert isinstance(site, PlainSite)
     observed = Observed(site, network)
     observed.ask("/aliases")

@@ -1,0 +1,73 @@
+"""``/aliases`` on the admin socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from twisted.web.pages import notFound
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from ..config import ConfigError
+from ..oci.names import Registry
+from ..web.branch import Branch
+from .documents import json_answer
+from .keeping import AliasChange
+
+__all__ = ["Aliases", "SetAlias"]
+
+# Adds an alias, or with "" takes one away.
+SetAlias = Callable[[str, str], AliasChange]
+# A registry's name is short.
+_LONGEST_NAME = 1024
+
+
+class Aliases(Branch):
+    """``GET /aliases``; ``PUT /aliases/LABEL`` with the registry as its body; ``DELETE /aliases/LABEL``.
+
+    Arguments:
+        aliases: returns the host names and what they stand for.
+        set_alias: adds one, or takes one away; raises ConfigError.
+    """
+
+    def __init__(self, aliases: Callable[[], Mapping[str, Registry]], set_alias: SetAlias) -> None:
+        super().__init__()
+        self._aliases = aliases
+        self._set_alias = set_alias
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Return one alias (IResource)."""
+        return _Alias(path.decode("utf-8", "replace"), self._set_alias) if path else self
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer with all."""
+        return json_answer(request, 200, {host: str(registry) for host, registry in sorted(self._aliases().items())})
+
+
+class _Alias(Branch):
+    isLeaf = True
+
+    def __init__(self, label: str, set_alias: SetAlias) -> None:
+        super().__init__()
+        self._label = label
+        self._set_alias = set_alias
+
+    def render_PUT(self, request: Request) -> bytes:
+        body = b"" if request.content is None else request.content.read(_LONGEST_NAME)
+        registry = body.decode("utf-8", "replace").strip()
+        if not registry:
+            return json_answer(request, 400, {"error": "the body is the registry that the alias stands for"})
+        return self._change(request, registry)
+
+    def render_DELETE(self, request: Request) -> bytes:
+        return self._change(request, "")
+
+    def _change(self, request: Request, registry: str) -> bytes:
+        if request.postpath:
+            return cast(bytes, notFound().render(request))
+        try:
+            change = self._set_alias(self._label, registry)
+        except ConfigError as error:
+            return json_answer(request, 400, {"error": str(error)})
+        return json_answer(request, 200, change.document())

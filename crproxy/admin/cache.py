@@ -1,0 +1,186 @@
+"""``crproxy cache``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .client import Door
+from .door_options import Size, door_option, json_option
+from .printing import ago, print_json, print_table, size
+from .verification import Verification, verify_directory, verify_through
+
+__all__ = ["cache"]
+
+_SORTS = {
+    "name": lambda image: image["image"],
+    "size": lambda image: -image["bytes"],
+    "used": lambda image: -(image["used"] or 0.0),
+}
+
+
+@click.group(short_help="Look after what is kept.")
+def cache() -> None:
+    """Look after what is kept.
+
+    \b
+    Examples:
+      crproxy cache stats
+      crproxy cache list --sort size
+      crproxy cache remove quay.io/org/app:v1
+      crproxy cache gc --dry-run
+    """
+
+
+@cache.command()
+@door_option
+@json_option
+def stats(door: Door, as_json: bool) -> None:
+    """Say how much is kept, of how much that may be."""
+    usage = door.ask("GET", "/cache")
+    if as_json:
+        return print_json(usage)
+    share = f" ({100 * usage['bytes'] / usage['budget']:.0f} %)" if usage["budget"] else ""
+    print_table(
+        ("", ""),
+        [
+            ("kept", f"{size(usage['bytes'])} of {size(usage['budget'])}{share}"),
+            ("contents", str(usage["contents"])),
+            ("partial files", f"{usage['partial_files']}, {size(usage['partial_bytes'])}"),
+            ("of no repository", size(usage["unlinked"])),
+            ("longest unused", ago(usage["oldest_use"], time.time())),
+            *((registry, size(count)) for registry, count in usage["by_registry"].items()),
+        ],
+    )
+    return None
+
+
+@cache.command("list")
+@click.argument("pattern", default="")
+@click.option("--sort", type=click.Choice(list(_SORTS)), default="name", show_default=True, help="What comes first.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@door_option
+@json_option
+def list_images(pattern: str, sort: str, reverse: bool, door: Door, as_json: bool) -> None:
+    """List the images that are kept.
+
+    PATTERN is a part of the name, or a pattern of the shell's for all of it. KEPT says whether all of an image is here:
+    "complete", or which platforms of it, or "partly"; "gone" is one of which only the tag is remembered. Bytes that
+    several images share count for each.
+
+    \b
+    Examples:
+      crproxy cache list
+      crproxy cache list nginx --sort used
+      crproxy cache list 'docker.io/library/*' --json
+    """
+    images = sorted(door.ask("GET", "/cache/images", pattern=pattern), key=_SORTS[sort], reverse=reverse)
+    if as_json:
+        print_json(images)
+        return
+    now = time.time()
+    rows = [
+        (image["image"], _short(image["digest"]), size(image["bytes"]), ago(image["used"], now), _kept(image))
+        for image in images
+    ]
+    print_table(("IMAGE", "DIGEST", "SIZE", "USED", "KEPT"), rows, numbers=("SIZE",))
+
+
+@cache.command()
+@click.argument("image")
+@door_option
+@json_option
+def remove(image: str, door: Door, as_json: bool) -> None:
+    """Remove IMAGE, by tag or digest; or, without either, all of a repository.
+
+    What other images need stays, and who is pulling it gets all of it. When it is next asked for it is fetched again.
+
+    \b
+    Examples:
+      crproxy cache remove nginx:1.27
+      crproxy cache remove quay.io/org/app@sha256:0123...
+      crproxy cache remove quay.io/org/app
+    """
+    gone = door.ask("DELETE", "/cache/images", image=image)
+    if as_json:
+        return print_json(gone)
+    click.echo(f"{gone['removed']}: removed, {size(gone['freed_bytes'])} freed ({gone['freed_bytes']} bytes)")
+    return None
+
+
+@cache.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@door_option
+@json_option
+def gc(dry_run: bool, door: Door, as_json: bool) -> None:
+    """Drop what nothing needs, without waiting until its place is needed.
+
+    That is what was used the longest ago, where the cache is over its size; contents that no repository has a right to
+    and nobody asked for in a week; and partial files that nobody has filled for a day. The daemon does the first and
+    the last by itself, too.
+    """
+    found = door.ask("POST", "/cache/gc", dry_run="1" if dry_run else "")
+    if as_json:
+        return print_json(found)
+    for kind in ("evicted", "orphans", "partials"):
+        for content in found[kind]:
+            click.echo(f"{_KINDS[kind]}: {content['content']}, {size(content['bytes'])}")
+    if dry_run:
+        click.echo(f"{size(found['bytes'])} would be freed ({found['bytes']} bytes)")
+    else:
+        click.echo(f"{size(found['freed_bytes'])} freed ({found['freed_bytes']} bytes)")
+    return None
+
+
+@cache.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Read this data directory, of a daemon that runs or not, in place of asking the daemon.",
+)
+@click.option("--rate", type=Size(), default="100M", show_default=True, help="Bytes to read per second at the most.")
+@door_option
+@json_option
+def verify(data_dir: Path | None, rate: int, door: Door, as_json: bool) -> None:
+    """Read all that is kept again, and drop what is damaged.
+
+    Each content's bytes are hashed and compared with its digest. Exits with 1 where something was dropped: it is
+    fetched again when it is next asked for.
+
+    \b
+    Examples:
+      crproxy cache verify
+      crproxy cache verify --data-dir /var/lib/crproxy --rate 50M
+    """
+    seen = Verification(quiet=as_json)
+    if data_dir is None:
+        verify_through(door, rate, seen)
+    else:
+        verify_directory(data_dir, rate, seen)
+    if as_json:
+        print_json({"read": seen.read, "dropped": seen.dropped})
+    else:
+        click.echo(f"{seen.read} bytes read, {len(seen.dropped)} contents dropped")
+    sys.exit(1 if seen.dropped else 0)
+
+
+_KINDS = {
+    "evicted": "used the longest ago",
+    "orphans": "of no repository",
+    "partials": "partial, and left alone",
+}
+
+
+def _kept(image: dict[str, Any]) -> str:
+    if image["complete"]:
+        return "complete"
+    return ", ".join(image["platforms"]) or ("partly" if image["bytes"] else "gone")
+
+
+def _short(digest: str) -> str:
+    algorithm, _, encoded = digest.partition(":")
+    return f"{algorithm}:{encoded[:12]}"

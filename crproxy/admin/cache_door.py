@@ -1,0 +1,187 @@
+"""``/cache`` on the admin socket: what is kept, and what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import Request
+
+from ..policy.images import parse_repository
+from ..policy.quantities import parse_size
+from ..policy.routing import Names
+from ..store.census import Census, StoredImage
+from ..store.entries import Entry
+from ..store.filling import Threads
+from ..store.janitor import verify_gently
+from ..store.removing import Sweepings, plan_removal, remove, sweep, sweepings
+from ..store.store import Store
+from ..web.branch import Branch
+from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
+
+__all__ = ["CacheDoor"]
+
+
+class CacheDoor(Branch):
+    """``GET /cache``: how much is kept.
+
+    Below it ``GET`` and ``DELETE /cache/images``, ``POST /cache/verify`` and ``POST /cache/gc``.
+
+    Arguments:
+        store: what is kept.
+        census: looks at it.
+        threads: for blocking work.
+        names: returns the names this proxy answers to.
+        clock: the time.
+    """
+
+    def __init__(
+        self, store: Store, census: Census, threads: Threads, names: Callable[[], Names], clock: IReactorTime
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._census = census
+        self._threads = threads
+        self.putChild(b"images", _Images(store, census, threads, names, clock))
+        self.putChild(b"verify", _Verify(store, threads, clock))
+        self.putChild(b"gc", _Collection(store, threads, clock))
+
+    def render_GET(self, request: Request) -> int:
+        """Answer with the bytes, the budget and what they are made of."""
+        return answer_later(request, self._usage())
+
+    async def _usage(self) -> dict[str, Any]:
+        self._store.note_use()
+        usage = await self._threads(self._census.usage)
+        return {**asdict(usage), "budget": self._store.budget}
+
+
+class _Images(Branch):
+    """``GET /cache/images?pattern=``; ``DELETE /cache/images?image=``."""
+
+    def __init__(
+        self, store: Store, census: Census, threads: Threads, names: Callable[[], Names], clock: IReactorTime
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._census = census
+        self._threads = threads
+        self._names = names
+        self._clock = clock
+
+    def render_GET(self, request: Request) -> int:
+        return answer_later(request, self._list(_argument(request, "pattern")))
+
+    def render_DELETE(self, request: Request) -> int:
+        return answer_later(request, self._remove(_argument(request, "image")))
+
+    async def _list(self, pattern: str) -> list[dict[str, Any]]:
+        self._store.note_use()
+        images: list[StoredImage] = await self._threads(lambda: list(self._census.images()))
+        return [_described(image) for image in images if _matches(image, pattern)]
+
+    async def _remove(self, name: str) -> dict[str, Any]:
+        repository, reference = parse_repository(self._names(), name)
+        shelves = await self._threads(self._census.shelves, repository)
+        removals = await self._threads(plan_removal, shelves, reference)
+        what = str(repository) if reference is None else repository.named(reference)
+        if not removals:
+            raise Mistake(f"{what} is not in the cache: crproxy cache list shows what is", 404)
+        freed = await remove(self._store, removals, self._clock)
+        tags = sorted({tag for removal in removals for tag in removal.tags})
+        return {"removed": what, "tags": tags, "freed_bytes": freed.bytes, "freed_contents": freed.contents}
+
+
+class _Verify(Branch):
+    """``POST /cache/verify?rate=``: a line for what was read, and for what was damaged and so dropped."""
+
+    isLeaf = True
+
+    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+        super().__init__()
+        self._store = store
+        self._threads = threads
+        self._clock = clock
+
+    def render_POST(self, request: Request) -> bytes | int:
+        try:
+            rate = parse_size(_argument(request, "rate") or "100M")
+        except ValueError as error:
+            return json_answer(request, 400, {"error": str(error)})
+        return answer_lines(request, lambda lines: self._verify(lines, rate))
+
+    async def _verify(self, lines: Lines, rate: int) -> None:
+        total, read, dropped = self._store.index.bytes_stored(), 0, 0
+
+        def report(entry: Entry, size: int, sound: bool) -> None:
+            nonlocal read, dropped
+            read += size
+            if not sound:
+                dropped += 1
+                lines.write({"damaged": str(entry)})
+            lines.offer({"read": read, "total": total})
+
+        lines.write({"read": 0, "total": total})
+        await verify_gently(self._store, self._threads, self._clock, rate, report)
+        lines.write({"verified": True, "read": read, "dropped": dropped})
+
+
+class _Collection(Branch):
+    """``POST /cache/gc?dry_run=``: what nothing needs."""
+
+    isLeaf = True
+
+    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+        super().__init__()
+        self._store = store
+        self._threads = threads
+        self._clock = clock
+
+    def render_POST(self, request: Request) -> int:
+        return answer_later(request, self._collect(bool(_argument(request, "dry_run"))))
+
+    async def _collect(self, dry_run: bool) -> dict[str, Any]:
+        found = await sweepings(self._store, self._threads, self._clock)
+        document = {"dry_run": dry_run, **_swept(found), "bytes": found.bytes}
+        if not dry_run:
+            freed = await sweep(self._store, found, self._threads, self._clock)
+            document |= {"freed_bytes": freed.bytes, "freed_contents": freed.contents}
+        return document
+
+
+def _swept(found: Sweepings) -> dict[str, Any]:
+    return {
+        kind: [{"content": str(entry), "bytes": size} for entry, size in contents]
+        for kind, contents in (("evicted", found.evicted), ("orphans", found.orphans), ("partials", found.partials))
+    }
+
+
+def _described(image: StoredImage) -> dict[str, Any]:
+    return {
+        "image": image.name,
+        "repository": str(image.repository),
+        "reference": str(image.reference),
+        "digest": str(image.digest),
+        "bytes": image.bytes,
+        "used": image.used,
+        "complete": image.complete,
+        "platforms": list(image.platforms),
+        "private": image.private,
+    }
+
+
+def _matches(image: StoredImage, pattern: str) -> bool:
+    """Tell whether a pattern of the shell's is an image's name, its repository's, or a part of it."""
+    if not pattern:
+        return True
+    if not any(character in pattern for character in "*?["):
+        pattern = f"*{pattern}*"
+    return fnmatchcase(image.name, pattern) or fnmatchcase(str(image.repository), pattern)
+
+
+def _argument(request: Request, name: str) -> str:
+    values: list[bytes] = (request.args or {}).get(name.encode(), [b""])
+    return values[-1].decode("utf-8", "replace").strip()

@@ -1,0 +1,68 @@
+"""All that is kept, read again: by the daemon, or here in its data directory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from .client import Door, Unreachable
+
+__all__ = ["Verification", "verify_directory", "verify_through"]
+
+
+@dataclass
+class Verification:
+    """What was seen.
+
+    Arguments:
+        quiet: nothing is printed while it goes on.
+        read: bytes.
+        dropped: what was damaged.
+    """
+
+    quiet: bool = False
+    read: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+    def drop(self, what: str) -> None:
+        """Something was damaged."""
+        self.dropped.append(what)
+        if not self.quiet:
+            click.echo(f"damaged, dropped: {what}")
+
+
+def verify_through(door: Door, rate: int, seen: Verification) -> None:
+    """Let the daemon read everything. Raises Unreachable, Refused."""
+    lines = door.lines("POST", "/cache/verify", rate=str(rate))
+    total = next(lines, {}).get("total", 0)
+    over = False
+    with click.progressbar(length=total, label="verifying", file=sys.stderr) as bar:
+        for line in lines:
+            if "damaged" in line:
+                seen.drop(line["damaged"])
+                continue
+            bar.update(line["read"] - seen.read)
+            seen.read = line["read"]
+            over = over or "verified" in line
+    if not over:
+        raise Unreachable(f"the daemon at {door.path} ended before it had read everything")
+
+
+def verify_directory(data_dir: Path, rate: int, seen: Verification) -> None:
+    """Read everything below ``data_dir``."""
+    # Neither takes part in what goes through the daemon.
+    from ..store.janitor import verify
+    from ..store.store import open_store
+
+    store, began = open_store(data_dir), time.monotonic()
+    with click.progressbar(length=store.index.bytes_stored(), label="verifying", file=sys.stderr) as bar:
+        for entry, size, sound in verify(store):
+            seen.read += size
+            bar.update(size)
+            if not sound:
+                seen.drop(str(entry))
+            time.sleep(max(0.0, began + seen.read / max(rate, 1) - time.monotonic()))

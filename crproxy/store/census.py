@@ -1,0 +1,269 @@
+"""What is in the cache, as its operator sees it: images, and how much of each is here.
+
+Reads the index by a connection of its own, and manifests from their files, so that it can run in a thread, or beside a
+daemon. Blocking; changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..oci.digests import Digest
+from ..oci.errors import RegistryError
+from ..oci.manifests import MANIFEST_LIMIT, Descriptor, references
+from ..oci.names import Reference, Registry, Repository, Tag
+from .blobs import Blobs
+from .entries import View
+
+__all__ = ["Census", "Shelf", "StoredImage", "Usage"]
+
+# Whose rights there are in one repository (index.py): anybody's, the proxy's credentials', those of clients' own.
+_SIDES: tuple[tuple[bool, str | None], ...] = ((False, None), (True, None), (True, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much is kept.
+
+    Arguments:
+        bytes, contents: whole; ``unlinked`` of these bytes are no repository's.
+        partial_bytes, partial_files: begun, not whole.
+        by_registry: bytes by the name of each registry that has a right to them; what several have counts for each.
+        oldest_use: when the content was last asked for that was not asked for the longest, seconds since the epoch.
+    """
+
+    bytes: int
+    contents: int
+    unlinked: int
+    partial_bytes: int
+    partial_files: int
+    by_registry: Mapping[str, int]
+    oldest_use: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that is kept, or was.
+
+    Arguments:
+        reference: its tag; its digest where it has none here.
+        private: it took credentials.
+        bytes: of what of it is here; others may share them.
+        used: when something of it was last asked for, seconds since the epoch; None where nothing of it is here.
+        complete: all of it is here, for every platform.
+        platforms: those that are here completely, of an index.
+    """
+
+    repository: Repository
+    reference: Reference
+    digest: Digest
+    private: bool
+    bytes: int
+    used: float | None
+    complete: bool
+    platforms: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return self.repository.named(self.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Some stored content: its bytes, and when it was last asked for."""
+
+    size: int
+    used: float
+
+
+@dataclass
+class Shelf:
+    """What one repository has by rights of one kind.
+
+    Arguments:
+        tags: where each points.
+        links: digests it has a right to, and whether they are manifests.
+        kept: those of them that are stored.
+    """
+
+    view: View
+    blobs: Blobs
+    tags: dict[str, Digest] = field(default_factory=dict)
+    links: dict[Digest, bool] = field(default_factory=dict)
+    kept: dict[Digest, Kept] = field(default_factory=dict)
+    _references: dict[Digest, list[Descriptor] | None] = field(default_factory=dict)
+
+    def references(self, digest: Digest) -> list[Descriptor] | None:
+        """Return what a manifest refers to; None where it is not here."""
+        if digest not in self._references:
+            content = self._read(digest) if digest in self.kept else None
+            self._references[digest] = None if content is None else references(content)
+        return self._references[digest]
+
+    def reach(self, roots: Iterator[Digest] | list[Digest], barred: frozenset[Digest] = frozenset()) -> set[Digest]:
+        """Return what ``roots`` are and refer to, through others than ``barred``."""
+        reached: set[Digest] = set()
+        waiting = list(roots)
+        while waiting:
+            digest = waiting.pop()
+            if digest in reached or digest in barred:
+                continue
+            reached.add(digest)
+            if self.links.get(digest):
+                waiting += [found.digest for found in self.references(digest) or ()]
+        return reached
+
+    @cached_property
+    def roots(self) -> dict[Reference, Digest]:
+        """What is an image of its own: each tag, and each manifest here that nothing else here leads to."""
+        manifests = [digest for digest, is_manifest in self.links.items() if is_manifest and digest in self.kept]
+        below = {found.digest for digest in manifests for found in self.references(digest) or ()}
+        tagged = set(self.tags.values())
+        untagged = [digest for digest in manifests if digest not in below and digest not in tagged]
+        return {**{Tag(name): digest for name, digest in self.tags.items()}, **{digest: digest for digest in untagged}}
+
+    def image(self, reference: Reference, digest: Digest) -> StoredImage:
+        """Return how it stands with one of the roots."""
+        here = [self.kept[found] for found in self.reach([digest]) if found in self.kept]
+        platforms = [
+            str(child.platform)
+            for child in self.references(digest) or ()
+            if child.is_manifest and child.platform is not None and self._is_complete(child.digest)
+        ]
+        return StoredImage(
+            repository=self.view.repository,
+            reference=reference,
+            digest=digest,
+            private=self.view.private,
+            bytes=sum(kept.size for kept in here),
+            used=max((kept.used for kept in here), default=None),
+            complete=self._is_complete(digest),
+            platforms=tuple(platforms),
+        )
+
+    def _is_complete(self, digest: Digest, depth: int = 3) -> bool:
+        found = self.references(digest)
+        if found is None:
+            return False
+        return all(
+            (depth > 0 and self._is_complete(child.digest, depth - 1))
+            if child.is_manifest
+            else child.is_foreign or child.digest in self.kept
+            for child in found
+        )
+
+    def _read(self, digest: Digest) -> bytes | None:
+        fd = self.blobs.open(self.view.entry(digest))
+        if fd is None:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            return file.read(MANIFEST_LIMIT + 1)
+
+
+class Census:
+    """The cache below one data directory, looked at.
+
+    Arguments:
+        path: the index's file.
+        blobs: the cache's files.
+
+    Each method raises sqlite3.Error where the index cannot be read.
+    """
+
+    def __init__(self, path: Path, blobs: Blobs) -> None:
+        self._path = path
+        self._blobs = blobs
+
+    def usage(self) -> Usage:
+        """Return how much is kept."""
+        partials = list(self._blobs.partials())
+        with self._connected() as database:
+            ((total, contents, oldest),) = database.execute(_TOTAL)
+            by_registry = dict(database.execute(_BY_REGISTRY))
+            ((unlinked,),) = database.execute(_UNLINKED)
+        return Usage(
+            bytes=total,
+            contents=contents,
+            unlinked=unlinked,
+            partial_bytes=sum(size for _, size, _ in partials),
+            partial_files=len(partials),
+            by_registry=by_registry,
+            oldest_use=oldest,
+        )
+
+    def images(self) -> Iterator[StoredImage]:
+        """Yield every image that is here, or was and still has its tag."""
+        with self._connected() as database:
+            repositories = database.execute(_REPOSITORIES).fetchall()
+            for registry, path, side in repositories:
+                with contextlib.suppress(RegistryError):
+                    view = View(Repository.parse(Registry.parse(registry), path), *_SIDES[side])
+                    shelf = self._shelf(database, view)
+                    for reference, digest in shelf.roots.items():
+                        yield shelf.image(reference, digest)
+
+    def shelves(self, repository: Repository) -> list[Shelf]:
+        """Return what the repository has, without credentials, with the proxy's, and with clients' own."""
+        with self._connected() as database:
+            return [self._shelf(database, View(repository, *side)) for side in _SIDES]
+
+    def _shelf(self, database: sqlite3.Connection, view: View) -> Shelf:
+        shelf = Shelf(view, self._blobs)
+        pool = view.repository.registry.name if view.private else ""
+        whose = (view.repository.registry.name, view.repository.path, _SIDES.index((view.private, view.caller)))
+        for name, text in database.execute(_TAGS, whose):
+            shelf.tags[name] = Digest.parse(text)
+        for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
+            digest = Digest.parse(text)
+            shelf.links[digest] = media_type is not None
+            if size is not None:
+                shelf.kept[digest] = Kept(size, used)
+        return shelf
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        # Read only, but for the shared memory that a reader of a WAL needs.
+        database = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        try:
+            # One state of things for all that is asked.
+            database.execute("BEGIN")
+            yield database
+        finally:
+            database.close()
+
+
+_POOL = "CASE private WHEN 0 THEN '' ELSE registry END"
+
+_TOTAL = "SELECT coalesce(sum(size), 0), count(*), min(used) FROM blob"
+
+_BY_REGISTRY = f"""
+    SELECT registry, sum(size) FROM (
+        SELECT DISTINCT link.registry AS registry, blob.digest, blob.pool, blob.size AS size
+        FROM link JOIN blob ON blob.digest = link.digest AND blob.pool = {_POOL})
+    GROUP BY registry ORDER BY registry
+"""  # noqa: S608 - nothing from outside
+
+_UNLINKED = f"""
+    SELECT coalesce(sum(size), 0) FROM blob WHERE NOT EXISTS (
+        SELECT 1 FROM link WHERE link.digest = blob.digest AND blob.pool = {_POOL})
+"""  # noqa: S608 - nothing from outside
+
+_REPOSITORIES = """
+    SELECT registry, repository, private FROM link WHERE media_type IS NOT NULL
+    UNION SELECT registry, repository, private FROM tag ORDER BY 1, 2, 3
+"""
+
+_TAGS = "SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND private = ? ORDER BY name"
+
+_LINKS = """
+    SELECT link.digest, link.media_type, blob.size, blob.used
+    FROM link LEFT JOIN blob ON blob.digest = link.digest AND blob.pool = ?
+    WHERE link.registry = ? AND link.repository = ? AND link.private = ?
+"""

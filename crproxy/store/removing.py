@@ -1,0 +1,168 @@
+"""What is taken out of the cache when its operator says so, and what can go because nothing needs it.
+
+What is to go is decided first, and returned; then it goes, in small steps. Who is reading something reads on: a file
+that is removed stays until it is closed. What is being fetched is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ..oci.digests import Digest
+from ..oci.names import Reference
+from ..policy.eviction import to_drop
+from .census import Shelf
+from .entries import Entry, View
+from .filling import Threads
+from .janitor import LINK_AGE, PARTIAL_AGE
+from .store import Store
+
+__all__ = ["Freed", "Removal", "Sweepings", "plan_removal", "remove", "sweep", "sweepings"]
+
+# What is removed between two chances for others to run.
+_STEP = 50
+# Rows looked at, at the most, for what is to go.
+_MOST = 1_000_000
+
+Contents = list[tuple[Entry, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What one repository loses: tags by name, and rights to contents."""
+
+    view: View
+    tags: frozenset[str]
+    digests: frozenset[Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What went from the disk."""
+
+    contents: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweepings:
+    """What can go, each with its bytes.
+
+    Arguments:
+        evicted: used the longest ago, where the cache is over its size.
+        orphans: contents that no repository has a right to, and that nobody asked for in a week.
+        partials: partial files that nobody has filled for a day.
+    """
+
+    evicted: Contents
+    orphans: Contents
+    partials: Contents
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all of it."""
+        return sum(size for contents in (self.evicted, self.orphans, self.partials) for _, size in contents)
+
+
+def plan_removal(shelves: Iterable[Shelf], reference: Reference | None) -> list[Removal]:
+    """Return what goes with an image, or with a whole repository (None); nothing where it is not here.
+
+    What other images of the repository need stays with it.
+    """
+    planned = (_all_of(shelf) if reference is None else _one_of(shelf, reference) for shelf in shelves)
+    return [removal for removal in planned if removal.tags or removal.digests]
+
+
+def _all_of(shelf: Shelf) -> Removal:
+    return Removal(shelf.view, frozenset(shelf.tags), frozenset(shelf.links))
+
+
+def _one_of(shelf: Shelf, reference: Reference) -> Removal:
+    if isinstance(reference, Digest):
+        tags = {name for name, digest in shelf.tags.items() if digest == reference}
+        return _without(shelf, reference, tags, barred=frozenset({reference}))
+    digest = shelf.tags.get(reference.name)
+    if digest is None:
+        return Removal(shelf.view, frozenset(), frozenset())
+    return _without(shelf, digest, {reference.name}, barred=frozenset())
+
+
+def _without(shelf: Shelf, digest: Digest, tags: set[str], barred: frozenset[Digest]) -> Removal:
+    lost = shelf.reach([digest]) & shelf.links.keys()
+    tagged = [found for name, found in shelf.tags.items() if name not in tags]
+    others = [found for found, is_manifest in shelf.links.items() if is_manifest and found not in lost]
+    needed = shelf.reach([*tagged, *others], barred)
+    return Removal(shelf.view, frozenset(tags), frozenset(lost - needed))
+
+
+async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime) -> Freed:
+    """Take away tags and rights, and the bytes that nobody has a right to any more; return what was freed."""
+    freed = Freed()
+    for removal in removals:
+        coming = {entry.digest for entry in store.promised()}
+        digests = sorted(removal.digests - coming)
+        store.index.untag(removal.view, *removal.tags)
+        store.index.unlink(removal.view, digests)
+        entries = [removal.view.entry(digest) for digest in digests]
+        freed = await _drop(store, entries, clock, freed)
+    return freed
+
+
+async def sweepings(store: Store, threads: Threads, clock: IReactorTime) -> Sweepings:
+    """Return what can go."""
+    store.note_use()
+    now = clock.seconds()
+    orphans = store.index.orphans(now - LINK_AGE, _MOST)
+    stored = store.index.bytes_stored() - sum(size for _, size in orphans)
+    known, evicted = frozenset(orphans), []
+    if stored > store.share:
+        oldest = {entry: size for entry, size in store.index.oldest(_MOST) if (entry, size) not in known}
+        evicted = [(entry, oldest[entry]) for entry in to_drop(stored, store.share, oldest.items())]
+    partials = await threads(_old_partials, store, frozenset(store.promised()), now - PARTIAL_AGE)
+    return Sweepings(evicted, orphans, partials)
+
+
+async def sweep(store: Store, found: Sweepings, threads: Threads, clock: IReactorTime) -> Freed:
+    """Remove what `sweepings` found, where nobody has begun to need it meanwhile; return what was freed."""
+    freed = await _drop(store, (entry for entry, _ in found.orphans), clock, Freed())
+    freed = await _drop(store, (entry for entry, _ in found.evicted), clock, freed, linked=True)
+    gone: Freed = await threads(_discard, store, [entry for entry, _ in found.partials])
+    return Freed(freed.contents + gone.contents, freed.bytes + gone.bytes)
+
+
+async def _drop(
+    store: Store, entries: Iterable[Entry], clock: IReactorTime, freed: Freed, *, linked: bool = False
+) -> Freed:
+    """Drop entries; only where ``linked`` also those that somebody has a right to."""
+    for number, entry in enumerate(entries, 1):
+        size = store.index.size(entry)
+        if size is not None and (linked or not store.index.is_linked(entry)):
+            store.drop(entry)
+            freed = Freed(freed.contents + 1, freed.bytes + size)
+        if number % _STEP == 0:
+            await deferLater(clock, 0)
+    return freed
+
+
+def _old_partials(store: Store, promised: frozenset[Entry], before: float) -> Contents:
+    return [
+        (entry, size) for entry, size, changed in store.blobs.partials() if changed < before and entry not in promised
+    ]
+
+
+def _discard(store: Store, entries: list[Entry]) -> Freed:
+    contents = size = 0
+    for entry in entries:
+        # Another process may fill it again: then the lock is its.
+        partial = store.blobs.begin(entry)
+        if partial is None:
+            continue
+        size += store.blobs.partial_path(entry).stat().st_size
+        contents += 1
+        partial.discard()
+        partial.close()
+    return Freed(contents, size)
