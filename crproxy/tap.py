@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
-import platformdirs
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
-from .config import Config, ConfigError, OptionError, load
+from .admin.configured import SYSTEM_CONFIG, read_config
+from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
 from .service import make_service as make_daemon
 
 __all__ = ["Options", "makeService"]
-
-SYSTEM_CONFIG = Path("/etc/crproxy/crproxy.toml")
 
 
 class Options(usage.Options):
@@ -102,8 +98,8 @@ class Options(usage.Options):
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""
-        return load(
-            self._text(),
+        return read_config(
+            self["config"],
             ConfigOptions(
                 domain=self["domain"],
                 aliases=tuple(self["alias"]),
@@ -116,25 +112,8 @@ class Options(usage.Options):
                 data_dir=self["data-dir"],
                 cache_size=self["cache-size"],
             ),
-            usual_data_dir=_usual_data_dir(),
-            read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-            environment=os.environ,
+            system=SYSTEM_CONFIG,
         )
-
-    def _text(self) -> str:
-        path = self["config"]
-        try:
-            if path is None:
-                return SYSTEM_CONFIG.read_text(encoding="utf-8") if SYSTEM_CONFIG.exists() else ""
-            return Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot be read: {error}") from error
-
-
-def _usual_data_dir() -> str:
-    """Return systemd's directory for us (systemd.exec(5), StateDirectory), or the user's own."""
-    directories = os.environ.get("STATE_DIRECTORY", "")
-    return directories.partition(":")[0] or platformdirs.user_data_dir("crproxy", appauthor=False)
 
 
 def _check_endpoints(descriptions: tuple[str, ...]) -> None:

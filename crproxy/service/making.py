@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
 from twisted.web.server import Site
 
+from ..admin.door import admin_endpoint
 from ..admin.site import make_admin_site
 from ..config import Config
-from ..policy.urls import origin_of
+from ..policy.endpoints import parse_endpoint
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["make_pullthrough", "make_service"]
 
 _HTTPS_PORT = 443
-# What unix(7) has room for.
-_LONGEST_SOCKET_PATH = 107
 
 
 def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None = None) -> IService:
@@ -70,7 +67,7 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
         # Where there is TLS, images are pulled by it.
         known_as = None if certificates is None else ""
         Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
-    admin = _admin_endpoint(config)
+    admin = admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
         door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
@@ -114,16 +111,9 @@ def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(live(), clients.reaching(_reach_of_ca(live())), reactor)
+    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor)
     live.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates
-
-
-def _reach_of_ca(config: Config) -> Reach:
-    """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
-    origin = None if config.acme.directory is None else origin_of(config.acme.directory)
-    host = frozenset() if origin is None else frozenset({origin.host})
-    return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
 
 
 def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
@@ -134,14 +124,5 @@ def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any
 
 def _port_of(endpoints: tuple[str, ...]) -> int:
     """Return the port that clients know by the first of these endpoint strings."""
-    match = re.match(r"(?:tcp6?:)?(?:port=)?([0-9]+)", endpoints[0])
-    return int(match[1]) if match is not None else _HTTPS_PORT
-
-
-def _admin_endpoint(config: Config) -> str:
-    """Return where the operator's door is: as configured, else in the data directory, if a socket's path fits."""
-    if config.listen.admin is not None:
-        return config.listen.admin
-    path = str(Path(config.data_dir).absolute() / "admin.sock")
-    fits = len(path.encode()) <= _LONGEST_SOCKET_PATH and ":" not in path
-    return f"unix:{path}:mode=660" if fits else ""
+    port = parse_endpoint(endpoints[0]).port
+    return _HTTPS_PORT if port is None else port

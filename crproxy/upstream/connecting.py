@@ -24,10 +24,10 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from ..config import Upstream
+from ..config import Config, Upstream
 from ..policy.addresses import is_address, is_public
 from ..policy.proxies import Proxies, Proxy
-from ..policy.urls import Origin
+from ..policy.urls import Origin, origin_of
 from .errors import RefusedAddress
 from .tunnel import ProxyEndpoint, TunnelEndpoint
 
@@ -65,6 +65,13 @@ class Reach:
             upstream.proxies,
             upstream.named,
         )
+
+    @classmethod
+    def of_ca(cls, config: Config) -> Reach:
+        """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
+        origin = None if config.acme.directory is None else origin_of(config.acme.directory)
+        host = frozenset() if origin is None else frozenset({origin.host})
+        return cls(True, host, host, config.acme.authorities, config.proxies, named=True)
 
 
 @implementer(IAgentEndpointFactory)
