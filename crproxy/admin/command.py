@@ -13,6 +13,7 @@ from .. import __version__
 from ..policy.quantities import parse_size
 from ..store.janitor import verify as verified
 from ..store.store import open_store
+from .doctor.command import doctor
 
 __all__ = ["main"]
 
@@ -21,6 +22,9 @@ __all__ = ["main"]
 @click.version_option(__version__, message="crproxy %(version)s")
 def main() -> None:
     """Run a mirror proxy for every container registry."""
+
+
+main.add_command(doctor)
 
 
 @main.command(

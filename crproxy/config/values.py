@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..oci.names import Registry
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
+from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
@@ -17,6 +18,7 @@ from ..policy.urls import origin_of
 __all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Clients", "Config", "Listen", "Timeouts", "Upstream"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
+_HTTP_PORT, _HTTPS_PORT = 80, 443
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -170,6 +172,18 @@ class Config:
     proxies: Proxies = DIRECT
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)
+
+    @property
+    def reached_at(self) -> tuple[str, int]:
+        """The scheme and the port by which clients reach it, as far as the configuration can tell.
+
+        A domain without TLS here has its TLS ended by somebody else, at the usual port.
+        """
+        if self.names.domain is not None:
+            port = parse_endpoint(self.listen.https[0]).port if self.listen.https else None
+            return "https", _HTTPS_PORT if port is None else port
+        port = parse_endpoint(self.listen.http[0]).port if self.listen.http else None
+        return "http", _HTTP_PORT if port is None else port
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

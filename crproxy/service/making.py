@@ -12,7 +12,6 @@ from twisted.web.server import Site
 from ..admin.door import admin_endpoint
 from ..admin.site import make_admin_site
 from ..config import Config
-from ..policy.endpoints import parse_endpoint
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from ..tls.certifying import Certificates
 
 __all__ = ["make_pullthrough", "make_service"]
-
-_HTTPS_PORT = 443
 
 
 def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None = None) -> IService:
@@ -117,12 +114,7 @@ def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
 
 
 def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
-    listen = live().listen
-    otherwise = site.resource if listen.serve_plain else None
-    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor)
-
-
-def _port_of(endpoints: tuple[str, ...]) -> int:
-    """Return the port that clients know by the first of these endpoint strings."""
-    port = parse_endpoint(endpoints[0]).port
-    return _HTTPS_PORT if port is None else port
+    config = live()
+    otherwise = site.resource if config.listen.serve_plain else None
+    _, port = config.reached_at
+    return make_plain_site(certificates.find_answer, otherwise, live, port, reactor)
