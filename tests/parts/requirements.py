@@ -26,6 +26,7 @@ _DEBIAN_PACKAGES = {
     "pebble": "pebble",
     "pebble-challtestsrv": "pebble",
     "podman": "podman",
+    "setpriv": "util-linux",
     "skopeo": "skopeo",
     "squid": "squid-openssl",
     "umount": "mount",
