@@ -14,6 +14,7 @@ from ..policy.quantities import parse_size
 from ..store.janitor import verify as verified
 from ..store.store import open_store
 from .doctor.command import doctor
+from .setup import setup
 
 __all__ = ["main"]
 
@@ -25,6 +26,7 @@ def main() -> None:
 
 
 main.add_command(doctor)
+main.add_command(setup)
 
 
 @main.command(

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from ...config import Config
-from ...oci.errors import RegistryError
 from ...oci.names import Registry
+from ..arguments import RegistryName
 from ..configured import SYSTEM_CONFIG
 from ..options import config_option, daemon_options, spoken
 from .configuration import read
@@ -22,19 +22,6 @@ from .report import Printed, exit_status, to_json
 from .round import Report, make_round
 
 __all__ = ["doctor"]
-
-
-class RegistryName(click.ParamType[Registry]):
-    """A registry, by its name."""
-
-    name = "registry"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Registry:
-        """Return the registry that ``value`` names."""
-        try:
-            return value if isinstance(value, Registry) else Registry.parse(str(value))
-        except RegistryError as error:
-            self.fail(error.message, param, ctx)
 
 
 @click.command(short_help="Look for what is wrong, and say what to do.")
