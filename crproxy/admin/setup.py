@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -70,13 +71,17 @@ def setup(
 
 def printed(made: Setup) -> str:
     """Return a set-up for people: what comes of it, the files with their places, and what to do then."""
-    parts = [made.about]
+    parts = [textwrap.fill(made.about, 100)]
     for file in made.files:
         parts += [f"--- {file.path}", file.text.rstrip("\n")]
+    for file in made.added:
+        parts += [f"--- {file.path}, added to what is there", file.text.rstrip("\n")]
     return "\n\n".join([*parts, "--- and then", "\n".join(made.then)]) + "\n"
 
 
 def _bare(made: Setup) -> str:
+    if not made.files:
+        raise click.ClickException("no file is needed for that; without --bare it is said what is")
     if len(made.files) > 1:
         raise click.UsageError(f"these are {len(made.files)} files: name one --registry with --bare")
     return made.files[0].text

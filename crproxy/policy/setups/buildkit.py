@@ -6,24 +6,26 @@ from .target import ClientFile, Setup, Target, quoted
 
 __all__ = ["buildkit"]
 
+_PATH = "/etc/buildkit/buildkitd.toml"
+
 
 def buildkit(target: Target) -> Setup:
     """Return how BuildKit pulls what ``FROM`` names through ``target``."""
     lines = [
-        "# Each registry has the proxy as its mirror: the registry's name goes behind the proxy's. Where that cannot be",
+        "# Each registry has the proxy as its mirror: its name goes behind the proxy's. Where the mirror cannot be",
         "# reached, the registry itself is asked.",
     ]
     for registry in target.listed:
         lines += ["", f"[registry.{quoted(str(registry))}]", f"  mirrors = [{quoted(target.prefix(registry))}]"]
     if not target.secure:
         lines += ["", "# It is asked by plain HTTP.", f"[registry.{quoted(target.host)}]", "  http = true"]
-    file = ClientFile("/etc/buildkit/buildkitd.toml", "\n".join([*lines, ""]))
+    file = ClientFile(_PATH, "\n".join([*lines, ""]))
     about = "BuildKit asks the proxy first for the images that a Dockerfile begins with, under their own names."
     return Setup(about, (file,), (*_builder(target), "docker buildx build ."))
 
 
 def _builder(target: Target) -> tuple[str, ...]:
-    login = ()
+    login: tuple[str, ...] = ()
     if target.login is not None:
         login = (
             "# The login is the one of whoever runs the build:",
@@ -34,5 +36,5 @@ def _builder(target: Target) -> tuple[str, ...]:
     return (
         *login,
         "# A buildkitd of one's own is restarted; buildx makes a builder that has the file:",
-        f"docker buildx create --use --driver docker-container{network} --buildkitd-config /etc/buildkit/buildkitd.toml",
+        f"docker buildx create --use --driver docker-container{network} --buildkitd-config {_PATH}",
     )

@@ -7,6 +7,12 @@ from .target import ClientFile, Login, Setup, Target, quoted
 __all__ = ["containerd"]
 
 _DIRECTORY = "/etc/containerd/certs.d"
+_CONFIG = f"""\
+# For Kubernetes; ctr and nerdctl have an option for it, --hosts-dir. containerd 2 calls this table
+# [plugins."io.containerd.cri.v1.images".registry].
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{_DIRECTORY}"
+"""
 
 
 def containerd(target: Target) -> Setup:
@@ -14,21 +20,20 @@ def containerd(target: Target) -> Setup:
     names = [str(registry) for registry in target.registries] or ["_default"]
     files = tuple(ClientFile(f"{_DIRECTORY}/{name}/hosts.toml", _text(target, name)) for name in names)
     about = (
-        "containerd asks the proxy first, under the images' own names, and the registry itself where that fails. "
-        f"Its own configuration, /etc/containerd/config.toml, has to name {_DIRECTORY} as the place of such files:\n\n"
-        '    [plugins."io.containerd.grpc.v1.cri".registry]       # containerd 2: io.containerd.cri.v1.images\n'
-        f'      config_path = "{_DIRECTORY}"'
+        "containerd asks the proxy first, under the images' own names, and the registry itself where that fails. Its own "
+        "configuration says where such files are."
     )
     image = f"{target.registries[0]}/ORG/NAME:TAG" if target.registries else "quay.io/prometheus/busybox:latest"
     return Setup(
         about,
         files,
-        (
+        then=(
             "# hosts.toml is read for each pull; config.toml when containerd starts:",
             "systemctl restart containerd",
             f"crictl pull {image}",
             f"ctr images pull --hosts-dir {_DIRECTORY} {image}",
         ),
+        added=(ClientFile("/etc/containerd/config.toml", _CONFIG),),
     )
 
 
@@ -47,12 +52,12 @@ def _text(target: Target, name: str) -> str:
 def _opening(name: str) -> list[str]:
     if name == "_default":
         return [
-            "# For every registry that has no directory of its own beside this one. The proxy is told by ?ns= which one is",
-            "# meant. Where it cannot be reached, containerd goes on to the registry itself.",
+            "# For every registry that has no directory of its own beside this one. The proxy is told by ?ns= which one",
+            "# is meant. Where it cannot be reached, containerd goes on to the registry itself.",
         ]
     return [
-        f"# For {name} alone: the directory has the registry's name. Where the proxy cannot be reached, containerd goes on",
-        "# to the registry itself.",
+        f"# For {name} alone, whose name the directory has. Where the proxy cannot be reached, containerd goes",
+        "# on to the registry itself.",
     ]
 
 

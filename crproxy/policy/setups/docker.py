@@ -20,6 +20,8 @@ def docker(target: Target) -> Setup:
     settings: dict[str, Any] = {} if target.login is not None else {"registry-mirrors": [_mirror(target)]}
     if not target.secure and not target.is_loopback:
         settings["insecure-registries"] = [target.host]
+    if not settings:
+        return Setup(_about(target), (), _commands(target))
     file = ClientFile("/etc/docker/daemon.json", json.dumps(settings, indent=2) + "\n")
     return Setup(_about(target), (file,), ("systemctl restart docker", *_commands(target)))
 
@@ -41,15 +43,15 @@ def _mirror(target: Target) -> str:
 
 
 def _about(target: Target) -> str:
-    merge = "Where the file is there already, add these keys to it."
     if target.login is not None:
         return (
-            "Docker sends a mirror no password, so images are pulled by prefix, the registry behind the proxy's name. "
-            f"{merge}"
+            "Docker sends a mirror no password, so images are pulled by prefix, with the registry behind the proxy's "
+            "name. For that no file is needed where the proxy has TLS."
         )
     return (
-        "Docker asks the proxy first for images of Docker Hub, and Docker Hub itself where that fails. It has no mirrors "
-        f"for other registries: put the proxy's name in front of theirs. {merge}"
+        "Docker asks the proxy first for images of Docker Hub, and Docker Hub itself where that fails. It has no "
+        "mirrors for other registries: put the proxy's name in front of theirs. Where the file is there already, add "
+        "these keys to it."
     )
 
 

@@ -21,13 +21,14 @@ def kubernetes(target: Target) -> Setup:
     if target.login is None:
         raise SetupError(
             "without a login Kubernetes needs nothing: pods name their images as "
-            f"{target.host}/quay.io/ORG/NAME. With one, add --login USER; to leave images' names as they are, set up the "
-            "nodes: containerd, cri-o or k3s"
+            f"{target.host}/quay.io/ORG/NAME. With one, add --login USER; to leave images' names as they are, set up "
+            "the nodes: containerd, cri-o or k3s"
         )
     login = {"username": target.login.user, "password": target.login.written_password}
     document = json.dumps({"auths": {target.host: login}}, ensure_ascii=False)
     lines = [
-        f"# Pods that pull {target.host}/... name it: imagePullSecrets: [{{name: {_SECRET}}}]. It counts in one namespace.",
+        f"# Pods that pull {target.host}/... name it: imagePullSecrets: [{{name: {_SECRET}}}].",
+        "# It counts in one namespace.",
         *(["# Put the password in the place of PASSWORD."] if target.login.password is None else []),
         "apiVersion: v1",
         "kind: Secret",
@@ -56,8 +57,8 @@ def helm(target: Target) -> Setup:
             f"  imagePullSecrets: [{quoted(_SECRET)}]",
         ]
     lines = [
-        "# For charts that follow this convention, as those do that derive from Bitnami's: their images come from Docker Hub",
-        "# then, through the proxy. Other charts call it image.registry or image.repository: helm show values CHART.",
+        "# For charts that follow this convention, as those do that derive from Bitnami's: their images come from",
+        "# Docker Hub, through the proxy. Others call it image.registry or image.repository: helm show values CHART.",
         "# Where the nodes are set up (containerd, cri-o, k3s), no values are needed at all.",
         "global:",
         f"  imageRegistry: {quoted(target.prefix(DOCKER_HUB))}",

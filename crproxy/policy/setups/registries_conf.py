@@ -14,23 +14,23 @@ def podman(target: Target) -> Setup:
     """Return how Podman, Buildah and Skopeo pull through ``target``, under the images' own names."""
     login = () if target.login is None else (f"podman login --username {target.login.user} {target.host}",)
     about = (
-        "Podman, Buildah and Skopeo ask the proxy first, under the images' own names, and the registry itself where that "
-        "fails. There is no entry for every registry: add one for each that is not there."
+        "Podman, Buildah and Skopeo ask the proxy first, under the images' own names, and the registry itself where "
+        "that fails. There is no entry for every registry: add one for each that is not there."
     )
     return Setup(about, (_file(target),), (*login, f"podman pull {_image(target)}"))
 
 
 def cri_o(target: Target) -> Setup:
     """Return how CRI-O pulls through ``target``, under the images' own names."""
-    login = ()
+    login: tuple[str, ...] = ()
     if target.login is not None:
         login = (
             f"# CRI-O's own login: global_auth_file under [crio.image] in /etc/crio/crio.conf names {_AUTH}",
             f"podman login --authfile {_AUTH} --username {target.login.user} {target.host}",
         )
     about = (
-        "CRI-O asks the proxy first, under the images' own names, and the registry itself where that fails. It reads the "
-        "same file as Podman does."
+        "CRI-O asks the proxy first, under the images' own names, and the registry itself where that fails. It reads "
+        "the same file as Podman does."
     )
     return Setup(about, (_file(target),), (*login, "systemctl reload crio", f"crictl pull {_image(target)}"))
 
@@ -44,8 +44,8 @@ def _image(target: Target) -> str:
 
 def _file(target: Target) -> ClientFile:
     lines = [
-        "# Each registry has the proxy as its mirror: the registry's name goes behind the proxy's. Where the mirror cannot",
-        "# be reached or does not have the image, the registry itself is asked; blocked = true in its entry forbids that.",
+        "# Each registry has the proxy as its mirror: its name goes behind the proxy's. Where the mirror cannot be",
+        "# reached, the registry itself is asked; one that has no entry here is always asked itself.",
     ]
     if not target.secure:
         lines.append("# insecure: the proxy is asked by plain HTTP.")

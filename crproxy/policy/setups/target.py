@@ -120,11 +120,13 @@ class Setup:
         about: what comes of it, in a sentence or two.
         files: to be put in their places.
         then: what to do after that: commands, and comments that begin with ``#``.
+        added: what belongs into files that are there already.
     """
 
     about: str
     files: tuple[ClientFile, ...]
     then: tuple[str, ...]
+    added: tuple[ClientFile, ...] = ()
 
 
 def quoted(text: str) -> str:
