@@ -20,8 +20,8 @@ def containerd(target: Target) -> Setup:
     names = [str(registry) for registry in target.registries] or ["_default"]
     files = tuple(ClientFile(f"{_DIRECTORY}/{name}/hosts.toml", _text(target, name)) for name in names)
     about = (
-        "containerd asks the proxy first, under the images' own names, and the registry itself where that fails. Its own "
-        "configuration says where such files are."
+        "containerd asks the proxy first, under the images' own names, and the registry itself where that fails. Its "
+        "own configuration says where such files are."
     )
     image = f"{target.registries[0]}/ORG/NAME:TAG" if target.registries else "quay.io/prometheus/busybox:latest"
     return Setup(
@@ -52,8 +52,8 @@ def _text(target: Target, name: str) -> str:
 def _opening(name: str) -> list[str]:
     if name == "_default":
         return [
-            "# For every registry that has no directory of its own beside this one. The proxy is told by ?ns= which one",
-            "# is meant. Where it cannot be reached, containerd goes on to the registry itself.",
+            "# For every registry that has no directory of its own beside this one. The proxy is told by ?ns= which",
+            "# one is meant. Where it cannot be reached, containerd goes on to the registry itself.",
         ]
     return [
         f"# For {name} alone, whose name the directory has. Where the proxy cannot be reached, containerd goes",

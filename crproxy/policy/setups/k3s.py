@@ -13,16 +13,16 @@ def k3s(target: Target) -> Setup:
     names = [str(registry) for registry in target.registries] or ["*"]
     lines = [
         *([] if target.registries else ['# "*" is every registry.']),
-        "# The proxy is told by ?ns= which registry is meant. Where it cannot be reached, the registry itself is asked,",
-        "# unless k3s was started with --disable-default-registry-endpoint.",
+        "# The proxy is told by ?ns= which registry is meant. Where it cannot be reached, the registry itself is",
+        "# asked, unless k3s was started with --disable-default-registry-endpoint.",
         "mirrors:",
         *(line for name in names for line in (f"  {quoted(name)}:", "    endpoint:", f"      - {quoted(target.url)}")),
         *login,
     ]
     file = ClientFile("/etc/rancher/k3s/registries.yaml", "\n".join([*lines, ""]))
     about = (
-        "k3s asks the proxy first, under the images' own names. Every node, server or agent, has this file; RKE2 has it "
-        "in /etc/rancher/rke2."
+        "k3s asks the proxy first, under the images' own names. Every node, server or agent, has this file; RKE2 has "
+        "it in /etc/rancher/rke2."
     )
     image = f"{names[0]}/ORG/NAME:TAG" if target.registries else "quay.io/prometheus/busybox:latest"
     then = (
