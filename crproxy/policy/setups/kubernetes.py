@@ -25,6 +25,9 @@ def kubernetes(target: Target) -> Setup:
             "the nodes: containerd, cri-o or k3s"
         )
     login = {"username": target.login.user, "password": target.login.written_password}
+    if target.login.password is not None:
+        # Kubernetes takes either, other readers of such a file this alone, as kubectl create secret writes both.
+        login["auth"] = target.login.basic.removeprefix("Basic ")
     document = json.dumps({"auths": {target.host: login}}, ensure_ascii=False)
     lines = [
         f"# Pods that pull {target.host}/... name it: imagePullSecrets: [{{name: {_SECRET}}}].",

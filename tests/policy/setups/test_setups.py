@@ -21,7 +21,8 @@ from crproxy.policy.setups import SETUPS, Login, SetupError, Target
 DOMAIN = Target.at("cr.example.com", secure=True)
 LOCAL = Target.at("localhost:5000", secure=False)
 QUAY, GHCR = Registry("quay.io"), Registry("ghcr.io")
-LOGIN = Login("alice", 'a "b" \\ c: #é')
+PASSWORD = 'a "b" \\ c: #é'
+LOGIN = Login("alice", PASSWORD)
 
 
 def text(client: str, target: Target) -> str:
@@ -49,7 +50,7 @@ def test_whoever_is_set_up_is_told_what_to_do_then(client: str) -> None:
     assert made.about.endswith(".")
     assert made.then
     assert all("\n" not in line for line in made.then)
-    assert LOGIN.password not in "".join((made.about, *made.then))
+    assert PASSWORD not in "".join((made.about, *made.then))
 
 
 # Docker
@@ -108,14 +109,14 @@ def test_containerd_has_one_file_for_all_or_one_for_each() -> None:
 def test_containerd_sends_the_login() -> None:
     host = settings("containerd", replace(DOMAIN, login=LOGIN))["host"]["https://cr.example.com"]
     scheme, _, credentials = host["header"]["authorization"].partition(" ")
-    assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", f"alice:{LOGIN.password}")
+    assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", f"alice:{PASSWORD}")
 
 
 def test_k3s_asks_for_every_registry_or_those_that_were_chosen() -> None:
     assert settings("k3s", LOCAL) == {"mirrors": {"*": {"endpoint": ["http://localhost:5000"]}}}
     assert set(settings("k3s", replace(LOCAL, registries=(QUAY, GHCR)))["mirrors"]) == {"quay.io", "ghcr.io"}
     auth = settings("k3s", replace(DOMAIN, login=LOGIN))["configs"]["cr.example.com"]["auth"]
-    assert auth == {"username": "alice", "password": LOGIN.password}
+    assert auth == {"username": "alice", "password": PASSWORD}
 
 
 # Podman, CRI-O, BuildKit: the registry stands in the mirror's path
@@ -154,7 +155,13 @@ def test_kubernetes_keeps_the_login_as_a_secret() -> None:
     secret = settings("kubernetes", replace(DOMAIN, login=LOGIN))
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     assert json.loads(secret["stringData"][".dockerconfigjson"]) == {
-        "auths": {"cr.example.com": {"username": "alice", "password": LOGIN.password}}
+        "auths": {
+            "cr.example.com": {
+                "username": "alice",
+                "password": PASSWORD,
+                "auth": base64.b64encode(f"alice:{PASSWORD}".encode()).decode(),
+            }
+        }
     }
     with pytest.raises(SetupError, match="add --login USER"):
         SETUPS["kubernetes"](DOMAIN)
