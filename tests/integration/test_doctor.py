@@ -301,7 +301,7 @@ def test_a_wrong_password_is_named(tmp_path: Path, house: House) -> None:
 def test_an_upstream_of_another_authority_is_named(tmp_path: Path, house: House) -> None:
     named = cause(look(tmp_path, house, ca_file=Authority(tmp_path).file))
     assert (named.area, named.subject) == ("upstreams", "docker.io: connection")
-    assert "its ca_file does not vouch for" in named.text
+    assert "for whom no authority in its ca_file vouches" in named.text
 
 
 def test_a_ca_of_another_authority_is_named(tmp_path: Path, house: House) -> None:

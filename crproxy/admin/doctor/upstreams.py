@@ -20,9 +20,14 @@ __all__ = ["Tools", "Visit", "chosen"]
 
 
 def chosen(config: Config, named: Iterable[Registry] = ()) -> list[Registry]:
-    """Return the registries that are looked at: ``named``, else those configured, those of aliases, and Docker Hub."""
+    """Return the registries that are looked at: ``named``, else those configured, those of aliases, and Docker Hub.
+
+    What is not served need not be reached.
+    """
     picked = list(named)
-    return picked or sorted({DOCKER_HUB, *config.upstreams, *config.names.aliases.values()})
+    known = {DOCKER_HUB, *config.upstreams, *config.names.aliases.values()}
+    served = config.access.registries
+    return picked or sorted(known if served is None else known & served)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,12 +117,12 @@ async def _look_at_certificate(seen: Visit, tools: Tools, origin: Origin) -> boo
     finding = judge(Area.UPSTREAMS, "", knocked.shown, now)
     if finding.outcome is not Outcome.FAILED:
         return False
-    trust = "its ca_file" if upstream.authorities is not None else "the authorities of this machine's system"
+    known = "in its ca_file" if upstream.authorities is not None else "that this machine's system trusts"
     untrusted = not knocked.shown.is_trusted
     seen.note(
         Outcome.FAILED,
         "connection",
-        f"its certificate is by {knocked.shown.issuer}, which {trust} does not vouch for"
+        f"its certificate is by {knocked.shown.issuer}, for whom no authority {known} vouches"
         if untrusted
         else finding.text,
         f"Name the authority's certificate as ca_file under {seen.table}"
