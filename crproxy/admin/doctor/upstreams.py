@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+
+from treq.client import HTTPClient
 
 from ...config import Config, Upstream
 from ...oci.names import DOCKER_HUB, Registry
@@ -32,9 +34,13 @@ def chosen(config: Config, named: Iterable[Registry] = ()) -> list[Registry]:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The daemon's client side, made for one look."""
+    """The daemon's client side, made for one look.
 
-    clients: Clients
+    Arguments:
+        http: returns what reaches an upstream.
+    """
+
+    http: Callable[[Upstream], HTTPClient]
     tokens: Tokens
     exchange: Exchange
     client: RegistryClient
@@ -48,7 +54,7 @@ class Tools:
         tokens = Tokens(timeouts, instruments.reactor)
         exchange = Exchange(clients.client, tokens, timeouts, instruments.reactor)
         client = RegistryClient(config.upstream, exchange, Quotas(instruments.now))
-        return cls(clients, tokens, exchange, client, instruments)
+        return cls(clients.client, tokens, exchange, client, instruments)
 
 
 @dataclass(slots=True)

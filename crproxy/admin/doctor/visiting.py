@@ -71,7 +71,7 @@ async def _look_up(seen: Visit, tools: Tools) -> bool:
 async def _greet(seen: Visit, tools: Tools) -> bool:
     """Ask for ``/v2/`` ("Determining Support"), and log in if it wants that."""
     clock = tools.instruments.reactor
-    http = tools.clients.client(seen.upstream)
+    http = tools.http(seen.upstream)
     url, began = f"{seen.upstream.endpoint}/v2/", clock.seconds()
     try:
         response = await send(http, "GET", url, {"User-Agent": [USER_AGENT]}, SECONDS, clock)
