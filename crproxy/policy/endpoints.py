@@ -12,6 +12,7 @@ from dataclasses import dataclass
 __all__ = ["Endpoint", "parse_endpoint"]
 
 _COLON = re.compile(r"(?<!\\):")
+_PORT = re.compile(r"[0-9]{1,5}")
 _PARTS = {"tcp": ("port", "interface"), "tcp6": ("port", "interface"), "ssl": ("port",), "unix": ("address",)}
 _EVERYWHERE = {"tcp": "127.0.0.1", "tcp6": "::1", "ssl": "127.0.0.1"}
 
@@ -57,5 +58,5 @@ def parse_endpoint(description: str) -> Endpoint:
     said = dict(zip(known, (part for part in parts if "=" not in part), strict=False))
     said |= dict(part.split("=", 1) for part in parts if "=" in part)
     port = said.get("port", "")
-    whole = int(port) if port.isascii() and port.isdecimal() else None
+    whole = int(port) if _PORT.fullmatch(port) else None
     return Endpoint(kind, said.get("interface", ""), whole if known else None, said.get("address", "") if known else "")

@@ -36,6 +36,7 @@ def test_what_is_escaped_is_read_as_it_was(path: str) -> None:
     assert parse_endpoint(f"unix:{escaped}:mode=660").path == path
 
 
-@given(st.text())
-def test_any_text_is_read(description: str) -> None:
-    assert parse_endpoint(description).port in (None, *range(10**6)) or description
+@given(st.text(), st.text("0123456789", min_size=1))
+def test_any_text_is_read(description: str, digits: str) -> None:
+    assert parse_endpoint(description).kind == parse_endpoint(f"{description}:").kind
+    assert parse_endpoint(f"tcp:{digits}").port in (None, int(digits[:5]))
