@@ -101,6 +101,12 @@ def test_an_image_that_is_there_no_more_is_a_warning(network: Network) -> None:
     assert told(visited(network, Upstream.public(QUAY)).findings)["quay.io: manifest"] == "warning"
 
 
+def test_a_registry_without_head_is_believed_no_further_than_it_tells(network: Network) -> None:
+    network.serve("https://quay.io", [answer(200), answer(405)])
+    found = visited(network, Upstream.public(QUAY)).findings[-1]
+    assert (found.outcome.value, "HEAD tells nothing here" in found.text) == ("ok", True)
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"), [(200, "ok"), (302, "ok"), (404, "warning"), (429, "warning"), (500, "failed")]
 )
