@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,15 +10,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
+from .admin.configured import SYSTEM_CONFIG, config_file, parse_config, read_config
 from .admin.keeping import Source
-from .admin.places import usual_data_dir
-from .config import Config, ConfigError, OptionError, load
+from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
 from .service import make_service as make_daemon
 
 __all__ = ["Options", "makeService"]
-
-SYSTEM_CONFIG = Path("/etc/crproxy/crproxy.toml")
 
 
 class Options(usage.Options):
@@ -103,44 +100,31 @@ class Options(usage.Options):
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""
-        return self.parse(self._text())
+        return read_config(self["config"], self._spoken(), system=SYSTEM_CONFIG)
 
     @property
     def file(self) -> Path | None:
         """The file that it is read from; None where there is none."""
-        if self["config"] is not None:
-            return Path(self["config"]).absolute()
-        return SYSTEM_CONFIG if SYSTEM_CONFIG.exists() else None
+        file = config_file(self["config"], SYSTEM_CONFIG)
+        return None if file is None else Path(file).absolute()
 
     def parse(self, text: str) -> Config:
         """Return what ``text``, in place of the file's, and the command line say together. Raises ConfigError."""
-        return load(
-            text,
-            ConfigOptions(
-                domain=self["domain"],
-                aliases=tuple(self["alias"]),
-                default_registry=self["default-registry"],
-                http=tuple(self["http"]),
-                https=tuple(self["https"]),
-                certs=self["certs"],
-                acme_directory=self["acme-directory"],
-                acme_email=self["acme-email"],
-                data_dir=self["data-dir"],
-                cache_size=self["cache-size"],
-            ),
-            usual_data_dir=usual_data_dir(os.environ),
-            read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-            environment=os.environ,
-        )
+        return parse_config(text, self._spoken())
 
-    def _text(self) -> str:
-        path = self["config"]
-        try:
-            if path is None:
-                return SYSTEM_CONFIG.read_text(encoding="utf-8") if SYSTEM_CONFIG.exists() else ""
-            return Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot be read: {error}") from error
+    def _spoken(self) -> ConfigOptions:
+        return ConfigOptions(
+            domain=self["domain"],
+            aliases=tuple(self["alias"]),
+            default_registry=self["default-registry"],
+            http=tuple(self["http"]),
+            https=tuple(self["https"]),
+            certs=self["certs"],
+            acme_directory=self["acme-directory"],
+            acme_email=self["acme-email"],
+            data_dir=self["data-dir"],
+            cache_size=self["cache-size"],
+        )
 
 
 def _check_endpoints(descriptions: tuple[str, ...]) -> None:

@@ -1,16 +1,20 @@
 """What the documentation says and the code decides: options, keys, commands, files, links."""
 
+import json
 import re
 from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from crproxy.admin.command import main
 from crproxy.config import ConfigError, load
 from crproxy.config import Options as ConfigOptions
 from crproxy.oci.names import Registry
 from crproxy.policy.aliases import BUILT_IN
+from crproxy.policy.setups import SETUPS
 from crproxy.tap import Options
 from tests import security_table
 
@@ -238,3 +242,31 @@ class TestSecurity:
         right = "| S1 | a | b | [tests/x.py](../tests/x.py): `test_a`, `test_b` |\n| S2 | a | b |  |\n"
         assert security_table.written(page, shown) == right
         assert security_table.written(right, shown) == right
+
+
+CLIENTS = ROOT / "docs" / "clients.md"
+
+
+def sections_of_clients() -> dict[str, str]:
+    """The sections of the page of clients, by the command that each begins with."""
+    sections = re.split(r"^## .+$", CLIENTS.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    return {re.findall(r"^`(crproxy setup .+)`$", section, re.MULTILINE)[0]: section for section in sections}
+
+
+def test_every_client_has_its_section() -> None:
+    assert [command.split()[2] for command in sections_of_clients()] == list(SETUPS)
+
+
+@pytest.mark.parametrize("command", sections_of_clients())
+def test_a_clients_file_is_what_is_printed(command: str) -> None:
+    result = CliRunner().invoke(main, [*command.split()[1:], "--json"])
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    section = sections_of_clients()[command]
+    files = [*printed["files"], *printed["added"]]
+    written = [text for _, text in FENCED.findall(section)]
+    assert written == [*(file["text"] for file in files), "\n".join([*printed["then"], ""])]
+    assert re.findall(r"^`(\S+)`(?:, added to what is there)?:$", section, re.MULTILINE) == [
+        file["path"] for file in files
+    ]
+    assert " ".join(printed["about"].split()) in " ".join(section.split())

@@ -11,6 +11,8 @@ from .. import __version__
 from .alias import alias
 from .cache import cache
 from .completion import completion
+from .doctor.command import doctor
+from .setup import setup
 from .warm import warm
 
 __all__ = ["main"]
@@ -23,6 +25,10 @@ def main() -> None:
 
     What changes or shows a running daemon asks it through its admin socket.
     """
+
+
+main.add_command(doctor)
+main.add_command(setup)
 
 
 @main.command(

@@ -78,7 +78,7 @@ def _config(
 ) -> Config:
     spoken = _spoken(options)
     names = read_names(top, spoken)
-    certs = top.string("certs")
+    certs, data_dir = top.string("certs"), top.string("data_dir")
 
     def named(table: Table, key: str) -> str | None:
         return read_named(table, key, read_file)
@@ -89,7 +89,7 @@ def _config(
         listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
         upstreams=_upstreams(tables, read_file, proxies, names),
         timeouts=_timeouts(top.table("timeouts")),
-        data_dir=options.data_dir or top.string("data_dir") or usual_data_dir,
+        data_dir=options.data_dir or data_dir or usual_data_dir,
         cache=_cache(top.table("cache"), options),
         access=read_access(top.table("access"), clients, named),
         clients=read_clients(clients, named),

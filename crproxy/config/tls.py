@@ -6,9 +6,10 @@ import base64
 import binascii
 from collections.abc import Callable
 
+from ..policy.endpoints import PROXIED
 from ..policy.urls import origin_of
 from .table import Table
-from .values import LETSENCRYPT, LOCAL_HTTP, PROXIED, Acme, Listen
+from .values import LETSENCRYPT, LOCAL_HTTP, Acme, Listen
 
 __all__ = ["read_acme", "read_listen"]
 

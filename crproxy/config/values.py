@@ -10,6 +10,7 @@ from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
 from ..policy.audit import Format
 from ..policy.clients import Network
+from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
@@ -20,7 +21,6 @@ from .limits import Limits
 __all__ = [
     "LETSENCRYPT",
     "LOCAL_HTTP",
-    "PROXIED",
     "Acme",
     "Audit",
     "Cache",
@@ -32,8 +32,7 @@ __all__ = [
 ]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
-# How an endpoint string begins whose connections open with a PROXY header, as Twisted has it.
-PROXIED = "haproxy:"
+_HTTP_PORT, _HTTPS_PORT = 80, 443
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -206,6 +205,18 @@ class Config:
     acme: Acme = field(default_factory=Acme)
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
+
+    @property
+    def reached_at(self) -> tuple[str, int]:
+        """The scheme and the port by which clients reach it, as far as the configuration can tell.
+
+        A domain without TLS here has its TLS ended by somebody else, at the usual port.
+        """
+        if self.names.domain is not None:
+            port = parse_endpoint(self.listen.https[0]).port if self.listen.https else None
+            return "https", _HTTPS_PORT if port is None else port
+        port = parse_endpoint(self.listen.http[0]).port if self.listen.http else None
+        return "http", _HTTP_PORT if port is None else port
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""

@@ -29,6 +29,11 @@ class Names:
     aliases: Mapping[str, Registry] = field(default_factory=dict)
     default_registry: Registry | None = DOCKER_HUB
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host name that is ours: the domain first, then the aliases."""
+        return tuple(filter(None, [self.domain])) + tuple(sorted(self.aliases))
+
     def __contains__(self, name: str) -> bool:
         """Tell whether ``name``, as host_name() gives it, is written in the configuration."""
         return name == self.domain or name in self.aliases

@@ -8,9 +8,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.protocols.haproxy import proxyEndpoint
 
-from ..config.values import PROXIED, Listen
+from ..config import Listen
 from ..limits import Accounts
 from ..limits.accepting import Accepting, FromProxies
+from ..policy.endpoints import PROXIED
 
 __all__ = ["client_endpoint", "counted"]
 

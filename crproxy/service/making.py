@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, MultiService
@@ -13,14 +11,13 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from ..admin.cache_door import CacheDoor
+from ..admin.door import admin_endpoint
 from ..admin.keeping import Source
 from ..admin.site import make_admin_site
 from ..admin.warm_door import WarmDoor
 from ..config import Config
-from ..config.values import PROXIED
 from ..limits import Accounts, Fills
 from ..policy.routing import Names
-from ..policy.urls import origin_of
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
@@ -51,10 +48,6 @@ if TYPE_CHECKING:
     from ..tls.certifying import Certificates
 
 __all__ = ["make_pullthrough", "make_service"]
-
-_HTTPS_PORT = 443
-# What unix(7) has room for.
-_LONGEST_SOCKET_PATH = 107
 
 
 def make_service(
@@ -97,7 +90,7 @@ def make_service(
         # Where there is TLS, images are pulled by it.
         known_as = None if certificates is None else ""
         Listener(description, endpoint, door, "http", known_as=known_as).setServiceParent(daemon)
-    admin = _admin_endpoint(config)
+    admin = admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
         doors = _doors(live, cache, pullthrough, reactor)
@@ -158,34 +151,13 @@ def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(live(), clients.reaching(_reach_of_ca(live())), reactor)
+    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor)
     live.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates
 
 
-def _reach_of_ca(config: Config) -> Reach:
-    """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
-    origin = None if config.acme.directory is None else origin_of(config.acme.directory)
-    host = frozenset() if origin is None else frozenset({origin.host})
-    return Reach(True, host, frozenset(), None, host, config.acme.authorities, config.proxies, named=True)
-
-
 def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any, observe: Observe) -> Site:
-    listen = live().listen
-    otherwise = site.resource if listen.serve_plain else None
-    return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor, observe)
-
-
-def _port_of(endpoints: tuple[str, ...]) -> int:
-    """Return the port that clients know by the first of these endpoint strings."""
-    match = re.match(r"(?:tcp6?:)?(?:port=)?([0-9]+)", endpoints[0].removeprefix(PROXIED))
-    return int(match[1]) if match is not None else _HTTPS_PORT
-
-
-def _admin_endpoint(config: Config) -> str:
-    """Return where the operator's door is: as configured, else in the data directory, if a socket's path fits."""
-    if config.listen.admin is not None:
-        return config.listen.admin
-    path = str(Path(config.data_dir).absolute() / "admin.sock")
-    fits = len(path.encode()) <= _LONGEST_SOCKET_PATH and ":" not in path
-    return f"unix:{path}:mode=660" if fits else ""
+    config = live()
+    otherwise = site.resource if config.listen.serve_plain else None
+    _, port = config.reached_at
+    return make_plain_site(certificates.find_answer, otherwise, live, port, reactor, observe)

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-__all__ = ["BadCertificate", "Certified", "Key", "new_key", "self_signed", "with_extension"]
+__all__ = ["BadCertificate", "Certified", "Key", "names_in", "new_key", "self_signed", "with_extension"]
 
 _SELF_SIGNED_DAYS = 90
 # Clocks differ.
@@ -60,11 +60,7 @@ class Certified:
     @property
     def names(self) -> frozenset[str]:
         """The names that it is for, in lower case; ``*.example.com`` among them (RFC 9525, 6.3)."""
-        try:
-            extension = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except x509.ExtensionNotFound:
-            return frozenset()
-        return frozenset(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
+        return names_in(self.leaf)
 
     @property
     def not_before(self) -> float:
@@ -82,6 +78,15 @@ class Certified:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return key + b"".join(one.public_bytes(serialization.Encoding.PEM) for one in self.chain)
+
+
+def names_in(certificate: x509.Certificate) -> frozenset[str]:
+    """Return the host names that ``certificate`` is for, in lower case."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -29,8 +29,7 @@ __all__ = ["Certificates", "names_of"]
 
 def names_of(config: Config) -> tuple[str, ...]:
     """Return the host names that are answered for by TLS: the domain first, then the aliases."""
-    names = config.names
-    return tuple(filter(None, [names.domain])) + tuple(sorted(names.aliases))
+    return config.names.hosts
 
 
 class Certificates(MultiService):

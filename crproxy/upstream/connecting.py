@@ -24,7 +24,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from ..config import Upstream
+from ..config import Config, Upstream
 from ..policy.addresses import is_public
 from ..policy.hosts import refused_host, refused_port
 from ..policy.proxies import Proxies, Proxy
@@ -72,6 +72,13 @@ class Reach:
             upstream.proxies,
             upstream.named,
         )
+
+    @classmethod
+    def of_ca(cls, config: Config) -> Reach:
+        """Return how the CA is reached: wherever it is written that it is, through the environment's proxy."""
+        origin = None if config.acme.directory is None else origin_of(config.acme.directory)
+        host = frozenset() if origin is None else frozenset({origin.host})
+        return cls(True, host, frozenset(), None, host, config.acme.authorities, config.proxies, named=True)
 
 
 @implementer(IAgentEndpointFactory)

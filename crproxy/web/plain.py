@@ -10,6 +10,7 @@ from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from .. import __version__
 from ..config import Config
 from ..oci.errors import RegistryError
 from ..policy.routing import place
@@ -99,6 +100,8 @@ class _Redirect(Branch):
         self._port = port
 
     def render(self, request: Request) -> bytes | int:
+        # As everywhere else: whoever looks what answers here is to see it.
+        request.setHeader("Server", f"crproxy/{__version__}")
         host = host_of(request)
         try:
             place(self._current().names, host)

@@ -233,3 +233,7 @@ def test_the_line_is_right_whatever_stands_around_it(before: list[str], after: l
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     found = outcome(ConfigError, load, text, Options(), read_file=no_files)
     assert isinstance(found, Config) or str(found)
+
+
+def test_a_data_directory_of_the_command_line_wins_over_the_files() -> None:
+    assert loaded('data_dir = "/srv/file"', data_dir="/srv/option").data_dir == "/srv/option"

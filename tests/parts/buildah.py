@@ -21,19 +21,21 @@ class Buildah:
     Arguments:
         directory: for all that it writes.
         node: where it runs.
+        registries: its registries.conf, which says what is asked without TLS.
     """
 
-    def __init__(self, directory: Path, node: Node = HERE) -> None:
+    def __init__(self, directory: Path, node: Node = HERE, registries: Path | None = None) -> None:
         need_root("buildah's vfs storage")
         self._root = directory / "root"
         self._saved = directory / "saved"
-        self._tls = f"--tls-verify={node.tls_verify}"
+        self._tls = [f"--tls-verify={node.tls_verify}"] if registries is None else []
+        settings = {} if registries is None else {"CONTAINERS_REGISTRIES_CONF": str(registries)}
         storage = ["--storage-driver=vfs", f"--root={self._root}", f"--runroot={directory / 'run'}"]
-        self._program = Program(node.command([need("buildah"), *storage]), directory, **node.environment)
+        self._program = Program(node.command([need("buildah"), *storage]), directory, **node.environment, **settings)
 
     def pull(self, image: str) -> frozenset[str]:
         """Pull an image; return the digests of the bytes that it keeps: manifests, configuration, unpacked layers."""
-        (identity,) = self._program.words("pull", "--quiet", self._tls, image)
+        (identity,) = self._program.words("pull", "--quiet", *self._tls, image)
         return documents(self._root, identity) | self._layers(identity)
 
     def _layers(self, identity: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from .program import Failed, Program
 from .requirements import need, need_root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["DockerEngine", "DockerImage"]
@@ -38,18 +38,25 @@ class DockerEngine:
         directory: for all that it writes. Its path must be short: sockets are in it (unix(7): 108 bytes).
         node: where it runs.
         mirrors: its ``registry-mirrors``.
+        settings: what else is in its daemon.json.
     """
 
-    def __init__(self, directory: Path, node: Node = HERE, mirrors: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        node: Node = HERE,
+        mirrors: Sequence[str] = (),
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         need_root("dockerd")
         address = f"unix://{directory / 'docker.sock'}"
         command = [need("dockerd"), f"--host={address}", "--storage-driver=vfs"]
         command += [f"--data-root={directory / 'data'}", f"--exec-root={directory / 'exec'}"]
         command += [f"--pidfile={directory / 'pid'}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         # It tells where it tries to pull from only when it debugs.
-        settings = {"registry-mirrors": list(mirrors), "debug": True}
+        written = {"registry-mirrors": list(mirrors), "debug": True, **(settings or {})}
         file = directory / "daemon.json"
-        file.write_text(json.dumps(settings))
+        file.write_text(json.dumps(written))
         command.append(f"--config-file={file}")
         client = directory / "client"
         client.mkdir()

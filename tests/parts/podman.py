@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from .node import HERE, Node
@@ -10,6 +11,7 @@ from .requirements import need, need_root
 from .storages import documents, layers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["Podman"]
@@ -22,27 +24,37 @@ class Podman:
         directory: for all that it writes. Its path must be short: podman refuses a runroot of more than 50 characters.
         node: where it runs.
         registries: its registries.conf.
+        logins: what is in its auth.json.
+        tls_by_file: whether registries.conf alone says what is asked without TLS.
     """
 
-    def __init__(self, directory: Path, node: Node = HERE, registries: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        node: Node = HERE,
+        registries: Path | None = None,
+        *,
+        logins: Mapping[str, object] | None = None,
+        tls_by_file: bool = False,
+    ) -> None:
         need_root("podman's vfs storage")
         self._root = directory / "root"
         self._saved = directory / "saved"
-        self._tls = f"--tls-verify={node.tls_verify}"
+        self._tls = [] if tls_by_file else [f"--tls-verify={node.tls_verify}"]
         storage = ["--storage-driver=vfs", f"--root={self._root}", f"--runroot={directory / 'run'}"]
         command = node.command([need("podman"), *storage, f"--tmpdir={directory / 'tmp'}"])
         settings = {} if registries is None else {"CONTAINERS_REGISTRIES_CONF": str(registries)}
-        logins = directory / "auth.json"
-        logins.write_text("{}")
-        self._program = Program(command, directory, **node.environment, **settings, REGISTRY_AUTH_FILE=str(logins))
+        kept = directory / "auth.json"
+        kept.write_text(json.dumps(logins or {}))
+        self._program = Program(command, directory, **node.environment, **settings, REGISTRY_AUTH_FILE=str(kept))
 
     def log_in(self, host: str, user: str, password: str) -> None:
         """Log in, as people do; the password is kept in a file of its own."""
-        self._program.run("login", self._tls, f"--username={user}", f"--password={password}", host)
+        self._program.run("login", *self._tls, f"--username={user}", f"--password={password}", host)
 
     def pull(self, image: str) -> frozenset[str]:
         """Pull an image; return the digests of the bytes that it keeps: manifests, configuration, unpacked layers."""
-        (identity,) = self._program.words("pull", "--quiet", self._tls, image)
+        (identity,) = self._program.words("pull", "--quiet", *self._tls, image)
         return documents(self._root, identity) | self._layers(identity)
 
     def _layers(self, identity: str) -> frozenset[str]:

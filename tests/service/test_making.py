@@ -22,7 +22,6 @@ from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
 from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
-from crproxy.service.making import _port_of
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
 from crproxy.upstream.exchange import Exchange
@@ -244,8 +243,3 @@ def test_an_endpoint_that_cannot_be_listened_on_stops_the_start(error: Exception
         listener(error).privilegedStartService()
     assert str(raised.value).startswith(f"cannot listen on tcp:5000: {str(error).rstrip('.')}. Give another")
     assert "--http tcp:5001:interface=127.0.0.1" in str(raised.value)
-
-
-def test_https_is_redirected_to_where_clients_know_it_behind_a_proxy_header_too() -> None:
-    assert _port_of(("haproxy:tcp:8443",)) == 8443
-    assert _port_of(("tcp:8443:interface=127.0.0.1",)) == 8443

@@ -1,0 +1,49 @@
+"""Can the CA be asked that certificates come from?"""
+
+from __future__ import annotations
+
+import json
+
+from twisted.web.iweb import IResponse
+
+from ... import __version__
+from ...config import Config
+from ...upstream.agent import Clients, send
+from ...upstream.connecting import Reach
+from ...upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
+from ...upstream.relay import BodyBroke, BodyTooLarge, collect
+from .clock import Sighting
+from .findings import Area, Finding, failed, fine, skipped
+from .instruments import SECONDS, Instruments
+
+__all__ = ["check_authority"]
+
+_LIMIT = 1024 * 1024
+_ADVICE = "See that this machine reaches it (firewall, https_proxy), and directory and ca_file under [acme]"
+
+
+async def check_authority(config: Config, instruments: Instruments) -> tuple[list[Finding], Sighting | None]:
+    """Ask for the CA's directory (RFC 8555, 7.1.1); return how that went, and what time it has there."""
+    directory = config.acme.directory
+    if directory is None or not config.listen.https:
+        return [skipped(Area.AUTHORITY, "CA", "none is asked")], None
+    clock = instruments.reactor
+    http = Clients(clock, config.timeouts).reaching(Reach.of_ca(config))
+    began = clock.seconds()
+    try:
+        response = await send(http, "GET", directory, {"User-Agent": [f"crproxy/{__version__}"]}, SECONDS, clock)
+        body = await collect(response, _LIMIT, SECONDS, clock)
+    except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke, BodyTooLarge) as error:
+        return [failed(Area.AUTHORITY, directory, f"cannot be asked: {describe(error)}", _ADVICE)], None
+    sighting = Sighting.of(directory, response, instruments.now())
+    return [_judge(directory, response, body, clock.seconds() - began)], sighting
+
+
+def _judge(directory: str, response: IResponse, body: bytes, seconds: float) -> Finding:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if response.code == 200 and isinstance(document, dict) and "newOrder" in document:
+        return fine(Area.AUTHORITY, directory, f"answers in {seconds:.2f} s")
+    return failed(Area.AUTHORITY, directory, f"answers {response.code}, and that is no CA's directory", _ADVICE)

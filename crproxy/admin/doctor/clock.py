@@ -1,0 +1,61 @@
+"""Is this machine's clock right? By what others say the time is, when they answer."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twisted.web.iweb import IResponse
+
+from .findings import Area, Finding, failed, fine, skipped, warning
+from .knocking import moment
+
+__all__ = ["Sighting", "check_clock"]
+
+# Seconds. A Date has whole ones, and an answer takes some; from 5 minutes on tokens and certificates are refused.
+_NOTICED, _TOO_MUCH = 30.0, 300.0
+_ADVICE = "Set this machine's clock, and let it be kept right: timedatectl set-ntp true"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Somebody else's clock.
+
+    Arguments:
+        whose: it is.
+        behind: seconds that ours is behind it; negative where it is ahead.
+    """
+
+    whose: str
+    behind: float
+
+    @classmethod
+    def of(cls, whose: str, response: IResponse, now: float) -> Sighting | None:
+        """Return what an answer that came ``now`` (seconds since the epoch) says of the time; None for nothing."""
+        (value, *_) = response.headers.getRawHeaders("date", [""])
+        date = moment(str(value))
+        # What a cache on the way has kept has the Date of then (RFC 9111, 5.1).
+        return None if date is None or response.headers.hasHeader("age") else cls(whose, date - now)
+
+
+def check_clock(sightings: Iterable[Sighting | None]) -> list[Finding]:
+    """Return by how much this machine's clock is wrong, as most see it: one of them may be wrong itself."""
+    seen = [sighting for sighting in sightings if sighting is not None]
+    if not seen:
+        return [skipped(Area.CLOCK, "this machine", "nobody answered who could tell the time")]
+    behind = statistics.median_low(sighting.behind for sighting in seen)
+    nearest = min(seen, key=lambda sighting: abs(sighting.behind - behind))
+    said = f"is {_span(abs(behind))} {'behind' if behind > 0 else 'ahead'}, by {nearest.whose}"
+    if abs(behind) >= _TOO_MUCH:
+        return [failed(Area.CLOCK, "this machine", f"{said}: certificates and tokens are misjudged", _ADVICE)]
+    if abs(behind) >= _NOTICED:
+        return [warning(Area.CLOCK, "this machine", said, _ADVICE)]
+    return [fine(Area.CLOCK, "this machine", f"agrees with {len(seen)} others to {max(1.0, abs(behind)):.0f} s")]
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,66 @@
+"""Do the configured ports answer, here and by the domain's name, and is it crproxy that does?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...config import Config
+from .daemon import Daemon
+from .dns import Way
+from .findings import Area, Finding, failed, fine, skipped
+from .knocking import Knocked
+
+__all__ = ["check_ports"]
+
+
+def check_ports(config: Config, daemon: Daemon, way: Way) -> list[Finding]:
+    """Return what answers."""
+    return [*_here(config, daemon), *_by_name(config, daemon, way)]
+
+
+def _here(config: Config, daemon: Daemon) -> Iterator[Finding]:
+    for description in (*config.listen.http, *config.listen.https):
+        knocked = daemon.doors.get(description)
+        if knocked is None:
+            yield skipped(Area.PORTS, description, "where that is cannot be told from here")
+        elif not knocked.connected and not daemon.runs:
+            yield skipped(Area.PORTS, description, "crproxy is not running")
+        elif not knocked.connected:
+            yield failed(
+                Area.PORTS,
+                description,
+                f"nothing listens there, though crproxy runs: {knocked.why}",
+                "Restart crproxy, which listens where its configuration said when it started, and see its log",
+            )
+        else:
+            yield _answered(description, knocked, "Let crproxy have this port, or choose another under [listen]")
+
+
+def _by_name(config: Config, daemon: Daemon, way: Way) -> Iterator[Finding]:
+    domain = config.names.domain
+    if domain is None:
+        return
+    scheme, port = config.reached_at
+    if not way.doors:
+        yield skipped(Area.PORTS, f"{scheme}://{domain}", "its name cannot be resolved")
+    for address, knocked in way.doors.items():
+        subject = f"{domain} at {address} port {port}"
+        if not daemon.runs:
+            yield skipped(Area.PORTS, subject, "crproxy is not running")
+        elif not knocked.connected:
+            yield failed(
+                Area.PORTS,
+                subject,
+                f"cannot be connected to: {knocked.why}",
+                f"Open port {port} in the firewall, and let crproxy listen there (https under [listen])",
+            )
+        else:
+            yield _answered(subject, knocked, f"Let port {port} of {address} lead to crproxy, whole Host and path")
+
+
+def _answered(subject: str, knocked: Knocked, advice: str) -> Finding:
+    if knocked.status is None:
+        return failed(Area.PORTS, subject, f"is connected to, but answers nothing: {knocked.why}", advice)
+    if not knocked.is_crproxy:
+        return failed(Area.PORTS, subject, f"{knocked.who} answers there ({knocked.status}), not crproxy", advice)
+    return fine(Area.PORTS, subject, f"{knocked.server} answers {knocked.status} in {knocked.seconds:.2f} s")

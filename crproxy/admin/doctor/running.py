@@ -1,0 +1,65 @@
+"""One run of the doctor: reads, looks, prints, and says how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from ...config import Config, Options
+from ...oci.names import Registry
+from .configuration import read
+from .findings import Finding
+from .instruments import Instruments, resolver
+from .report import Printed, exit_status, to_json
+from .round import Report, make_round
+
+__all__ = ["run"]
+
+
+def run(
+    path: str | None, options: Options, system: Path, named: tuple[Registry, ...], *, strict: bool, json: bool
+) -> int:
+    """Look at everything, print what was found, and return the exit status.
+
+    Arguments:
+        path: the configuration; None is ``system``, if it is there.
+        named: the registries to look at, in place of those that the configuration knows.
+        json: one document is printed at the end, in place of lines.
+    """
+    findings: list[Finding] = []
+    printed = None if json else Printed(Console())
+
+    def report(found: Iterable[Finding]) -> None:
+        new = list(found)
+        findings.extend(new)
+        if printed is not None:
+            printed.add(new)
+
+    reading = read(path, options, system)
+    report(reading.findings)
+    if reading.config is not None:
+        _look(reading.config, named, report)
+    if printed is not None:
+        printed.end(findings)
+    else:
+        click.echo(to_json(findings))
+    return exit_status(findings, strict=strict)
+
+
+def _look(config: Config, named: tuple[Registry, ...], report: Report) -> None:
+    """Run a reactor for one round. react takes the global one by itself, and ends by SystemExit."""
+
+    def look(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(make_round(config, named, Instruments(reactor, resolver(reactor)), report))
+
+    try:
+        react(look)
+    except SystemExit as ended:
+        if ended.code:
+            raise

@@ -1,0 +1,232 @@
+"""Can a registry be pulled from: name, connection, login, a small manifest? Asked by what the daemon asks with."""
+
+from __future__ import annotations
+
+from treq.client import HTTPClient
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.web.iweb import IResponse
+
+from ...config import Upstream
+from ...oci.errors import ErrorCode, RegistryError
+from ...oci.names import Repository, Tag
+from ...policy.addresses import is_address
+from ...policy.challenges import parse_challenges
+from ...policy.proxies import Proxy
+from ...policy.urls import Origin, origin_of
+from ...upstream.agent import send
+from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from ...upstream.exchange import USER_AGENT
+from ...upstream.relay import abandon
+from .certificates import judge
+from .clock import Sighting
+from .findings import Area, Outcome
+from .instruments import SECONDS
+from .knocking import knock
+from .upstreams import Tools, Visit
+
+__all__ = ["visit"]
+
+# Small, and there for years.
+_KNOWN_IMAGES = {
+    "docker.io": ("library/hello-world", "latest"),
+    "gcr.io": ("distroless/static", "latest"),
+    "ghcr.io": ("containerd/busybox", "1.36"),
+    "mcr.microsoft.com": ("hello-world", "latest"),
+    "public.ecr.aws": ("docker/library/hello-world", "latest"),
+    "quay.io": ("prometheus/busybox", "latest"),
+    "registry.k8s.io": ("pause", "3.9"),
+}
+# What a token is asked for where no image is known.
+_ANY_IMAGE = ("library/hello-world", "latest")
+
+
+async def visit(upstream: Upstream, tools: Tools) -> Visit:
+    """Take every step of a pull but the pull. After one that fails, those that depend on it are left out."""
+    seen = Visit(upstream)
+    for name, step in (("name", _look_up), ("connection", _greet), ("manifest", _ask)):
+        if not await step(seen, tools):
+            if name != "manifest":
+                seen.note(Outcome.SKIPPED, "what follows", f"it depends on the step that failed: {name}")
+            break
+    return seen
+
+
+async def _look_up(seen: Visit, tools: Tools) -> bool:
+    origin, proxy = _reached(seen.upstream)
+    if proxy is not None:
+        return seen.note(Outcome.OK, "name", f"is left to the proxy {proxy}, through which it is reached")
+    if is_address(origin.host):
+        return True
+    addresses = await tools.instruments.resolve(origin.host)
+    if addresses:
+        return seen.note(Outcome.OK, "name", f"{origin.host} leads to {', '.join(sorted(addresses))}")
+    return seen.note(
+        Outcome.FAILED,
+        "name",
+        f"{origin.host} cannot be resolved",
+        f"See this machine's DNS (/etc/resolv.conf, getent hosts {origin.host}), or set https_proxy for crproxy",
+    )
+
+
+async def _greet(seen: Visit, tools: Tools) -> bool:
+    """Ask for ``/v2/`` ("Determining Support"), and log in if it wants that."""
+    clock = tools.instruments.reactor
+    http = tools.http(seen.upstream)
+    url, began = f"{seen.upstream.endpoint}/v2/", clock.seconds()
+    try:
+        response = await send(http, "GET", url, {"User-Agent": [USER_AGENT]}, SECONDS, clock)
+    except (*TRANSPORT_ERRORS, RefusedEncoding) as error:
+        return await _unanswered(seen, tools, error)
+    abandon(response)
+    seen.sighting = Sighting.of(str(seen.upstream.registry), response, tools.instruments.now())
+    return _answered(seen, response.code, clock.seconds() - began) and await _log_in(seen, tools, http, response)
+
+
+def _answered(seen: Visit, status: int, seconds: float) -> bool:
+    said = f"/v2/ is answered {status} in {seconds:.2f} s"
+    if status < 400 or status == 401:
+        return seen.note(Outcome.OK, "connection", said)
+    advice = f"See whether {seen.upstream.endpoint} is a registry, and what its operator says of it"
+    # Some registries have no /v2/ of their own, and serve images nevertheless.
+    return seen.note(Outcome.FAILED if status >= 500 else Outcome.WARNING, "connection", said, advice)
+
+
+async def _unanswered(seen: Visit, tools: Tools, error: BaseException) -> bool:
+    """Say what hinders it; of a certificate that is refused, what is wrong with it."""
+    why = describe(error)
+    advice = "See that this machine reaches it: firewall, proxy, and whether it is up (its status page)"
+    origin, proxy = _reached(seen.upstream)
+    if isinstance(innermost(error), RefusedAddress):
+        advice = f"If that is meant, write its endpoint, or private_hosts, under {seen.table}"
+    elif proxy is not None:
+        advice = f"See the proxy {proxy}: https_proxy in the environment, or proxy under {seen.table}"
+    elif origin.scheme == "https" and await _look_at_certificate(seen, tools, origin):
+        return False
+    return seen.note(Outcome.FAILED, "connection", why, advice)
+
+
+async def _look_at_certificate(seen: Visit, tools: Tools, origin: Origin) -> bool:
+    """Say what is wrong with its certificate; return whether that is all that is wrong."""
+    upstream, now = seen.upstream, tools.instruments.now()
+    door = HostnameEndpoint(tools.instruments.reactor, origin.host, origin.port, timeout=SECONDS)
+    knocked = await knock(tools.instruments.reactor, door, f"{upstream.endpoint}/v2/", upstream.authorities)
+    if knocked.shown is None:
+        return False
+    if knocked.date is not None:
+        seen.sighting = Sighting(str(upstream.registry), knocked.date - now)
+    finding = judge(Area.UPSTREAMS, "", knocked.shown, now)
+    if finding.outcome is not Outcome.FAILED:
+        return False
+    known = "in its ca_file" if upstream.authorities is not None else "that this machine's system trusts"
+    untrusted = not knocked.shown.is_trusted
+    seen.note(
+        Outcome.FAILED,
+        "connection",
+        f"its certificate is by {knocked.shown.issuer}, for whom no authority {known} vouches"
+        if untrusted
+        else finding.text,
+        f"Name the authority's certificate as ca_file under {seen.table}"
+        if untrusted
+        else "Whoever runs that registry has to renew or replace it, unless this machine's clock is wrong",
+    )
+    return True
+
+
+async def _log_in(seen: Visit, tools: Tools, http: HTTPClient, response: IResponse) -> bool:
+    upstream = seen.upstream
+    if response.code != 401:
+        return True
+    challenges = parse_challenges([str(line) for line in response.headers.getRawHeaders("www-authenticate", [])])
+    who = "anonymously" if upstream.username is None else f"as {upstream.username!r}"
+    began = tools.instruments.reactor.seconds()
+    try:
+        authorization = await tools.tokens.authorize(
+            http, upstream, challenges, f"repository:{_image(upstream)[0]}:pull"
+        )
+        refused = (
+            authorization is not None
+            and authorization.startswith("Basic ")
+            and not await _knows(upstream, tools, authorization)
+        )
+    except RegistryError as error:
+        return seen.note(Outcome.FAILED, "login", f"{who}: {error.message}", _login_advice(seen, error))
+    if authorization is None:
+        return _no_way_in(seen)
+    if refused:
+        text = f"{who}: the registry does not know this username and password"
+        return seen.note(Outcome.FAILED, "login", text, f"Correct username and password_file under {seen.table}")
+    seconds = tools.instruments.reactor.seconds() - began
+    return seen.note(Outcome.OK, "login", f"{who}, in {seconds:.2f} s")
+
+
+async def _knows(upstream: Upstream, tools: Tools, authorization: str) -> bool:
+    return await tools.exchange.challenges(upstream, authorization) is None
+
+
+def _no_way_in(seen: Visit) -> bool:
+    if seen.upstream.passthrough:
+        return seen.note(Outcome.OK, "login", "is the clients' own")
+    return seen.note(
+        Outcome.FAILED,
+        "login",
+        "it serves nobody who does not log in, and no login is configured",
+        f"Set username and password_file under {seen.table}, or passthrough = true",
+    )
+
+
+def _login_advice(seen: Visit, error: RegistryError) -> str:
+    if error.code is ErrorCode.UNAVAILABLE:
+        return "See that this machine reaches the registry's token service, too"
+    if error.code is ErrorCode.TOOMANYREQUESTS:
+        return "Wait as long as it says"
+    return f"Correct username and password_file under {seen.table}, or what else it says"
+
+
+async def _ask(seen: Visit, tools: Tools) -> bool:
+    """Ask for the head of an image that should be there, which no registry counts."""
+    registry = seen.upstream.registry
+    if registry.name not in _KNOWN_IMAGES:
+        return seen.note(Outcome.SKIPPED, "manifest", "no image is known here that anybody may pull there")
+    path, tag = _image(seen.upstream)
+    repository, began = Repository.parse(registry, path), tools.instruments.reactor.seconds()
+    try:
+        header = await tools.client.head_manifest(repository, Tag.parse(tag))
+    except RegistryError as error:
+        return _no_manifest(seen, error)
+    seconds = tools.instruments.reactor.seconds() - began
+    said = (
+        "is there" if header is not None else "was asked for, but HEAD tells nothing here, so the first pull will show"
+    )
+    seen.note(Outcome.OK, "manifest", f"{path}:{tag} {said}, in {seconds:.2f} s")
+    return _count_quota(seen, tools)
+
+
+def _no_manifest(seen: Visit, error: RegistryError) -> bool:
+    if error.code is ErrorCode.MANIFEST_UNKNOWN:
+        return seen.note(Outcome.WARNING, "manifest", error.message, "Harmless, if what you pull is there")
+    if error.code is ErrorCode.TOOMANYREQUESTS:
+        advice = f"Wait as long as it says; an account under {seen.table} has a quota of its own"
+        return seen.note(Outcome.FAILED, "quota", error.message, advice)
+    advice = f"See what it says; what this machine may pull there is a matter of {seen.table} and of the registry"
+    return seen.note(Outcome.FAILED, "manifest", error.message, advice)
+
+
+def _count_quota(seen: Visit, tools: Tools) -> bool:
+    quota = tools.client.quotas.seen(seen.upstream.registry)
+    if quota is None:
+        return True
+    if quota.is_low(tools.instruments.now()):
+        advice = f"What is kept is served without asking; an account under {seen.table} has a larger quota"
+        return seen.note(Outcome.WARNING, "quota", f"{quota} of its manifests", advice)
+    return seen.note(Outcome.OK, "quota", f"{quota} of its manifests")
+
+
+def _image(upstream: Upstream) -> tuple[str, str]:
+    return _KNOWN_IMAGES.get(upstream.registry.name, _ANY_IMAGE)
+
+
+def _reached(upstream: Upstream) -> tuple[Origin, Proxy | None]:
+    origin = origin_of(upstream.endpoint)
+    if origin is None:  # the configuration lets none pass that is no URL
+        raise ValueError(upstream.endpoint)
+    return origin, upstream.proxies.for_origin(origin)

@@ -1,0 +1,28 @@
+"""How clients are set up for a proxy: the exact files, as functions of what clients see of it.
+
+Pure: nothing is written, and nobody is asked.
+"""
+
+from collections.abc import Callable, Mapping
+
+from .buildkit import buildkit
+from .containerd import containerd
+from .docker import docker
+from .k3s import k3s
+from .kubernetes import helm, kubernetes
+from .registries_conf import cri_o, podman
+from .target import ClientFile, Login, Setup, SetupError, Target
+
+__all__ = ["SETUPS", "ClientFile", "Login", "Setup", "SetupError", "Target"]
+
+SETUPS: Mapping[str, Callable[[Target], Setup]] = {
+    "docker": docker,
+    "containerd": containerd,
+    "podman": podman,
+    "cri-o": cri_o,
+    "k3s": k3s,
+    "kubernetes": kubernetes,
+    "buildkit": buildkit,
+    "helm": helm,
+}
+"""By the name of the client."""

@@ -1,0 +1,35 @@
+"""Instruments that a test sets, and what findings come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from crproxy.admin.doctor.findings import Finding
+from crproxy.admin.doctor.instruments import Instruments
+
+NOW = 784111777.0
+
+
+def instruments(
+    addresses: Mapping[str, set[str]], here: frozenset[str] = frozenset(), reactor: Any = None
+) -> Instruments:
+    """What looks up these names alone, on a machine with these addresses."""
+
+    async def resolve(name: str) -> frozenset[str]:
+        return frozenset(addresses.get(name, ()))
+
+    return Instruments(reactor or MemoryReactorClock(), resolve, here.__contains__, lambda: NOW)
+
+
+def told(findings: list[Finding]) -> dict[str, str]:
+    """The outcome for each subject."""
+    return {finding.subject: finding.outcome.value for finding in findings}
+
+
+@pytest.fixture
+def nothing() -> Instruments:
+    return instruments({})

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crproxy.admin.doctor.clock import Sighting, check_clock
+from crproxy.admin.doctor.knocking import moment
+
+
+@pytest.mark.parametrize(
+    ("behind", "outcome", "said"),
+    [
+        (0.4, "ok", "agrees with 1 others to 1 s"),
+        (-29.0, "ok", "agrees"),
+        (31.0, "warning", "is 31 seconds behind, by quay.io"),
+        (-150.0, "warning", "is 2.5 minutes ahead"),
+        (301.0, "failed", "is 5.0 minutes behind"),
+        (-7300.0, "failed", "is 2.0 hours ahead"),
+        (3 * 86400.0, "failed", "is 3.0 days behind"),
+    ],
+)
+def test_by_how_much_it_is_off(behind: float, outcome: str, said: str) -> None:
+    (found,) = check_clock([None, Sighting("quay.io", behind)])
+    assert found.outcome.value == outcome
+    assert said in found.text
+
+
+def test_one_that_is_wrong_itself_is_outvoted() -> None:
+    (found,) = check_clock([Sighting("a", 0.0), Sighting("b", 90000.0), Sighting("c", 1.0)])
+    assert found.outcome.value == "ok"
+
+
+def test_where_nobody_answered_nothing_is_said() -> None:
+    (found,) = check_clock([None])
+    assert found.outcome.value == "skipped"
+
+
+def test_a_date_is_read() -> None:
+    assert moment("Sun, 06 Nov 1994 08:49:37 GMT") == 784111777.0
+
+
+@given(st.text())
+def test_what_is_no_date_says_nothing(text: str) -> None:
+    assert moment(text) is None or any(character.isdigit() for character in text)

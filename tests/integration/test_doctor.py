@@ -1,0 +1,398 @@
+"""crproxy doctor on a healthy set-up, and on nine broken ones, each broken in one place: it names that place.
+
+Everything is real: the daemon, registries, a CA, a disk, the hosts file that names come from. Only the doctor's own
+configuration, names and rights differ from test to test.
+"""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import json
+import os
+import ssl
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crproxy.policy.aliases import BUILT_IN
+from tests.parts.answers import Answer
+from tests.parts.certificates import Authority, Certificate
+from tests.parts.daemon import Daemon
+from tests.parts.doctor import Found, Report, examine
+from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.mounts import fill_up, small_disk
+from tests.parts.node import Node
+from tests.parts.pebble import Pebble, free_ports
+from tests.parts.program import Failed, Program
+from tests.parts.registry import PASSWORD, USERNAME, DockerRegistry, htpasswd_auth
+from tests.parts.requirements import need, need_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.parts.layouts import Layout
+    from tests.parts.skopeo import Skopeo
+
+pytestmark = pytest.mark.integration
+
+DOMAIN, ALIASES = "cr.test", ("docker.cr.test", "quay.cr.test")
+KEPT = {"docker", "quay"}
+# An address for documentation (RFC 5737): nobody's.
+ELSEWHERE = "192.0.2.7"
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the configuration says."""
+
+    data_dir: Path
+    certs: Path
+    http: int
+    https: int
+    endpoint: str
+    ca_file: Path
+    password: str = PASSWORD
+    quay: str = ""
+    acme: str = 'directory = "none"'
+    size: str = "10M"
+
+    @property
+    def text(self) -> str:
+        """The configuration file."""
+        removed = "".join(f'{label} = ""\n' for label in BUILT_IN if label not in KEPT)
+        return f"""
+domain = "{DOMAIN}"
+data_dir = {json.dumps(str(self.data_dir))}
+certs = {json.dumps(str(self.certs))}
+[listen]
+http = ["tcp:{self.http}:interface=127.0.0.1"]
+https = ["tcp:{self.https}:interface=127.0.0.1"]
+[acme]
+{self.acme}
+[cache]
+size = "{self.size}"
+[aliases]
+{removed}
+[upstreams."docker.io"]
+endpoint = "{self.endpoint}"
+ca_file = {json.dumps(str(self.ca_file))}
+username = "{USERNAME}"
+password = "{self.password}"
+[upstreams."quay.io"]
+endpoint = "{self.quay or self.endpoint}"
+ca_file = {json.dumps(str(self.ca_file))}
+username = "{USERNAME}"
+password = "{self.password}"
+"""
+
+    @property
+    def options(self) -> list[str]:
+        """Where the daemon listens."""
+        http, https = (f"tcp:{port}:interface=127.0.0.1" for port in (self.http, self.https))
+        return ["--http", http, "--https", https]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A healthy set-up, which runs."""
+
+    setting: Setting
+    authority: Authority
+    node: Node
+
+
+def write_certificate(directory: Path, certificate: Certificate) -> Path:
+    directory.mkdir(exist_ok=True)
+    (directory / "proxy.pem").write_bytes(certificate.key.read_bytes() + certificate.chain.read_bytes())
+    return directory
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layout) -> Iterator[House]:
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    directory = tmp_path_factory.mktemp("registry")
+    storage = directory / "storage"
+    with DockerRegistry(tmp_path_factory.mktemp("pushed"), storage=storage) as open_registry:
+        for repository in ("library/hello-world", "prometheus/busybox"):
+            skopeo.push(layout.source(layout.image()), open_registry.authority, f"{repository}:latest")
+    http, https = free_ports(2)
+    certs = write_certificate(tmp_path_factory.mktemp("certs"), authority.issue(DOMAIN, f"*.{DOMAIN}"))
+    node = Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, *ALIASES], authority.file)
+    served = {"auth": htpasswd_auth(directory), "storage": storage, "certificate": authority.issue("127.0.0.1")}
+    with DockerRegistry(directory, **served) as registry:  # type: ignore[arg-type]  # three kinds of values
+        where = tmp_path_factory.mktemp("daemon")
+        setting = Setting(where / "data", certs, http, https, registry.url, authority.file)
+        with Daemon(where, setting.text, setting.data_dir, listen=setting.options):
+            yield House(setting, authority, node)
+
+
+def look(directory: Path, house: House, *options: str, node: Node | None = None, **changes: Any) -> Report:
+    """Let the doctor look at the house, with these changes to its configuration."""
+    file = directory / "crproxy.toml"
+    file.write_text(replace(house.setting, **changes).text)
+    return examine(directory, "--config", str(file), *options, node=node or house.node)
+
+
+def cause(report: Report) -> Found:
+    """Where the doctor says to begin, having failed."""
+    assert report.status == 1, report
+    assert report.first_cause is not None
+    return report.first_cause
+
+
+def hosts(directory: Path, house: House, addresses: dict[str, str]) -> Node:
+    """Return a node for which names lead to these addresses, and others to nowhere."""
+    node = Node.make(directory, [], house.authority.file)
+    lines = [f"{address} {name}" for name, address in addresses.items()]
+    (directory / "hosts").write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
+    return node
+
+
+HERE = dict.fromkeys((DOMAIN, *ALIASES), "127.0.0.1")
+
+
+# All is well
+
+
+def test_a_healthy_set_up_passes(tmp_path: Path, house: House) -> None:
+    report = look(tmp_path, house, "--strict")
+    assert (report.status, report.first_cause) == (0, None), report
+    assert {found.outcome for found in report.findings} <= {"ok", "skipped"}
+    names = {found.subject for found in report.about("certificates") if found.outcome == "ok"}
+    assert names == {DOMAIN, *ALIASES}
+    subjects = {found.subject for found in report.about("upstreams") if found.outcome == "ok"}
+    assert {"docker.io: login", "docker.io: manifest", "quay.io: manifest"} <= subjects
+    assert "agrees with" in report.about("clock")[0].text
+
+
+def test_one_registry_can_be_looked_at_alone(tmp_path: Path, house: House) -> None:
+    report = look(tmp_path, house, "--upstream", "quay.io")
+    assert {found.subject.partition(":")[0] for found in report.about("upstreams")} == {"quay.io"}
+
+
+def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, house: House) -> None:
+    http, https = free_ports(2)
+    data_dir = tmp_path / "data"
+    changes: dict[str, Any] = {"http": http, "https": https, "data_dir": data_dir}
+    report = look(tmp_path, house, **changes)
+    assert report.status == 0
+    assert report.first_cause is not None
+    assert (report.first_cause.area, report.first_cause.text) == ("daemon", "is not running")
+    assert {found.outcome for found in report.about("ports")} == {"skipped"}
+    assert any(found.outcome == "ok" for found in report.about("upstreams"))
+    assert look(tmp_path, house, "--strict", **changes).status == 2
+    assert not data_dir.exists()
+
+
+# 1: wrong DNS
+
+
+def test_an_alias_that_leads_elsewhere_is_named(tmp_path: Path, house: House) -> None:
+    named = cause(look(tmp_path, house, node=hosts(tmp_path, house, {**HERE, "quay.cr.test": ELSEWHERE})))
+    assert (named.area, named.subject) == ("dns", "quay.cr.test")
+    assert f"leads to {ELSEWHERE}, the domain to 127.0.0.1" in named.text
+
+
+def test_an_alias_that_leads_nowhere_is_named(tmp_path: Path, house: House) -> None:
+    without = {name: address for name, address in HERE.items() if name != "docker.cr.test"}
+    named = cause(look(tmp_path, house, node=hosts(tmp_path, house, without)))
+    assert (named.area, named.subject, named.text) == ("dns", "docker.cr.test", "cannot be resolved")
+
+
+def test_a_domain_that_leads_elsewhere_is_named(tmp_path: Path, house: House) -> None:
+    named = cause(look(tmp_path, house, node=hosts(tmp_path, house, dict.fromkeys(HERE, ELSEWHERE))))
+    assert (named.area, named.subject) == ("dns", DOMAIN)
+    assert f"leads to {ELSEWHERE}, no address of this machine, and no crproxy answers there" in named.text
+
+
+# 2: a closed port
+
+
+def test_a_port_that_nobody_listens_at_is_named(tmp_path: Path, house: House) -> None:
+    (port,) = free_ports(1)
+    named = cause(look(tmp_path, house, https=port))
+    assert (named.area, named.subject) == ("ports", f"tcp:{port}:interface=127.0.0.1")
+    assert "nothing listens there, though crproxy runs" in named.text
+
+
+def test_a_port_that_something_else_has_is_named(tmp_path: Path, house: House, fake: FakeUpstream) -> None:
+    named = cause(look(tmp_path, house, http=fake.address[1]))
+    assert (named.area, named.subject) == ("ports", f"tcp:{fake.address[1]}:interface=127.0.0.1")
+    assert "not crproxy" in named.text
+
+
+# 3: an expired certificate, and one for another name
+
+
+def test_a_certificate_that_has_ended_is_named(tmp_path: Path, house: House) -> None:
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    certs = write_certificate(tmp_path / "certs", house.authority.issue(DOMAIN, f"*.{DOMAIN}", not_after=yesterday))
+    http, https = free_ports(2)
+    changes: dict[str, Any] = {"certs": certs, "http": http, "https": https, "data_dir": tmp_path / "data"}
+    setting = replace(house.setting, **changes)
+    (tmp_path / "daemon").mkdir()
+    with Daemon(tmp_path / "daemon", setting.text, setting.data_dir, listen=setting.options):
+        named = cause(look(tmp_path, house, **changes))
+    assert (named.area, named.subject) == ("certificates", DOMAIN)
+    assert f"its certificate ended on {yesterday:%Y-%m-%d}" in named.text
+
+
+def test_a_certificate_for_another_name_is_named(tmp_path: Path, house: House) -> None:
+    """Crproxy itself shows none: it is what ends TLS in front of it that does."""
+    certificate = house.authority.issue(DOMAIN, "docker.cr.test", "other.test")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    with FakeUpstream(context) as balancer:
+        balancer.script("/v2/", Answer(body=b"{}", headers=(("Server", "crproxy/0"),)))
+        report = look(tmp_path, house, https=balancer.address[1])
+    named = cause(report)
+    assert (named.area, named.subject) == ("certificates", "quay.cr.test")
+    assert "its certificate is for other names: cr.test, docker.cr.test, other.test" in named.text
+    assert report.failed == {"certificates"}
+
+
+# 4: a full disk
+
+
+def test_a_full_disk_is_named(tmp_path: Path, house: House) -> None:
+    with small_disk(tmp_path / "disk", "1M") as disk:
+        fill_up(disk)
+        named = cause(look(tmp_path, house, data_dir=disk))
+    assert (named.area, named.subject) == ("disk", str(disk))
+    assert "the disk is full" in named.text
+
+
+def test_a_disk_that_is_smaller_than_the_cache_may_be_is_told(tmp_path: Path, house: House) -> None:
+    with small_disk(tmp_path / "disk", "100M") as disk:
+        report = look(tmp_path, house, data_dir=disk, size="1G")
+    (told,) = [found for found in report.about("disk") if found.outcome == "warning"]
+    assert "the cache may take 1.0G" in told.text
+
+
+# 5: an upstream that is down
+
+
+def test_an_upstream_that_is_down_is_named(tmp_path: Path, house: House) -> None:
+    (port,) = free_ports(1)
+    report = look(tmp_path, house, quay=f"https://127.0.0.1:{port}")
+    named = cause(report)
+    assert (named.area, named.subject) == ("upstreams", "quay.io: connection")
+    assert "refuses connections" in named.text
+    assert report.failed == {"upstreams"}
+
+
+# 6: a wrong password
+
+
+def test_a_wrong_password_is_named(tmp_path: Path, house: House) -> None:
+    named = cause(look(tmp_path, house, password="wrong"))
+    assert (named.area, named.subject) == ("upstreams", "docker.io: login")
+    assert f"as '{USERNAME}': the registry does not know this username and password" in named.text
+
+
+# 7: a wrong CA
+
+
+def test_an_upstream_of_another_authority_is_named(tmp_path: Path, house: House) -> None:
+    named = cause(look(tmp_path, house, ca_file=Authority(tmp_path).file))
+    assert (named.area, named.subject) == ("upstreams", "docker.io: connection")
+    assert "for whom no authority in its ca_file vouches" in named.text
+
+
+def test_a_ca_of_another_authority_is_named(tmp_path: Path, house: House) -> None:
+    strange, right = Authority(tmp_path), tmp_path / "pebble-ca.pem"
+    with Pebble(tmp_path) as pebble:
+        right.write_bytes(pebble.ca_bundle)
+        ca = f'directory = "{pebble.directory_url}"\nca_file = '
+        healthy = look(tmp_path, house, acme=ca + json.dumps(str(right)))
+        named = cause(look(tmp_path, house, acme=ca + json.dumps(str(strange.file))))
+    assert [found.outcome for found in healthy.about("ca")] == ["ok"]
+    assert (named.area, named.subject) == ("ca", pebble.directory_url)
+    assert "certificate verify failed" in named.text
+
+
+# 8: a clock that is off
+
+
+@pytest.mark.parametrize(("ours_is", "said"), [(-DAY, "24.0 hours behind"), (DAY, "24.0 hours ahead")])
+def test_a_clock_that_is_off_is_named(
+    tmp_path: Path, house: House, fake: FakeUpstream, ours_is: float, said: str
+) -> None:
+    """The machine's own clock is left alone: an upstream's is a day away."""
+    theirs = datetime.datetime.now(datetime.UTC).timestamp() - ours_is
+    fake.script("/v2/", Answer(body=b"{}", headers=(("Date", email.utils.formatdate(theirs, usegmt=True)),)))
+    named = cause(look(tmp_path, house, "--upstream", "quay.io", quay=fake.url))
+    assert named.area == "clock"
+    assert said in named.text
+
+
+# 9: not enough rights
+
+
+def powerless() -> list[str]:
+    """What runs a command that may do nothing but what files' modes allow.
+
+    Root's number without root's powers (capabilities(7)): another user may not reach this environment, wherever it is.
+    """
+    need_root("giving files away")
+    return [need("setpriv"), "--bounding-set=-all", "--inh-caps=-all", "--securebits=+noroot"]
+
+
+def give_away(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    os.chown(path, 65534, 65534)
+
+
+def look_powerless(directory: Path, house: House, text: str) -> Report:
+    file = directory / "crproxy.toml"
+    file.write_text(text)
+    return examine(directory, "--config", str(file), node=house.node, before=powerless())
+
+
+def test_a_password_file_that_may_not_be_read_is_named(tmp_path: Path, house: House) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    give_away(secret, 0o600)
+    text = house.setting.text.replace(f'password = "{PASSWORD}"', f"password_file = {json.dumps(str(secret))}")
+    named = cause(look_powerless(tmp_path, house, text))
+    assert (named.area, named.subject) == ("rights", str(secret))
+    assert "cannot be read by" in named.text
+
+
+def test_a_data_directory_that_may_not_be_written_is_named(tmp_path: Path, house: House) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    give_away(data_dir, 0o755)
+    named = cause(look_powerless(tmp_path, house, replace(house.setting, data_dir=data_dir).text))
+    assert (named.area, named.subject) == ("rights", str(data_dir))
+    assert "cannot be written by" in named.text
+
+
+def test_a_port_that_may_not_be_listened_on_is_named(tmp_path: Path, house: House) -> None:
+    # Some containers let everybody have every port.
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 81:
+        pytest.skip("every port is everybody's here")
+    named = cause(look_powerless(tmp_path, house, replace(house.setting, http=81, data_dir=tmp_path / "data").text))
+    assert (named.area, named.subject) == ("rights", "tcp:81:interface=127.0.0.1")
+    assert "ports below 1024 are privileged" in named.text
+
+
+# What people see
+
+
+def test_people_read_lines_and_where_to_begin(tmp_path: Path, house: House) -> None:
+    file = tmp_path / "crproxy.toml"
+    file.write_text(replace(house.setting, password="wrong").text)
+    command = str(Path(sys.executable).parent / "crproxy")
+    program = Program(house.node.command([command]), tmp_path, **house.node.environment)
+    with pytest.raises(Failed) as raised:
+        program.run("doctor", "--config", str(file))
+    lines = str(raised.value).splitlines()
+    begin = lines.index(next(line for line in lines if line.endswith("Begin with this:")))
+    assert lines[begin + 1].startswith("failed   upstreams: docker.io: login: as 'puller': the registry does not know")
+    assert "Correct username and password_file" in lines[begin + 2]
