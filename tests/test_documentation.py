@@ -131,6 +131,7 @@ TABLES = {
     "## `[access]`": "[access]",
     "## `[clients]`": "[clients]",
     "## `[acme]`": "[acme]",
+    "## `[page]`": "[page]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
     "## `[timeouts]`": "[timeouts]",
@@ -149,6 +150,7 @@ def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
         "cache",
         "clients",
         "listen",
+        "page",
         "upstreams",
         "timeouts",
     }

@@ -5,7 +5,7 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Cache, Clients, Config, Listen, Timeouts, Upstream
+from .values import Acme, Cache, Clients, Config, Listen, Page, Timeouts, Upstream
 
 __all__ = [
     "Acme",
@@ -16,6 +16,7 @@ __all__ = [
     "Listen",
     "OptionError",
     "Options",
+    "Page",
     "Timeouts",
     "Upstream",
     "load",

@@ -15,6 +15,7 @@ from ..policy.routing import Names
 from .access import read_access
 from .clients import read_clients
 from .naming import read_names
+from .page import read_page
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
@@ -94,6 +95,7 @@ def _config(
         proxies=proxies,
         certs=certs if options.certs is None else options.certs or None,
         acme=read_acme(top.table("acme"), spoken, named),
+        page=read_page(top.table("page")),
     )
 
 

@@ -14,7 +14,7 @@ from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
 
-__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Clients", "Config", "Listen", "Timeouts", "Upstream"]
+__all__ = ["LETSENCRYPT", "LOCAL_HTTP", "Acme", "Cache", "Clients", "Config", "Listen", "Page", "Timeouts", "Upstream"]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -152,6 +152,19 @@ class Clients:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """What people see in a browser.
+
+    Arguments:
+        redirect: the URL that they are sent to instead; None shows them the page.
+        state: the page tells how this proxy is doing.
+    """
+
+    redirect: str | None = None
+    state: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
@@ -170,6 +183,7 @@ class Config:
     proxies: Proxies = DIRECT
     certs: str | None = None
     acme: Acme = field(default_factory=Acme)
+    page: Page = field(default_factory=Page)
 
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""
