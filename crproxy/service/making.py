@@ -25,6 +25,7 @@ from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
+from ..web.page import PageResource, ReadState
 from ..web.plain import make_plain_site
 from ..web.registry import RegistryResource
 from ..web.site import make_site
@@ -34,6 +35,7 @@ from .caching import CacheService
 from .listening import Listener
 from .live import Live
 from .reloading import Reloading
+from .showing import state_of
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -56,8 +58,9 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
-    site = _site(live, daemon, cache, clients, reactor)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
+    states = certificates.states if certificates is not None else list
+    site = _site(live, daemon, cache, clients, state_of(cache.store, states), reactor)
     if certificates is not None:
         certificates.setServiceParent(daemon)
         for description in config.listen.https:
@@ -72,7 +75,6 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
         Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
     admin = _admin_endpoint(config)
     if admin:
-        states = certificates.states if certificates is not None else list
         door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
@@ -100,14 +102,17 @@ def make_pullthrough(
     )
 
 
-def _site(live: Live, daemon: MultiService, cache: CacheService, clients: Clients, reactor: Any) -> Site:
+def _site(
+    live: Live, daemon: MultiService, cache: CacheService, clients: Clients, read_state: ReadState, reactor: Any
+) -> Site:
     timeouts = live().timeouts
     tokens = Tokens(timeouts, reactor)
     exchange = Exchange(clients.client, tokens, timeouts, reactor)
     admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
     admitting.setServiceParent(daemon)
     registry = RegistryResource(live, admitting.login, make_pullthrough(live, cache, exchange, reactor))
-    return make_site(registry, TokenResource(admitting.login, reactor), reactor)
+    page = PageResource(live, read_state)
+    return make_site(page, registry, TokenResource(admitting.login, reactor), reactor)
 
 
 def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:

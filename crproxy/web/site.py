@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.pages import errorPage, notFound
-from twisted.web.resource import IResource, Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
-from .. import __version__
 from ..login import TOKEN_PATH
 from .channel import Channel
+from .page import PageResource
 from .registry import RegistryResource
 from .token import TokenResource
 
 __all__ = ["PlainSite", "make_site"]
 
-_WELCOME = """crproxy {version}: a registry proxy.
 
-Pull an image by putting this host in front of its name:
+def make_site(page: PageResource, registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> Site:
+    """Return the site that serves ``registry`` below /v2, ``tokens`` beside it, and to people ``page``.
 
-    docker pull {host}/quay.io/ORG/NAME:TAG
-"""
-
-
-def make_site(registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> Site:
-    """Return the site that serves ``registry`` below /v2, and ``tokens`` beside it; ``reactor`` times connections."""
-    root = _Root()
-    root.putChild(b"v2", registry)
-    root.putChild(TOKEN_PATH.removeprefix("/").encode(), tokens)
-    site = PlainSite(root, reactor=reactor)
+    Arguments:
+        reactor: times connections.
+    """
+    page.putChild(b"v2", registry)
+    page.putChild(TOKEN_PATH.removeprefix("/").encode(), tokens)
+    site = PlainSite(page, reactor=reactor)
     site.displayTracebacks = False
     return site
 
@@ -43,19 +35,3 @@ class PlainSite(Site):
     def acceptableProtocols(self) -> list[bytes]:
         """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""
         return [b"http/1.1"]
-
-
-class _Root(Resource):
-    """What people see who open the host in a browser."""
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        return self if path == b"" else notFound()
-
-    def render(self, request: Request) -> bytes | int:
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader("Allow", "GET, HEAD")
-            return cast(int, errorPage(405, "Method Not Allowed", "This page can only be read.").render(request))
-        request.setHeader("Content-Type", "text/plain; charset=utf-8")
-        request.setHeader("X-Content-Type-Options", "nosniff")
-        host = (request.getHeader("host") or "HOST").encode("ascii", "replace").decode()
-        return _WELCOME.format(version=__version__, host=host).encode()

@@ -27,6 +27,7 @@ from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.logins import Logins
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
+from crproxy.web.page import PageResource, State
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import make_site
 from crproxy.web.token import TokenResource
@@ -133,7 +134,13 @@ def config() -> Config:
 
 
 @pytest.fixture
-def site(network: Network, store: Store, config: Config) -> Site:
+def state() -> State:
+    """How this proxy is doing."""
+    return State()
+
+
+@pytest.fixture
+def site(network: Network, store: Store, config: Config, state: State) -> Site:
     clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
     tokens = Tokens(timeouts, clock)
@@ -142,7 +149,8 @@ def site(network: Network, store: Store, config: Config) -> Site:
     logins = Logins(lambda _: http, exchange, tokens, clock)
     login = Login(lambda: config, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
     registry = RegistryResource(lambda: config, login, pull_through(client, store, clock))
-    return make_site(registry, TokenResource(login, clock), clock)
+    page = PageResource(lambda: config, lambda: state)
+    return make_site(page, registry, TokenResource(login, clock), clock)
 
 
 @pytest.fixture
