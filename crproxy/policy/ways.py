@@ -13,7 +13,7 @@ from ..oci.names import DOCKER_HUB, Repository
 from .fronts import Front
 from .pasting import Image, short_path
 
-__all__ = ["Kind", "Way", "ways_of", "written"]
+__all__ = ["Kind", "Line", "Way", "ways_of", "written"]
 
 
 class Kind(enum.Enum):
@@ -30,11 +30,33 @@ class Way:
 
     Arguments:
         kind: which.
-        name: what stands in place of the image's own name.
+        host: this proxy's part of the name, with a slash behind it; empty for a mirror.
+        rest: and what stands behind that.
     """
 
     kind: Kind
-    name: str
+    host: str
+    rest: str
+
+    @property
+    def name(self) -> str:
+        """What stands in place of the image's own name."""
+        return self.host + self.rest
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A whole line to type, in three parts of which ``host`` is this proxy's."""
+
+    kind: Kind
+    before: str
+    host: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        return self.before + self.host + self.after
 
 
 def ways_of(image: Image, front: Front) -> tuple[Way, ...]:
@@ -42,23 +64,24 @@ def ways_of(image: Image, front: Front) -> tuple[Way, ...]:
     registry, path = image.repository.registry, short_path(image.repository) + image.suffix
     ways = []
     if front.base is not None and _fits_in_a_name(image):
-        ways.append(Way(Kind.PREFIX, f"{front.base}/{registry}/{path}"))
+        ways.append(Way(Kind.PREFIX, f"{front.base}/", f"{registry}/{path}"))
     alias = front.alias(registry)
     if alias is not None:
-        ways.append(Way(Kind.ALIAS, f"{alias}/{path}"))
+        ways.append(Way(Kind.ALIAS, f"{alias}/", path))
     if registry == DOCKER_HUB and front.mirror() is not None:
-        ways.append(Way(Kind.MIRROR, str(image)))
+        ways.append(Way(Kind.MIRROR, "", str(image)))
     return tuple(ways)
 
 
-def written(form: str, way: Way, front: Front) -> str | None:
+def written(form: str, way: Way, front: Front) -> Line | None:
     """Return the whole line: ``form``, as ``pasting`` gives it, with the name in it; None where it has no such way."""
-    if way.kind is Kind.MIRROR:
-        return form.format(way.name) if form.startswith(_MIRRORED) else None
-    if not front.secure:
+    if way.kind is Kind.MIRROR and not form.startswith(_MIRRORED):
+        return None
+    before, _, after = form.partition("{}")
+    if way.kind is not Kind.MIRROR and not front.secure:
         for tool, told in _IN_THE_CLEAR.items():
-            form = form.replace(tool, told)
-    return form.format(way.name)
+            before = before.replace(tool, told)
+    return Line(way.kind, before, way.host, way.rest + after)
 
 
 def _fits_in_a_name(image: Image) -> bool:

@@ -59,8 +59,8 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
-    states = certificates.states if certificates is not None else list
-    site = _site(live, daemon, cache, clients, state_of(cache.store, states), reactor)
+    read_state = state_of(cache.store, certificates.ends if certificates is not None else list)
+    site = _site(live, daemon, cache, clients, read_state, reactor)
     if certificates is not None:
         certificates.setServiceParent(daemon)
         for description in config.listen.https:
@@ -75,6 +75,7 @@ def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None
         Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
     admin = _admin_endpoint(config)
     if admin:
+        states = certificates.states if certificates is not None else list
         door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)

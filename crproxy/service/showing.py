@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..store.store import Store
 from ..web.page import Certificate, ReadState, State
 
-if TYPE_CHECKING:
-    from ..tls.plan import NameState
-
 __all__ = ["state_of"]
 
 
-def state_of(store: Store, states: Callable[[], list[NameState]]) -> ReadState:
+def state_of(store: Store, ends: Callable[[], list[tuple[str, float | None]]]) -> ReadState:
     """Return what reads how the daemon is doing.
 
     Arguments:
         store: the cache.
-        states: returns how it stands with each certificate.
+        ends: returns each name that has, or shall have, a certificate, and when that ends, in seconds since 1970.
     """
 
     def read() -> State:
-        certificates = tuple(Certificate(state.name, state.valid_until) for state in states())
         return State(
             bytes_stored=store.index.bytes_stored() + store.partial_bytes,
             bytes_allowed=store.budget,
-            certificates=certificates,
+            certificates=tuple(Certificate(host, valid_until) for host, valid_until in ends()),
         )
 
     return read

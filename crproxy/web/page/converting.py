@@ -9,17 +9,9 @@ from ...oci.errors import RegistryError
 from ...oci.names import Repository
 from ...policy.fronts import Front
 from ...policy.pasting import Mistake, NotAnImage, read_pasted
-from ...policy.ways import ways_of, written
+from ...policy.ways import Line, ways_of, written
 
-__all__ = ["Conversion", "Line", "convert"]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One way: its kind, and what to type."""
-
-    kind: str
-    text: str
+__all__ = ["Conversion", "convert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,7 @@ def convert(text: str, front: Front, check: Callable[[Repository], None]) -> Con
         check(pasted.image.repository)
     except RegistryError:
         return Conversion(text, image, mistake="mistake_refused")
-    written_ways = ((way, written(pasted.form, way, front)) for way in ways_of(pasted.image, front))
-    lines = tuple(Line(way.kind.value, line) for way, line in written_ways if line is not None)
+    written_ways = (written(pasted.form, way, front) for way in ways_of(pasted.image, front))
+    lines = tuple(line for line in written_ways if line is not None)
     notes = tuple(f"note_{note.name.lower()}" for note in pasted.notes)
     return Conversion(text, image, lines, notes, "" if lines else "mistake_no_way")

@@ -50,7 +50,6 @@ _HEADERS = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-cache",
     "Server": f"crproxy/{__version__}",
 }
@@ -144,7 +143,10 @@ def _convert(request: Request, config: Config) -> bytes:
     mistake = words.plain(conversion.mistake) if conversion.mistake else ""
     document = {
         "image": conversion.image,
-        "lines": [{"kind": line.kind, "text": line.text} for line in conversion.lines],
+        "lines": [
+            {"kind": line.kind.value, "text": line.text, "parts": [line.before, line.host, line.after]}
+            for line in conversion.lines
+        ],
         "notes": [words.plain(note) for note in conversion.notes],
         "mistake": mistake,
         "status": status if conversion.lines else mistake,

@@ -21,7 +21,10 @@ function show(found) {
   ways.replaceChildren(
     ...found.lines.map((line) => {
       const way = document.getElementById(`way-${line.kind}`).content.cloneNode(true);
-      way.querySelector("[data-text]").textContent = line.text;
+      const [before, host, after] = line.parts;
+      const mark = document.createElement("mark");
+      mark.textContent = host;
+      way.querySelector("[data-text]").replaceChildren(before, mark, after);
       return way;
     }),
   );
