@@ -14,6 +14,7 @@ from .routing import Names, host_name
 __all__ = ["Front", "front_of"]
 
 _PORT = re.compile(r":([1-9][0-9]{0,4})$")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})?")
 # What a proxy with no option at all is asked by.
 _LOCAL = "localhost:5000"
 _LONGEST_HOST = 300
@@ -69,7 +70,7 @@ def front_of(names: Names, host: str, *, secure: bool) -> Front:
         return Front(names, f"{names.domain}{port}", port, secure=True)
     if name in names.aliases:
         return Front(names, None, port, secure)
-    canonical = canonical_host(name) if len(host) <= _LONGEST_HOST else None
+    canonical = canonical_host(name) if len(host) <= _LONGEST_HOST and _HOST.fullmatch(host) else None
     if canonical is None:
         return Front(names, _LOCAL, "", secure)
     # A first part without a dot or a port is no registry for Docker, but for this one.

@@ -197,7 +197,9 @@ def _form_and_name(line: str) -> tuple[str, str]:
         tool = words[0].rpartition("/")[2].lower()
         if tool not in _TOOLS:
             raise NotAnImage(Mistake.NOT_A_NAME)
-        return _TOOLS[tool], next(_arguments(words[1:]), words[-1])
+        # Where a flag that is not known here took the last word for its value, that is the image.
+        last = "" if words[-1].lower() in _VERBS else words[-1]
+        return _TOOLS[tool], next(_arguments(words[1:]), last)
     return _PULL, "".join(words)
 
 
