@@ -42,7 +42,7 @@ _ENGLISH = {
     "convert": "Convert",
     "examples": "For example",
     "answer": "What to type",
-    "status_ways": "{image}: {count} ways to pull it",
+    "status_ways": "Ways to pull {image}: {count}",
     "copy": "Copy",
     "copied": "Copied",
     "copy_failed": "Not copied: select the text",
