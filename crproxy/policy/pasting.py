@@ -112,8 +112,14 @@ _SWITCH = re.compile(
 )
 
 _PROMPT = re.compile(r"^(?:[$>#]\s+|-\s+)+")
-_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(?P<name>\S+)(?:\s+AS\s+(?P<stage>[A-Za-z][A-Za-z0-9._-]{0,63}))?$", re.I)
-_FIELD = re.compile(r"""^[{\s]*["']?[A-Za-z]*image["']?\s*[:=]\s*(?P<name>[^\s,}]+)[\s,}]*$""", re.I)
+# Anywhere in a line: a browser's field makes one line of all that is pasted into it.
+_FROM = re.compile(
+    r"(?:^(?i:FROM)|\sFROM)\s+(?:--\S+\s+)*(?P<name>\S+)(?:\s+(?i:AS)\s+(?P<stage>[A-Za-z][A-Za-z0-9._-]{0,63})(?!\S))?"
+)
+# YAML wants a space behind the colon: without one it is an image of that name.
+_FIELD = re.compile(
+    r"""(?:^|[\s{,"'])[A-Za-z]*image(?:["']\s*:\s*|\s*:\s+|["']?\s*=\s*)(?P<name>[^\s,}]+)""", re.IGNORECASE
+)
 _FLAG = re.compile(r"\s--image[ =](?P<name>\S+)")
 _COMMENT = re.compile(r"\s+(?:#|//|&&|\|\||[|;>]).*$")
 _WRAPPING = "\"'`<>()[]{},;\\“”‘’「」"
@@ -184,9 +190,9 @@ def _read_line(line: str, front: Front) -> Pasted:
 
 def _form_and_name(line: str) -> tuple[str, str]:
     """Part a line into the form of what is asked, and the word that names the image."""
-    if found := _FROM.fullmatch(line):
+    if found := _FROM.search(line):
         return "FROM {}" + (f" AS {found['stage']}" if found["stage"] else ""), found["name"]
-    if found := _FIELD.fullmatch(line):
+    if found := _FIELD.search(line):
         return "image: {}", found["name"]
     if found := _FLAG.search(line):
         return "image: {}", found["name"]

@@ -95,7 +95,13 @@ def test_in_local_mode_its_own_host_is_taken_off() -> None:
         ("kubectl create deployment web --image=nginx:1.27", "image: {}", "nginx:1.27"),
         ("# syntax=docker/dockerfile:1\nFROM alpine:3\nRUN apk add x", "FROM {}", "alpine:3"),
         ("services:\n  web:\n    image: nginx:1\n", "image: {}", "nginx:1"),
+        # as a browser's field makes one line of several
+        ("# syntax=docker/dockerfile:1 FROM alpine:3 AS a RUN apk add x", "FROM {} AS a", "alpine:3"),
+        ("services:   web:     image: nginx:1     ports: []", "image: {}", "nginx:1"),
         ("nginx", "docker pull {}", "nginx"),
+        ("image:v1", "docker pull {}", "image:v1"),
+        ("quay.io/org/image:v1", "docker pull {}", "quay.io/org/image:v1"),
+        ("docker pull image:v1", "docker pull {}", "image:v1"),
     ],
 )
 def test_what_it_stood_in_is_kept(text: str, form: str, image: str) -> None:
