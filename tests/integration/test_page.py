@@ -30,15 +30,17 @@ INPUT, LINE, COPY = "#image", "#ways .way-text", "#ways [data-copy]"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 PHONE, WIDE = 360, 1200
 
-# Light letters on every machine alike: those of the pictures.
+# The letters of the pictures, on every machine alike.
 FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
   <include>/etc/fonts/fonts.conf</include>
-  <match><test name="family"><string>system-ui</string></test>
+  <match><test name="family" qual="first"><string>sans</string></test>
     <edit name="family" mode="prepend" binding="strong"><string>Noto Sans CJK SC</string></edit></match>
-  <match><test name="family"><string>ui-monospace</string></test>
-    <edit name="family" mode="prepend" binding="strong"><string>Noto Sans Mono CJK SC</string></edit></match>
+  <match><test name="family" qual="first"><string>sans-serif</string></test>
+    <edit name="family" mode="prepend" binding="strong"><string>Noto Sans CJK SC</string></edit></match>
+  <match><test name="family" qual="first"><string>DejaVu Sans</string></test>
+    <edit name="family" mode="prepend" binding="strong"><string>Noto Sans CJK SC</string></edit></match>
   <cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 """
@@ -319,9 +321,9 @@ class TestState:
 
 
 PICTURES = {
-    "page-en": ("?image=quay.io/org/app:v1", 1100, 800, False),
-    "page-zh": ("?lang=zh&image=nginx:1.27", 1100, 800, False),
-    "page-dark": ("?image=FROM%20golang:1.25%20AS%20build", 1100, 800, True),
+    "page-en": ("?image=quay.io/org/app:v1", 1100, 760, False),
+    "page-zh": ("?lang=zh&image=nginx:1.27", 1100, 760, False),
+    "page-dark": ("?image=FROM%20golang:1.25%20AS%20build", 1100, 760, True),
     "page-phone": ("?image=k8s.gcr.io/coredns/coredns:v1.8.6", PHONE, 780, False),
 }
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from .texts import TEXTS, Language
 
@@ -36,6 +36,11 @@ def render(template: str, **context: object) -> bytes:
     return _templates.get_template(template).render(context).encode()
 
 
+def _breakable(text: str) -> Markup:
+    """Return a name that may be broken behind its slashes where a line is too short for it."""
+    return escape(text).replace("/", Markup("/<wbr>"))
+
+
 def _size(count: int) -> str:
     """Return a number of bytes for people: three digits of it."""
     size, unit = float(count), 0
@@ -63,4 +68,4 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters.update(size=_size, date=_date, percent=_percent)
+_templates.filters.update(breakable=_breakable, size=_size, date=_date, percent=_percent)

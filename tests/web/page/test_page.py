@@ -24,7 +24,7 @@ UNKNOWN = "evil.example"
 
 def text(received: Received) -> str:
     """What somebody reads, without the markup."""
-    body = re.sub(r"<template.*?</template>", "", received.body.decode(), flags=re.DOTALL)
+    body = re.sub(r"<template.*?</template>|</?(?:mark|wbr)>", "", received.body.decode(), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
@@ -43,8 +43,8 @@ class TestPage:
 
     def test_it_is_answered_without_a_script(self, browser: Browser) -> None:
         read = text(browser.get("/?image=quay.io/org/app:v1", HTML))
-        assert "docker pull cr.test/quay.io/org/app:v1" in read.replace("cr.test/ ", "cr.test/")
-        assert "docker pull quay.cr.test/org/app:v1" in read.replace("cr.test/ ", "cr.test/")
+        assert "docker pull cr.test/quay.io/org/app:v1" in read
+        assert "docker pull quay.cr.test/org/app:v1" in read
 
     def test_head_has_no_body(self, browser: Browser) -> None:
         received = browser.get("/", HTML, method="HEAD")
@@ -89,7 +89,7 @@ class TestPage:
         assert body.count("<script") == 1
         assert body.count("<template") == body.count("</template>") == 3
 
-    def test_a_login_is_told_where_one_is_needed(self, browser: Browser) -> None:
+    def test_no_login_is_told_where_none_is_needed(self, browser: Browser) -> None:
         assert "docker login" not in text(browser.get("/", HTML))
 
     @pytest.mark.parametrize("query", ["&".join(f"a{i}=1" for i in range(40)), "a=1&" * 40])

@@ -17,6 +17,11 @@ document.documentElement.classList.add("script");
 let asked = new AbortController();
 let timer;
 
+// A name may be broken behind its slashes where a line is too short for it.
+function breakable(text) {
+  return text.split(/(?<=\/)/).flatMap((part, number) => (number ? [document.createElement("wbr"), part] : [part]));
+}
+
 function show(found) {
   ways.replaceChildren(
     ...found.lines.map((line) => {
@@ -24,7 +29,7 @@ function show(found) {
       const [before, host, after] = line.parts;
       const mark = document.createElement("mark");
       mark.textContent = host;
-      way.querySelector("[data-text]").replaceChildren(before, mark, after);
+      way.querySelector("[data-text]").replaceChildren(before, mark, ...breakable(after));
       return way;
     }),
   );
