@@ -55,6 +55,23 @@ class Client(enum.StrEnum):
     KUBERNETES = "kubernetes"
 
 
+# The tables' names changed with the version of the file (containerd's docs/cri/registry.md).
+_CONTAINERD_2 = """\
+# containerd 2
+version = 3
+
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = "/etc/containerd/certs.d"
+"""
+_CONTAINERD_1 = """\
+# containerd 1
+version = 2
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/containerd/certs.d"
+"""
+
+
 def setups_of(front: Front, registries: Iterable[Registry]) -> tuple[Setup, ...]:
     """Return a set-up for each client that there can be one for here.
 
@@ -80,16 +97,10 @@ def _containerd(front: Front) -> Setup | None:
     if front.base is None:
         return None
     hosts = f'[host."{front.scheme}://{front.base}"]\n  capabilities = ["pull", "resolve"]\n'
-    place = 'config_path = "/etc/containerd/certs.d"\n'
-    config = (
-        "# containerd 2\n"
-        f"[plugins.'io.containerd.cri.v1.images'.registry]\n  {place}\n"
-        "# containerd 1\n"
-        f'[plugins."io.containerd.grpc.v1.cri".registry]\n  {place}'
-    )
     files = (
         File("/etc/containerd/certs.d/_default/hosts.toml", hosts),
-        File("/etc/containerd/config.toml", config, whole=False),
+        File("/etc/containerd/config.toml", _CONTAINERD_2, whole=False),
+        File("/etc/containerd/config.toml", _CONTAINERD_1, whole=False),
     )
     return Setup(Client.CONTAINERD, files, "systemctl restart containerd")
 

@@ -39,13 +39,13 @@ def test_docker_is_told_its_mirror(front: Front, document: dict[str, list[str]])
 
 
 def test_containerd_is_told_once_for_every_registry() -> None:
-    hosts, config = setup(DOMAIN, Client.CONTAINERD).files
+    hosts, two, one = setup(DOMAIN, Client.CONTAINERD).files
     assert hosts.path.endswith("/_default/hosts.toml")
     assert tomllib.loads(hosts.text) == {"host": {"https://cr.example.com": {"capabilities": ["pull", "resolve"]}}}
     place = {"registry": {"config_path": "/etc/containerd/certs.d"}}
-    plugins = {"io.containerd.cri.v1.images": place, "io.containerd.grpc.v1.cri": place}
-    assert tomllib.loads(config.text) == {"plugins": plugins}
-    assert not config.whole
+    assert tomllib.loads(two.text) == {"version": 3, "plugins": {"io.containerd.cri.v1.images": place}}
+    assert tomllib.loads(one.text) == {"version": 2, "plugins": {"io.containerd.grpc.v1.cri": place}}
+    assert (hosts.whole, two.whole, one.whole) == (True, False, False)
 
 
 def test_podman_is_told_each_registry() -> None:

@@ -81,13 +81,13 @@ _ENGLISH = {
     "setup_docker_about": "For images of Docker Hub. Docker knows mirrors of no other registry: put the prefix in "
     "front of those.",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "For the images of every registry. It asks the registry itself where this proxy does not "
-    "answer.",
+    "setup_containerd_about": "For the images of every registry at once. Of the last two files take the one for your "
+    "version.",
     "setup_podman": "Podman, Buildah, CRI-O",
     "setup_podman_about": "For these registries; add others in the same way.",
     "setup_kubernetes": "Kubernetes",
-    "setup_kubernetes_about": "k3s and RKE2 take this file on every node; other nodes run containerd or CRI-O, which "
-    "see above.",
+    "setup_kubernetes_about": "k3s takes this file on every node, RKE2 as "
+    "<code>/etc/rancher/rke2/registries.yaml</code>. Other nodes run containerd or CRI-O: see above.",
     "setup_manifest": "Or leave the nodes as they are, and name the host in your manifests:",
     "file": "the whole file",
     "part": "to be added",
@@ -153,11 +153,12 @@ _CHINESE = {
     "setup_docker": "Docker",
     "setup_docker_about": "用于 Docker Hub 的镜像。Docker 不支持其他仓库的镜像加速，请在镜像名前加前缀。",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "用于所有仓库的镜像。本代理没有响应时，它会直接访问原仓库。",
+    "setup_containerd_about": "一次配置，用于所有仓库的镜像。后两个文件按您的版本选用其一。",
     "setup_podman": "Podman、Buildah、CRI-O",
     "setup_podman_about": "用于下列仓库，其他仓库可照此添加。",
     "setup_kubernetes": "Kubernetes",
-    "setup_kubernetes_about": "k3s 和 RKE2 在每个节点上使用这个文件；其他节点运行 containerd 或 CRI-O，见上文。",
+    "setup_kubernetes_about": "k3s 在每个节点上使用这个文件，RKE2 的路径是 "
+    "<code>/etc/rancher/rke2/registries.yaml</code>。其他节点运行 containerd 或 CRI-O，见上文。",
     "setup_manifest": "也可以不改动节点，直接在清单中写上本站地址：",
     "file": "完整文件",
     "part": "添加到文件中",
