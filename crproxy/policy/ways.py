@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from ..oci.errors import RegistryError
-from ..oci.names import DOCKER_HUB, Repository
+from ..oci.names import DOCKER_HUB, Repository, looks_like_registry
 from .fronts import Front
 from .pasting import Image, short_path
 
@@ -68,7 +68,9 @@ def ways_of(image: Image, front: Front) -> tuple[Way, ...]:
     alias = front.alias(registry)
     if alias is not None:
         ways.append(Way(Kind.ALIAS, f"{alias}/", path))
-    if registry == DOCKER_HUB and front.mirror() is not None:
+    # At the base domain a mirror's first part would be taken for a registry if it looks like one.
+    misread = alias is None and looks_like_registry(image.repository.path.partition("/")[0])
+    if registry == DOCKER_HUB and front.mirror() is not None and not misread:
         ways.append(Way(Kind.MIRROR, "", str(image)))
     return tuple(ways)
 

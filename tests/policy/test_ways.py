@@ -78,6 +78,8 @@ def typed(text: str, front: Front) -> dict[str, str]:
         ),
         (ALONE, "quay.io/a/b", {"alias": "docker pull quay.example.net/a/b"}),
         (ALONE, "nginx", {}),
+        # at the base domain a mirror is asked for what looks like another registry
+        (LOCAL, "docker.io/a.b/c", {"prefix": "docker pull localhost:5000/docker.io/a.b/c"}),
         (NO_DEFAULT, "nginx", {"prefix": "docker pull cr.example.com/docker.io/nginx"}),
     ],
 )
