@@ -46,6 +46,10 @@ unit: $(VENV)/installed-for-tests ## the tests that spawn nothing
 integration: $(VENV)/installed-for-tests packages ## the tests with real registries, proxies and clients
 	$(BIN)/python -m pytest -m integration $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(VENV)/installed-for-tests packages ## the pictures in docs/images, by the tests of the page (fonts-noto-cjk)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py -k picture $(ARGS)
+
 .PHONY: stress
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
 	$(BIN)/python -m tests.stress.crashes $(ARGS)

@@ -25,6 +25,18 @@ from .parts.requirements import need
 
 ROOT = Path(__file__).parent.parent
 
+PAGE = {
+    f"crproxy/web/page/{name}"
+    for name in (
+        "static/mark.svg",
+        "static/page.css",
+        "static/page.js",
+        "templates/page.html",
+        "templates/parts.html",
+    )
+}
+"""What the page is made of beside its code."""
+
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
 )
@@ -100,7 +112,7 @@ def sources(top: str) -> set[str]:
 class TestDistributions:
     def test_the_wheel_has_every_module_and_nothing_else(self, distributions: Distributions) -> None:
         files = {name for name in distributions.files_of_wheel() if ".dist-info/" not in name}
-        assert files == sources("crproxy") | sources("twisted") | {"crproxy/py.typed"}
+        assert files == sources("crproxy") | sources("twisted") | PAGE | {"crproxy/py.typed"}
 
     def test_the_wheel_leaves_twisted_its_packages(self, distributions: Distributions) -> None:
         files = distributions.files_of_wheel()
@@ -122,7 +134,7 @@ class TestDistributions:
             "setup.cfg",
             "systemd/crproxy.service",
         }
-        assert needed | sources("tests") | sources("crproxy") <= distributions.files_of_sdist()
+        assert needed | sources("tests") | sources("crproxy") | PAGE <= distributions.files_of_sdist()
 
     def test_metadata(self, distributions: Distributions) -> None:
         metadata = distributions.metadata()
@@ -157,6 +169,13 @@ class TestInstallation:
 
     def test_serve_takes_the_options_of_twistd(self, installation: Installation) -> None:
         assert "--default-registry" in installation.run("crproxy", "serve", "--help")
+
+    def test_it_has_what_the_page_is_made_of(self, installation: Installation) -> None:
+        program = "from crproxy.web.page.assets import Assets; from crproxy.web.page import rendering; print("
+        program += "*map(Assets().url, ('mark.svg', 'page.css', 'page.js')), *rendering._templates.list_templates())"
+        printed = installation.run("python", "-c", program).split()
+        assert len(printed) == len(PAGE)
+        assert printed[3:] == ["page.html", "parts.html"]
 
     def test_what_it_requires_agrees(self, installation: Installation) -> None:
         assert "No broken requirements found." in installation.run("pip", "check")

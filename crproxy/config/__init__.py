@@ -6,7 +6,7 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Audit, Cache, Clients, Config, Listen, Timeouts, Upstream
+from .values import Acme, Audit, Cache, Clients, Config, Listen, Page, Timeouts, Upstream
 
 __all__ = [
     "Acme",
@@ -19,6 +19,7 @@ __all__ = [
     "Listen",
     "OptionError",
     "Options",
+    "Page",
     "Timeouts",
     "Upstream",
     "load",

@@ -17,6 +17,7 @@ from .audit import read_audit
 from .clients import read_clients
 from .limits import read_limits
 from .naming import read_names
+from .page import read_page
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
@@ -98,6 +99,7 @@ def _config(
         acme=read_acme(top.table("acme"), spoken, named),
         limits=read_limits(top.table("limits")),
         audit=read_audit(top.table("audit")),
+        page=read_page(top.table("page")),
     )
 
 

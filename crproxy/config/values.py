@@ -27,6 +27,7 @@ __all__ = [
     "Clients",
     "Config",
     "Listen",
+    "Page",
     "Timeouts",
     "Upstream",
 ]
@@ -185,6 +186,19 @@ class Clients:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """What people see in a browser.
+
+    Arguments:
+        redirect: the URL that they are sent to instead; None shows them the page.
+        state: the page tells how this proxy is doing.
+    """
+
+    redirect: str | None = None
+    state: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
@@ -205,6 +219,7 @@ class Config:
     acme: Acme = field(default_factory=Acme)
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
+    page: Page = field(default_factory=Page)
 
     @property
     def reached_at(self) -> tuple[str, int]:

@@ -30,6 +30,7 @@ from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
+from ..web.page import PageResource
 from ..web.plain import make_plain_site
 from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
@@ -43,6 +44,7 @@ from .doors import client_endpoint, counted
 from .listening import Listener
 from .live import Live
 from .reloading import Reloading
+from .showing import state_of
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -73,9 +75,11 @@ def make_service(
     pullthrough = make_pullthrough(live, cache, exchange, reactor)
     admitting = LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor)
     admitting.setServiceParent(daemon)
-    site = _site(live, admitting, pullthrough, accounts, audit.observe, reactor)
     too_many = make_refusing_site(reactor, audit.observe)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
+    read_state = state_of(cache.store, certificates.ends if certificates is not None else list)
+    page = PageResource(live, read_state)
+    site = _site(page, live, admitting, pullthrough, accounts, audit.observe, reactor)
     if certificates is not None:
         certificates.setServiceParent(daemon)
         for description in config.listen.https:
@@ -127,11 +131,17 @@ def make_pullthrough(
 
 
 def _site(
-    live: Live, admitting: LoginService, pullthrough: PullThrough, accounts: Accounts, observe: Observe, reactor: Any
+    page: PageResource,
+    live: Live,
+    admitting: LoginService,
+    pullthrough: PullThrough,
+    accounts: Accounts,
+    observe: Observe,
+    reactor: Any,
 ) -> Site:
     registry = RegistryResource(live, admitting.login, pullthrough, accounts)
     tokens = TokenResource(live, admitting.login, accounts, reactor)
-    return make_site(registry, tokens, reactor, live().timeouts.write, observe)
+    return make_site(page, registry, tokens, reactor, live().timeouts.write, observe)
 
 
 def _doors(live: Live, cache: CacheService, pullthrough: PullThrough, reactor: Any) -> dict[str, IResource]:

@@ -77,6 +77,11 @@ class Certificates(MultiService):
         else:
             self._issuer.rename(kept)
 
+    def ends(self) -> list[tuple[str, float | None]]:
+        """Return each name and, in seconds since the epoch, when its certificate ends; None where it has none."""
+        found = ((name, self.table.certificate(name)) for name in self.table.names)
+        return [(name, None if certified is None else certified.not_after) for name, certified in found]
+
     def states(self) -> list[NameState]:
         """Return how it stands with each name."""
         states = self.plan.states(self._clock.seconds())

@@ -16,6 +16,8 @@ __all__ = ["need", "need_root"]
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
     "containerd": "containerd",
     "ctr": "containerd",
     "docker": "docker.io",

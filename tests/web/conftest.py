@@ -28,6 +28,7 @@ from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.logins import Logins
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
+from crproxy.web.page import PageResource, State
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import make_site
 from crproxy.web.token import TokenResource
@@ -155,7 +156,13 @@ def current(config: Config) -> Current:
 
 
 @pytest.fixture
-def site(network: Network, store: Store, current: Current) -> Site:
+def state() -> State:
+    """How this proxy is doing."""
+    return State()
+
+
+@pytest.fixture
+def site(network: Network, store: Store, current: Current, state: State) -> Site:
     clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
     accounts, tokens = Accounts(current, clock), Tokens(timeouts, clock)
@@ -165,7 +172,8 @@ def site(network: Network, store: Store, current: Current) -> Site:
     login = Login(current, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
     pullthrough = pull_through(client, store, clock, fills=Fills(current))
     registry = RegistryResource(current, login, pullthrough, accounts)
-    return make_site(registry, TokenResource(current, login, accounts, clock), clock)
+    page = PageResource(current, lambda: state)
+    return make_site(page, registry, TokenResource(current, login, accounts, clock), clock)
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""A request for the page: what it asks for, of which host, in which language. Raises what cannot be answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from twisted.web.server import Request
+
+from ...config import Config
+from ...oci.errors import ErrorCode, RegistryError
+from ...oci.names import Registry, Repository
+from ...policy.fronts import Front, front_of
+from ...policy.routing import host_name, place
+from ..visiting import visit_of
+from .converting import Conversion, convert
+from .preferences import language_of
+from .texts import Language
+
+__all__ = ["Asking", "asking_of"]
+
+# image, lang, and what other sites append to links.
+_FIELDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is asked for.
+
+    Arguments:
+        front: the host that is asked, and how images are asked for there.
+        registry: what that host stands for; None is all of them.
+        host: its name, as configured, and its port.
+        conversion: of what was pasted.
+        language: of the answer.
+        chosen: the language was chosen, not found in a header.
+    """
+
+    front: Front
+    registry: Registry | None
+    host: str | None
+    conversion: Conversion
+    language: Language
+    chosen: bool
+
+
+def asking_of(request: Request, config: Config) -> Asking:
+    """Return what ``request`` asks for.
+
+    Raises:
+        RegistryError: 421 where its host is not ours, 400 where its query cannot be read.
+    """
+    visit = visit_of(request, config.listen.trusted_proxies)
+    registry = place(config.names, visit.host)
+    front = front_of(config.names, visit.host, secure=visit.secure)
+    fields = _fields(request)
+
+    def check(repository: Repository) -> None:
+        config.access.check(repository, visit.client)
+
+    return Asking(
+        front,
+        registry,
+        front.base if registry is None else f"{host_name(visit.host)}{front.port}",
+        convert(fields.get("image", ""), front, check),
+        language_of(fields.get("lang"), request.getHeader("accept-language")),
+        fields.get("lang") in {language.value for language in Language},
+    )
+
+
+def _fields(request: Request) -> dict[str, str]:
+    query = request.uri.partition(b"?")[2].decode("latin-1")
+    try:
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=_FIELDS, errors="replace"))
+    except ValueError:
+        raise RegistryError(ErrorCode.UNSUPPORTED, "there are too many fields in this address", status=400) from None

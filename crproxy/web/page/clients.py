@@ -1,0 +1,93 @@
+"""Clients' set-ups on the page: the files that ``crproxy setup`` prints, for those clients that most people have."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ...oci.names import DOCKER_HUB
+from ...policy.fronts import Front
+from ...policy.setups import SETUPS, ClientFile, Login, Setup, SetupError, Target
+
+__all__ = ["Client", "Section", "sections_of"]
+
+# What stands for a user's name in a file, and "PASSWORD" for the password.
+_USER = "USER"
+
+
+class Client(enum.StrEnum):
+    """The clients that the page has a section for."""
+
+    DOCKER = "docker"
+    CONTAINERD = "containerd"
+    PODMAN = "podman"
+    KUBERNETES = "kubernetes"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """How one client is set up.
+
+    Arguments:
+        client: which.
+        files: as they are to be; one without a path has no place of its own.
+        added: what belongs into files that are there.
+        commands: to be run then.
+    """
+
+    client: Client
+    files: tuple[ClientFile, ...]
+    added: tuple[ClientFile, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+def sections_of(front: Front, *, login: bool) -> tuple[Section, ...]:
+    """Return a section for each client that there can be one for here.
+
+    Arguments:
+        login: this proxy serves nobody who does not log in.
+    """
+    if front.base is None:
+        return ()
+    found = Target.of_names(front.names, front.base, secure=front.secure)
+    target = Target(
+        found.host,
+        found.secure,
+        found.aliases,
+        found.default_registry,
+        login=Login(_USER) if login else None,
+    )
+    return tuple(section for client in Client for section in _section(client, target))
+
+
+def _section(client: Client, target: Target) -> Iterator[Section]:
+    try:
+        section = _MAKERS[client](target)
+    except SetupError:
+        # Nothing there stands for Docker Hub.
+        return
+    if section.files:
+        yield section
+
+
+def _usual(client: Client, setup: Setup) -> Section:
+    commands = tuple(line for line in setup.then if line.startswith("systemctl "))
+    return Section(client, setup.files, setup.added, commands)
+
+
+def _kubernetes(target: Target) -> Section:
+    """Return k3s's file, and for clusters whose nodes stay as they are a pod that names the proxy."""
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n"
+        f"    - name: web\n      image: {target.prefix(DOCKER_HUB)}/nginx:1.27\n"
+    )
+    return Section(Client.KUBERNETES, (*SETUPS["k3s"](target).files, ClientFile("", pod)))
+
+
+_MAKERS: dict[Client, Callable[[Target], Section]] = {
+    Client.DOCKER: lambda target: _usual(Client.DOCKER, SETUPS["docker"](target)),
+    Client.CONTAINERD: lambda target: _usual(Client.CONTAINERD, SETUPS["containerd"](target)),
+    Client.PODMAN: lambda target: _usual(Client.PODMAN, SETUPS["podman"](target)),
+    Client.KUBERNETES: _kubernetes,
+}

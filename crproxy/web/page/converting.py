@@ -1,0 +1,55 @@
+"""Pasted text in, what to type out: as the page shows it, and as its script fetches it. One truth for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...oci.errors import RegistryError
+from ...oci.names import Repository
+from ...policy.fronts import Front
+from ...policy.pasting import Mistake, NotAnImage, read_pasted
+from ...policy.ways import Line, ways_of, written
+
+__all__ = ["Conversion", "convert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What became of pasted text. Texts are named by their keys.
+
+    Arguments:
+        pasted: the text.
+        image: which one is meant; empty where none is.
+        lines: what to type.
+        notes: what was done to its name.
+        mistake: why there are no lines; empty where there are, and where nothing was pasted.
+    """
+
+    pasted: str
+    image: str = ""
+    lines: tuple[Line, ...] = ()
+    notes: tuple[str, ...] = ()
+    mistake: str = ""
+
+
+def convert(text: str, front: Front, check: Callable[[Repository], None]) -> Conversion:
+    """Return what to type for what ``text`` means.
+
+    Arguments:
+        check: raises RegistryError for what this proxy does not serve.
+    """
+    try:
+        pasted = read_pasted(text, front)
+    except NotAnImage as error:
+        nothing = error.mistake is Mistake.NOTHING
+        return Conversion(text, mistake="" if nothing else f"mistake_{error.mistake.name.lower()}")
+    image = str(pasted.image)
+    try:
+        check(pasted.image.repository)
+    except RegistryError:
+        return Conversion(text, image, mistake="mistake_refused")
+    written_ways = (written(pasted.form, way, front) for way in ways_of(pasted.image, front))
+    lines = tuple(line for line in written_ways if line is not None)
+    notes = tuple(f"note_{note.name.lower()}" for note in pasted.notes)
+    return Conversion(text, image, lines, notes, "" if lines else "mistake_no_way")

@@ -1,0 +1,176 @@
+"""``/``: what people see who open the domain or an alias in a browser, and ``/convert``, which the page's script asks.
+
+Clients that do not ask for HTML, such as curl, get a few lines of text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import urlencode
+
+from twisted.web.pages import errorPage
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from ... import __version__
+from ...config import Config
+from ...oci.errors import RegistryError
+from ...oci.names import DOCKER_HUB, Registry
+from ...policy.aliases import BUILT_IN
+from ...policy.fronts import Front
+from ...policy.ways import Kind
+from ..branch import Branch
+from .asking import Asking, asking_of
+from .assets import PATH, Assets
+from .clients import sections_of
+from .preferences import wants_html
+from .rendering import Words, render
+from .state import ReadState
+from .texts import Language
+
+__all__ = ["PageResource"]
+
+_WELCOME = """crproxy {version}: a registry proxy.
+
+Pull an image by putting this host in front of its name:
+
+    docker pull {host}/{image}
+"""
+
+_EXAMPLES = ("nginx", "mysql:8.4", "quay.io/prometheus/busybox", "FROM golang:1.25 AS build")
+
+_HEADERS = {
+    # Nothing but what is served from here: no inline script or style, no frame around it.
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+    "Server": f"crproxy/{__version__}",
+}
+
+Answer = Callable[[Request, Config], bytes]
+
+
+class _Readable(Branch):
+    """Can be read, at hosts of ours."""
+
+    def __init__(self, current: Callable[[], Config], answer: Answer) -> None:
+        super().__init__()
+        self._current = current
+        self._answer = answer
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer (IResource)."""
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader("Allow", "GET, HEAD")
+            return _error(request, 405, "This can only be read.")
+        try:
+            return self._answer(request, self._current())
+        except RegistryError as error:
+            return _error(request, error.status, error.message)
+
+
+class PageResource(_Readable):
+    """The root of a site.
+
+    Arguments:
+        current: returns the configuration that counts now.
+        read_state: returns how this proxy is doing.
+    """
+
+    def __init__(self, current: Callable[[], Config], read_state: ReadState) -> None:
+        super().__init__(current, self._welcome)
+        self._read_state = read_state
+        self._assets = Assets()
+        self.putChild(PATH.encode("ascii"), self._assets)
+        self.putChild(b"convert", _Readable(current, _convert))
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Return what is below it where there is nothing (IResource)."""
+        return self if path == b"" else super().getChild(path, request)
+
+    def _welcome(self, request: Request, config: Config) -> bytes:
+        request.setHeader("Vary", "Accept, Accept-Language")
+        asking = asking_of(request, config)
+        if not wants_html(request.getHeader("accept")):
+            return _text(request, asking)
+        if config.page.redirect is not None:
+            request.redirect(config.page.redirect.encode("ascii"))
+            return b""
+        return self._page(request, config, asking)
+
+    def _page(self, request: Request, config: Config, asking: Asking) -> bytes:
+        request.setHeader("Content-Type", "text/html; charset=utf-8")
+        request.setHeader("Content-Language", asking.language.tag)
+        front, kept = asking.front, asking.language.value if asking.chosen else ""
+        login = config.clients.users is not None
+        return render(
+            "page.html",
+            t=Words(asking.language),
+            asking=asking,
+            conversion=asking.conversion,
+            front=front,
+            kinds=[kind.value for kind in Kind],
+            kept=kept,
+            other=Words(asking.language.other),
+            other_link=_link(asking.language.other, asking.conversion.pasted),
+            other_tag=asking.language.other.tag,
+            examples=[(example, _link(asking.language if kept else None, example)) for example in _EXAMPLES],
+            addresses=list(_addresses(front)),
+            setups=sections_of(front, login=login),
+            login=login,
+            state=self._read_state() if config.page.state else None,
+            asset=self._assets.url,
+            version=__version__,
+        )
+
+
+def _convert(request: Request, config: Config) -> bytes:
+    """Answer ``/convert?image=``: the same as the page, for its script."""
+    asking = asking_of(request, config)
+    words, conversion = Words(asking.language), asking.conversion
+    status = words.plain("status_ways", image=conversion.image, count=len(conversion.lines))
+    mistake = words.plain(conversion.mistake) if conversion.mistake else ""
+    document = {
+        "image": conversion.image,
+        "lines": [
+            {"kind": line.kind.value, "text": line.text, "parts": [line.before, line.host, line.after]}
+            for line in conversion.lines
+        ],
+        "notes": [words.plain(note) for note in conversion.notes],
+        "mistake": mistake,
+        "status": status if conversion.lines else mistake,
+    }
+    request.setHeader("Content-Type", "application/json")
+    request.setHeader("Vary", "Accept-Language")
+    return json.dumps(document, ensure_ascii=False).encode(errors="replace") + b"\n"
+
+
+def _text(request: Request, asking: Asking) -> bytes:
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    image = "quay.io/ORG/NAME:TAG" if asking.registry is None else "ORG/NAME:TAG"
+    return _WELCOME.format(version=__version__, host=asking.host, image=image).encode()
+
+
+def _error(request: Request, status: int, message: str) -> bytes:
+    return cast(bytes, errorPage(status, HTTPStatus(status).phrase, message).render(request))
+
+
+def _link(language: Language | None, pasted: str) -> str:
+    """Return a link to the page itself."""
+    fields = {"lang": "" if language is None else language.value, "image": pasted}
+    return "?" + urlencode({name: value for name, value in fields.items() if value})
+
+
+def _addresses(front: Front) -> Iterator[tuple[Registry, str]]:
+    """Give registries, and what stands in front of a path in each; Docker Hub, which is asked most, first."""
+    hosts = [(registry, f"{host}{front.port}") for host, registry in front.names.aliases.items()]
+    if not hosts and front.base is not None:
+        hosts = [(registry, f"{front.base}/{registry}") for registry in set(BUILT_IN.values())]
+    yield from sorted(hosts, key=lambda found: (found[0] != DOCKER_HUB, found))
