@@ -14,6 +14,7 @@ from twisted.python import usage
 from . import __version__
 from .config import Config, ConfigError, OptionError, load
 from .config import Options as ConfigOptions
+from .service import Supervisor
 from .service import make_service as make_daemon
 
 __all__ = ["Options", "makeService"]
@@ -153,4 +154,4 @@ def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
-    return make_daemon(options["loaded"], reactor, options.load)
+    return make_daemon(options["loaded"], reactor, options.load, Supervisor.from_environment(os.environ))

@@ -13,7 +13,7 @@ from typing import Any, cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from ..config import ConfigError
 from ..oci.names import Registry
@@ -34,7 +34,7 @@ def make_admin_site(
     set_alias: SetAlias,
     states: Callable[[], list[NameState]],
     reactor: IReactorTime,
-) -> Site:
+) -> PlainSite:
     """Return the site of the admin socket.
 
     Arguments:

@@ -32,7 +32,7 @@ def read_listen(table: Table, spoken: Table, *, has_domain: bool) -> Listen:
     plain = table.string("plain_http") or "redirect"
     if plain not in ("redirect", "serve"):
         table.fail("plain_http", f"{plain!r} is neither redirect nor serve")
-    listen = Listen(http, https, table.string("admin"), plain == "serve")
+    listen = Listen(http, https, table.string("admin"), plain == "serve", grace=table.duration("grace", Listen().grace))
     table.refuse_the_rest()
     return listen
 

@@ -128,12 +128,14 @@ class Listen:
         https: with TLS.
         admin: for the operator's commands; None is in the data directory.
         serve_plain: the http endpoints serve images, too, where there are https ones.
+        grace: seconds that transfers which are under way have to finish when the daemon stops.
     """
 
     http: tuple[str, ...] = LOCAL_HTTP
     https: tuple[str, ...] = ()
     admin: str | None = None
     serve_plain: bool = False
+    grace: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,5 +3,6 @@
 from .caching import CacheService
 from .listening import Listener, ListenError
 from .making import make_pullthrough, make_service
+from .supervisor import Supervisor
 
-__all__ = ["CacheService", "ListenError", "Listener", "make_pullthrough", "make_service"]
+__all__ = ["CacheService", "ListenError", "Listener", "Supervisor", "make_pullthrough", "make_service"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
-from twisted.web.server import Site
 
 from ..admin.site import make_admin_site
 from ..config import Config
@@ -27,13 +26,16 @@ from ..upstream.quotas import Quotas
 from ..upstream.tokens import Tokens
 from ..web.plain import make_plain_site
 from ..web.registry import RegistryResource
-from ..web.site import make_site
+from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
 from .admitting import LoginService
 from .caching import CacheService
+from .front import Front, InTurn
 from .listening import Listener
 from .live import Live
 from .reloading import Reloading
+from .reporting import Reporting
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -43,42 +45,63 @@ __all__ = ["make_pullthrough", "make_service"]
 _HTTPS_PORT = 443
 # What unix(7) has room for.
 _LONGEST_SOCKET_PATH = 107
+_NOBODY = Supervisor()
 
 
-def make_service(config: Config, reactor: Any, load: Callable[[], Config] | None = None) -> IService:
+def make_service(
+    config: Config,
+    reactor: Any,
+    load: Callable[[], Config] | None = None,
+    supervisor: Supervisor = _NOBODY,
+) -> IService:
     """Return the daemon, not yet started.
 
     Arguments:
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
+        supervisor: is told how it goes.
     """
     live = Live(config, load or (lambda: config))
-    daemon = MultiService()
+    whole, daemon = InTurn(), MultiService()
+    daemon.setServiceParent(whole)
+    reporting = Reporting(supervisor, lambda: _status(front), reactor)
+    reporting.setServiceParent(daemon)
+    front = Front(config.listen.grace, reporting.stopping, reactor)
+    front.setServiceParent(whole)
     cache = CacheService(config, reactor)
     cache.setServiceParent(daemon)
     clients = Clients(reactor, config.timeouts)
     site = _site(live, daemon, cache, clients, reactor)
+    front.watch(site)
     certificates = _certificates(live, clients, reactor) if config.listen.https else None
     if certificates is not None:
         certificates.setServiceParent(daemon)
         for description in config.listen.https:
             secure = TLSFactory(site, certificates.choose, reactor)
             endpoint = serverFromString(reactor, description)
-            Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(daemon)
+            Listener(description, endpoint, secure, "https", known_as=config.names.domain).setServiceParent(front)
     for description in config.listen.http:
         plain = site if certificates is None else _plain_site(certificates, site, live, reactor)
         endpoint = serverFromString(reactor, description)
         # Where there is TLS, images are pulled by it.
         known_as = None if certificates is None else ""
-        Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(daemon)
+        Listener(description, endpoint, plain, "http", known_as=known_as).setServiceParent(front)
+        front.watch(plain)
     admin = _admin_endpoint(config)
     if admin:
         states = certificates.states if certificates is not None else list
         door = make_admin_site(lambda: live().names.aliases, live.set_alias, states, reactor)
         optional = config.listen.admin is None
         endpoint = serverFromString(reactor, admin)
-        Listener(admin, endpoint, door, "admin", known_as="", optional=optional).setServiceParent(daemon)
-    Reloading(live.reload, reactor).setServiceParent(daemon)
-    return daemon
+        Listener(admin, endpoint, door, "admin", known_as="", optional=optional).setServiceParent(front)
+        front.watch(door)
+    Reloading(lambda: reporting.reload(live.reload), reactor).setServiceParent(daemon)
+    return whole
+
+
+def _status(front: Front) -> str:
+    """Return where it listens, in a line."""
+    urls = [service.url for service in front if isinstance(service, Listener)]
+    return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
 def make_pullthrough(
@@ -100,7 +123,7 @@ def make_pullthrough(
     )
 
 
-def _site(live: Live, daemon: MultiService, cache: CacheService, clients: Clients, reactor: Any) -> Site:
+def _site(live: Live, daemon: MultiService, cache: CacheService, clients: Clients, reactor: Any) -> PlainSite:
     timeouts = live().timeouts
     tokens = Tokens(timeouts, reactor)
     exchange = Exchange(clients.client, tokens, timeouts, reactor)
@@ -126,7 +149,7 @@ def _reach_of_ca(config: Config) -> Reach:
     return Reach(True, host, host, config.acme.authorities, config.proxies, named=True)
 
 
-def _plain_site(certificates: Certificates, site: Site, live: Live, reactor: Any) -> Site:
+def _plain_site(certificates: Certificates, site: PlainSite, live: Live, reactor: Any) -> PlainSite:
     listen = live().listen
     otherwise = site.resource if listen.serve_plain else None
     return make_plain_site(certificates.find_answer, otherwise, live, _port_of(listen.https), reactor)

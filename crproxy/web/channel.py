@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IDelayedCall
+from typing import Protocol, cast
+
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, Request
+
+from .connections import Connections
 
 __all__ = ["Channel"]
 
@@ -20,6 +25,10 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 _NOT_TLS = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+class _Site(Protocol):
+    connections: Connections
+
+
 class Channel(HTTPChannel):
     """HTTP/1.1.
 
@@ -32,6 +41,16 @@ class Channel(HTTPChannel):
 
     _fresh = True
     _deadline: IDelayedCall | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was asked on it yet (Connection)."""
+        return self._fresh
+
+    def connectionMade(self) -> None:
+        """Be counted (IProtocol)."""
+        self._connections.opened(self)
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """Look at the first byte before anything else (IProtocol)."""
@@ -49,10 +68,36 @@ class Channel(HTTPChannel):
         self._forget_deadline()
         super().allHeadersReceived()
 
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Tell whether another request may follow (HTTPChannel)."""
+        if not self._connections.closing:
+            return bool(super().checkPersistence(request, version))
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
+
+    def finish(self) -> None:
+        """Close it after the answer that is under way; at once where there is none (Connection)."""
+        if self.requests:
+            self.persistent = False
+            if not self.requests[0].startedWriting:
+                self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        elif self._deadline is None:
+            self.loseConnection()
+            _hang_up(self.transport)
+
+    def abort(self) -> None:
+        """Cut it off (Connection)."""
+        cast(ITCPTransport, self.transport).abortConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait for nothing more (IProtocol)."""
         self._forget_deadline()
         super().connectionLost(reason)
+        self._connections.ended(self)
+
+    @property
+    def _connections(self) -> Connections:
+        return cast(_Site, self.factory).connections
 
     def _too_slow(self) -> None:
         self._deadline = None
@@ -63,3 +108,12 @@ class Channel(HTTPChannel):
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             deadline.cancel()
+
+
+def _hang_up(transport: object) -> None:
+    """Close below TLS, too: without waiting for the client's close_notify, which nobody need wait for (RFC 8446, 6.1).
+
+    Clients that look at an idle connection only when they want it again send none.
+    """
+    if isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+        transport.transport.loseConnection()

@@ -8,7 +8,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from ..config import Config
 from ..oci.errors import RegistryError
@@ -32,7 +32,7 @@ def make_plain_site(
     current: Callable[[], Config],
     port: int,
     reactor: IReactorTime,
-) -> Site:
+) -> PlainSite:
     """Return the site of the plain endpoints.
 
     Arguments:

@@ -12,6 +12,7 @@ from twisted.web.server import Request, Site
 from .. import __version__
 from ..login import TOKEN_PATH
 from .channel import Channel
+from .connections import Connections
 from .registry import RegistryResource
 from .token import TokenResource
 
@@ -25,7 +26,7 @@ Pull an image by putting this host in front of its name:
 """
 
 
-def make_site(registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> Site:
+def make_site(registry: RegistryResource, tokens: TokenResource, reactor: IReactorTime) -> PlainSite:
     """Return the site that serves ``registry`` below /v2, and ``tokens`` beside it; ``reactor`` times connections."""
     root = _Root()
     root.putChild(b"v2", registry)
@@ -39,6 +40,10 @@ class PlainSite(Site):
     """HTTP/1.1 alone, whatever is installed: HTTP/2 was measured at twice the CPU per byte."""
 
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
+
+    def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
+        super().__init__(resource, reactor=reactor)
+        self.connections = Connections(reactor)
 
     def acceptableProtocols(self) -> list[bytes]:
         """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""

@@ -155,6 +155,18 @@ class Daemon:
         # twistd ends by the signal that it was asked to end by.
         assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.signal(number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, as it was asked to; fail where it takes longer than so many seconds."""
+        status = self._process.wait(seconds)
+        self._ended = True
+        self._process.stop()
+        self.assert_calm()
+        assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
+
     def reload(self, config: str) -> None:
         """Write another configuration file, and tell it to read that (SIGHUP)."""
         self._file.write_text(config)

@@ -97,6 +97,17 @@ class Process:
             raise AssertionError(f"{self.command[0]} {what} before it wrote {pattern!r}; its log:\n{self.log}")
         return match
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Return its exit status; fail where it has not ended within so many seconds."""
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.command[0]} has not ended within {seconds} s; its log:\n{self.log}") from None
+
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit status."""
         self._child.terminate()
