@@ -47,6 +47,11 @@ class Channel(HTTPChannel):
         """Whether nothing was asked on it yet (Connection)."""
         return self._fresh
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, or its header is (Connection)."""
+        return bool(self.requests) or self._deadline is not None
+
     def connectionMade(self) -> None:
         """Be counted (IProtocol)."""
         self._connections.opened(self)
@@ -81,7 +86,7 @@ class Channel(HTTPChannel):
             self.persistent = False
             if not self.requests[0].startedWriting:
                 self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        elif self._deadline is None:
+        elif not self.is_busy:
             self.loseConnection()
             _hang_up(self.transport)
 

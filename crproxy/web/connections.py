@@ -23,6 +23,10 @@ class Connection(Protocol):
     def is_new(self) -> bool:
         """Whether nothing was asked on it yet."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, or its header is."""
+
     def finish(self) -> None:
         """Close it after the answer that is under way; at once where there is none."""
 
@@ -63,6 +67,9 @@ class Connections:
         if not self._open:
             return succeed(None)
         self._closed = Deferred()
+        for connection in list(self._open):
+            if connection.is_busy:
+                connection.finish()
         # A turn later: requests that have arrived but were not read yet are answered.
         self._due = [
             self._clock.callLater(0, self._finish, False),

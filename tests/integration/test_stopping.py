@@ -126,6 +126,7 @@ def test_transfers_that_are_under_way_finish(
         begun.wait(60)
         daemon.signal(signal.SIGTERM)
         daemon.wait_for_log(r"stopping: \d+ connections have 60 s to end")
+        daemon.wait_for_log(rf"TCP Port {daemon.port} Closed")
         with pytest.raises(ConnectionRefusedError):
             ask(daemon.address, "GET", "/v2/")
         gate.open()
