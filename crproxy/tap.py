@@ -145,9 +145,13 @@ def _check_endpoints(descriptions: tuple[str, ...]) -> None:
         try:
             serverFromString(reactor, description)
         except (ValueError, TypeError, LookupError, OSError) as error:
-            raise usage.UsageError(
-                f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
-            ) from error
+            raise usage.UsageError(_no_endpoint(description, error)) from error
+
+
+def _no_endpoint(description: str, error: Exception) -> str:
+    if "systemd:" in description and isinstance(error, LookupError):
+        return f"{description!r}: systemd has handed over no such socket: start crproxy.socket before the service"
+    return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
 
 
 def makeService(options: Options) -> IService:

@@ -40,6 +40,7 @@ class Channel(HTTPChannel):
     """
 
     _fresh = True
+    _leaving = False
     _deadline: IDelayedCall | None = None
 
     @property
@@ -86,8 +87,14 @@ class Channel(HTTPChannel):
             self.persistent = False
             if not self.requests[0].startedWriting:
                 self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        elif not self.is_busy:
+        elif not self.is_busy and not self._leaving:
             self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close it when all is written (HTTPChannel)."""
+        self._leaving = True
+        super().loseConnection()
+        if self._connections.closing:
             _hang_up(self.transport)
 
     def abort(self) -> None:
