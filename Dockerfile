@@ -5,14 +5,13 @@
 # With a domain and TLS: compose.yaml, or deploy/kubernetes.
 
 # A base with Python 3.11 or newer and Debian's layout; another registry's, or a mirror's, will do as well.
-ARG BASE=docker.io/library/python:3.13-slim
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 COPY . /source
 # A virtual environment that is moved as a whole. Wheels are all that is installed, so no compiler is needed.
 RUN python3 -m venv /opt/crproxy \
- && /opt/crproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --only-binary :all: \
-        --no-binary crproxy,txacme /source \
+ && /opt/crproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --only-binary :all: /source \
  && /opt/crproxy/bin/twistd crproxy --help > /dev/null \
  && /opt/crproxy/bin/python -m pip uninstall --yes --quiet pip \
  && find /opt/crproxy -name tests -path '*/site-packages/*' -prune -exec rm -r {} +

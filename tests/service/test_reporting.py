@@ -53,7 +53,8 @@ def reporting(told: Told, reactor: MemoryReactorClock) -> Reporting:
 
 
 def run(reporting: Reporting, reactor: MemoryReactorClock) -> None:
-    reporting.startService()
+    if not reporting.running:
+        reporting.startService()
     for hook, args, kwargs in reactor.whenRunningHooks:
         hook(*args, **kwargs)
 
