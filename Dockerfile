@@ -19,7 +19,7 @@ RUN python3 -m venv /opt/crproxy \
 FROM ${BASE}
 COPY --from=build /opt/crproxy /opt/crproxy
 # Numbers, so that runAsNonRoot can be checked; a volume that is new gets the owner of what it covers.
-RUN mkdir --mode=0750 /data /etc/crproxy && chown 65532:65532 /data
+RUN mkdir --mode=0750 /data && chown 65532:65532 /data && mkdir /etc/crproxy
 USER 65532:65532
 ENV PATH=/opt/crproxy/bin:$PATH PYTHONUNBUFFERED=1 STATE_DIRECTORY=/data
 VOLUME /data

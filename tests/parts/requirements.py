@@ -26,8 +26,11 @@ _DEBIAN_PACKAGES = {
     "pebble": "pebble",
     "pebble-challtestsrv": "pebble",
     "podman": "podman",
+    "runc": "runc",
     "skopeo": "skopeo",
     "squid": "squid-openssl",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
     "umount": "mount",
     "unshare": "util-linux",
 }
