@@ -1,7 +1,7 @@
 """Every command that the documentation has: typed as it stands, or shown by another test, or not run and why.
 
-Those that are typed are typed on a machine of their own (tests/parts/machine.py), on which the registries' names lead to
-one registry with an image of each name.
+Those that are typed are typed on a machine of their own (tests/parts/machine.py), on which the names of registries lead
+to one registry with an image of each name.
 """
 
 from __future__ import annotations
@@ -174,14 +174,11 @@ IMAGES = {
 def machine(tmp_path: Path, layout: Layout) -> Iterator[Machine]:
     """With a registry that has each image, and a configuration by which the registries' names lead to it."""
     upstream = "127.0.0.1:6000"
-    config = tmp_path / "upper" / "etc" / "crproxy"
+    config = tmp_path / "upper" / "etc" / "crproxy" / "crproxy.toml"
+    config.parent.mkdir(parents=True)
+    registries = sorted({image.partition("/")[0] for image in IMAGES})
+    config.write_text("".join(f'[upstreams."{name}"]\nendpoint = "http://{upstream}"\n' for name in registries))
     with Machine(tmp_path) as machine:
-        config.mkdir()
-        tables = [
-            f'[upstreams."{name}"]\nendpoint = "http://{upstream}"\n'
-            for name in sorted({image.partition("/")[0] for image in IMAGES})
-        ]
-        (config / "crproxy.toml").write_text("".join(tables))
         storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
         file = tmp_path / "registry.yml"
         file.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": upstream, "secret": "x"}}))
@@ -251,16 +248,16 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
         machine.type("mkdir -p /etc/systemd/system", source)
         machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
     machine.answer(typed("htpasswd -B -c /etc/crproxy/htpasswd alice"), source, "(?i)new password: ", "secret")
-    assert (tmp_path / "upper/etc/crproxy/htpasswd").read_text().startswith("alice:$2y$")
+    assert machine.type("cat /etc/crproxy/htpasswd", source).startswith("alice:$2y$")
     machine.environment |= {
         "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
         "STATE_DIRECTORY": "/var/lib/crproxy",
     }
     machine.type("mkdir /var/lib/crproxy", source)
-    (tmp_path / "upper/etc/crproxy/crproxy.toml").open("a").write('[listen]\nhttp = ["tcp:5000"]\n')
     for start in ("/opt/crproxy/bin/twistd -n crproxy", "twistd -n crproxy", "crproxy serve"):
         with machine.start(typed(start), tmp_path) as daemon:
-            daemon.wait_for("listens on http://localhost:5000")
+            daemon.wait_for(r"listens on http://127\.0\.0\.1:5000")
+            daemon.wait_for("listens on admin:")
             machine.type("curl --fail http://127.0.0.1:5000/v2/quay.io/org/app/manifests/v1", tmp_path)
             the_admin_socket(machine, tmp_path, daemon)
     verified = machine.type(typed("crproxy cache verify --data-dir /var/lib/crproxy --rate 50M"), tmp_path)

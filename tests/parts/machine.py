@@ -39,7 +39,8 @@ class Machine:
     """One that runs until the ``with`` block ends.
 
     Arguments:
-        directory: where all lies that it writes; also the home of who types.
+        directory: where all lies that it writes, below ``upper``, where files may be laid beforehand; also the home of
+            who types.
         names: host names that are loopback's.
     """
 
@@ -48,7 +49,7 @@ class Machine:
         self.home = directory
         self.environment = clean_environment(directory)
         for each in _OVER:
-            (directory / "upper" / each).mkdir(parents=True)
+            (directory / "upper" / each).mkdir(parents=True, exist_ok=True)
             (directory / "work" / each).mkdir(parents=True)
         hosts = ["127.0.0.1 localhost", *(f"127.0.0.1 {name}" for name in names), ""]
         (directory / "upper" / "etc" / "hosts").write_text("\n".join(hosts))
