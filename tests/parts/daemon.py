@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -150,6 +151,10 @@ class Daemon:
         if self._ended:
             return
         self._ended = True
+        # Asked once, it waits for transfers that a test may have left standing; asked twice, it cuts them off.
+        self._process.signal(signal.SIGTERM)
+        with contextlib.suppress(AssertionError):
+            self._process.wait(2)
         status = self._process.stop()
         self.assert_calm()
         # twistd ends by the signal that it was asked to end by.
