@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .admin.configured import SYSTEM_CONFIG, config_file, parse_config, read_con
 from .admin.keeping import Source
 from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
+from .service import Supervisor
 from .service import make_service as make_daemon
 
 __all__ = ["Options", "makeService"]
@@ -134,13 +136,19 @@ def _check_endpoints(descriptions: tuple[str, ...]) -> None:
         try:
             serverFromString(reactor, description)
         except (ValueError, TypeError, LookupError, OSError) as error:
-            raise usage.UsageError(
-                f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
-            ) from error
+            raise usage.UsageError(_no_endpoint(description, error)) from error
+
+
+def _no_endpoint(description: str, error: Exception) -> str:
+    if "systemd:" in description and isinstance(error, LookupError):
+        return f"{description!r}: systemd has handed over no such socket: start crproxy.socket before the service"
+    return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
 
 
 def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
-    return make_daemon(options["loaded"], reactor, options.load, Source(options.file, options.parse))
+    supervisor = Supervisor.from_environment(os.environ)
+    source = Source(options.file, options.parse)
+    return make_daemon(options["loaded"], reactor, options.load, source, supervisor)

@@ -6,7 +6,9 @@ lies around here gets in and nothing that is missing from either goes unnoticed.
 
 import email
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -18,9 +20,12 @@ from pathlib import Path
 
 import pytest
 from twisted.application.service import IServiceCollection, loadApplication
+from twisted.python.usage import UsageError
 
-from crproxy import __version__
+from crproxy import __version__, tap
 
+from .parts.process import Process, clean_environment
+from .parts.raw_http import ask
 from .parts.requirements import need
 
 ROOT = Path(__file__).parent.parent
@@ -122,17 +127,22 @@ class TestDistributions:
     def test_the_source_distribution_can_be_developed_in(self, distributions: Distributions) -> None:
         needed = {
             ".ci/run",
+            ".dockerignore",
             "CHANGELOG.md",
+            "Dockerfile",
             "LICENSE",
             "Makefile",
             "README.md",
             "README.zh-CN.md",
             "benchmarks/relay.py",
+            "compose.yaml",
             "crproxy.tac",
+            "deploy/kubernetes/deployment.yaml",
             "docs/architecture.md",
             "pyproject.toml",
             "setup.cfg",
             "systemd/crproxy.service",
+            "systemd/crproxy.socket",
         }
         assert needed | sources("tests") | sources("crproxy") | PAGE <= distributions.files_of_sdist()
 
@@ -186,20 +196,53 @@ def test_the_tac_is_an_application() -> None:
     assert len(list(IServiceCollection(application))) == 1
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit, with a twistd that exists: systemd-analyze looks."""
-    text = (ROOT / "systemd" / "crproxy.service").read_text()
-    installed = tmp_path / "crproxy.service"
-    installed.write_text(text.replace("/opt/crproxy/bin/twistd", str(Path(sys.executable).with_name("twistd"))))
-    return installed
+def test_the_tac_takes_what_the_configuration_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "crproxy.toml"
+    file.write_text("x = 1")
+    monkeypatch.setattr(tap, "SYSTEM_CONFIG", file)
+    with pytest.raises(UsageError, match="there is no such key"):
+        loadApplication(str(ROOT / "crproxy.tac"), "python")
 
 
 @pytest.mark.integration
-class TestUnit:
-    def test_systemd_understands_it(self, unit: Path, tmp_path: Path) -> None:
-        assert run(need("systemd-analyze"), "verify", "--man=no", str(unit), cwd=tmp_path) == ""
+def test_twistd_runs_the_tac(tmp_path: Path) -> None:
+    """From a copy with another endpoint, as its own words tell to change it."""
+    text = (ROOT / "crproxy.tac").read_text()
+    tac = tmp_path / "crproxy.tac"
+    tac.write_text(text.replace("parseOptions([])", 'parseOptions(["--http", "tcp:0:interface=127.0.0.1"])'))
+    twistd = str(Path(sys.executable).with_name("twistd"))
+    environment = clean_environment(tmp_path, STATE_DIRECTORY=str(tmp_path / "data"))
+    with Process([twistd, "--pidfile=", "-ny", str(tac)], tmp_path, environment=environment) as process:
+        port = int(process.wait_for(r"listens on http://127\.0\.0\.1:(\d+)")[1])
+        assert ask(("127.0.0.1", port), "GET", "/v2/").status == 200
+        assert process.stop() in (0, -signal.SIGTERM)
+        assert "Traceback" not in process.log
 
-    def test_systemd_finds_little_exposed(self, unit: Path, tmp_path: Path) -> None:
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """A directory of the units, with a twistd that exists: systemd-analyze looks."""
+    for name in ("crproxy.service", "crproxy.socket"):
+        text = (ROOT / "systemd" / name).read_text()
+        installed = text.replace("/opt/crproxy/bin/twistd", str(Path(sys.executable).with_name("twistd")))
+        (tmp_path / name).write_text(installed)
+    return tmp_path
+
+
+@pytest.mark.integration
+class TestUnits:
+    @pytest.mark.parametrize("name", ["crproxy.service", "crproxy.socket"])
+    def test_systemd_understands_it(self, units: Path, name: str) -> None:
+        assert run(need("systemd-analyze"), "verify", "--man=no", str(units / name), cwd=units) == ""
+
+    def test_systemd_finds_little_exposed(self, units: Path) -> None:
         # From 0, nothing, to 100, everything; measured 16.
-        run(need("systemd-analyze"), "security", "--offline=true", "--threshold=20", str(unit), cwd=tmp_path)
+        service = str(units / "crproxy.service")
+        run(need("systemd-analyze"), "security", "--offline=true", "--threshold=20", service, cwd=units)
+
+    def test_without_the_right_to_bind_ports_it_is_less_still(self, units: Path) -> None:
+        """As docs/operations.md has it for the socket."""
+        service = units / "crproxy.service"
+        rights = re.compile(r"^(AmbientCapabilities|CapabilityBoundingSet)=.*$", re.MULTILINE)
+        service.write_text(rights.sub(r"\1=", service.read_text()))
+        run(need("systemd-analyze"), "security", "--offline=true", "--threshold=15", str(service), cwd=units)

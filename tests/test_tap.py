@@ -137,6 +137,11 @@ def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str) 
     assert f"{endpoint!r} is not an endpoint" in mistake("--http", endpoint)
 
 
+@pytest.mark.parametrize("which", ["index=0", "name=https"])
+def test_a_socket_that_systemd_did_not_hand_over_is_told(which: str) -> None:
+    assert "start crproxy.socket before the service" in mistake("--http", f"systemd:domain=INET6:{which}")
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         options("--version")

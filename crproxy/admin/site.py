@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from .. import __version__
 from ..oci.names import Registry
@@ -31,7 +31,7 @@ def make_admin_site(
     reactor: IReactorTime,
     observe: Observe | None = None,
     doors: Mapping[str, IResource] | None = None,
-) -> Site:
+) -> PlainSite:
     """Return the site of the admin socket.
 
     Arguments:

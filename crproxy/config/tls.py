@@ -37,7 +37,8 @@ def read_listen(table: Table, spoken: Table, *, has_domain: bool) -> Listen:
     if not trusted:
         for key, endpoints in (("http", http), ("https", https)):
             _refuse_proxied(spoken if key in spoken.values else table, key, endpoints)
-    listen = Listen(http, https, table.string("admin"), plain == "serve", trusted)
+    grace = table.duration("grace", Listen().grace)
+    listen = Listen(http, https, table.string("admin"), plain == "serve", trusted, grace)
     table.refuse_the_rest()
     return listen
 

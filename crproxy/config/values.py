@@ -161,6 +161,7 @@ class Listen:
         admin: for the operator's commands; None is in the data directory.
         serve_plain: the http endpoints serve images, too, where there are https ones.
         trusted_proxies: whose X-Forwarded-For and PROXY headers count.
+        grace: seconds that transfers which are under way have to finish when the daemon stops.
     """
 
     http: tuple[str, ...] = LOCAL_HTTP
@@ -168,6 +169,7 @@ class Listen:
     admin: str | None = None
     serve_plain: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    grace: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class ListenError(Exception):
 
 
 class Listener(Service):
-    """One endpoint, listened on while the service runs. Says where, since port 0 is any.
+    """One endpoint, listened on while the service runs. Says where, as ``url``, since port 0 is any.
 
     Arguments:
         description: the endpoint string, for messages.
@@ -49,6 +49,7 @@ class Listener(Service):
         self._endpoint = endpoint
         self._factory = factory
         self._port: IListeningPort | None = None
+        self.url = ""
 
     def privilegedStartService(self) -> None:
         """Listen, while the process may still use ports below 1024."""
@@ -71,7 +72,8 @@ class Listener(Service):
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
         where = _where(port.getHost())
-        self._log.info("crproxy listens on {scheme}://{where}", scheme=self._scheme, where=where)
+        self.url = f"{self._scheme}://{where}"
+        self._log.info("crproxy listens on {url}", url=self.url)
         host = where if self._known_as is None else self._known_as
         if host:
             self._log.info("try: docker pull {host}/quay.io/prometheus/busybox:latest", host=host)

@@ -38,19 +38,20 @@ class Live:
         """Return the configuration that counts now."""
         return self._config
 
-    def reload(self) -> None:
-        """Read it again: all of it counts from now on, or, where there is a mistake in it, nothing."""
+    def reload(self) -> bool:
+        """Read it again: all of it counts from now on, or, where there is a mistake in it, nothing; tell which."""
         try:
             read = self._load()
         except ConfigError as error:
             self._log.error("the configuration was not read again, nothing has changed: {error}", error=error)
-            return
+            return False
         fixed = {key: getattr(self._config, key) for key in _AT_START}
         late = [key for key, value in fixed.items() if getattr(read, key) != value]
         if late:
             self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
         self._take(replace(read, **fixed))
         self._log.info("the configuration was read again")
+        return True
 
     def set_alias(self, label: str, registry: str) -> AliasChange:
         """Add an alias, or with ``""`` take one away; return whether it could be written into the file, too.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, Request
 
 from .backlog import backlog
+from .connections import Connections
 
 __all__ = ["BODY_LIMIT", "Channel"]
 
@@ -32,6 +34,10 @@ _REFUSAL = "HTTP/1.1 {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _BAD_REQUEST = "400 Bad Request"
 _TOO_SLOW = "408 Request Timeout"
 _TOO_LARGE = "413 Content Too Large"
+
+
+class _Site(Protocol):
+    connections: Connections
 
 
 class Channel(HTTPChannel):
@@ -57,6 +63,21 @@ class Channel(HTTPChannel):
     _look: IDelayedCall | None = None
     _looks = 0
     _seen: tuple[int, int] | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was asked on it yet (Connection)."""
+        return self._fresh
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way, or its header is (Connection)."""
+        return bool(self.requests) or self._deadline is not None
+
+    def connectionMade(self) -> None:
+        """Be counted (IProtocol)."""
+        self._connections.opened(self)
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """Look at the first byte before anything else (IProtocol)."""
@@ -113,6 +134,13 @@ class Channel(HTTPChannel):
         """Answer (HTTPChannel)."""
         self._forget_deadline()
         super().allContentReceived()
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """Tell whether another request may follow (HTTPChannel)."""
+        if not self._connections.closing:
+            return bool(super().checkPersistence(request, version))
+        request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        return False
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(_BAD_REQUEST)
@@ -174,12 +202,14 @@ class Channel(HTTPChannel):
             self._look_later()
         else:
             self._log.info("{client} takes nothing: cut off", client=self.getPeer())
-            cast(Any, self.transport).abortConnection()
+            self.abort()
 
     def _forget_look(self) -> None:
         look, self._look = self._look, None
         if look is not None:
             look.cancel()
+
+    # The end
 
     def timeoutConnection(self) -> None:
         """Close what nothing was asked on for a minute, but not while the last answer is still taken (TimeoutMixin)."""
@@ -187,6 +217,15 @@ class Channel(HTTPChannel):
             super().timeoutConnection()
         else:
             self.setTimeout(self.timeOut)
+
+    def finish(self) -> None:
+        """Close it after the answer that is under way; at once where there is none (Connection)."""
+        if self.requests:
+            self.persistent = False
+            if not self.requests[0].startedWriting:
+                self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        elif not self.is_busy and not self._deaf:
+            self.loseConnection()
 
     def loseConnection(self) -> None:
         """Close, and hear no more: over TLS, what a client sends would go on arriving (ITransport).
@@ -197,6 +236,12 @@ class Channel(HTTPChannel):
         super().loseConnection()
         if not self._lost:
             self._watch()
+        if self._connections.closing:
+            _close_below(self.transport)
+
+    def abort(self) -> None:
+        """Cut it off (Connection)."""
+        cast(ITCPTransport, self.transport).abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Wait for nothing more (IProtocol)."""
@@ -204,3 +249,17 @@ class Channel(HTTPChannel):
         self._forget_deadline()
         self._forget_look()
         super().connectionLost(reason)
+        self._connections.ended(self)
+
+    @property
+    def _connections(self) -> Connections:
+        return cast(_Site, self.site).connections
+
+
+def _close_below(transport: object) -> None:
+    """Close below TLS, too: without waiting for the client's close_notify, which nobody need wait for (RFC 8446, 6.1).
+
+    Clients that look at an idle connection only when they want it again send none.
+    """
+    if isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+        transport.transport.loseConnection()

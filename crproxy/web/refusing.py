@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from ..oci.errors import ErrorCode, RegistryError
 from .request import Observe
@@ -15,7 +15,7 @@ __all__ = ["make_refusing_site"]
 _RETRY_AFTER = 5
 
 
-def make_refusing_site(reactor: IReactorTime, observe: Observe | None = None) -> Site:
+def make_refusing_site(reactor: IReactorTime, observe: Observe | None = None) -> PlainSite:
     """Return the site of connections that are too many.
 
     Arguments:

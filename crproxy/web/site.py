@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
-from twisted.web.server import Site
 
 from ..config import Timeouts
 from ..login import TOKEN_PATH
 from .channel import Channel
+from .connections import Connections
 from .page import PageResource
 from .registry import RegistryResource
 from .request import Observe, ObservedRequest, ObservedSite
@@ -26,7 +26,7 @@ def make_site(
     reactor: IReactorTime,
     write: float = _WRITE_SECONDS,
     observe: Observe | None = None,
-) -> Site:
+) -> PlainSite:
     """Return the site that serves ``registry`` below /v2, ``tokens`` beside it, and to people ``page``.
 
     Arguments:
@@ -67,6 +67,10 @@ class PlainSite(ObservedSite):
         site = cls(root, reactor=reactor)
         site.called, site.observe, site.write_seconds = called, observe, write
         return site
+
+    def __init__(self, resource: IResource, reactor: IReactorTime) -> None:
+        super().__init__(resource, reactor=reactor)
+        self.connections = Connections(reactor)
 
     def acceptableProtocols(self) -> list[bytes]:
         """Return what may be negotiated by ALPN (IProtocolNegotiationFactory): Twisted adds h2 where it can."""

@@ -30,6 +30,11 @@ def test_the_rest_of_listen() -> None:
     assert (listen.admin, listen.serve_plain) == ("unix:/run/x", True)
 
 
+def test_the_time_to_finish() -> None:
+    assert loaded().listen.grace == 20
+    assert loaded('[listen]\ngrace = "1m"').listen.grace == 60
+
+
 def test_letsencrypt_is_asked_unless_another_is_named() -> None:
     assert loaded(DOMAIN).acme == Acme("https://acme-v02.api.letsencrypt.org/directory")
     assert loaded(ACME + 'directory = "none"').acme.directory is None
@@ -61,6 +66,7 @@ def test_certs_and_the_email_of_the_command_line() -> None:
     [
         ('[listen]\nhttps = ["tcp:443"]', "line 2: listen.https: TLS needs a domain"),
         ('[listen]\nplain_http = "both"', "line 2: listen.plain_http: 'both' is neither redirect nor serve"),
+        ('[listen]\ngrace = "0s"', "line 2: listen.grace: '0s' is no time at all"),
         (ACME + 'directory = "letsencript"', "line 3: acme.directory: 'letsencript' is no CA: write letsencrypt"),
         (ACME + 'email = "ops"', "line 3: acme.email: 'ops' is no address"),
         (ACME + 'challenge = "dns-01"', "line 3: acme.challenge: 'dns-01' is none of http-01, tls-alpn-01"),

@@ -233,7 +233,7 @@ def test_a_socket_of_this_machine_and_a_proxy_by_ipv6_are_believed(peer: IAddres
 def test_what_is_inside_says_which_protocols_it_speaks() -> None:
     """An endpoint that speaks TLS itself, such as ssl:, asks whom it is given."""
     accounts = Accounts(Config, Clock())
-    site = PlainSite(Resource())
+    site = PlainSite(Resource(), Clock())
     assert Accepting(site, Speakers(b""), accounts, Clock()).acceptableProtocols() == [b"http/1.1"]
     assert Accepting(Speakers(b""), Speakers(b""), accounts, Clock()).acceptableProtocols() == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -161,9 +162,25 @@ class Daemon:
         if self._ended:
             return
         self._ended = True
+        # Asked once, it waits for transfers that a test may have left standing; asked twice, it cuts them off.
+        self._process.signal(signal.SIGTERM)
+        with contextlib.suppress(AssertionError):
+            self._process.wait(2)
         status = self._process.stop()
         self.assert_calm()
         # twistd ends by the signal that it was asked to end by.
+        assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.signal(number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has ended, as it was asked to; fail where it takes longer than so many seconds."""
+        status = self._process.wait(seconds)
+        self._ended = True
+        self._process.stop()
+        self.assert_calm()
         assert status in (0, -signal.SIGTERM), f"crproxy ended with {status}; its log:\n{self.log}"
 
     def reload(self, config: str) -> None:

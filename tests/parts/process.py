@@ -101,10 +101,17 @@ class Process:
         """Send it a signal."""
         self._child.send_signal(number)
 
-    def wait(self) -> int:
-        """Wait until it ends by itself, and return its exit status."""
+    def wait(self, seconds: float | None = None) -> int:
+        """Wait until it ends by itself, and return its exit status.
+
+        Arguments:
+            seconds: as long as it may take; None is as long as for everything.
+        """
+        limit = self.patience if seconds is None else seconds
         try:
-            return self._child.wait(self.patience)
+            return self._child.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.command[0]} has not ended within {limit} s; its log:\n{self.log}") from None
         finally:
             self._reader.join(self.patience)
 

@@ -34,11 +34,15 @@ class Program:
         self._home = home
         self._environment = clean_environment(home, **environment)
 
-    def run(self, *arguments: str) -> bytes:
-        """Run it, and return what it writes to its standard output; raise Failed with what it said."""
+    def run(self, *arguments: str, seconds: float = _PATIENCE) -> bytes:
+        """Run it, and return what it writes to its standard output; raise Failed with what it said.
+
+        Arguments:
+            seconds: how long it may take.
+        """
         command = [*self._command, *arguments]
         done = subprocess.run(
-            command, cwd=self._home, env=self._environment, capture_output=True, check=False, timeout=_PATIENCE
+            command, cwd=self._home, env=self._environment, capture_output=True, check=False, timeout=seconds
         )
         if done.returncode:
             raise Failed(f"{' '.join(command)}\n{done.stdout.decode()}{done.stderr.decode()}")

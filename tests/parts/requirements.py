@@ -30,9 +30,12 @@ _DEBIAN_PACKAGES = {
     "pebble": "pebble",
     "pebble-challtestsrv": "pebble",
     "podman": "podman",
+    "runc": "runc",
     "setpriv": "util-linux",
     "skopeo": "skopeo",
     "squid": "squid-openssl",
+    "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
     "umount": "mount",
     "unshare": "util-linux",
 }

@@ -26,7 +26,7 @@ def test_what_is_read_again_counts_and_is_told(log: Log) -> None:
     live, told = Live(BEFORE, lambda: AFTER), list[Config]()
     live.changed.append(told.append)
     assert live() is BEFORE
-    live.reload()
+    assert live.reload()
     assert live().names == AFTER.names
     assert told == [live()]
     assert "the configuration was read again" in log.lines
@@ -37,7 +37,7 @@ def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:
         raise ConfigError("line 3: domian: there is no such key")
 
     live = Live(BEFORE, load)
-    live.reload()
+    assert not live.reload()
     assert live() is BEFORE
     assert log.lines == [
         "the configuration was not read again, nothing has changed: line 3: domian: there is no such key"

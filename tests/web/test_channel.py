@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from twisted.web.server import Site
 
+from crproxy.web.connections import Connections
+from crproxy.web.site import PlainSite
+from tests.memory import answer
 from tests.web.conftest import Browser
 
 
@@ -324,3 +328,75 @@ def test_what_comes_after_a_refusal_is_not_looked_at(browser: Browser) -> None:
     browser.send(b"more")
     browser.send(b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n")
     assert browser.wire.value() == before
+
+
+# The daemon stops
+
+
+def connections_of(site: Site) -> Connections:
+    assert isinstance(site, PlainSite)
+    return site.connections
+
+
+def test_a_connection_that_idles_is_closed(browser: Browser, site: Site) -> None:
+    browser.get("/v2/")
+    connections_of(site).close()
+    assert not browser.wire.disconnecting
+    browser.network.advance(0)
+    assert browser.wire.disconnecting
+
+
+def test_a_request_that_had_arrived_is_answered_all_the_same(browser: Browser, site: Site) -> None:
+    browser.get("/v2/")
+    browser.wire.clear()
+    connections_of(site).close()
+    assert browser.get("/v2/").one("Connection") == "close"
+    browser.network.advance(0)
+    assert browser.wire.disconnecting
+
+
+def test_who_has_just_come_may_ask_within_a_second(browser: Browser, site: Site) -> None:
+    connections_of(site).close()
+    browser.network.advance(0.9)
+    assert not browser.wire.disconnecting
+    received = browser.get("/v2/")
+    assert (received.status, received.one("Connection")) == (200, "close")
+    assert browser.wire.disconnecting
+
+
+def test_who_has_come_and_says_nothing_is_sent_away_after_a_second(browser: Browser, site: Site) -> None:
+    connections_of(site).close()
+    browser.network.advance(1)
+    assert browser.silent
+    assert browser.wire.disconnecting
+
+
+def test_a_header_that_has_begun_is_waited_for(browser: Browser, site: Site) -> None:
+    browser.send(b"GET /v2/ HTTP/1.1\r\nHost:")
+    connections_of(site).close()
+    browser.network.advance(5)
+    browser.send(b" cr.test\r\n\r\n")
+    received = browser.received()
+    assert (received.status, received.one("Connection")) == (200, "close")
+    assert browser.wire.disconnecting
+
+
+def test_an_answer_that_is_waited_for_ends_its_connection(browser: Browser, site: Site) -> None:
+    browser.network.serve("https://quay.io", lambda _: None)
+    browser.ask("/v2/quay.io/org/app/tags/list")
+    connections_of(site).close()
+    browser.network.advance(2)
+    assert browser.silent
+    assert not browser.wire.disconnecting
+    (upstream,) = browser.network.waiting
+    upstream.send(answer(200, b'{"name": "org/app", "tags": []}'))
+    received = browser.received()
+    assert (received.status, received.one("Connection")) == (200, "close")
+    assert browser.wire.disconnecting
+
+
+def test_who_is_cut_off_leaves_nothing_behind(browser: Browser, site: Site) -> None:
+    browser.send(b"GET /v2/ HT")
+    connections_of(site).close()
+    connections_of(site).abort()
+    assert browser.wire.aborted

@@ -1,0 +1,173 @@
+"""What answers, without where it listens: the cache, the upstreams, the logins and the certificates, and their sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from twisted.application.service import MultiService
+from twisted.web.resource import IResource
+
+from ..admin.cache_door import CacheDoor
+from ..admin.site import make_admin_site
+from ..admin.warm_door import WarmDoor
+from ..config import Config
+from ..limits import Accounts, Fills
+from ..policy.routing import Names
+from ..pullthrough import PullThrough
+from ..pullthrough.blobs import Blobs
+from ..pullthrough.manifests import Manifests
+from ..pullthrough.warming import Warming
+from ..upstream.agent import Clients
+from ..upstream.client import RegistryClient
+from ..upstream.connecting import Reach
+from ..upstream.exchange import Exchange
+from ..upstream.logins import Logins
+from ..upstream.quotas import Quotas
+from ..upstream.tokens import Tokens
+from ..web.page import PageResource
+from ..web.plain import make_plain_site
+from ..web.refusing import make_refusing_site
+from ..web.registry import RegistryResource
+from ..web.site import PlainSite, make_site
+from ..web.token import TokenResource
+from .admitting import LoginService
+from .auditing import AuditLog
+from .caching import CacheService
+from .live import Live
+from .showing import state_of
+
+if TYPE_CHECKING:
+    from ..tls.certifying import Certificates
+
+__all__ = ["Core", "make_pullthrough"]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What answers.
+
+    Arguments:
+        live: the configuration that counts now.
+        audit: has a line for each request.
+        accounts: what clients have used of what they may.
+        cache: what is kept.
+        pullthrough: answers requests for images.
+        admitting: lets clients in.
+        certificates: None where there is no TLS.
+        reactor: runs it all.
+    """
+
+    live: Live
+    audit: AuditLog
+    accounts: Accounts
+    cache: CacheService
+    pullthrough: PullThrough
+    admitting: LoginService
+    certificates: Certificates | None
+    reactor: Any
+
+    @classmethod
+    def make(cls, live: Live, reactor: Any) -> Self:
+        """Return what answers by the configuration as it is now, not yet started."""
+        config = live()
+        accounts, cache = Accounts(live, reactor), CacheService(config, reactor)
+        clients, tokens = Clients(reactor, config.timeouts), Tokens(config.timeouts, reactor)
+        exchange = Exchange(clients.client, tokens, config.timeouts, reactor, accounts.from_upstream)
+        return cls(
+            live,
+            AuditLog(live, reactor),
+            accounts,
+            cache,
+            make_pullthrough(live, cache, exchange, reactor),
+            LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor),
+            _certificates(live, clients, reactor) if config.listen.https else None,
+            reactor,
+        )
+
+    def start_with(self, daemon: MultiService) -> None:
+        """Let its services be those of ``daemon``."""
+        # The first to start is the last to stop: what the others' ends cut has its lines.
+        for service in (self.audit, self.cache, self.admitting, self.certificates):
+            if service is not None:
+                service.setServiceParent(daemon)
+
+    def reload(self) -> bool:
+        """Read the configuration again, and open the audit log's file again; tell whether the former succeeded."""
+        reloaded = self.live.reload()
+        self.audit.reopen()
+        return reloaded
+
+    def site(self) -> PlainSite:
+        """Return the site of the registry, and of the page for people."""
+        ends = self.certificates.ends if self.certificates is not None else list
+        page = PageResource(self.live, state_of(self.cache.store, ends))
+        registry = RegistryResource(self.live, self.admitting.login, self.pullthrough, self.accounts)
+        tokens = TokenResource(self.live, self.admitting.login, self.accounts, self.reactor)
+        return make_site(page, registry, tokens, self.reactor, self.live().timeouts.write, self.audit.observe)
+
+    def plain_site(self, site: PlainSite) -> PlainSite:
+        """Return what is answered in the clear; where there is TLS, ``site`` itself is only if that is configured."""
+        if self.certificates is None:
+            return site
+        config = self.live()
+        otherwise = site.resource if config.listen.serve_plain else None
+        _, port = config.reached_at
+        find_answer = self.certificates.find_answer
+        return make_plain_site(find_answer, otherwise, self.live, port, self.reactor, self.audit.observe)
+
+    def refusing_site(self) -> PlainSite:
+        """Return the site of connections that are too many."""
+        return make_refusing_site(self.reactor, self.audit.observe)
+
+    def operators_site(self) -> PlainSite:
+        """Return the site behind the admin socket."""
+        return make_admin_site(
+            lambda: self.live().names.aliases,
+            self.live.set_alias,
+            self.certificates.states if self.certificates is not None else list,
+            self.reactor,
+            self.audit.observe,
+            self._doors(),
+        )
+
+    def _doors(self) -> dict[str, IResource]:
+        live, cache, reactor = self.live, self.cache, self.reactor
+
+        def names() -> Names:
+            return live().names
+
+        warming = Warming(self.pullthrough, cache.store, lambda repository: live().access.check(repository), reactor)
+        return {
+            "cache": CacheDoor(cache.store, cache.census, cache.threads, names, reactor),
+            "warm": WarmDoor(warming, names, reactor),
+        }
+
+
+def make_pullthrough(
+    current: Callable[[], Config], cache: CacheService, exchange: Exchange, reactor: Any
+) -> PullThrough:
+    """Return what answers requests, with all that it needs behind it.
+
+    Arguments:
+        current: returns the configuration that counts now.
+        exchange: asks upstreams.
+    """
+    config = current()
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(reactor.seconds))
+    return PullThrough(
+        Manifests(client, cache.store, config.cache.lifetimes, reactor),
+        Blobs(client, cache.store, cache.flights, Fills(current), reactor),
+        client,
+        lambda registry: current().upstream(registry).username is not None,
+    )
+
+
+def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
+    # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
+    from ..tls.certifying import Certificates, names_of
+
+    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor)
+    live.changed.append(lambda changed: certificates.rename(names_of(changed)))
+    return certificates

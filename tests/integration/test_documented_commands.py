@@ -1,0 +1,276 @@
+"""Every command that the documentation has: typed as it stands, or shown by another test, or not run and why.
+
+Those that are typed are typed on a machine of their own (tests/parts/machine.py), on which the names of registries lead
+to one registry with an image of each name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.parts.layouts import Layout
+from tests.parts.machine import Machine
+from tests.parts.process import Process
+from tests.parts.requirements import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_SOURCE = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
+)
+
+PROGRAMS = [
+    "apt-get",
+    "cp",
+    "crproxy",
+    "ctr",
+    "curl",
+    "docker",
+    "htpasswd",
+    "journalctl",
+    "kubectl",
+    "make",
+    "podman",
+    "python3",
+    "skopeo",
+    "systemctl",
+    "twistd",
+]
+COMMAND = re.compile(rf"(?:/opt/crproxy/bin/)?(?:{'|'.join(PROGRAMS)}|pip) [-\w/:\"].*")
+
+BUSYBOX = "localhost:5000/quay.io/prometheus/busybox:latest"
+
+TYPED = {
+    # test_the_readme
+    "make run",
+    f"docker pull {BUSYBOX}",
+    "docker pull localhost:5000/nginx",
+    "docker pull localhost:5000/registry.corp.example/team/app:v1",
+    "docker pull localhost:5000/quay.io/org/app:v1",
+    f"podman pull --tls-verify=false {BUSYBOX}",
+    f"skopeo inspect --tls-verify=false docker://{BUSYBOX}",
+    f"ctr images pull {BUSYBOX}",
+    "curl http://127.0.0.1:5000/v2/",
+    'make run ARGS="--default-registry quay.io"',
+    # test_the_installation
+    "python3 -m venv /opt/crproxy",
+    "/opt/crproxy/bin/pip install .",
+    "/opt/crproxy/bin/twistd crproxy --help",
+    "/opt/crproxy/bin/twistd -n crproxy",
+    "twistd -n crproxy",
+    "crproxy serve",
+    "cp systemd/crproxy.service /etc/systemd/system/",
+    "cp systemd/crproxy.socket /etc/systemd/system/",
+    "htpasswd -B -c /etc/crproxy/htpasswd alice",
+    "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/certificates",
+    "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/aliases",
+    "curl --unix-socket /var/lib/crproxy/admin.sock -X PUT --data registry.corp.example http://crproxy/aliases/corp",
+    "curl --unix-socket /var/lib/crproxy/admin.sock -X DELETE http://crproxy/aliases/corp",
+    "crproxy cache verify --data-dir /var/lib/crproxy --rate 50M",
+}
+
+SYSTEMD = "tests/test_packaging.py has the units checked; a service manager does not run here"
+COMPOSE = "tests/test_deployment.py reads compose.yaml; docker compose, which runs it, is no package of Debian 12"
+CLUSTER = "tests/test_deployment.py reads the manifests; there is no cluster here"
+BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, they take minutes of a quiet machine"
+
+NOT_TYPED = {
+    "apt-get install --no-install-recommends python3-venv": "changes the machine that the tests run on",
+    "apt-get install apache2-utils": "changes the machine that the tests run on; .ci/packages does it",
+    "docker build --tag crproxy .": "tests/integration/test_image.py, by buildah: no base can be fetched here",
+    "docker run --publish 127.0.0.1:5000:5000 --volume crproxy:/data crproxy": "tests/integration/test_image.py",
+    "docker compose up --detach --wait": COMPOSE,
+    "docker compose logs": COMPOSE,
+    "docker compose kill --signal HUP crproxy": COMPOSE,
+    "kubectl apply -k deploy/kubernetes": CLUSTER,
+    "kubectl --namespace crproxy rollout status deployment/crproxy": CLUSTER,
+    "kubectl --namespace crproxy get service crproxy": CLUSTER,
+    'make run ARGS="--domain cr.example.com --acme-email ops@example.com"': "asks Let's Encrypt; "
+    "tests/integration/test_certificates.py does it with a CA of its own",
+    "docker pull k8s-gcr.cr.example.com/coredns/coredns:v1.8.6": "tests/integration/test_ways.py, over TLS",
+    "docker pull cr.example.com/k8s.gcr.io/coredns/coredns:v1.8.6": "tests/integration/test_ways.py, over TLS",
+    "docker pull nginx": "tests/integration/test_docker_mirror.py, by a mirror",
+    "docker login cr.example.com": "tests/integration/test_login.py",
+    "docker login ghcr.cr.example.com": "tests/integration/test_passthrough.py",
+    "crproxy cache verify --data-dir DIR": "typed with the directory that docs/operations.md has",
+    "crproxy warm IMAGE": "a form of it, without an image; shown with the command itself",
+    "curl http://NAME/.well-known/acme-challenge/x": "tests/web/test_plain.py; NAME is the reader's",
+    "curl https://NAME/v2/": "asks the internet",
+    "htpasswd -B": "an option's name, not a command",
+    "make test": "is what runs this",
+    "make bench-relay": BENCHMARK,
+    'make bench-relay ARGS="--mib 2048"': BENCHMARK,
+    "make bench-cache": BENCHMARK,
+    "make bench-tls": BENCHMARK,
+    "crproxy itself failed; its log says why": "a message, not a command",
+    "docker pull": "the name of a command",
+    "docker push": "the name of a command",
+    "docker logout": "the name of a command",
+    "journalctl -u crproxy": SYSTEMD,
+    **{
+        f"systemctl {words}": SYSTEMD
+        for words in (
+            "daemon-reload",
+            "disable --now crproxy.socket",
+            "edit crproxy",
+            "enable --now crproxy",
+            "enable --now crproxy.socket",
+            "reload crproxy",
+            "restart crproxy",
+            "start crproxy",
+            "status crproxy",
+            "stop",
+            "stop crproxy",
+        )
+    },
+}
+
+
+def commands(page: Path) -> set[str]:
+    """The commands of a page: the lines of its blocks, and what is quoted in its text."""
+    text = page.read_text("utf-8")
+    fenced = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    lines = {line.strip() for kind, block in fenced.findall(text) if kind == "sh" for line in block.splitlines()}
+    quoted = set(re.findall(r"`([^`\n]+)`", fenced.sub("", text)))
+    return {line for line in lines if line} | {code for code in quoted if COMMAND.fullmatch(code)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_is_typed_or_there_is_a_reason(page: Path) -> None:
+    assert commands(page) - TYPED - NOT_TYPED.keys() == set()
+
+
+def test_nothing_is_listed_that_is_not_documented() -> None:
+    documented = set().union(*map(commands, PAGES))
+    names = {"docker pull", "docker push", "docker logout"}
+    assert (TYPED | NOT_TYPED.keys()) - documented - names == set()
+
+
+def test_the_tests_that_are_named_are_there() -> None:
+    named = {path for reason in NOT_TYPED.values() for path in re.findall(r"tests/[\w/]+\.py", reason)}
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+IMAGES = {
+    "quay.io/prometheus/busybox:latest": "prometheus/busybox:latest",
+    "docker.io/library/nginx:latest": "library/nginx:latest",
+    "registry.corp.example/team/app:v1": "team/app:v1",
+    "quay.io/org/app:v1": "org/app:v1",
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, layout: Layout) -> Iterator[Machine]:
+    """With a registry that has each image, and a configuration by which the registries' names lead to it."""
+    upstream = "127.0.0.1:6000"
+    config = tmp_path / "upper" / "etc" / "crproxy" / "crproxy.toml"
+    config.parent.mkdir(parents=True)
+    registries = sorted({image.partition("/")[0] for image in IMAGES})
+    config.write_text("".join(f'[upstreams."{name}"]\nendpoint = "http://{upstream}"\n' for name in registries))
+    with Machine(tmp_path) as machine:
+        storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+        file = tmp_path / "registry.yml"
+        file.write_text(json.dumps({"version": 0.1, "storage": storage, "http": {"addr": upstream, "secret": "x"}}))
+        with machine.start(f"{need('docker-registry')} serve {file}", tmp_path) as registry:
+            registry.wait_for("listening on")
+            for name in IMAGES.values():
+                source = layout.source(layout.docker_image())
+                copy = f"{need('skopeo')} copy --dest-tls-verify=false {source} docker://{upstream}/{name}"
+                machine.type(copy, tmp_path)
+            yield machine
+
+
+@pytest.fixture
+def engines(machine: Machine, tmp_path: Path) -> Iterator[None]:
+    """Docker, containerd and podman there, found where their commands look."""
+    short = tmp_path
+    engine = [f"--data-root={short}/d", f"--exec-root={short}/e", f"--pidfile={short}/p", "--storage-driver=vfs"]
+    engine += ["--bridge=none", "--iptables=false", "--ip6tables=false", f"--host=unix://{short}/docker.sock"]
+    places = f'root = "{short}/c"\nstate = "{short}/s"\n[grpc]\naddress = "{short}/ctr.sock"\n'
+    (short / "ctrd.toml").write_text(f'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n{places}')
+    (short / "storage.conf").write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{short}/g"\nrunroot = "{short}/r"\n')
+    machine.environment |= {
+        "DOCKER_HOST": f"unix://{short}/docker.sock",
+        "CONTAINERD_ADDRESS": f"{short}/ctr.sock",
+        "CONTAINERD_SNAPSHOTTER": "native",
+        "CONTAINERS_STORAGE_CONF": f"{short}/storage.conf",
+    }
+    with (
+        machine.start(f"{need('dockerd')} {' '.join(engine)}", tmp_path) as docker,
+        machine.start(f"{need('containerd')} --config {short}/ctrd.toml", tmp_path) as containerd,
+    ):
+        docker.wait_for("API listen on", 60)
+        containerd.wait_for("containerd successfully booted", 60)
+        yield
+
+
+def typed(line: str) -> str:
+    """A command that is listed as typed."""
+    assert line in TYPED
+    return line
+
+
+@pytest.mark.usefixtures("engines")
+def test_the_readme(machine: Machine, tmp_path: Path) -> None:
+    with machine.start(typed("make run"), ROOT) as daemon:
+        daemon.wait_for(r"listens on http://127\.0\.0\.1:5000")
+        machine.type(typed("curl http://127.0.0.1:5000/v2/"), tmp_path)
+        for image in (BUSYBOX, "localhost:5000/nginx", "localhost:5000/registry.corp.example/team/app:v1"):
+            assert "Downloaded newer image" in machine.type(typed(f"docker pull {image}"), tmp_path)
+        machine.type(typed("docker pull localhost:5000/quay.io/org/app:v1"), tmp_path)
+        machine.type(typed(f"podman pull --tls-verify=false {BUSYBOX}"), tmp_path)
+        inspected = machine.type(typed(f"skopeo inspect --tls-verify=false docker://{BUSYBOX}"), tmp_path)
+        assert json.loads(inspected)["Digest"].startswith("sha256:")
+        assert "done" in machine.type(typed(f"ctr images pull {BUSYBOX}"), tmp_path)
+    with machine.start(typed('make run ARGS="--default-registry quay.io"'), ROOT) as daemon:
+        daemon.wait_for(r"listens on http://127\.0\.0\.1:5000")
+        machine.type("docker pull localhost:5000/org/app:v1", tmp_path)
+
+
+def test_the_installation(machine: Machine, tmp_path: Path) -> None:
+    """From a copy of the tree, because it is built there."""
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_SOURCE)
+    machine.type(typed("python3 -m venv /opt/crproxy"), source)
+    machine.type(typed("/opt/crproxy/bin/pip install ."), source, outside=True)
+    assert "--default-registry" in machine.type(typed("/opt/crproxy/bin/twistd crproxy --help"), source)
+    for unit in ("service", "socket"):
+        machine.type("mkdir -p /etc/systemd/system", source)
+        machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
+    machine.answer(typed("htpasswd -B -c /etc/crproxy/htpasswd alice"), source, "(?i)new password: ", "secret")
+    assert machine.type("cat /etc/crproxy/htpasswd", source).startswith("alice:$2y$")
+    machine.environment |= {
+        "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
+        "STATE_DIRECTORY": "/var/lib/crproxy",
+    }
+    machine.type("mkdir /var/lib/crproxy", source)
+    for start in ("/opt/crproxy/bin/twistd -n crproxy", "twistd -n crproxy", "crproxy serve"):
+        with machine.start(typed(start), tmp_path) as daemon:
+            daemon.wait_for(r"listens on http://127\.0\.0\.1:5000")
+            daemon.wait_for("listens on admin:")
+            machine.type("curl --fail http://127.0.0.1:5000/v2/quay.io/org/app/manifests/v1", tmp_path)
+            the_admin_socket(machine, tmp_path, daemon)
+    verified = machine.type(typed("crproxy cache verify --data-dir /var/lib/crproxy --rate 50M"), tmp_path)
+    assert re.search(r"[1-9]\d* bytes read, 0 contents dropped", verified)
+
+
+def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None:
+    """Each of its commands; a label needs a domain, so the daemon says what is missing."""
+    curl = "curl --unix-socket /var/lib/crproxy/admin.sock"
+    assert "[]" in machine.type(typed(f"{curl} http://crproxy/certificates"), directory)
+    assert "{}" in machine.type(typed(f"{curl} http://crproxy/aliases"), directory)
+    corp = "http://crproxy/aliases/corp"
+    added = machine.type(typed(f"{curl} -X PUT --data registry.corp.example {corp}"), directory)
+    assert "no domain is set" in added
+    assert "no domain is set" in machine.type(typed(f"{curl} -X DELETE {corp}"), directory)
+    assert "Traceback" not in daemon.log

@@ -1,0 +1,103 @@
+"""docs/from-crproxy.md: every flag of the original has a row, and what a row names is there."""
+
+import re
+from pathlib import Path
+
+from crproxy.tap import Options
+
+from .test_documentation import known_keys
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "from-crproxy.md"
+
+FLAGS = [
+    "address",
+    "behind",
+    "acme-hosts",
+    "acme-cache-dir",
+    "cert-file",
+    "private-key-file",
+    "user",
+    "disable-keep-alives",
+    "retry",
+    "retry-interval",
+    "default-registry",
+    "override-default-registry",
+    "allow-host-list",
+    "allow-image-list-from-file",
+    "block-image-list",
+    "block-message",
+    "privileged-ip-list",
+    "privileged-image-list-from-file",
+    "privileged-no-auth",
+    "simple-auth",
+    "simple-auth-user",
+    "token-url",
+    "token-auth-force-tls",
+    "blobs-speed-limit",
+    "ips-speed-limit",
+    "total-blobs-speed-limit",
+    "limit-delay",
+    "storage-driver",
+    "storage-parameters",
+    "link-expires",
+    "redirect-links",
+    "manifest-cache-duration",
+    "redirect-origin-blob-links",
+    "disable-tags-list",
+    "allow-head-method",
+    "enable-pprof",
+    "readme-url",
+    "enable-internal-api",
+]
+"""Of the original's command line."""
+
+SCRIPTS = {"start.sh", "setup-alias.sh", "update-tls.sh", "reload.sh"}
+
+# Named by the page before they are there.
+COMING = {"[limits] per_transfer", "[limits] per_client", "[limits] total", "[listen] trusted_proxies"}
+
+
+def rows() -> dict[str, str]:
+    """What is said of each flag."""
+    return dict(re.findall(r"^\| `--([a-z-]+)`[^|]*\| (.*) \|$", PAGE.read_text("utf-8"), re.MULTILINE))
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_every_flag_has_a_row() -> None:
+    assert list(rows()) == FLAGS
+
+
+def test_every_script_has_a_row() -> None:
+    assert {script for script in SCRIPTS if f"| `{script}" in PAGE.read_text("utf-8")} == SCRIPTS
+
+
+def test_a_row_names_an_option_or_a_key_or_says_that_there_is_none() -> None:
+    nothing = {
+        flag
+        for flag, said in rows().items()
+        if not said.startswith("none")
+        and not any(word.startswith(("--", "[")) or word in known_keys("") for word in code(said))
+        and "the same" not in said
+        and "that file" not in said
+    }
+    assert nothing == set()
+
+
+def test_the_keys_that_it_names_exist() -> None:
+    named = {word for said in rows().values() for word in code(said) if word.startswith("[") and word != "[]"}
+    known = set()
+    for table in ("listen", "access", "clients", "cache", "acme", "upstreams"):
+        known.add(f"[{table}]")
+        header = '[upstreams."quay.io"]' if table == "upstreams" else f"[{table}]"
+        known |= {f"[{table}] {key}" for key in known_keys(header)}
+    assert named - known - {"[aliases]"} <= COMING
+
+
+def test_the_options_that_it_names_exist() -> None:
+    named = {word.removeprefix("--") for said in rows().values() for word in code(said) if word.startswith("--")}
+    assert named
+    assert named <= {option.rstrip("=") for option in Options().longOpt}
