@@ -1,4 +1,4 @@
-"""What answers, without where it listens: the cache, the upstreams, the logins and the certificates, and their sites."""
+"""What answers, without where it listens: cache, upstreams, logins and certificates, and the sites made of them."""
 
 from __future__ import annotations
 
