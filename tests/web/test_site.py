@@ -51,8 +51,7 @@ def test_http_2_is_not_negotiated_even_where_twisted_could_speak_it(monkeypatch:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_host_that_is_no_text_is_no_failure(browser: Browser, method: str) -> None:
     received = browser.get("/", host="\x80\xff", method=method)
-    assert received.status == 200
-    assert method == "HEAD" or b"docker pull ??/quay.io" in received.body
+    assert received.status == 421
 
 
 @pytest.mark.parametrize("target", ["/aliases", "/aliases/quay", "/certificates", "/v2/../aliases", "//aliases"])
