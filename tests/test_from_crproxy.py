@@ -87,7 +87,7 @@ def test_a_row_names_an_option_or_a_key_or_says_that_there_is_none() -> None:
 def test_the_keys_that_it_names_exist() -> None:
     named = {word for said in rows().values() for word in code(said) if word.startswith("[") and word != "[]"}
     known = set()
-    for table in ("listen", "access", "clients", "cache", "acme", "upstreams"):
+    for table in ("listen", "access", "clients", "limits", "cache", "acme", "upstreams"):
         known.add(f"[{table}]")
         header = '[upstreams."quay.io"]' if table == "upstreams" else f"[{table}]"
         known |= {f"[{table}] {key}" for key in known_keys(header)}

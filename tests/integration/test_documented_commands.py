@@ -74,15 +74,21 @@ TYPED = {
     "cp systemd/crproxy.socket /etc/systemd/system/",
     "htpasswd -B -c /etc/crproxy/htpasswd alice",
     "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/certificates",
-    "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/aliases",
-    "curl --unix-socket /var/lib/crproxy/admin.sock -X PUT --data registry.corp.example http://crproxy/aliases/corp",
-    "curl --unix-socket /var/lib/crproxy/admin.sock -X DELETE http://crproxy/aliases/corp",
-    "crproxy cache verify --data-dir /var/lib/crproxy --rate 50M",
+    "crproxy alias list",
+    "crproxy cache stats",
+    "crproxy cache list --sort size",
+    "crproxy cache list 'docker.io/library/*' --json",
+    "crproxy cache gc --dry-run",
+    "crproxy cache verify --rate 50M",
+    "crproxy cache remove quay.io/org/app:v1",
 }
 
 SYSTEMD = "tests/test_packaging.py has the units checked; a service manager does not run here"
 COMPOSE = "tests/test_deployment.py reads compose.yaml; docker compose, which runs it, is no package of Debian 12"
 CLUSTER = "tests/test_deployment.py reads the manifests; there is no cluster here"
+SETUP = "tests/integration/test_setup.py uses what is printed, with the clients that Debian 12 has"
+OPERATOR = "tests/integration/test_operator.py, with a domain"
+WARMING = "tests/integration/test_warming.py, with images that are there"
 BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, they take minutes of a quiet machine"
 
 NOT_TYPED = {
@@ -103,7 +109,6 @@ NOT_TYPED = {
     "docker pull nginx": "tests/integration/test_docker_mirror.py, by a mirror",
     "docker login cr.example.com": "tests/integration/test_login.py",
     "docker login ghcr.cr.example.com": "tests/integration/test_passthrough.py",
-    "crproxy cache verify --data-dir DIR": "typed with the directory that docs/operations.md has",
     "crproxy warm IMAGE": "a form of it, without an image; shown with the command itself",
     "curl http://NAME/.well-known/acme-challenge/x": "tests/web/test_plain.py; NAME is the reader's",
     "curl https://NAME/v2/": "asks the internet",
@@ -113,6 +118,30 @@ NOT_TYPED = {
     'make bench-relay ARGS="--mib 2048"': BENCHMARK,
     "make bench-cache": BENCHMARK,
     "make bench-tls": BENCHMARK,
+    "make bench-limits": BENCHMARK,
+    "make bench-hostile": BENCHMARK,
+    "make security-table": "tests/test_documentation.py compares what it writes with the page",
+    "crproxy doctor": "tests/integration/test_doctor.py",
+    "crproxy alias add": "the name of a command",
+    "crproxy cache list": "the name of a command",
+    "crproxy cache verify": "the name of a command",
+    "crproxy setup": "the name of a command",
+    "crproxy setup CLIENT": "a form of it",
+    "crproxy COMMAND --help": "a form of it",
+    "crproxy warm": "the name of a command",
+    "crproxy warm IMAGE...": "a form of it",
+    "crproxy alias add corp registry.corp.example": OPERATOR,
+    "crproxy warm --file images.txt --platform linux/amd64 --jobs 8": WARMING,
+    "crproxy warm nginx:1.27 quay.io/prometheus/prometheus:v2.53.0": WARMING,
+    "kubectl get pods -A -o jsonpath='{..image}' | tr ' ' '\\n' | sort -u | crproxy warm --file -": CLUSTER,
+    **{
+        f"crproxy setup {words}": SETUP
+        for words in (
+            *(f"{client} --host cr.example.com" for client in ("buildkit", "containerd", "cri-o", "docker", "helm")),
+            *(f"{client} --host cr.example.com" for client in ("k3s", "podman")),
+            "kubernetes --host cr.example.com --login alice",
+        )
+    },
     "crproxy itself failed; its log says why": "a message, not a command",
     "docker pull": "the name of a command",
     "docker push": "the name of a command",
@@ -135,6 +164,8 @@ NOT_TYPED = {
         )
     },
 }
+# The page of each client's files ends its sections with what to type: that is compared with what is printed.
+CLIENTS = ROOT / "docs" / "clients.md"
 
 
 def commands(page: Path) -> set[str]:
@@ -143,6 +174,8 @@ def commands(page: Path) -> set[str]:
     fenced = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     lines = {line.strip() for kind, block in fenced.findall(text) if kind == "sh" for line in block.splitlines()}
     quoted = set(re.findall(r"`([^`\n]+)`", fenced.sub("", text)))
+    if page == CLIENTS:
+        lines = set()
     return {line for line in lines if line} | {code for code in quoted if COMMAND.fullmatch(code)}
 
 
@@ -260,17 +293,17 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
             daemon.wait_for("listens on admin:")
             machine.type("curl --fail http://127.0.0.1:5000/v2/quay.io/org/app/manifests/v1", tmp_path)
             the_admin_socket(machine, tmp_path, daemon)
-    verified = machine.type(typed("crproxy cache verify --data-dir /var/lib/crproxy --rate 50M"), tmp_path)
-    assert re.search(r"[1-9]\d* bytes read, 0 contents dropped", verified)
 
 
 def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None:
-    """Each of its commands; a label needs a domain, so the daemon says what is missing."""
+    """What is asked there."""
     curl = "curl --unix-socket /var/lib/crproxy/admin.sock"
     assert "[]" in machine.type(typed(f"{curl} http://crproxy/certificates"), directory)
-    assert "{}" in machine.type(typed(f"{curl} http://crproxy/aliases"), directory)
-    corp = "http://crproxy/aliases/corp"
-    added = machine.type(typed(f"{curl} -X PUT --data registry.corp.example {corp}"), directory)
-    assert "no domain is set" in added
-    assert "no domain is set" in machine.type(typed(f"{curl} -X DELETE {corp}"), directory)
+    machine.type(typed("crproxy alias list"), directory)
+    machine.type(typed("crproxy cache stats"), directory)
+    machine.type(typed("crproxy cache gc --dry-run"), directory)
+    assert "org/app" in machine.type(typed("crproxy cache list --sort size"), directory)
+    json.loads(machine.type(typed("crproxy cache list 'docker.io/library/*' --json"), directory))
+    machine.type(typed("crproxy cache verify --rate 50M"), directory)
+    machine.type(typed("crproxy cache remove quay.io/org/app:v1"), directory)
     assert "Traceback" not in daemon.log
