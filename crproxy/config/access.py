@@ -33,6 +33,7 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
         deny=_both(table, "deny", read_named),
         privileged=clients.networks("privileged"),
         privileged_images=Patterns(_listed(clients, "privileged_images")),
+        tags=table.boolean("tags", True),
     )
     table.refuse_the_rest()
     return access

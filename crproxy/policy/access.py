@@ -66,6 +66,7 @@ class Access:
         deny: images that are not; of two patterns that are as specific, this one counts.
         privileged: networks whose clients are served everything.
         privileged_images: images that everybody is served.
+        tags: lists of tags are served; otherwise they are empty.
     """
 
     registries: frozenset[Registry] | None = None
@@ -75,6 +76,7 @@ class Access:
     deny: Patterns = frozenset()
     privileged: tuple[Network, ...] = ()
     privileged_images: Patterns = frozenset()
+    tags: bool = True
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""

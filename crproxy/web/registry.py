@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from ..config import Config
 from ..limits import Accounts
 from ..login import Admitted, Login, Visit, Wanted
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.routes import Ping, parse_path
+from ..oci.routes import Ping, TagsRequest, parse_path
 from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
@@ -73,11 +74,19 @@ class RegistryResource(Resource):
         admitted = await self._login.admit(visit, Wanted(found.repository, wanted.name, ns))
         note_user(request, admitted.user)
         config.access.check(found.repository, visit.client)
+        if isinstance(wanted, TagsRequest) and not config.access.tags:
+            return _no_tags(wanted.name)
         try:
             asked = replace(asked, caller=admitted.authorization)
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
             raise _with_advice(error, found, admitted) from error
+
+
+def _no_tags(name: str) -> Reply:
+    """Return a list that is empty ("Listing Tags"), so that clients need not know that there is none."""
+    document = json.dumps({"name": name, "tags": []}).encode()
+    return Reply(200, {"Content-Type": "application/json"}, Content(document))
 
 
 def _with_advice(error: RegistryError, found: Route, admitted: Admitted) -> RegistryError:

@@ -77,3 +77,8 @@ def test_a_mistake_in_a_file_is_told_with_the_files_line() -> None:
 def test_an_empty_file_would_allow_everything_and_is_a_mistake() -> None:
     with pytest.raises(Exception, match=r"^line 2: access.allow_file: there is no pattern in it"):
         with_file('[access]\nallow_file = "/list"', "# nothing\n")
+
+
+def test_lists_of_tags_may_be_left_empty() -> None:
+    assert loaded("").access.tags
+    assert not loaded("[access]\ntags = false").access.tags

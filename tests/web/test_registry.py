@@ -16,6 +16,7 @@ from crproxy.config import Upstream
 from crproxy.config.values import Clients
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
+from crproxy.policy.access import Access
 from tests.logs import Log
 from tests.memory import Network, Seen, answer
 from tests.web.conftest import Browse, Browser, Current, Received
@@ -704,3 +705,12 @@ def test_a_name_that_is_no_ascii_can_be_challenged_for(network: Network, secure:
     received = secure.get("/v2/quay\xad.io/org/name/manifests/v1?ns=quay.io", host=ALIAS)
     assert received.status in (400, 401)
     assert log.complaints == []
+
+
+def test_where_lists_of_tags_are_not_served_they_are_empty_and_nobody_is_asked(
+    browser: Browser, network: Network, current: Current
+) -> None:
+    current.config = replace(current.config, access=Access(tags=False))
+    received = browser.get("/v2/quay.io/org/name/tags/list")
+    assert (received.status, json.loads(received.body)) == (200, {"name": "quay.io/org/name", "tags": []})
+    assert network.seen == []
