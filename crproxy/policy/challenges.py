@@ -5,6 +5,7 @@ RFC 9110, 11.6.1 (challenges); RFC 6750 and the distribution project's token spe
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,11 @@ _SCHEME = re.compile(rf"({_NAME})(?=[ \t,]|$)")
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
 _SEPARATOR = re.compile(r"[ \t,]*")
 
-_SUFFIXES = PublicSuffixList(accept_unknown=True)
+
+@functools.cache
+def _suffixes() -> PublicSuffixList:
+    """Return the public suffix list, which takes a tenth of a second to read: at the first credentials, not before."""
+    return PublicSuffixList(accept_unknown=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +129,5 @@ def may_have_credentials(realm: str, endpoint: str, listed: frozenset[str] = fro
         return True
     if is_address(theirs.host) or is_address(ours.host):
         return False
-    domain = _SUFFIXES.privatesuffix(theirs.host)
-    return domain is not None and domain == _SUFFIXES.privatesuffix(ours.host)
+    domain = _suffixes().privatesuffix(theirs.host)
+    return domain is not None and domain == _suffixes().privatesuffix(ours.host)
