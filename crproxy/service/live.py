@@ -14,7 +14,7 @@ from ..config.naming import with_alias
 __all__ = ["Live"]
 
 # What is read once, when the daemon starts.
-_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme")
+_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics")
 
 
 class Live:
