@@ -81,6 +81,9 @@ class Listener(Service):
         self._port = port
         where = _where(port.getHost())
         self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{where}"
+        if self._scheme == "metrics":
+            self._log.info("monitoring may ask at {url}/metrics", url=self.url)
+            return
         self._log.info("crproxy listens on {url}", url=self.url)
         host = where if self._known_as is None else self._known_as
         if host:
