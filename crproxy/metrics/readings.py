@@ -48,6 +48,7 @@ class Stock:
         login: of clients.
         ends: when certificates end.
         disk: looks at the file system; None where that cannot be.
+        received: returns the bytes that upstreams have sent.
         connections: returns how many are open, by site.
         registries: makes the labels of registries.
     """
@@ -60,6 +61,7 @@ class Stock:
     login: Login
     ends: CertificateEnds
     disk: Callable[[], Disk | None]
+    received: Callable[[], int]
     registries: Registries
     connections: Callable[[], Mapping[str, int]] = field(default=dict)
 
@@ -85,6 +87,8 @@ class Readings(Collector):
         yield from self._disk()
         yield from self._fills()
         yield from self._clients()
+        received = self._stock.received()
+        yield _counter("crproxy_upstream_received_bytes", "Bytes of bodies that upstreams sent.", received)
         yield from self._quotas()
         ends = {name: end for name, end in self._stock.ends() if end is not None}
         about = "When the certificate of a name ends, in seconds since 1970."

@@ -65,6 +65,7 @@ class Monitoring:
             core.admitting.login,
             core.ends,
             lambda: _disk(self._directory),
+            lambda: core.meters.upstreams.bytes_received,
             core.meters.registries,
             lambda: self._front.connections,
         )

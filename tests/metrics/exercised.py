@@ -37,6 +37,7 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
         accounts=Accounts(lambda: config, clock),
         quotas=Quotas(clock.seconds),
         login=Login(lambda: config, _NOBODY, _NOBODY, _NOBODY, clock),
+        received=lambda: meters.upstreams.bytes_received,
         registries=meters.registries,
         **{
             "ends": lambda: [("cr.test", 5.0), ("none.test", None)],
@@ -55,6 +56,7 @@ def exercised(path: Path) -> CollectorRegistry:
     meters.registry.register(Readings(stock))
     meters.requests.observe(record(cache=CacheState.STALE))
     meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
+    meters.upstreams.received(7)
     meters.lag(0.01)
     stock.quotas.note(DOCKER_HUB, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "7;w=21600"})
     for _ in range(2):

@@ -24,10 +24,10 @@ def asked(meters: Meters, accepted: bytes | None = None) -> tuple[bytes, str]:
 
 def test_prometheus_can_read_it() -> None:
     meters = Meters(Config)
-    meters.upstreams.received(3)
+    meters.lag(3)
     body, _ = asked(meters)
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
-    assert families["crproxy_upstream_received_bytes"].samples[0].value == 3
+    assert families["crproxy_reactor_lag_seconds"].samples[-1].value == 3
     assert not [name for name in families if name.endswith("_created")]
     assert "process_cpu_seconds" in families
 
