@@ -30,6 +30,7 @@ LAYERS = (
     "acme",
     "tls",
     "admin",
+    "metrics",
     "service",
     "tap",
 )

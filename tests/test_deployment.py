@@ -166,8 +166,9 @@ class TestKubernetes:
         assert selector.items() <= self.template["metadata"]["labels"].items()
 
     def test_the_probes_ask_at_the_admin_socket(self) -> None:
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        for probe in ("startupProbe", "livenessProbe"):
             assert self.container[probe]["exec"]["command"] == HEALTH
+        assert self.container["readinessProbe"]["exec"]["command"] == [*HEALTH, "/readyz"]
 
     def test_it_keeps_the_restricted_standard(self) -> None:
         """Kubernetes, "Pod Security Standards", restricted: what each of its rows asks for."""

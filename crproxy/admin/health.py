@@ -1,5 +1,7 @@
 """Is the daemon alive? For a container's health check: ``python -m crproxy.admin.health SOCKET``.
 
+With ``/readyz`` behind that: may it be sent clients?
+
 It asks at the admin socket, which is there whatever the daemon listens on and whoever may log in. It imports next to
 nothing, because it runs every few seconds.
 """
@@ -12,16 +14,16 @@ import sys
 __all__ = ["ask", "main"]
 
 _SECONDS = 4.0
-_REQUEST = b"HEAD /aliases HTTP/1.0\r\n\r\n"
+_ALIVE = "/healthz"
 
 
-def ask(path: str) -> str:
-    """Return what is wrong with the daemon whose admin socket is at ``path``; empty where nothing is."""
+def ask(path: str, target: str = _ALIVE) -> str:
+    """Return what is wrong with the daemon whose admin socket is at ``path``, by its answer; empty where nothing is."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_SECONDS)
         try:
             connection.connect(path)
-            connection.sendall(_REQUEST)
+            connection.sendall(f"HEAD {target} HTTP/1.0\r\n\r\n".encode())
             line, _, _ = connection.recv(1024).partition(b"\r\n")
         except OSError as error:
             return f"{path}: {error}"
@@ -30,7 +32,7 @@ def ask(path: str) -> str:
 
 def main() -> None:
     """Exit with 0 where it is alive, and otherwise say what is wrong and exit with 1."""
-    sys.exit(ask(sys.argv[1]) or 0)
+    sys.exit(ask(*sys.argv[1:3]) or 0)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from .access import read_access
 from .audit import read_audit
 from .clients import read_clients
 from .limits import read_limits
+from .metrics import read_metrics
 from .naming import read_names
 from .page import read_page
 from .table import ConfigError, OptionError, Table
@@ -100,6 +101,7 @@ def _config(
         limits=read_limits(top.table("limits")),
         audit=read_audit(top.table("audit")),
         page=read_page(top.table("page")),
+        metrics=read_metrics(top.table("metrics")),
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Clients",
     "Config",
     "Listen",
+    "Metrics",
     "Page",
     "Timeouts",
     "Upstream",
@@ -201,6 +202,17 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where monitoring may ask, besides the admin socket.
+
+    Arguments:
+        listen: Twisted's endpoint string; None is nowhere.
+    """
+
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
@@ -222,6 +234,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
     page: Page = field(default_factory=Page)
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def reached_at(self) -> tuple[str, int]:

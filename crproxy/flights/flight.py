@@ -94,6 +94,11 @@ class Flight:
         return self._ending or self._failure is not None
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether all of it came, and was right."""
+        return self._whole and self._failure is None
+
+    @property
     def is_filling(self) -> bool:
         """Whether it takes room on disk, by this process's doing, that the store does not know of yet."""
         return self.partial is not None and not self._stored and self._failure is None

@@ -14,13 +14,19 @@ __all__ = ["Flights"]
 
 
 class Flights:
-    """The flights that are under way."""
+    """The flights that are under way; ``begun``, ``finished`` and ``failed`` count those since the start."""
 
     def __init__(self, hangar: Hangar) -> None:
         self._hangar = hangar
         self._flights: dict[Entry, Flight] = {}
         # With those that are ending, whose entry may have a new flight already.
         self._aloft: set[Flight] = set()
+        self.begun = self.finished = self.failed = 0
+
+    @property
+    def number(self) -> int:
+        """How many are under way."""
+        return len(self._aloft)
 
     def get(self, entry: Entry) -> Flight | None:
         """Return the flight of ``entry``, if there is one that can be joined."""
@@ -32,11 +38,16 @@ class Flights:
         flight = Flight(entry, source, self._hangar)
         self._flights[entry] = flight
         self._aloft.add(flight)
+        self.begun += 1
         flight.run().addBoth(lambda _: self._landed(flight, on_landing))
         return flight
 
     def _landed(self, flight: Flight, on_landing: Callable[[], object]) -> None:
         self._aloft.discard(flight)
+        if flight.has_arrived:
+            self.finished += 1
+        else:
+            self.failed += 1
         if self._flights.get(flight.entry) is flight:
             del self._flights[flight.entry]
         on_landing()

@@ -35,7 +35,7 @@ class Admission(enum.Enum):
 
 
 class Accounts:
-    """What clients have used.
+    """What clients have used; ``refused_requests`` and ``refused_connections`` count what was too much.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -46,6 +46,7 @@ class Accounts:
         self.connections = Counts()
         self.requests = Buckets(lambda: Bucket(clock, self._requests_a_second))
         self.transfers = Buckets(lambda: Bucket(clock, lambda: current().limits.per_client, self._total))
+        self.refused_requests = self.refused_connections = 0
         self._current = current
         self._clock = clock
         self._total = Bucket(clock, lambda: current().limits.total)
@@ -81,6 +82,7 @@ class Accounts:
         account.drip()
         wait = (account.content + 1 - frequency.times) / frequency.rate
         if wait > _MOMENT:
+            self.refused_requests += 1
             seconds = math.ceil(wait - _MOMENT)
             raise RegistryError(
                 ErrorCode.TOOMANYREQUESTS,
@@ -106,6 +108,8 @@ class Accounts:
             return Admission.SERVED, None
         client = network_of(peer)
         before = self.connections.of(client)
+        if 0 < most <= before:
+            self.refused_connections += 1
         if 0 < 2 * most <= before:
             return Admission.CLOSED, None
         self.connections.add(client)

@@ -34,7 +34,7 @@ class Fill:
 
 
 class Fills:
-    """The transfers under way.
+    """The transfers under way; ``refused`` counts those that would have been too many.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -43,6 +43,7 @@ class Fills:
     def __init__(self, current: Callable[[], Config]) -> None:
         self.by_client = Counts()
         self.by_registry = Counts()
+        self.refused = 0
         self._current = current
 
     def begin(self, registry: str, client: str | None) -> Fill:
@@ -74,12 +75,14 @@ class Fills:
     def _check(self, fill: Fill, config: Config) -> None:
         most, most_of_registry = config.limits.fills_per_client, config.limits.fills_per_upstream
         if fill.client is not None and 0 < most <= self.by_client.of(fill.client):
-            raise _too_many(f"{most} blobs are being fetched for {fill.client} already, the most at once")
+            raise self._too_many(f"{most} blobs are being fetched for {fill.client} already, the most at once")
         if 0 < most_of_registry <= self.by_registry.of(fill.registry):
-            raise _too_many(
+            raise self._too_many(
                 f"{most_of_registry} blobs are being fetched from {fill.registry} already, the most at once"
             )
 
-
-def _too_many(what: str) -> RegistryError:
-    return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{what}; try again in {_RETRY_AFTER} s", retry_after=_RETRY_AFTER)
+    def _too_many(self, what: str) -> RegistryError:
+        self.refused += 1
+        return RegistryError(
+            ErrorCode.TOOMANYREQUESTS, f"{what}; try again in {_RETRY_AFTER} s", retry_after=_RETRY_AFTER
+        )

@@ -55,7 +55,7 @@ class OpenDoor:
 
 
 class Login:
-    """Lets clients in.
+    """Lets clients in; ``right`` and ``wrong`` count the credentials that they brought.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -78,6 +78,7 @@ class Login:
         self._logins = logins
         self._signer = signer
         self._clock = clock
+        self.right = self.wrong = 0
 
     async def admit(self, visit: Visit, wanted: Wanted | None = None) -> Admitted:
         """Return who the client is. Raises RegistryError: see Door; 421 for a host that is not ours."""
@@ -95,7 +96,13 @@ class Login:
         users = None if exempt else config.clients.users
         if upstream is not None and upstream.passthrough:
             now, closed = self._clock.seconds(), users is not None
-            return UpstreamDoor(config, upstream, self._logins, self._signer, now, closed=closed)
+            return UpstreamDoor(config, upstream, self._logins, self._signer, now, closed=closed, told=self._count)
         if users is None:
             return OpenDoor()
-        return OwnDoor(config, users, self._passwords, self._signer)
+        return OwnDoor(config, users, self._passwords, self._signer, self._count)
+
+    def _count(self, right: bool) -> None:
+        if right:
+            self.right += 1
+        else:
+            self.wrong += 1

@@ -9,7 +9,7 @@ from ..policy.authorizations import Bearer, Credentials
 from .passwords import Passwords
 from .signing import Claims, Signer
 from .tokens import grant, read
-from .visits import Admitted, Granted, Visit, Wanted
+from .visits import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 
 __all__ = ["OwnDoor"]
 
@@ -22,13 +22,22 @@ class OwnDoor:
         users: names, and their passwords as bcrypt hashed them.
         passwords: checks them.
         signer: makes and reads tokens.
+        told: whether credentials were right.
     """
 
-    def __init__(self, config: Config, users: Mapping[str, bytes], passwords: Passwords, signer: Signer) -> None:
+    def __init__(
+        self,
+        config: Config,
+        users: Mapping[str, bytes],
+        passwords: Passwords,
+        signer: Signer,
+        told: Told = tell_nobody,
+    ) -> None:
         self._config = config
         self._users = users
         self._passwords = passwords
         self._signer = signer
+        self._told = told
 
     async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
         """Let a user in (Door)."""
@@ -50,6 +59,8 @@ class OwnDoor:
     async def _known(self, credentials: Credentials | None, visit: Visit, wanted: Wanted | None) -> str:
         if credentials is None:
             visit.refuse(self._config.names, wanted, f"log in first: docker login {visit.address}")
-        if not await self._passwords.are_right(self._users, credentials):
+        right = await self._passwords.are_right(self._users, credentials)
+        self._told(right)
+        if not right:
             visit.refuse(self._config.names, wanted, "the username or the password is wrong")
         return credentials.username

@@ -15,7 +15,7 @@ from ..upstream.logins import Logins
 from ..upstream.tokens import Token
 from .signing import Claims, Signer
 from .tokens import grant, read
-from .visits import Admitted, Granted, Visit, Wanted
+from .visits import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 
 __all__ = ["UpstreamDoor"]
 
@@ -30,10 +30,19 @@ class UpstreamDoor:
         signer: makes and reads tokens.
         now: seconds since the epoch.
         closed: nobody is served here who did not log in.
+        told: whether credentials were right.
     """
 
     def __init__(
-        self, config: Config, upstream: Upstream, logins: Logins, signer: Signer, now: float, *, closed: bool
+        self,
+        config: Config,
+        upstream: Upstream,
+        logins: Logins,
+        signer: Signer,
+        now: float,
+        *,
+        closed: bool,
+        told: Told = tell_nobody,
     ) -> None:
         self._config = config
         self._upstream = upstream
@@ -41,6 +50,7 @@ class UpstreamDoor:
         self._signer = signer
         self._now = now
         self._closed = closed
+        self._told = told
 
     async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
         """Let a client in (Door)."""
@@ -93,7 +103,10 @@ class UpstreamDoor:
         except RegistryError as error:
             if error.code is not ErrorCode.UNAUTHORIZED:
                 raise
+            self._told(False)
             visit.refuse(self._config.names, wanted, error.message)
+        if token is not None:
+            self._told(True)
         if token is None and self._closed:
             visit.refuse(
                 self._config.names, wanted, f"{self._upstream.registry} has no login, so it vouches for nobody"

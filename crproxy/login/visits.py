@@ -6,6 +6,7 @@ Values alone; knows nothing of who checks them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Never
 
@@ -15,12 +16,19 @@ from ..policy.authorizations import Bearer, Credentials, basic_challenge, bearer
 from ..policy.routing import Names, host_name
 from ..policy.scopes import Scope
 
-__all__ = ["TOKEN_PATH", "Admitted", "Granted", "Visit", "Wanted"]
+__all__ = ["TOKEN_PATH", "Admitted", "Granted", "Told", "Visit", "Wanted", "tell_nobody"]
 
 TOKEN_PATH = "/token"  # noqa: S105 - where tokens are had, not one
 
 _PORT = re.compile(r":([1-9][0-9]{0,4})\Z")
 _LAST_PORT = 65535
+
+# Is told whether credentials that a client brought were right.
+Told = Callable[[bool], object]
+
+
+def tell_nobody(right: bool) -> None:
+    """Tell nobody (Told)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,8 @@ from ..admin.site import make_admin_site
 from ..admin.warm_door import WarmDoor
 from ..config import Config
 from ..limits import Accounts, Fills
+from ..metrics import Meters
+from ..policy.audit import Record
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
@@ -51,7 +53,10 @@ class Core:
     Arguments:
         live: the configuration that counts now.
         audit: has a line for each request.
+        meters: count.
         accounts: what clients have used of what they may.
+        fills: what is being fetched for them.
+        quotas: what upstreams said of ours.
         cache: what is kept.
         pullthrough: answers requests for images.
         admitting: lets clients in.
@@ -61,7 +66,10 @@ class Core:
 
     live: Live
     audit: AuditLog
+    meters: Meters
     accounts: Accounts
+    fills: Fills
+    quotas: Quotas
     cache: CacheService
     pullthrough: PullThrough
     admitting: LoginService
@@ -72,15 +80,27 @@ class Core:
     def make(cls, live: Live, reactor: Any) -> Self:
         """Return what answers by the configuration as it is now, not yet started."""
         config = live()
-        accounts, cache = Accounts(live, reactor), CacheService(config, reactor)
+        meters, cache = Meters(live), CacheService(config, reactor)
+        accounts, fills, quotas = Accounts(live, reactor), Fills(live), Quotas(reactor.seconds)
         clients, tokens = Clients(reactor, config.timeouts), Tokens(config.timeouts, reactor)
-        exchange = Exchange(clients.client, tokens, config.timeouts, reactor, accounts.from_upstream)
+        exchange = Exchange(
+            clients.client,
+            tokens,
+            config.timeouts,
+            reactor,
+            accounts.from_upstream,
+            meters.upstreams.attempted,
+            meters.upstreams.received,
+        )
         return cls(
             live,
             AuditLog(live, reactor),
+            meters,
             accounts,
+            fills,
+            quotas,
             cache,
-            make_pullthrough(live, cache, exchange, reactor),
+            make_pullthrough(live, cache, exchange, reactor, fills, quotas),
             LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor),
             _certificates(live, clients, reactor) if config.listen.https else None,
             reactor,
@@ -99,13 +119,21 @@ class Core:
         self.audit.reopen()
         return reloaded
 
+    def observe(self, record: Record) -> None:
+        """Write down and count a request that is over."""
+        self.meters.requests.observe(record)
+        self.audit.observe(record)
+
+    def ends(self) -> list[tuple[str, float | None]]:
+        """Return each name that has, or shall have, a certificate, and when that ends, in seconds since 1970."""
+        return [] if self.certificates is None else self.certificates.ends()
+
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        ends = self.certificates.ends if self.certificates is not None else list
-        page = PageResource(self.live, state_of(self.cache.store, ends))
+        page = PageResource(self.live, state_of(self.cache.store, self.ends, self.meters))
         registry = RegistryResource(self.live, self.admitting.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.live, self.admitting.login, self.accounts, self.reactor)
-        return make_site(page, registry, tokens, self.reactor, self.live().timeouts.write, self.audit.observe)
+        return make_site(page, registry, tokens, self.reactor, self.live().timeouts.write, self.observe)
 
     def plain_site(self, site: PlainSite) -> PlainSite:
         """Return what is answered in the clear; where there is TLS, ``site`` itself is only if that is configured."""
@@ -115,21 +143,25 @@ class Core:
         otherwise = site.resource if config.listen.serve_plain else None
         _, port = config.reached_at
         find_answer = self.certificates.find_answer
-        return make_plain_site(find_answer, otherwise, self.live, port, self.reactor, self.audit.observe)
+        return make_plain_site(find_answer, otherwise, self.live, port, self.reactor, self.observe)
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
-        return make_refusing_site(self.reactor, self.audit.observe)
+        return make_refusing_site(self.reactor, self.observe)
 
-    def operators_site(self) -> PlainSite:
-        """Return the site behind the admin socket."""
+    def operators_site(self, monitoring: Mapping[str, IResource]) -> PlainSite:
+        """Return the site behind the admin socket.
+
+        Arguments:
+            monitoring: what else there is, by its name below the root.
+        """
         return make_admin_site(
             lambda: self.live().names.aliases,
             self.live.set_alias,
             self.certificates.states if self.certificates is not None else list,
             self.reactor,
-            self.audit.observe,
-            self._doors(),
+            self.observe,
+            {**self._doors(), **monitoring},
         )
 
     def _doors(self) -> dict[str, IResource]:
@@ -146,19 +178,25 @@ class Core:
 
 
 def make_pullthrough(
-    current: Callable[[], Config], cache: CacheService, exchange: Exchange, reactor: Any
+    current: Callable[[], Config],
+    cache: CacheService,
+    exchange: Exchange,
+    reactor: Any,
+    fills: Fills | None = None,
+    quotas: Quotas | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
     Arguments:
         current: returns the configuration that counts now.
         exchange: asks upstreams.
+        fills, quotas: those of it, where anybody else is to look at them.
     """
     config = current()
-    client = RegistryClient(lambda registry: current().upstream(registry), exchange, Quotas(reactor.seconds))
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas or Quotas(reactor.seconds))
     return PullThrough(
         Manifests(client, cache.store, config.cache.lifetimes, reactor),
-        Blobs(client, cache.store, cache.flights, Fills(current), reactor),
+        Blobs(client, cache.store, cache.flights, fills or Fills(current), reactor),
         client,
         lambda registry: current().upstream(registry).username is not None,
     )

@@ -46,12 +46,17 @@ class Front(MultiService):
         self._grace = grace
         self._stopping = stopping
         self._reactor = reactor
-        self._watched: set[Connections] = set()
+        self._watched: dict[Connections, str] = {}
         self._before: dict[signal.Signals, Any] = {}
 
     def watch(self, site: PlainSite) -> None:
         """Wait for the connections of ``site``, too."""
-        self._watched.add(site.connections)
+        self._watched[site.connections] = site.called
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many are open, by site."""
+        return {called: len(connections) for connections, called in self._watched.items()}
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:

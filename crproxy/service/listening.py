@@ -11,6 +11,8 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFacto
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..metrics import Finding
+
 __all__ = ["ListenError", "Listener"]
 
 
@@ -25,7 +27,8 @@ class Listener(Service):
         description: the endpoint string, for messages.
         endpoint: listens.
         factory: makes what speaks there.
-        scheme: of its URLs; also the option that sets it, but for the operator's door, ``admin``.
+        scheme: of its URLs; also the option that sets it, but for the operator's door, ``admin``, and that of
+            monitoring, ``metrics``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
     """
@@ -69,10 +72,18 @@ class Listener(Service):
         port, self._port = self._port, None
         return None if port is None else port.stopListening()
 
+    def finding(self) -> Finding:
+        """Return whether it listens."""
+        trouble = "" if self._port is not None else "it is not listened on"
+        return Finding(self.url or self._description, trouble, bears_it=self._optional)
+
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
         where = _where(port.getHost())
-        self.url = f"{self._scheme}://{where}"
+        self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{where}"
+        if self._scheme == "metrics":
+            self._log.info("monitoring may ask at {url}/metrics", url=self.url)
+            return
         self._log.info("crproxy listens on {url}", url=self.url)
         host = where if self._known_as is None else self._known_as
         if host:
@@ -82,6 +93,8 @@ class Listener(Service):
         advice = f"Give another endpoint with --{self._scheme}, such as --{self._scheme} tcp:5001:interface=127.0.0.1"
         if self._scheme == "admin":
             advice = 'Set another endpoint as admin under [listen], or admin = "" for none'
+        if self._scheme == "metrics":
+            advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
 
 

@@ -9,12 +9,13 @@ from twisted.logger import Logger
 
 from ..admin.keeping import AliasChange, Source, keep_alias
 from ..config import Config, ConfigError
+from ..config.changes import changes
 from ..config.naming import with_alias
 
 __all__ = ["Live"]
 
 # What is read once, when the daemon starts.
-_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme")
+_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics")
 
 
 class Live:
@@ -49,8 +50,10 @@ class Live:
         late = [key for key, value in fixed.items() if getattr(read, key) != value]
         if late:
             self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
-        self._take(replace(read, **fixed))
-        self._log.info("the configuration was read again")
+        read = replace(read, **fixed)
+        told = "; ".join(changes(self._config, read)) or "nothing has changed"
+        self._take(read)
+        self._log.info("the configuration was read again: {changes}", changes=told)
         return True
 
     def set_alias(self, label: str, registry: str) -> AliasChange:

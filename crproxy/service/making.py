@@ -18,6 +18,7 @@ from .doors import client_endpoint, counted
 from .front import Front, InTurn
 from .listening import Listener
 from .live import Live
+from .monitoring import Monitoring
 from .reloading import Reloading
 from .reporting import Reporting
 from .supervisor import Supervisor
@@ -50,7 +51,9 @@ def make_service(
     core.start_with(daemon)
     front = Front(config.listen.grace, reporting.stopping, reactor)
     front.setServiceParent(whole)
-    _listen(front, core, config)
+    monitoring = Monitoring(core, front)
+    monitoring.start_with(daemon)
+    _listen(front, core, config, monitoring)
     Reloading(lambda: reporting.reload(core.reload), reactor).setServiceParent(daemon)
     return whole
 
@@ -61,7 +64,7 @@ def _status(front: Front) -> str:
     return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
-def _listen(front: Front, core: Core, config: Config) -> None:
+def _listen(front: Front, core: Core, config: Config, monitoring: Monitoring) -> None:
     """Let clients and the operator come in by ``front``."""
     site, too_many, certificates = core.site(), core.refusing_site(), core.certificates
     front.watch(site)
@@ -85,7 +88,7 @@ def _listen(front: Front, core: Core, config: Config) -> None:
         client_door(description, "http", plain, too_many)
     admin = admin_endpoint(config)
     if admin:
-        operators, endpoint = core.operators_site(), serverFromString(core.reactor, admin)
+        operators, endpoint = core.operators_site(monitoring.resources()), serverFromString(core.reactor, admin)
         optional = config.listen.admin is None
         Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(front)
         front.watch(operators)

@@ -55,7 +55,7 @@ def open_store(data_dir: Path) -> Store:
 
 
 class Store:
-    """One cache.
+    """One cache. ``evicted`` counts the contents that were dropped to make room, ``evicted_bytes`` their bytes.
 
     Arguments:
         blobs: its files.
@@ -72,6 +72,7 @@ class Store:
         self.budget = budget
         # What partial files take of the budget, as the janitor last counted it.
         self.partial_bytes = 0
+        self.evicted = self.evicted_bytes = 0
         # What is being fetched, and how many bytes each will be: they count from the start.
         self.promised: Callable[[], Mapping[Entry, int]] = dict
         self._threads = threads
@@ -152,6 +153,8 @@ class Store:
                 # The index cannot be written: the files are gone, and their rows go when somebody asks for them.
                 break
             dropped += len(chosen)
+            self.evicted_bytes += before - stored
+        self.evicted += dropped
         self._log.info("{count} blobs were dropped to make room", count=dropped)
         return dropped
 

@@ -20,6 +20,7 @@ __all__ = [
     "RefusedEncoding",
     "describe",
     "innermost",
+    "kind_of",
 ]
 
 
@@ -83,6 +84,27 @@ def describe(reason: BaseException) -> str:
             return f"the connection broke ({type(root).__name__})"
         case _:
             return redacted(f"{type(root).__name__}: {root}".rstrip(": "))
+
+
+def kind_of(reason: BaseException) -> str:
+    """Return in one word, of few that there are, what went wrong."""
+    match innermost(reason):
+        case defer.TimeoutError() | error.TimeoutError() | error.TCPTimedOutError():
+            return "timeout"
+        case error.DNSLookupError():
+            return "dns"
+        case RefusedAddress():
+            return "address"
+        case RefusedByProxy():
+            return "proxy"
+        case BrokenHeader() | RefusedEncoding() | web_error.Error():
+            return "protocol"
+        case VerificationError() | SSL.Error():
+            return "tls"
+        case error.ConnectionClosed() | error.ConnectError() | error.ConnectionAborted():
+            return "connection"
+        case _:
+            return "other"
 
 
 def _openssl_reason(failure: SSL.Error) -> str:

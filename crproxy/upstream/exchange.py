@@ -22,8 +22,9 @@ from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedire
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
+from .attempts import Attempt, Told, tell_nobody
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost
-from .relay import Relay, collect, discard
+from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
 __all__ = ["Answer", "Exchange", "Question"]
@@ -107,6 +108,8 @@ class Exchange:
         timeouts: how long answers may take.
         clock: for those, and for waiting between attempts.
         limit: returns a body as it may flow here.
+        told: of each attempt.
+        received: of the bytes of bodies, as they come.
     """
 
     def __init__(
@@ -116,12 +119,16 @@ class Exchange:
         timeouts: Timeouts,
         clock: IReactorTime,
         limit: Callable[[Body], Body] = lambda body: body,
+        told: Told = tell_nobody,
+        received: Received = count_nothing,
     ) -> None:
         self._client = client
         self._tokens = tokens
         self._timeouts = timeouts
         self._clock = clock
         self._limit = limit
+        self._told = told
+        self._received = received
 
     async def ask(self, upstream: Upstream, question: Question) -> Answer:
         """Return upstream's answer, whatever its status; its body must be read or let go of.
@@ -170,11 +177,11 @@ class Exchange:
 
     def relay(self, answer: Answer) -> Body:
         """Return the body of ``answer``, to be joined to a consumer."""
-        return self._limit(Relay(answer.response, self._timeouts.idle, self._clock))
+        return self._limit(Relay(answer.response, self._timeouts.idle, self._clock, self._received))
 
     async def read(self, answer: Answer, limit: int) -> bytes:
         """Return the body of ``answer``, of ``limit`` bytes at the most; see `collect` for what it raises."""
-        return await collect(answer.response, limit, self._timeouts.idle, self._clock)
+        return await collect(answer.response, limit, self._timeouts.idle, self._clock, self._received)
 
     def discard(self, answer: Answer) -> None:
         """Let go of the body of ``answer``."""
@@ -239,12 +246,14 @@ class Exchange:
         headers = {"User-Agent": [USER_AGENT], **question.headers}
         if hop.authorization is not None:
             headers["Authorization"] = [hop.authorization]
-        http = self._client(upstream)
+        http, began = self._client(upstream), self._clock.seconds()
         try:
             response = await send(http, question.method, hop.url, headers, self._timeouts.headers, self._clock)
         except RefusedEncoding as error:
+            self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error))
             raise unavailable(upstream.registry, str(error)) from error
         except TRANSPORT_ERRORS as error:
+            self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error))
             reason = innermost(error)
             if isinstance(reason, RefusedAddress):
                 raise RegistryError(
@@ -254,6 +263,7 @@ class Exchange:
                 # Not tried again: a wrong password, several times, locks accounts.
                 raise unavailable(upstream.registry, str(reason)) from error
             return error
+        self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
         return Answer.of(response)
 
 

@@ -33,6 +33,10 @@ class Quotas:
         """Return what ``registry`` said last; None where it says nothing of quotas."""
         return self._seen.get(registry)
 
+    def known(self) -> dict[Registry, Quota]:
+        """Return what each said last that said something."""
+        return dict(self._seen)
+
     def low(self, registry: Registry) -> Quota | None:
         """Return the quota of ``registry`` if it is so low that what is stored is served without asking."""
         quota = self._seen.get(registry)

@@ -5,6 +5,7 @@ Knows nothing of what the bytes are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,12 +18,19 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
-__all__ = ["BodyBroke", "BodyTooLarge", "Relay", "abandon", "collect", "discard"]
+__all__ = ["BodyBroke", "BodyTooLarge", "Received", "Relay", "abandon", "collect", "count_nothing", "discard"]
 
 # What is read of an unwanted body so that its connection can be used again; beyond it, closing is cheaper.
 _DISCARD_LIMIT = 64 * 1024
 # A body that is collected has so many times as long as between two pieces: somebody waits for all of it.
 _PATIENCE = 2
+
+# Is told how many bytes have come, with each piece.
+Received = Callable[[int], object]
+
+
+def count_nothing(number: int) -> None:
+    """Count nothing (Received)."""
 
 
 class BodyBroke(Exception):
@@ -40,12 +48,16 @@ class Relay:
         response: the answer whose body it is.
         idle: seconds that upstream may take between two pieces, while the consumer is ready.
         clock: for that.
+        received: is told of the bytes.
     """
 
-    def __init__(self, response: IResponse, idle: float, clock: IReactorTime) -> None:
+    def __init__(
+        self, response: IResponse, idle: float, clock: IReactorTime, received: Received = count_nothing
+    ) -> None:
         self._response = response
         self._idle = idle
         self._clock = clock
+        self._received = received
 
     @property
     def length(self) -> int | None:
@@ -58,7 +70,7 @@ class Relay:
 
         Cancelling closes upstream's connection.
         """
-        flow = _Flow(consumer, self._idle, self._clock)
+        flow = _Flow(consumer, self._idle, self._clock, self._received)
         self._response.deliverBody(flow)
         return flow.done
 
@@ -73,11 +85,12 @@ class _Flow(Protocol):
 
     transport: Any
 
-    def __init__(self, consumer: IConsumer, idle: float, clock: IReactorTime) -> None:
+    def __init__(self, consumer: IConsumer, idle: float, clock: IReactorTime, received: Received) -> None:
         self.done: Deferred[None] = Deferred(lambda _: self.stopProducing())
         self._consumer = consumer
         self._idle = idle
         self._clock = clock
+        self._received = received
         self._timer: IDelayedCall | None = None
         self._stalled = False
         self._unwanted = False
@@ -89,6 +102,7 @@ class _Flow(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._timer is not None:
             self._timer.reset(self._idle)
+        self._received(len(data))
         self._consumer.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -187,14 +201,16 @@ def abandon(response: IResponse) -> None:
     response.deliverBody(_Abandoned())
 
 
-async def collect(response: IResponse, limit: int, idle: float, clock: IReactorTime) -> bytes:
-    """Return the whole body of ``response``.
+async def collect(
+    response: IResponse, limit: int, idle: float, clock: IReactorTime, received: Received = count_nothing
+) -> bytes:
+    """Return the whole body of ``response``, of whose bytes ``received`` is told.
 
     Raises:
         BodyTooLarge: it has more than ``limit`` bytes. Reading stopped there.
         BodyBroke: it did not arrive whole.
     """
-    relay = Relay(response, idle, clock)
+    relay = Relay(response, idle, clock, received)
     if relay.length is not None and relay.length > limit:
         relay.abandon()
         raise BodyTooLarge(f"a body of {relay.length} bytes, where {limit} are the most")

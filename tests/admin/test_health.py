@@ -10,7 +10,7 @@ import pytest
 
 from crproxy.admin.health import ask, main
 
-Answer = Callable[[bytes], Path]
+Answer = Callable[..., Path]
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def answering(tmp_path: Path) -> Iterator[Answer]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     threads: list[threading.Thread] = []
 
-    def serve(words: bytes) -> None:
+    def serve(words: bytes, target: str) -> None:
         connection, _ = listener.accept()
         with connection:
-            assert connection.recv(1024).startswith(b"HEAD /aliases HTTP/1.0\r\n")
+            assert connection.recv(1024).startswith(f"HEAD {target} HTTP/1.0\r\n".encode())
             connection.sendall(words)
 
-    def start(words: bytes) -> Path:
+    def start(words: bytes, target: str = "/healthz") -> Path:
         listener.bind(str(path))
         listener.listen()
-        threads.append(threading.Thread(target=serve, args=(words,)))
+        threads.append(threading.Thread(target=serve, args=(words, target)))
         threads[0].start()
         return path
 
@@ -41,6 +41,11 @@ def answering(tmp_path: Path) -> Iterator[Answer]:
 
 def test_a_daemon_that_answers_is_alive(answering: Answer) -> None:
     assert ask(str(answering(b"HTTP/1.1 200 OK\r\n\r\n"))) == ""
+
+
+def test_one_may_ask_whether_it_is_ready(answering: Answer) -> None:
+    path = str(answering(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "/readyz"))
+    assert ask(path, "/readyz") == f"{path} answers 'HTTP/1.1 503 Service Unavailable'"
 
 
 @pytest.mark.parametrize("words", [b"HTTP/1.1 500 Internal Server Error\r\n\r\n", b"", b"x"])

@@ -702,3 +702,16 @@ def test_a_reader_knows_its_length(flights: Flights, source: HandSource) -> None
     reader: Reader = flight.reader(Slice(5, 8, SIZE))
     assert reader.length == 3
     reader.abandon()
+
+
+def test_flights_are_counted_by_how_they_end(flights: Flights, source: HandSource) -> None:
+    _, body = begun(flights, source)
+    assert (flights.number, flights.begun, flights.finished, flights.failed) == (1, 1, 0, 0)
+    body.send(CONTENT)
+    body.end()
+    assert (flights.number, flights.begun, flights.finished, flights.failed) == (0, 1, 1, 0)
+    other = HandSource(b"x", Clock())
+    flight = flights.begin(Entry(Digest.of(b"x")), other)
+    other.answer()
+    ended(flight.stop())
+    assert (flights.number, flights.begun, flights.finished, flights.failed) == (0, 2, 1, 1)

@@ -179,3 +179,14 @@ def test_0_is_any_number() -> None:
     for _ in range(5000):
         accounts.dismiss(A)
     assert len(accounts.connections) == 0
+
+
+def test_what_is_refused_is_counted() -> None:
+    config = replace(CONFIG, limits=Limits(connections_per_client=1, requests_per_client=Frequency(1, 60)))
+    accounts = Accounts(lambda: config, Clock())
+    for _ in range(3):
+        accounts.admit("192.0.2.1")
+    accounts.check_request("192.0.2.1")
+    with pytest.raises(RegistryError):
+        accounts.check_request("192.0.2.1")
+    assert (accounts.refused_connections, accounts.refused_requests) == (2, 1)

@@ -86,3 +86,12 @@ def test_a_limit_may_change() -> None:
     refusal(counted, "quay.io", A)
     config[0] = replace(config[0], limits=Limits(fills_per_client=2))
     counted.begin("quay.io", A)
+
+
+def test_what_is_refused_is_counted() -> None:
+    fills = Fills(lambda: Config(limits=Limits(fills_per_client=1)))
+    fills.begin("quay.io", "192.0.2.1")
+    for _ in range(2):
+        with pytest.raises(RegistryError):
+            fills.begin("quay.io", "192.0.2.1")
+    assert fills.refused == 2

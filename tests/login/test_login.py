@@ -104,3 +104,13 @@ def test_an_alias_that_goes_takes_its_login_along(desk: Desk) -> None:
     desk.config = replace(desk.config, names=names)
     assert desk.admit(at(GITHUB)) == Admitted()
     assert desk.not_admitted(at(DOCKER)).code is ErrorCode.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("host", [BASE, GITHUB])
+def test_credentials_are_counted_by_whether_they_were_right(desk: Desk, host: str) -> None:
+    desk.close()
+    desk.not_admitted(at(host))
+    desk.admit(at(host, basic(ALICE)))
+    for _ in range(2):
+        desk.not_admitted(at(host, basic(WRONG)))
+    assert (desk.login.right, desk.login.wrong) == (1, 2)

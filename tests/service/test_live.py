@@ -29,7 +29,12 @@ def test_what_is_read_again_counts_and_is_told(log: Log) -> None:
     assert live.reload()
     assert live().names == AFTER.names
     assert told == [live()]
-    assert "the configuration was read again" in log.lines
+    assert log.lines == ["the configuration was read again: [aliases]: added new.cr.test"]
+
+
+def test_where_nothing_is_different_that_is_told(log: Log) -> None:
+    assert Live(BEFORE, lambda: replace(BEFORE)).reload()
+    assert log.lines == ["the configuration was read again: nothing has changed"]
 
 
 def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:

@@ -4,16 +4,22 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
+from crproxy.config import Config
+from crproxy.metrics import Meters
 from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry
+from crproxy.policy.audit import CacheState
 from crproxy.service.showing import state_of
 from crproxy.store.entries import Entry
-from crproxy.web.page import Certificate
+from crproxy.upstream.attempts import Attempt
+from crproxy.web.page import Certificate, Upstream
+from tests.metrics.records import record
 from tests.stores import make_store
 
 
 def test_what_the_cache_holds_is_counted(tmp_path: Path) -> None:
     store = make_store(tmp_path, Clock())
-    read = state_of(store, list)
+    read = state_of(store, list, Meters(Config))
     assert read().bytes_stored == 0
     store.index.stored(Entry(Digest.of(b"x")), 1000)
     store.partial_bytes = 24
@@ -22,10 +28,22 @@ def test_what_the_cache_holds_is_counted(tmp_path: Path) -> None:
 
 
 def test_each_certificate_has_its_end(tmp_path: Path) -> None:
-    read = state_of(make_store(tmp_path, Clock()), lambda: [("cr.test", 5.0), ("quay.cr.test", None)])
+    read = state_of(make_store(tmp_path, Clock()), lambda: [("cr.test", 5.0), ("quay.cr.test", None)], Meters(Config))
     assert read().certificates == (Certificate("cr.test", 5.0), Certificate("quay.cr.test", None))
 
 
-def test_what_nobody_counts_is_left_out(tmp_path: Path) -> None:
-    state = state_of(make_store(tmp_path, Clock()), list)()
-    assert (state.hit_rate, state.bytes_served, state.upstreams) == (None, None, ())
+def test_what_was_never_asked_for_is_left_out(tmp_path: Path) -> None:
+    state = state_of(make_store(tmp_path, Clock()), list, Meters(Config))()
+    assert (state.hit_rate, state.bytes_served, state.upstreams) == (None, 0, ())
+
+
+def test_requests_and_upstreams_are_those_that_were_counted(tmp_path: Path) -> None:
+    meters = Meters(Config)
+    read = state_of(make_store(tmp_path, Clock()), list, meters)
+    for cache in (CacheState.HIT, CacheState.STALE, CacheState.STORED, CacheState.COLLAPSED, None):
+        meters.requests.observe(record(cache=cache, sent=10))
+    meters.upstreams.attempted(Attempt.of_status(Registry("quay.io"), 0.1, 200))
+    meters.upstreams.attempted(Attempt.of_status(Registry("ghcr.io"), 0.1, 503))
+    state = read()
+    assert (state.hit_rate, state.bytes_served) == (0.5, 20)
+    assert state.upstreams == (Upstream("ghcr.io", up=False), Upstream("quay.io", up=True))

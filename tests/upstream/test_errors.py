@@ -7,7 +7,15 @@ from twisted.internet import defer, error
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
-from crproxy.upstream.errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from crproxy.upstream.errors import (
+    TRANSPORT_ERRORS,
+    RefusedAddress,
+    RefusedByProxy,
+    RefusedEncoding,
+    describe,
+    innermost,
+    kind_of,
+)
 from crproxy.upstream.relay import BodyBroke, BodyTooLarge
 
 
@@ -68,3 +76,23 @@ def test_what_ends_an_attempt_may_be_tried_again(reason: Exception) -> None:
 
 def test_a_cancellation_ends_more_than_an_attempt() -> None:
     assert not isinstance(defer.CancelledError(), TRANSPORT_ERRORS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (defer.TimeoutError(30, "x"), "timeout"),
+        (error.TCPTimedOutError(), "timeout"),
+        (error.DNSLookupError("no"), "dns"),
+        (error.ConnectionRefusedError(), "connection"),
+        (error.ConnectionLost(), "connection"),
+        (RefusedAddress("x"), "address"),
+        (RefusedByProxy("x"), "proxy"),
+        (RefusedEncoding("x"), "protocol"),
+        (VerificationError(errors=[]), "tls"),
+        (SSL.Error([]), "tls"),
+        (OSError("x"), "other"),
+    ],
+)
+def test_each_has_one_of_few_words(reason: BaseException, kind: str) -> None:
+    assert kind_of(reason) == kind_of(wrapped(reason)) == kind

@@ -1,0 +1,11 @@
+"""What monitoring is told, in Prometheus' words: counted as it happens, or read where it is when somebody asks.
+
+Counting knows no reactor and no socket; what is read comes in as functions.
+"""
+
+from .health import Finding, Health, make_health
+from .lag import Lag
+from .meters import Meters
+from .readings import CertificateEnds, Disk, Readings, Stock
+
+__all__ = ["CertificateEnds", "Disk", "Finding", "Health", "Lag", "Meters", "Readings", "Stock", "make_health"]

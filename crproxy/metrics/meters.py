@@ -1,0 +1,44 @@
+"""All that is counted as it happens, in one registry of Prometheus' client that is this daemon's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
+
+from ..config import Config
+from .labels import Registries
+from .requests import Requests
+from .upstreams import Upstreams
+
+__all__ = ["Meters"]
+
+_LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Meters:
+    """What is counted. ``requests`` and ``upstreams`` do it; ``lag`` is told how late the reactor is, in seconds;
+    ``registries`` makes labels.
+
+    Arguments:
+        current: returns the configuration that counts now.
+    """
+
+    def __init__(self, current: Callable[[], Config]) -> None:
+        # A second series beside each, of when it began, which nobody asks for.
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        self.registries = registries = Registries(current)
+        self.requests = Requests(self.registry, registries)
+        self.upstreams = Upstreams(self.registry, registries)
+        self._lag = Histogram(
+            "crproxy_reactor_lag_seconds",
+            "How late the event loop is with what is due, looked at once a second.",
+            buckets=_LAG_SECONDS,
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+
+    def lag(self, seconds: float) -> None:
+        """Note how late the reactor was."""
+        self._lag.observe(seconds)

@@ -1,0 +1,64 @@
+"""Upstreams: how long they take, what goes wrong with them, how much they send, and which of them are up."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ..upstream.attempts import Attempt
+from .labels import OTHER, Registries
+
+__all__ = ["Upstreams"]
+
+# A registry near by answers in some milliseconds; 30 s is the longest that is waited for a header, unless configured.
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Upstreams:
+    """Counts what upstreams do. ``up``: whether a registry answered when it was asked last, by its label;
+    ``bytes_received``: of bodies.
+
+    Arguments:
+        registry: takes the metrics.
+        registries: makes the labels of registries.
+    """
+
+    def __init__(self, registry: CollectorRegistry, registries: Registries) -> None:
+        self.up: dict[str, bool] = {}
+        # A number, with each piece: a Counter takes five times as long, and is not needed for what is only read.
+        self.bytes_received = 0
+        self._registries = registries
+        self._seconds = Histogram(
+            "crproxy_upstream_response_seconds",
+            "Time from a request to an upstream to the header of its answer.",
+            ("registry",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._errors = Counter(
+            "crproxy_upstream_errors",
+            "Requests to upstreams that failed, tries again included.",
+            ("registry", "kind"),
+            registry=registry,
+        )
+        self._up = Gauge(
+            "crproxy_upstream_up",
+            "Whether the upstream answered when it was asked last: 1 or 0.",
+            ("registry",),
+            registry=registry,
+        )
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Count a request (crproxy.upstream.attempts.Told)."""
+        label = self._registries.label(str(attempt.registry))
+        if attempt.answered:
+            self._seconds.labels(label).observe(attempt.seconds)
+        if attempt.trouble:
+            self._errors.labels(label, attempt.trouble).inc()
+        if label != OTHER:
+            # Of many that share a label there is nothing to say.
+            self.up[label] = attempt.is_up
+            self._up.labels(label).set(attempt.is_up)
+
+    def received(self, number: int) -> None:
+        """Count bytes (crproxy.upstream.relay.Received)."""
+        self.bytes_received += number

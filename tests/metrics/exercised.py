@@ -1,0 +1,67 @@
+"""Metrics of a daemon of which everything has happened once, so that each has its labels."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.internet.task import Clock
+
+from crproxy.config import Config, Limits
+from crproxy.flights import Flights
+from crproxy.limits import Accounts, Fills
+from crproxy.login import Login
+from crproxy.metrics import Disk, Meters, Readings, Stock
+from crproxy.oci.errors import RegistryError
+from crproxy.oci.names import DOCKER_HUB
+from crproxy.policy.audit import CacheState
+from crproxy.upstream.attempts import Attempt
+from crproxy.upstream.quotas import Quotas
+from tests.metrics.records import record
+from tests.stores import make_hangar, make_store
+
+__all__ = ["exercised", "make_stock"]
+
+_NOBODY: Any = None
+
+
+def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **others: Any) -> Stock:
+    """Everybody who knows something; nothing has happened yet."""
+    store = make_store(path, clock)
+    return Stock(
+        store=store,
+        flights=Flights(make_hangar(store, clock)),
+        fills=Fills(lambda: config),
+        accounts=Accounts(lambda: config, clock),
+        quotas=Quotas(clock.seconds),
+        login=Login(lambda: config, _NOBODY, _NOBODY, _NOBODY, clock),
+        received=lambda: meters.upstreams.bytes_received,
+        registries=meters.registries,
+        **{
+            "ends": lambda: [("cr.test", 5.0), ("none.test", None)],
+            "disk": lambda: Disk(1000, 250),
+            "connections": lambda: {"registry": 3},
+            **others,
+        },
+    )
+
+
+def exercised(path: Path) -> CollectorRegistry:
+    """What a daemon exposes."""
+    clock, config = Clock(), Config(limits=Limits(connections_per_client=1, fills_per_client=1))
+    meters = Meters(lambda: config)
+    stock = make_stock(path, clock, meters, config)
+    meters.registry.register(Readings(stock))
+    meters.requests.observe(record(cache=CacheState.STALE))
+    meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
+    meters.upstreams.received(7)
+    meters.lag(0.01)
+    stock.quotas.note(DOCKER_HUB, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "7;w=21600"})
+    for _ in range(2):
+        stock.accounts.admit("192.0.2.1")
+    stock.fills.begin("quay.io", "192.0.2.1")
+    with contextlib.suppress(RegistryError):
+        stock.fills.begin("quay.io", "192.0.2.1")
+    return meters.registry
