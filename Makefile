@@ -12,6 +12,9 @@ SHELL := bash
 PYTHON ?= python3
 ARGS ?=
 
+# Two tests at a time, those of one file one after the other: most of the time of a test is waiting.
+TWO := --numprocesses 2 --dist loadfile
+
 VENV := .venv
 BIN := $(VENV)/bin
 # editable_mode=compat: any other editable install hides twisted/plugins from twistd.
@@ -30,7 +33,7 @@ run: $(VENV)/installed ## start crproxy from this tree: plain HTTP on 127.0.0.1:
 
 .PHONY: test
 test: lint packages ## everything CI asks: lint, then all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TWO) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests ## ruff and mypy

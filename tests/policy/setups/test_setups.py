@@ -38,7 +38,7 @@ def settings(client: str, target: Target) -> Any:
     return read.get(client, tomllib.loads)(text(client, target))
 
 
-@pytest.mark.parametrize("client", set(SETUPS) - {"docker", "kubernetes"})
+@pytest.mark.parametrize("client", sorted(set(SETUPS) - {"docker", "kubernetes"}))
 @pytest.mark.parametrize("target", [DOMAIN, LOCAL, replace(DOMAIN, login=LOGIN)], ids=["domain", "local", "login"])
 def test_every_file_parses_and_teaches(client: str, target: Target) -> None:
     assert settings(client, target)
