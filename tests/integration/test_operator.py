@@ -78,7 +78,7 @@ def test_an_alias_that_is_added_is_pulled_from_has_a_certificate_and_is_kept(
         with SecureConnection(daemon.tls_port, name, daemon.root) as connection:
             assert connection.get("/v2/org/app/manifests/v1").status == 200
         assert daemon.file.read_text().replace('corp = "quay.io"\n', "") == before
-        assert read_again(daemon) == "the configuration was read again"
+        assert read_again(daemon) == "the configuration was read again: nothing has changed"
         assert daemon.look(name).verdict == "ok"
         assert operator.runs("alias", "list", "--json").json()[name] == "quay.io"
         assert operator.runs("alias", "remove", "corp").status == 0
@@ -99,7 +99,7 @@ def test_comments_and_layout_stay(tmp_path: Path) -> None:
         assert operator.runs("alias", "remove", "ghcr").status == 0
         without = TEXT.replace('team = "registry.team.example"   # asked for by the team\n', "")
         assert daemon.file.read_text() == without.replace('jujucharms = ""\n', f'{added}ghcr = ""\n')
-        assert read_again(daemon) == "the configuration was read again"
+        assert read_again(daemon) == "the configuration was read again: nothing has changed"
         assert [status(daemon, host) for host in ("corp.cr.test", "hub.example.net", "quay.cr.test")] == [200] * 3
         assert [status(daemon, host) for host in ("team.cr.test", "ghcr.cr.test")] == [421] * 2
 
@@ -167,7 +167,7 @@ class TestReadOnly:
         assert said.status == 0
         assert said.json()["kept"] is True
         assert daemon.file.read_text() == TEXT.replace('= ""\n', '= ""\ncorp = "quay.io"\n')
-        assert read_again(daemon) == "the configuration was read again"
+        assert read_again(daemon) == "the configuration was read again: nothing has changed"
         assert status(daemon, "corp.cr.test") == 200
 
     def test_where_neither_may_it_is_said_what_to_write(self, daemon: Daemon, tmp_path: Path) -> None:
