@@ -154,7 +154,8 @@ def test_an_alias_that_is_added_has_a_certificate_within_seconds(
     assert daemon.look(name).alert == UNRECOGNIZED_NAME
     with proxy.pebble.frozen():
         if label == "by-file":
-            assert daemon.read_again({**FEW, label: "quay.io"}) == "the configuration was read again"
+            added = daemon.read_again({**FEW, label: "quay.io"})
+            assert added.startswith("the configuration was read again: [aliases]: added ")
         else:
             daemon.tell("PUT", f"/aliases/{label}", "quay.io")
         for _ in range(2):
@@ -172,7 +173,7 @@ def test_an_alias_that_is_added_has_a_certificate_within_seconds(
 @pytest.mark.parametrize("how", ["file", "socket"])
 def test_an_alias_that_is_removed_is_refused(proxy: Proxy, how: str) -> None:
     daemon, name = proxy.daemon, f"ghcr.{DOMAIN}"
-    assert daemon.read_again(FEW) == "the configuration was read again"
+    assert daemon.read_again(FEW).startswith("the configuration was read again")
     assert daemon.look(name).verdict == "ok"
     orders = proxy.pebble.orders
     if how == "file":

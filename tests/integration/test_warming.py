@@ -199,7 +199,7 @@ def test_s28_what_clients_are_refused_is_refused_here(tmp_path: Path, fake: Fake
         assert outcomes[f"{REGISTRY}/team/app:v1"].startswith("done")
         assert "ask ops@example.com" in outcomes[f"{REGISTRY}/team/secret:v1"]
         assert outcomes[internal].startswith("failed: ")
-        assert "not a public address" in outcomes[internal]
+        assert "an address where only names are asked" in outcomes[internal]
         assert fake.seen.requests("/v2/team/secret/manifests/v1") == []
         # It is there, for those whom it is for.
         assert ask(daemon.address, "GET", manifest_place("v1", "team/secret").through).status == 200
