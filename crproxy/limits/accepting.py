@@ -29,7 +29,7 @@ from zope.interface import implementer
 from ..policy.clients import Network, is_in
 from .accounts import Accounts, Admission
 
-__all__ = ["Accepting", "FromProxies", "host_of"]
+__all__ = ["Accepting", "FromProxies", "address_of"]
 
 # Seconds from a connection to the first byte behind its PROXY header.
 _HEADER_SECONDS = 10.0
@@ -37,7 +37,7 @@ _HEADER_SECONDS = 10.0
 _LOG_SECONDS = 60.0
 
 
-def host_of(address: object) -> str | None:
+def address_of(address: object) -> str | None:
     """Return the IP address; None where it is a socket of this machine."""
     return str(address.host) if isinstance(address, IPv4Address | IPv6Address) else None
 
@@ -132,7 +132,7 @@ class _Accepted(Protocol):
             inside.connectionLost(reason)
 
     def _decide(self) -> None:
-        admission, self._client = self._factory.accounts.admit(host_of(self.transport.getPeer()))
+        admission, self._client = self._factory.accounts.admit(address_of(self.transport.getPeer()))
         if admission is Admission.CLOSED:
             self.transport.abortConnection()
             return
@@ -196,7 +196,7 @@ class _Trusting:
 
     def buildProtocol(self, addr: IAddress) -> IProtocol | None:
         """Return the protocol of a new connection; None hangs up (IProtocolFactory)."""
-        peer = host_of(addr)
+        peer = address_of(addr)
         if peer is None or is_in(peer, self._trusted):
             return self._inside.buildProtocol(addr)
         self._tell(peer)

@@ -18,7 +18,7 @@ from ..oci.routes import Ping, TagsRequest, parse_path
 from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
-from .request import note, note_client, note_user
+from .request import note, note_user
 from .visiting import visit_of
 
 __all__ = ["RegistryResource"]
@@ -54,7 +54,6 @@ class RegistryResource(Resource):
 
     async def _limited(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
-        note_client(request, visit.client)
         self._accounts.check_request(visit.client)
         reply = await self._reply(request, visit)
         return replace(reply, body=self._accounts.transfer(reply.body, visit.client))

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web.server import Request, Site
 
+from ..limits.accepting import address_of
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, RegistryRequest
 from ..policy.audit import Ending, Record, cache_state
 from ..policy.redaction import redacted_target
 
-__all__ = ["Observe", "ObservedRequest", "ObservedSite", "host_of", "note", "note_client", "note_user"]
+__all__ = ["Observe", "ObservedRequest", "ObservedSite", "field_of", "host_of", "note", "note_client", "note_user"]
 
 # Is told of each request that is over.
 Observe = Callable[[Record], None]
@@ -103,13 +103,13 @@ class ObservedRequest(Request):
         return Record(
             moment=began,
             site=site.called,
-            client=self.noted.client or _address(self),
+            client=self.noted.client or address_of(self.getClientAddress()),
             user=self.noted.user,
             method=self.method.decode("latin-1"),
             target=self.uri.decode("latin-1"),
             protocol=self.clientproto.decode("latin-1"),
-            host=_text(self.getHeader(b"host")),
-            agent=_text(self.getHeader(b"user-agent")),
+            host=field_of(self, b"host"),
+            agent=field_of(self, b"user-agent"),
             registry=self.noted.registry,
             repository=self.noted.repository,
             reference=self.noted.reference,
@@ -122,8 +122,8 @@ class ObservedRequest(Request):
 
 
 def host_of(request: Request) -> str:
-    """Return the Host, whatever is in it: asked for as a text, Twisted wants it in UTF-8 and fails."""
-    return _text(request.getHeader(b"host")) or ""
+    """Return the Host; empty where there is none."""
+    return field_of(request, b"host") or ""
 
 
 def note(request: Request, repository: Repository, wanted: RegistryRequest) -> None:
@@ -151,9 +151,9 @@ def note_user(request: Request, user: str | None) -> None:
         request.noted.user = user
 
 
-def _address(request: Request) -> str | None:
-    address = request.getClientAddress()
-    return address.host if isinstance(address, IPv4Address | IPv6Address) else None
+def field_of(request: Request, name: bytes) -> str | None:
+    """Return a field of the header, whatever is in it: asked for as a text, Twisted wants it in UTF-8 and fails."""
+    return _text(request.getHeader(name))
 
 
 def _text(value: bytes | None) -> str | None:

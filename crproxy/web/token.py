@@ -22,6 +22,7 @@ from ..policy.authorizations import Credentials, basic_challenge, parse_authoriz
 from ..policy.scopes import parse_scopes
 from ..pullthrough import Content, Reply
 from .answering import answer
+from .request import note_user
 from .visiting import visit_of
 
 __all__ = ["TokenResource"]
@@ -59,6 +60,8 @@ class TokenResource(Resource):
         self._accounts.check_request(visit.client)
         fields, credentials = _asked(request, visit)
         granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
+        if credentials is not None:
+            note_user(request, credentials.username)
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         return Reply(200, headers, Content(_document(granted, self._clock.seconds())))
 

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from crproxy.config import Config, Limits, Listen
 from crproxy.limits import Accounts
-from crproxy.limits.accepting import Accepting, FromProxies, host_of
+from crproxy.limits.accepting import Accepting, FromProxies, address_of
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 
@@ -42,7 +42,7 @@ class Speaker(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.peer = host_of(self.transport.getPeer())
+        self.peer = address_of(self.transport.getPeer())
         self.transport.write(self.name)
 
     def dataReceived(self, data: bytes) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_network
+
+import bcrypt
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted
@@ -9,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from crproxy.admin.site import make_admin_site
-from crproxy.config import Config
+from crproxy.config import Clients, Config, Listen
 from crproxy.oci.digests import Digest
 from crproxy.policy.audit import CacheState, Ending, Record
 from crproxy.web.plain import make_plain_site
@@ -17,7 +21,8 @@ from crproxy.web.request import ObservedRequest, note_user
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import Network, answer
-from tests.web.conftest import NAMES, Browser
+from tests.web.conftest import NAMES, Browser, Current
+from tests.web.test_registry import ALICES
 
 QUAY = "https://quay.io"
 CONTENT = b"0123456789"
@@ -258,3 +263,17 @@ def test_a_form_is_not_read_into_memory(network: Network) -> None:
         b"Content-Length: 3\r\n\r\na=b"
     )
     assert observed.received().body == b"{}"
+
+
+@pytest.mark.parametrize(("target", "user"), [("/token", "alice"), ("/v2/", None), ("/", None)])
+def test_behind_a_trusted_proxy_each_line_has_the_client_and_a_login_its_user(
+    observed: Observed, current: Current, target: str, user: str | None
+) -> None:
+    clients = Clients({"alice": bcrypt.hashpw(b"of alice", bcrypt.gensalt(4))})
+    trusted = Listen(trusted_proxies=(ip_network("192.168.1.1/32"),))
+    current.config = replace(current.config, clients=clients, listen=trusted)
+    lines = ["X-Forwarded-For: 198.51.100.9"]
+    if user is not None:
+        lines.append(f"Authorization: {ALICES}")
+    observed.ask(target, *lines)
+    assert (observed.record.client, observed.record.user) == ("198.51.100.9", user)
