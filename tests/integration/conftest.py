@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parts.answers import Gate
+from tests.parts.certificates import Authority
 from tests.parts.containerd import Containerd
 from tests.parts.daemon import Daemon, Start, Upstream, configuration
 from tests.parts.docker_engine import DockerEngine
@@ -20,6 +21,8 @@ from tests.parts.skopeo import Skopeo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.parts.node import Node
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +46,38 @@ def podman() -> Iterator[Podman]:
 @pytest.fixture(scope="session")
 def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
     return Skopeo(tmp_path_factory.mktemp("skopeo"))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One that only those of a module's programs trust that are told to."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+# Clients on a module's own fixture ``node``.
+
+
+@pytest.fixture(scope="module")
+def docker_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[DockerEngine]:
+    with DockerEngine(tmp_path_factory.mktemp("dockt"), node) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def containerd_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Containerd]:
+    with Containerd(tmp_path_factory.mktemp("ctrdt"), node) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def skopeo_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Skopeo:
+    return Skopeo(tmp_path_factory.mktemp("skopeot"), node)
+
+
+@pytest.fixture
+def podman_there(node: Node) -> Iterator[Podman]:
+    with tempfile.TemporaryDirectory(prefix="podmt-") as directory:
+        yield Podman(Path(directory), node)
 
 
 @pytest.fixture

@@ -71,11 +71,6 @@ class House:
         return self.daemon.tls_port if tls else self.daemon.port
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def house(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., House]]:
     """Starts a daemon with a certificate for its domain, on endpoints that begin with a prefix."""

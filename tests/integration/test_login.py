@@ -6,7 +6,6 @@ The rows are those of the project's table of threats (S23).
 from __future__ import annotations
 
 import base64
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +97,6 @@ def registry(
         yield registry
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 def write_htpasswd(file: Path, *users: str) -> None:
     lines = [f"{user}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()}" for user in users]
     file.write_text("\n".join([*lines, ""]))
@@ -124,29 +118,6 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, registry: DockerRegistry, au
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Node:
     return Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, ALIAS], authority.file)
-
-
-@pytest.fixture(scope="module")
-def docker_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[DockerEngine]:
-    with DockerEngine(tmp_path_factory.mktemp("dockl"), node) as engine:
-        yield engine
-
-
-@pytest.fixture
-def podman_there(node: Node) -> Iterator[Podman]:
-    with tempfile.TemporaryDirectory(prefix="login-") as directory:
-        yield Podman(Path(directory), node)
-
-
-@pytest.fixture(scope="module")
-def containerd_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Containerd]:
-    with Containerd(tmp_path_factory.mktemp("ctrdl"), node) as daemon:
-        yield daemon
-
-
-@pytest.fixture(scope="module")
-def skopeo_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Skopeo:
-    return Skopeo(tmp_path_factory.mktemp("skopeol"), node)
 
 
 # Real clients

@@ -6,7 +6,6 @@ The rows are those of the project's table of threats (S7, S11, S12).
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,11 +85,6 @@ def storage(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: La
         return registry.storage
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def proxy(tmp_path: Path, storage: Path, authority: Authority) -> Iterator[Proxy]:
     rights = {"": {PUBLIC}, "alice": {PUBLIC, PRIVATE}, "bob": {PUBLIC}}
@@ -109,24 +103,6 @@ def proxy(tmp_path: Path, storage: Path, authority: Authority) -> Iterator[Proxy
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Node:
     return Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, ALIAS], authority.file)
-
-
-@pytest.fixture(scope="module")
-def docker_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[DockerEngine]:
-    with DockerEngine(tmp_path_factory.mktemp("dockp"), node) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def containerd_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Containerd]:
-    with Containerd(tmp_path_factory.mktemp("ctrdp"), node) as daemon:
-        yield daemon
-
-
-@pytest.fixture
-def podman_there(node: Node) -> Iterator[Podman]:
-    with tempfile.TemporaryDirectory(prefix="pass-") as directory:
-        yield Podman(Path(directory), node)
 
 
 def docker_pulls(docker: DockerEngine, proxy: Proxy, user: str, name: str) -> frozenset[str]:

@@ -99,11 +99,6 @@ def shelf(
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Node:
     return Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, HUB_ALIAS], authority.file)
 

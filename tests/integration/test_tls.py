@@ -103,11 +103,6 @@ def running(directory: Path, certificate: Certificate, authority: Authority) -> 
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Secure]:
     wildcard = authority.issue(f"*.{DOMAIN}", DOMAIN)
     with running(tmp_path_factory.mktemp("daemon"), wildcard, authority) as secure:

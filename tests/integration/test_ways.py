@@ -148,11 +148,6 @@ def pushed(images: dict[str, Pushed], request: pytest.FixtureRequest) -> Pushed:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def proxy(
     tmp_path_factory: pytest.TempPathFactory, shelf: Mapping[str, Upstream], authority: Authority
 ) -> Iterator[Proxy]:
@@ -173,17 +168,6 @@ def docker_there(tmp_path_factory: pytest.TempPathFactory, node: Node, proxy: Pr
     """Docker with the daemon's alias of Docker Hub as its mirror."""
     with DockerEngine(tmp_path_factory.mktemp("dockm"), node, [f"https://{proxy.alias('docker')}"]) as engine:
         yield engine
-
-
-@pytest.fixture(scope="module")
-def containerd_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Iterator[Containerd]:
-    with Containerd(tmp_path_factory.mktemp("ctrdm"), node) as daemon:
-        yield daemon
-
-
-@pytest.fixture(scope="module")
-def skopeo_there(tmp_path_factory: pytest.TempPathFactory, node: Node) -> Skopeo:
-    return Skopeo(tmp_path_factory.mktemp("skopeom"), node)
 
 
 @pytest.fixture
