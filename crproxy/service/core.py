@@ -182,21 +182,22 @@ def make_pullthrough(
     cache: CacheService,
     exchange: Exchange,
     reactor: Any,
-    fills: Fills | None = None,
-    quotas: Quotas | None = None,
+    fills: Fills,
+    quotas: Quotas,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
     Arguments:
         current: returns the configuration that counts now.
         exchange: asks upstreams.
-        fills, quotas: those of it, where anybody else is to look at them.
+        fills: what is being fetched for clients.
+        quotas: what upstreams said of ours.
     """
     config = current()
-    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas or Quotas(reactor.seconds))
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
     return PullThrough(
         Manifests(client, cache.store, config.cache.lifetimes, reactor),
-        Blobs(client, cache.store, cache.flights, fills or Fills(current), reactor),
+        Blobs(client, cache.store, cache.flights, fills, reactor),
         client,
         lambda registry: current().upstream(registry).username is not None,
     )

@@ -18,6 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
 
 from crproxy.config import Cache, Config, Listen
+from crproxy.limits import Fills
 from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
@@ -25,6 +26,7 @@ from crproxy.service import CacheService, Listener, ListenError, make_pullthroug
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
 from crproxy.upstream.exchange import Exchange
+from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
 from tests.logs import Log
 from tests.memory import ended
@@ -118,7 +120,8 @@ def test_what_answers_is_put_together_without_asking_anybody(reactor: Reactor, t
     config = Config(data_dir=str(tmp_path))
     clients = Clients(reactor, config.timeouts)
     exchange = Exchange(clients.client, Tokens(config.timeouts, reactor), config.timeouts, reactor)
-    made = make_pullthrough(lambda: config, CacheService(config, reactor), exchange, reactor)
+    fills, quotas = Fills(lambda: config), Quotas(reactor.seconds)
+    made = make_pullthrough(lambda: config, CacheService(config, reactor), exchange, reactor, fills, quotas)
     assert isinstance(made, PullThrough)
     assert reactor.tcpClients == []
 

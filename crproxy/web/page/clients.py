@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from ...oci.names import DOCKER_HUB
 from ...policy.fronts import Front
-from ...policy.setups import SETUPS, ClientFile, Login, Setup, SetupError, Target
+from ...policy.setups import SETUPS, ClientFile, Login, SetupError, Target
 
 __all__ = ["Client", "Section", "sections_of"]
 
@@ -50,44 +50,28 @@ def sections_of(front: Front, *, login: bool) -> tuple[Section, ...]:
     """
     if front.base is None:
         return ()
-    found = Target.of_names(front.names, front.base, secure=front.secure)
-    target = Target(
-        found.host,
-        found.secure,
-        found.aliases,
-        found.default_registry,
-        login=Login(_USER) if login else None,
-    )
+    target = Target.of_names(front.names, front.base, secure=front.secure)
+    if login:
+        target = replace(target, login=Login(_USER))
     return tuple(section for client in Client for section in _section(client, target))
 
 
 def _section(client: Client, target: Target) -> Iterator[Section]:
+    kubernetes = client is Client.KUBERNETES
     try:
-        section = _MAKERS[client](target)
+        setup = SETUPS["k3s" if kubernetes else client](target)
     except SetupError:
         # Nothing there stands for Docker Hub.
         return
-    if section.files:
-        yield section
+    if setup.files:
+        files = (*setup.files, _pod(target)) if kubernetes else setup.files
+        yield Section(client, files, setup.added, tuple(line for line in setup.then if line.startswith("systemctl ")))
 
 
-def _usual(client: Client, setup: Setup) -> Section:
-    commands = tuple(line for line in setup.then if line.startswith("systemctl "))
-    return Section(client, setup.files, setup.added, commands)
-
-
-def _kubernetes(target: Target) -> Section:
-    """Return k3s's file, and for clusters whose nodes stay as they are a pod that names the proxy."""
-    pod = (
+def _pod(target: Target) -> ClientFile:
+    """Return a pod that names the proxy, for clusters whose nodes stay as they are."""
+    text = (
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n"
         f"    - name: web\n      image: {target.prefix(DOCKER_HUB)}/nginx:1.27\n"
     )
-    return Section(Client.KUBERNETES, (*SETUPS["k3s"](target).files, ClientFile("", pod)))
-
-
-_MAKERS: dict[Client, Callable[[Target], Section]] = {
-    Client.DOCKER: lambda target: _usual(Client.DOCKER, SETUPS["docker"](target)),
-    Client.CONTAINERD: lambda target: _usual(Client.CONTAINERD, SETUPS["containerd"](target)),
-    Client.PODMAN: lambda target: _usual(Client.PODMAN, SETUPS["podman"](target)),
-    Client.KUBERNETES: _kubernetes,
-}
+    return ClientFile("", text)
