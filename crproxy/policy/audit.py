@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 
 from .redaction import escaped, redacted, redacted_target
 
-__all__ = ["CacheState", "Ending", "Format", "Record", "cache_state", "fields", "write_line"]
+__all__ = ["CacheState", "Ending", "Fields", "Format", "Record", "cache_state", "fields", "write_line"]
+
+# What a line holds, by name; texts are redacted.
+Fields = dict[str, str | int | float | None]
 
 # A target is 16 KiB at the most, and a log is read by people.
 _LONGEST = 1024
@@ -109,12 +112,17 @@ _STATES = (
 )
 
 
-def write_line(record: Record, style: Format) -> str:
-    """Return the line for ``record``, without its end: printable ASCII, and no secret in it."""
-    return json.dumps(fields(record)) if style is Format.JSON else _combined(record)
+def write_line(record: Record, style: Format, found: Fields | None = None) -> str:
+    """Return the line for ``record``, without its end: printable ASCII, and no secret in it.
+
+    Arguments:
+        found: its fields, where they have been read already.
+    """
+    found = fields(record) if found is None else found
+    return json.dumps(found) if style is Format.JSON else _combined(record, found)
 
 
-def fields(record: Record) -> dict[str, str | int | float | None]:
+def fields(record: Record) -> Fields:
     """Return what a line holds, by name; texts are redacted."""
     return {
         # RFC 3339, 5.6
@@ -137,12 +145,11 @@ def fields(record: Record) -> dict[str, str | int | float | None]:
     }
 
 
-def _combined(record: Record) -> str:
+def _combined(record: Record, found: Fields) -> str:
     """Apache's combined format, and behind it what that has no place for, as ``name=value``.
 
     The place of the Referer stays empty: no client of a registry sends one, and a browser's may hold anything.
     """
-    found = fields(record)
     request = f"{found['method']} {found['path']} {record.protocol}"
     agent = str(found["agent"] or "-")
     named = " ".join(

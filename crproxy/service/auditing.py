@@ -46,7 +46,8 @@ class AuditLog(Service):
     def observe(self, record: Record) -> None:
         """Write a line for ``record``."""
         if self._file is None:
-            self._log.info("{line}", line=write_line(record, Format.COMBINED), audit=fields(record))
+            found = fields(record)
+            self._log.info("{line}", line=write_line(record, Format.COMBINED, found), audit=found)
         else:
             self._file.add(write_line(record, self._audit.style))
 
