@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,41 @@ from twisted.internet.interfaces import IReactorTime
 from crproxy.config import Config
 from crproxy.flights import Flights, Hangar
 from crproxy.limits import Fills
-from crproxy.oci.names import Registry
+from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
 from crproxy.pullthrough.manifests import Manifests
+from crproxy.pullthrough.permissions import Permissions, Rules
 from crproxy.store.blobs import Blobs as StoredBlobs
 from crproxy.store.entries import Entry
 from crproxy.store.index import Index
 from crproxy.store.store import Store
 
-__all__ = ["MIB", "filled", "make_hangar", "make_store", "pull_through", "threads"]
+__all__ = ["MIB", "HandRules", "filled", "make_hangar", "make_store", "pull_through", "threads"]
 
 MIB = 1024 * 1024
+
+
+@dataclass
+class HandRules:
+    """Rules that a test changes as it goes: an open proxy without any credentials, to begin with."""
+
+    credentials: dict[Registry, str] = field(default_factory=dict)
+    closed: set[Repository] = field(default_factory=set)
+    apart: set[Registry] = field(default_factory=set)
+
+    def credential(self, registry: Registry) -> str:
+        return self.credentials.get(registry, "")
+
+    def is_open(self, repository: Repository) -> bool:
+        return repository not in self.closed and not self.credential(repository.registry)
+
+    def may_share(self, registry: Registry) -> bool:
+        return registry not in self.apart
+
+
+OPEN = HandRules()
 
 
 def threads(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -39,28 +62,29 @@ def make_store(path: Path, clock: IReactorTime, budget: int = 1024 * MIB) -> Sto
 
 
 def make_hangar(store: Store, clock: IReactorTime) -> Hangar:
-    return Hangar(store.blobs, threads, clock, store.make_room, store.stored)
+    return Hangar(store.blobs, threads, clock, store, store.stored)
 
 
 def pull_through(
     client: Any,
     store: Store,
     clock: IReactorTime,
-    is_private: Callable[[Registry], bool] = lambda _: False,
+    rules: Rules = OPEN,
     fills: Fills | None = None,
 ) -> PullThrough:
     fills = Fills(Config) if fills is None else fills
+    permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
     return PullThrough(
-        Manifests(client, store, Lifetimes(), clock),
-        Blobs(client, store, Flights(make_hangar(store, clock)), fills, clock),
+        Manifests(client, store, permissions, Lifetimes(), clock),
+        Blobs(client, store, permissions, Flights(make_hangar(store, clock)), fills, clock),
         client,
-        is_private,
+        permissions,
     )
 
 
-def filled(blobs: StoredBlobs, entry: Entry, content: bytes) -> None:
+def filled(blobs: StoredBlobs, entry: Entry, content: bytes, origin: Registry | None = None) -> None:
     """Leave `content` as a partial file that nobody fills any more."""
-    partial = blobs.begin(entry)
+    partial = blobs.begin(entry, origin)
     assert partial is not None
     partial.append([content])
     partial.close()

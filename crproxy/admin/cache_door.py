@@ -155,7 +155,11 @@ class _Collection(Branch):
 def _swept(found: Sweepings) -> dict[str, Any]:
     return {
         kind: [{"content": str(entry), "bytes": size} for entry, size in contents]
-        for kind, contents in (("evicted", found.evicted), ("orphans", found.orphans), ("partials", found.partials))
+        for kind, contents in (
+            ("evicted", found.evicted),
+            ("orphans", found.orphans),
+            ("partials", [(key.entry, size) for key, size in found.partials]),
+        )
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..oci.names import Registry
+from ..oci.names import Registry, Repository
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
 from ..policy.audit import Format
@@ -98,6 +99,17 @@ class Upstream:
         """The hosts that ``authorities`` vouch for."""
         origin = origin_of(self.endpoint)
         return self.private_hosts if origin is None else self.private_hosts | {origin.host}
+
+    @property
+    def credential(self) -> str:
+        """What names the username and password, without giving them away; empty where there are none.
+
+        The index has it beside what the credential opened, so that another account does not inherit that. 32 bits of a
+        hash tell an operator's few accounts apart.
+        """
+        if self.username is None:
+            return ""
+        return hashlib.sha256(f"{self.username}\0{self.password}".encode()).hexdigest()[:8]
 
     @classmethod
     def public(cls, registry: Registry, proxies: Proxies = DIRECT, *, named: bool = True) -> Upstream:
@@ -251,6 +263,21 @@ class Config:
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""
         return self.upstreams.get(registry) or Upstream.public(registry, self.proxies, named=self._names(registry))
+
+    def credential(self, registry: Registry) -> str:
+        """Return what names the credential that ``registry`` is asked with; empty where it is asked anonymously."""
+        return self.upstream(registry).credential
+
+    def is_open(self, repository: Repository) -> bool:
+        """Tell whether every client may pull from ``repository``, which its registry is asked for anonymously."""
+        return not self.credential(repository.registry) and self.access.is_open(repository)
+
+    def may_share(self, registry: Registry) -> bool:
+        """Tell whether who is let in at ``registry`` may have what other registries gave to everybody.
+
+        Where clients log in at a registry of their own choice, that is no login to this proxy's others.
+        """
+        return self.clients.users is None or not self.upstream(registry).passthrough
 
     def _names(self, registry: Registry) -> bool:
         return (

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -15,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.ranges import Slice
-from ..store.blobs import Blobs, Partial, WrongContent
+from ..store.blobs import AlreadyStored, Blobs, Partial, PartialKey, WrongContent
 from ..store.entries import Entry
 from ..store.files import FileFlow
 from ..store.filling import Filling, Threads
@@ -34,6 +35,19 @@ _UNREAD_SECONDS = 30.0
 _FOLLOW_SECONDS = 0.02
 
 
+class Room(Protocol):
+    """Where partial files take room (see `Store`)."""
+
+    def could_hold(self, size: int) -> bool:
+        """Tell whether ``size`` bytes would fit if everything else went."""
+
+    def reserve(self, key: PartialKey, size: int) -> bool:
+        """Tell whether a partial file may grow to ``size`` bytes, after dropping others where that helps."""
+
+    def release(self, key: PartialKey, left: int = 0) -> None:
+        """The partial file is not filled any more; ``left`` bytes stay in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hangar:
     """What every flight of a daemon needs.
@@ -42,14 +56,14 @@ class Hangar:
         blobs: where the bytes go.
         threads: runs blocking work.
         clock: for waiting.
-        make_room: tells whether so many bytes may be stored, after dropping others where that helps.
+        room: for what comes.
         on_stored: called with the entry and its size in bytes when content is whole, verified and in its place.
     """
 
     blobs: Blobs
     threads: Threads
     clock: IReactorTime
-    make_room: Callable[[int], bool]
+    room: Room
     on_stored: Callable[[Entry, int], object]
 
 
@@ -61,8 +75,9 @@ class Flight:
 
     _log = Logger()
 
-    def __init__(self, entry: Entry, source: Source, hangar: Hangar) -> None:
-        self.entry = entry
+    def __init__(self, key: PartialKey, source: Source, hangar: Hangar) -> None:
+        self.key = key
+        self.entry = key.entry
         self.source = source
         self.clock = hangar.clock
         self.size: int | None = None
@@ -72,7 +87,6 @@ class Flight:
         self._fd: int | None = None
         self._known = False
         self._whole = False
-        self._stored = False
         self._over = False
         self._failure: Failure | None = None
         self._waiters: list[Deferred[None]] = []
@@ -97,11 +111,6 @@ class Flight:
     def has_arrived(self) -> bool:
         """Whether all of it came, and was right."""
         return self._whole and self._failure is None
-
-    @property
-    def is_filling(self) -> bool:
-        """Whether it takes room on disk, by this process's doing, that the store does not know of yet."""
-        return self.partial is not None and not self._stored and self._failure is None
 
     @property
     def rate(self) -> float:
@@ -198,7 +207,7 @@ class Flight:
     async def _fill_or_follow(self) -> bool:
         """Do our part until the content is whole, or until it is somebody else's turn."""
         blobs = self._hangar.blobs
-        partial = await self._hangar.threads(blobs.begin, self.entry)
+        partial = await self._hangar.threads(blobs.begin, self.entry, self.key.origin)
         if partial is None:
             return await self._follow()
         try:
@@ -211,14 +220,20 @@ class Flight:
                 await self._fill(partial)
         finally:
             partial.close()
+            if self.partial is not None:
+                self._hangar.room.release(self.key, 0 if partial.is_gone else partial.filled)
         return True
 
     async def _fill(self, partial: Partial) -> None:
         await self._hangar.threads(partial.rehash)
+        self._reserve(partial.filled)
         self._grow(partial.filled)
         self._pace = Pace(partial.filled, self.clock.seconds())
         leftover = partial.filled > 0
-        if not (leftover and partial.verifier.matches()):
+        if leftover and partial.verifier.matches():
+            # All of it came, for whomever it was: whether this repository may have it only its registry can say.
+            await self.source.size()
+        else:
             try:
                 await self._pour(partial)
             except RangeRefused:
@@ -230,11 +245,10 @@ class Flight:
         await self._hangar.threads(partial.verify)
         self._be_whole(partial.filled)
         await self._hangar.threads(partial.commit)
-        self._stored = True
         self._hangar.on_stored(self.entry, partial.filled)
 
     async def _pour(self, partial: Partial) -> None:
-        filling = Filling(partial, self._hangar.threads, lambda: self._written(filling, partial))
+        filling = Filling(partial, self._hangar.threads, lambda: self._written(filling, partial), self._reserve)
         pouring = pour(self.source, filling, partial.filled, None, self.clock, on_size=self._know)
         self._pouring = Deferred.fromCoroutine(pouring)
         if self._ending or filling.failure is not None:
@@ -264,7 +278,7 @@ class Flight:
     async def _follow(self) -> bool:
         """Follow the file that another process fills; return False where its lock has fallen free."""
         if not self._known:
-            fd = self._hangar.blobs.open_partial(self.entry)
+            fd = self._hangar.blobs.open_partial(self.entry, self.key.origin)
             if fd is None:
                 return False
             self._fd = fd if self._fd is None else self._fd
@@ -273,7 +287,7 @@ class Flight:
             if self._ending:
                 return False
             self._grow(os.fstat(self._open_fd()).st_size)
-            partial = await self._hangar.threads(self._hangar.blobs.begin, self.entry)
+            partial = await self._hangar.threads(self._hangar.blobs.begin, self.entry, self.key.origin)
             if partial is not None:
                 partial.close()
                 return False
@@ -281,14 +295,26 @@ class Flight:
         return True
 
     def _take_whole(self) -> bool:
-        """Tell whether the content is in its place by somebody else's doing; readers have all of it then."""
+        """Tell whether what this flight read is whole now, by somebody else's doing; readers have all of it then.
+
+        Raises:
+            AlreadyStored: another file is in its place, of which nobody has said that it is ours to give.
+        """
         fd = self._hangar.blobs.open(self.entry)
         if fd is None:
             return False
+        if self._fd is None or not os.path.sameopenfile(self._fd, fd):
+            os.close(fd)
+            raise AlreadyStored(f"{self.entry} is here")
         size = os.fstat(fd).st_size
         self._read_from(fd)
         self._be_whole(size)
         return True
+
+    def _reserve(self, size: int) -> None:
+        """Have room for ``size`` bytes. Raises OSError where there is none."""
+        if not self._hangar.room.reserve(self.key, size):
+            raise OSError(errno.ENOSPC, "there is no room for it")
 
     def _open_fd(self) -> int:
         if self._fd is None:
@@ -306,11 +332,10 @@ class Flight:
 
     def _know(self, size: int | None) -> None:
         """Upstream's header is there."""
-        filling = self.partial is not None
-        if filling and not self._known and not self._hangar.make_room((size or 0) - self.filled):
-            raise OSError(errno.ENOSPC, "there is no room for it")
         if self._known:
             return
+        if self.partial is not None and not self._hangar.room.could_hold(size or 0):
+            raise OSError(errno.ENOSPC, "it is larger than the cache")
         self._known = True
         self.size = size
         self._wake()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from ..oci.names import Registry
+from ..store.blobs import PartialKey
 from ..store.entries import Entry
 from ..upstream.resuming import Source
 from .flight import Flight, Hangar
@@ -33,16 +35,27 @@ class Flights:
         flight = self._flights.get(entry)
         return None if flight is None or flight.is_over else flight
 
-    def begin(self, entry: Entry, source: Source, on_landing: Callable[[], object] = lambda: None) -> Flight:
-        """Begin the flight of ``entry``, which is not under way; ``on_landing`` is called when it has ended."""
-        flight = Flight(entry, source, self._hangar)
+    def begin(
+        self,
+        entry: Entry,
+        source: Source,
+        origin: Registry | None = None,
+        on_landing: Callable[[Flight], object] = lambda _: None,
+    ) -> Flight:
+        """Begin the flight of ``entry``, which is not under way.
+
+        Arguments:
+            origin: the registry that it comes from.
+            on_landing: called with the flight when it has ended.
+        """
+        flight = Flight(PartialKey(entry, origin), source, self._hangar)
         self._flights[entry] = flight
         self._aloft.add(flight)
         self.begun += 1
         flight.run().addBoth(lambda _: self._landed(flight, on_landing))
         return flight
 
-    def _landed(self, flight: Flight, on_landing: Callable[[], object]) -> None:
+    def _landed(self, flight: Flight, on_landing: Callable[[Flight], object]) -> None:
         self._aloft.discard(flight)
         if flight.has_arrived:
             self.finished += 1
@@ -50,11 +63,7 @@ class Flights:
             self.failed += 1
         if self._flights.get(flight.entry) is flight:
             del self._flights[flight.entry]
-        on_landing()
-
-    def promised(self) -> dict[Entry, int]:
-        """Return what is being fetched into the store, and how many bytes each will be where that is known."""
-        return {flight.entry: flight.size for flight in self._aloft if flight.size is not None and flight.is_filling}
+        on_landing(flight)
 
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop all flights; what they have stays, to be taken up again. Fires when it is on disk."""

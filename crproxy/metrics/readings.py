@@ -96,7 +96,7 @@ class Readings(Collector):
 
     def _cache(self) -> Iterator[Metric]:
         store = self._stock.store
-        size = store.index.bytes_stored() + store.partial_bytes
+        size = store.taken
         yield _gauge("crproxy_cache_size_bytes", "Bytes that the cache takes on disk.", size)
         yield _gauge("crproxy_cache_budget_bytes", "Bytes that the cache may take on disk.", store.budget)
         yield _gauge("crproxy_cache_contents", "Blobs and manifests that are kept.", store.index.contents())

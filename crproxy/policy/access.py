@@ -96,6 +96,14 @@ class Access:
                 f"whoever runs it may add {repository} to that",
             )
 
+    def is_open(self, repository: Repository) -> bool:
+        """Tell whether ``repository`` is served to every client."""
+        try:
+            self.check(repository)
+        except RegistryError:
+            return False
+        return True
+
     def _is_listed(self, repository: Repository) -> bool:
         for pattern in _most_specific_first(repository):
             if pattern in self.deny:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
 
-__all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "warning"]
+__all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "permission_counts", "warning"]
 
 
 class Freshness(enum.Enum):
@@ -22,15 +22,17 @@ class Freshness(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long a tag counts, in seconds.
+    """How long what upstream said counts, in seconds.
 
     Arguments:
-        tag_ttl: without asking upstream.
+        tag_ttl: a tag, without asking upstream.
         stale_if_error: where upstream cannot be asked.
+        permission_ttl: a permission that a registry gave to the proxy's own credentials.
     """
 
     tag_ttl: float = 60.0
     stale_if_error: float = 30 * 86400.0
+    permission_ttl: float = 3600.0
 
 
 def freshness(checked: float, now: float, lifetimes: Lifetimes) -> Freshness:
@@ -39,6 +41,14 @@ def freshness(checked: float, now: float, lifetimes: Lifetimes) -> Freshness:
     A time in the future is what a clock set back leaves behind: it counts as stale.
     """
     return Freshness.FRESH if 0 <= now - checked < lifetimes.tag_ttl else Freshness.STALE
+
+
+def permission_counts(confirmed: float, now: float, lifetimes: Lifetimes) -> bool:
+    """Tell whether a permission counts without asking that a registry confirmed at ``confirmed`` for a credential.
+
+    Both in seconds since the epoch. A time in the future is what a clock set back leaves behind: it does not count.
+    """
+    return 0 <= now - confirmed < lifetimes.permission_ttl
 
 
 def may_serve_stale(error: RegistryError, *, age: float, anonymous: bool, lifetimes: Lifetimes) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorTime
@@ -21,15 +23,15 @@ from ..policy.ranges import (
     parse_content_range,
     parse_range,
 )
+from ..store.blobs import AlreadyStored
 from ..store.entries import View
-from ..store.index import Link
 from ..store.store import OpenContent, Store
-from ..store.verifying import Verifying
+from ..store.verifying import Unread, Verifying
 from ..upstream.client import RegistryClient, Streamed
 from ..upstream.once import Once
 from ..upstream.resuming import pour
+from .permissions import Permissions, Proof
 from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
-from .rights import has_right, widest
 
 __all__ = ["Blobs"]
 
@@ -57,13 +59,25 @@ class _Upstream:
 
 
 class _Poured:
-    """A body that passes through: resumed where upstream cuts it, checked where it is whole, not kept."""
+    """A body that passes through: resumed where upstream cuts it, checked where it is whole, not kept.
 
-    def __init__(self, source: _Upstream, opened: Streamed, part: Slice | None, clock: IReactorTime) -> None:
+    Arguments:
+        on_checked: called when all of it came and was right.
+    """
+
+    def __init__(
+        self,
+        source: _Upstream,
+        opened: Streamed,
+        part: Slice | None,
+        clock: IReactorTime,
+        on_checked: Callable[[], object],
+    ) -> None:
         self._source = source
         self._opened = opened
         self._part = part
         self._clock = clock
+        self._on_checked = on_checked
 
     @property
     def length(self) -> int | None:
@@ -83,6 +97,7 @@ class _Poured:
             checked = Verifying(consumer, Verifier(self._source.digest))
             await pour(self._source, checked, 0, None, self._clock, opened=self._opened)
             checked.finish()
+            self._on_checked()
         else:
             start, stop = self._part.start, self._part.stop
             await pour(self._source, consumer, start, stop, self._clock, opened=self._opened)
@@ -94,34 +109,47 @@ class Blobs:
     Arguments:
         client: asks upstream.
         store: what is kept.
+        permissions: who may have it.
         flights: what is being fetched.
         fills: counts that.
         clock: for waiting between attempts.
     """
 
     def __init__(
-        self, client: RegistryClient, store: Store, flights: Flights, fills: Fills, clock: IReactorTime
+        self,
+        client: RegistryClient,
+        store: Store,
+        permissions: Permissions,
+        flights: Flights,
+        fills: Fills,
+        clock: IReactorTime,
     ) -> None:
         self._client = client
         self._store = store
+        self._permissions = permissions
         self._flights = flights
         self._fills = fills
         self._clock = clock
-        self._leaves: Once[_Upstream, int | None] = Once()
+        self._questions: Once[_Upstream, int | None] = Once()
+        # Whose permission is made when a flight has brought all of it.
+        self._waiting: dict[Flight, set[View]] = {}
 
     async def head(self, view: View, digest: Digest) -> Reply:
         """Return the reply to a HEAD, which downloads nothing. Raises RegistryError."""
-        view = widest(self._store, view, digest)
-        if has_right(self._store, view, digest):
-            size = self._store.size(view.entry(digest))
-            if size is not None:
-                return _head_reply(digest, size, CacheStatus.HIT)
-        return _head_reply(digest, await self._ask_leave(view, digest), CacheStatus.MISS)
+        view = self._permissions.widest(view, digest)
+        stored = self._store.size(view.entry(digest))
+        if stored is None:
+            return _head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
+        if self._permissions.proof(view, digest) is Proof.GIVEN:
+            return _head_reply(digest, stored, CacheStatus.HIT)
+        size, stale = await self._ask_or_stale(view, digest)
+        status = CacheStatus.MISS if stale is None else CacheStatus.STALE
+        return _warned(_head_reply(digest, stored if stale else size, status), stale)
 
     async def get(self, view: View, digest: Digest, asked: Asked) -> Reply:
         """Return the reply to a GET, of a range too. Raises RegistryError."""
         wanted = _wanted(asked)
-        view = widest(self._store, view, digest)
+        view = self._permissions.widest(view, digest)
         opened = self._store.open(view.entry(digest))
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened)
@@ -130,79 +158,77 @@ class Blobs:
             return await self._from_upstream(view, digest, wanted)
         return await self._from_flight(view, digest, wanted, flight, asked.client)
 
-    async def board(self, view: View, digest: Digest, *, has_leave: bool = False) -> Flight | None:
+    async def fetch(self, view: View, digest: Digest) -> Flight | None:
         """Return the flight that brings the blob here, for who wants it kept and not read; None where it is kept.
-
-        Arguments:
-            has_leave: upstream was asked for it just now.
 
         Raises:
             RegistryError: upstream refuses.
             NotKept: nothing can be stored.
         """
         entry = view.entry(digest)
-        flight = self._flights.get(entry)
-        source = _Upstream(self._client, view, digest)
-        is_here = self._store.size(entry) is not None
-        by_others = is_here or (flight is not None and flight.source != source)
-        if by_others and not has_leave and not has_right(self._store, view, digest):
-            await self._ask_leave(view, digest)
-            # All of it may have come, or gone, meanwhile.
-            return await self.board(view, digest, has_leave=True)
-        if is_here:
-            return None
-        flight = flight or self._begin(view, digest, source, None)
-        try:
-            size = await flight.known()
-        except RegistryError:
-            if flight.source == source:
-                raise
-            # It was refused to the repository that began it; that says nothing of this one.
-            return await self.board(view, digest, has_leave=has_leave)
-        if flight.source == source:
-            self._store.index.link(view, [(digest, Link(size=size))])
-        return flight
+        while self._store.size(entry) is None:
+            flight = self._flights.get(entry)
+            if flight is not None and not await self._may_join(flight, view, digest):
+                await self._prove(view, digest)
+                continue
+            flight = flight or self._begin(view, digest, None)
+            try:
+                await flight.known()
+            except AlreadyStored:
+                continue
+            except RegistryError:
+                if flight.source == _Upstream(self._client, view, digest):
+                    raise
+                # It was refused to the repository that began it; that says nothing of this one.
+                continue
+            return flight
+        match self._permissions.proof(view, digest):
+            case Proof.WORD:
+                await self._ask(view, digest)
+            case Proof.BYTES:
+                await self._prove(view, digest)
+        return None
 
     async def _from_store(self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent) -> Reply:
         try:
-            status = CacheStatus.HIT
-            if not has_right(self._store, view, digest):
-                await self._ask_leave(view, digest)
-                status = CacheStatus.REVALIDATED
+            proof, stale = self._permissions.proof(view, digest), None
+            if proof is Proof.WORD:
+                _, stale = await self._ask_or_stale(view, digest)
             part = _part(wanted, opened.size)
         except BaseException:
             opened.close()
             raise
+        if proof is Proof.BYTES:
+            opened.close()
+            return await self._from_upstream(view, digest, wanted)
         if isinstance(part, Reply):
             opened.close()
             return part
-        return _reply(digest, part, opened.flow(part.start, part.stop), status, whole=wanted is None)
+        status = CacheStatus.HIT if proof is Proof.GIVEN else CacheStatus.REVALIDATED
+        status = status if stale is None else CacheStatus.STALE
+        return _warned(_reply(digest, part, opened.flow(part.start, part.stop), status, whole=wanted is None), stale)
 
     async def _from_flight(
         self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None, client: str | None
     ) -> Reply:
-        source = _Upstream(self._client, view, digest)
-        if flight is not None and flight.source != source and not has_right(self._store, view, digest):
-            await self._ask_leave(view, digest)
-            # All of it may have come meanwhile.
-            opened = self._store.open(view.entry(digest))
-            if opened is not None:
-                return await self._from_store(view, digest, wanted, opened)
-            flight = self._flights.get(view.entry(digest))
+        if flight is not None and not await self._may_join(flight, view, digest):
+            return await self._from_upstream(view, digest, wanted)
+        if flight is not None and flight.is_over:
+            # All of it may have come, or gone, while upstream was asked.
+            return await self._anew(view, digest, wanted, client)
         status = CacheStatus.STORED if flight is None else CacheStatus.COLLAPSED
-        flight = flight or self._begin(view, digest, source, client)
-        ours = flight.source == source
+        flight = flight or self._begin(view, digest, client)
         try:
             size = await flight.known()
         except NotKept:
             return await self._from_upstream(view, digest, wanted)
+        except AlreadyStored:
+            return await self._anew(view, digest, wanted, client)
         except RegistryError:
-            if ours:
+            if flight.source == _Upstream(self._client, view, digest):
                 raise
             # It was refused to the repository that began it; that says nothing of this one.
-            return await self._from_flight(view, digest, wanted, self._flights.get(view.entry(digest)), client)
-        if ours:
-            self._store.index.link(view, [(digest, Link(size=size))])
+            return await self._anew(view, digest, wanted, client)
         if size is None:
             return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None))
         part = _part(wanted, size)
@@ -212,13 +238,55 @@ class Blobs:
             return await self._from_upstream(view, digest, wanted)
         return _reply(digest, part, flight.reader(part), status, whole=wanted is None)
 
-    def _begin(self, view: View, digest: Digest, source: _Upstream, client: str | None) -> Flight:
+    async def _anew(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
+        """Look again at what is here, after waiting for somebody else's flight."""
+        opened = self._store.open(view.entry(digest))
+        if opened is not None:
+            return await self._from_store(view, digest, wanted, opened)
+        return await self._from_flight(view, digest, wanted, self._flights.get(view.entry(digest)), client)
+
+    async def _may_join(self, flight: Flight, view: View, digest: Digest) -> bool:
+        """Tell whether ``view`` may have what a flight brings; upstream is asked where only its word is missing.
+
+        Raises:
+            RegistryError: upstream refuses.
+        """
+        other = cast(_Upstream, flight.source).view
+        if self._permissions.may_join(view, other) or self._permissions.proof(view, digest) is Proof.GIVEN:
+            return True
+        if view.repository.registry != other.repository.registry:
+            return False
+        # This registry is giving the bytes just now, so that it does not merely repeat what it is asked.
+        await self._ask(view, digest)
+        if flight in self._waiting:
+            self._waiting[flight].add(view)
+        else:
+            self._permissions.confirmed(view, digest)
+        return True
+
+    def _begin(self, view: View, digest: Digest, client: str | None) -> Flight:
         """Begin a flight for ``client``. Raises RegistryError where too many are under way."""
         fill = self._fills.begin(str(view.repository.registry), client)
-        return self._flights.begin(view.entry(digest), source, lambda: self._fills.end(fill))
+        waiting = {view}
+
+        def ended(flight: Flight) -> None:
+            self._fills.end(fill)
+            self._waiting.pop(flight, None)
+            if flight.has_arrived:
+                for each in waiting:
+                    self._permissions.given(each, digest, size=flight.size)
+
+        source = _Upstream(self._client, view, digest)
+        flight = self._flights.begin(view.entry(digest), source, view.repository.registry, ended)
+        if not flight.is_over:
+            self._waiting[flight] = waiting
+        return flight
 
     async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
-        """Pass through what is not kept: a part that no fill will soon reach, or all where the disk cannot take it."""
+        """Pass through what is not kept, or not this repository's to have before upstream gave it.
+
+        A part that no fill will soon reach; all where the disk cannot take it; what only another registry gave so far.
+        """
         source = _Upstream(self._client, view, digest)
         if wanted is not None and wanted.first is None:
             size = await source.size()
@@ -228,8 +296,12 @@ class Blobs:
             wanted = None if part is None else ByteRange(part.start, part.stop - 1)
         start = 0 if wanted is None or wanted.first is None else wanted.first
         stop = None if wanted is None or wanted.last is None else wanted.last + 1
-        streamed = await source.open(start, stop)
-        self._store.index.link(view, [(digest, Link())])
+        try:
+            streamed = await source.open(start, stop)
+        except RegistryError as error:
+            self._permissions.refused(view, error)
+            raise
+        self._permissions.confirmed(view, digest)
         if streamed.status == 200 and wanted is not None and streamed.body.length is not None:
             # Upstream does not know Range. podman gives up where it asks to resume and is sent the whole.
             return self._of_the_whole(source, streamed, wanted, streamed.body.length)
@@ -238,22 +310,41 @@ class Blobs:
         if streamed.status == 416 or (streamed.status == 206 and part is None):
             streamed.body.abandon()
             return Reply(416, headers)
-        return Reply(streamed.status, headers, _Poured(source, streamed, part, self._clock))
+        return Reply(streamed.status, headers, self._poured(source, streamed, part))
 
     def _of_the_whole(self, source: _Upstream, streamed: Streamed, wanted: ByteRange, size: int) -> Reply:
         part = _part(wanted, size)
         if isinstance(part, Reply):
             streamed.body.abandon()
             return part
-        body = _Poured(source, streamed, part, self._clock)
-        return _reply(source.digest, part, body, CacheStatus.MISS, whole=False)
+        return _reply(source.digest, part, self._poured(source, streamed, part), CacheStatus.MISS, whole=False)
 
-    async def _ask_leave(self, view: View, digest: Digest) -> int | None:
-        """Ask upstream whether this repository has the blob, and remember it; return the size. Raises RegistryError."""
+    def _poured(self, source: _Upstream, streamed: Streamed, part: Slice | None) -> _Poured:
+        return _Poured(source, streamed, part, self._clock, lambda: self._permissions.given(source.view, source.digest))
+
+    async def _prove(self, view: View, digest: Digest) -> None:
+        """Have the bytes sent for nobody: so upstream shows that they are this repository's. Raises RegistryError."""
+        reply = await self._from_upstream(view, digest, None)
+        await reply.body.join(Unread())
+
+    async def _ask(self, view: View, digest: Digest) -> int | None:
+        """Ask upstream whether this repository has the blob; return the size. Raises RegistryError."""
         source = _Upstream(self._client, view, digest)
-        size = await self._leaves.run(source, source.size)
-        self._store.index.link(view, [(digest, Link(size=size))])
+        try:
+            size = await self._questions.run(source, source.size)
+        except RegistryError as error:
+            self._permissions.refused(view, error)
+            raise
+        self._permissions.confirmed(view, digest, size=size)
         return size
+
+    async def _ask_or_stale(self, view: View, digest: Digest) -> tuple[int | None, str | None]:
+        """Return what `_ask` does, or the Warning to serve what is kept with while upstream cannot be asked."""
+        try:
+            return await self._ask(view, digest), None
+        except RegistryError as error:
+            link, stale = self._permissions.stale(view, digest, error)
+            return link.size, stale
 
 
 _TYPE = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
@@ -281,6 +372,10 @@ def _reply(digest: Digest, part: Slice, body: Body, cache_status: str, *, whole:
     if whole:
         return Reply(200, headers, body)
     return Reply(206, headers | {"Content-Range": part.content_range}, body)
+
+
+def _warned(reply: Reply, warning: str | None) -> Reply:
+    return reply if warning is None else replace(reply, headers={**reply.headers, "Warning": warning})
 
 
 def _head_reply(digest: Digest, size: int | None, cache_status: str) -> Reply:

@@ -9,17 +9,15 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
-from ..oci.manifests import references
 from ..oci.names import Reference, Registry, Tag
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
 from ..store.entries import View
-from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.once import Once
+from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
-from .rights import widest
 
 __all__ = ["Manifests"]
 
@@ -38,13 +36,22 @@ class Manifests:
     Arguments:
         client: asks upstream.
         store: what is kept.
+        permissions: who may have it.
         lifetimes: how long tags count.
         clock: the time.
     """
 
-    def __init__(self, client: RegistryClient, store: Store, lifetimes: Lifetimes, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        client: RegistryClient,
+        store: Store,
+        permissions: Permissions,
+        lifetimes: Lifetimes,
+        clock: IReactorTime,
+    ) -> None:
         self._client = client
         self._store = store
+        self._permissions = permissions
         self._lifetimes = lifetimes
         self._clock = clock
         self._fetches: Once[tuple[View, Reference], Manifest] = Once()
@@ -53,7 +60,7 @@ class Manifests:
     async def get(self, view: View, reference: Reference, method: str) -> Reply:
         """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""
         if isinstance(reference, Digest):
-            view = widest(self._store, view, reference)
+            view = self._permissions.widest(view, reference)
         if view.caller is not None:
             return await self._for_caller(view, reference, method)
         if isinstance(reference, Digest):
@@ -67,7 +74,7 @@ class Manifests:
         header = await self._header(view, reference)
         digest = None if header is None else _digest_of(header, reference)
         if digest is not None:
-            kept = self._kept(widest(self._store, view, digest), digest)
+            kept = self._kept(self._permissions.widest(view, digest), digest)
             if kept is not None:
                 return _reply(kept, CacheStatus.REVALIDATED)
             if header is not None and method == "HEAD":
@@ -75,30 +82,49 @@ class Manifests:
         return _reply(await self._fetch(view, reference), CacheStatus.STORED)
 
     async def _header(self, view: View, reference: Reference) -> Mapping[str, str] | None:
-        return await self._client.on_behalf_of(view.caller).head_manifest(view.repository, reference)
+        try:
+            return await self._client.on_behalf_of(view.caller).head_manifest(view.repository, reference)
+        except RegistryError as error:
+            self._permissions.refused(view, error)
+            raise
 
     # By digest
 
     async def _by_digest(self, view: View, digest: Digest, method: str) -> Reply:
-        kept = self._kept(view, digest)
-        if kept is not None:
-            return _reply(kept, CacheStatus.HIT)
+        if self._permissions.link(view, digest) is not None:
+            kept = self._kept(view, digest)
+            if kept is not None:
+                return _reply(kept, CacheStatus.HIT)
         stored = self._store.read(view.entry(digest))
-        if stored is None and method == "GET":
-            return _reply(await self._fetch(view, digest), CacheStatus.STORED)
-        header = await self._header(view, digest)
+        if stored is not None and self._store.index.has_delivered(view.repository.registry, digest):
+            return await self._by_word(view, digest, stored)
+        header = await self._header(view, digest) if method == "HEAD" else None
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
-        if stored is None:
-            return _header_reply(header, digest)
+        return _header_reply(header, digest)
+
+    async def _by_word(self, view: View, digest: Digest, stored: bytes) -> Reply:
+        """Serve what is stored if upstream says that this repository has it; it had these bytes before."""
+        try:
+            header = await self._header(view, digest)
+        except RegistryError as error:
+            link, stale = self._permissions.stale(view, digest, error)
+            if link.media_type is None:
+                raise
+            return _warned(Manifest(digest, link.media_type, stored), CacheStatus.STALE, stale)
+        if header is None:
+            return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         media_type = header.get("content-type", "application/octet-stream")
-        self._store.index.link(view, [(digest, Link(media_type, len(stored)))])
+        self._permissions.confirmed(view, digest, media_type, len(stored))
         return _reply(Manifest(digest, media_type, stored), CacheStatus.REVALIDATED)
 
     def _kept(self, view: View, digest: Digest) -> Manifest | None:
-        """Return the manifest if it is stored and this repository may have it."""
+        """Return the manifest if it is stored, and upstream gave it to this repository and has refused nothing since.
+
+        When that was is for the caller to judge.
+        """
         link = self._store.index.linked(view, digest)
-        if link is None or link.media_type is None:
+        if link is None or link.media_type is None or (view.private and not link.confirmed):
             return None
         content = self._store.read(view.entry(digest))
         return None if content is None else Manifest(digest, link.media_type, content)
@@ -135,6 +161,8 @@ class Manifests:
         if digest is not None:
             self._store.index.tag(view, tag.name, digest)
         if kept is not None and digest == kept.manifest.digest:
+            if view.private:
+                self._permissions.confirmed(view, digest)
             return _reply(kept.manifest, CacheStatus.REVALIDATED)
         if method == "HEAD":
             return _header_reply(header, digest)
@@ -147,7 +175,7 @@ class Manifests:
         seen = view
         if kept is None and view.private:
             # What anybody could have had is no secret now either.
-            seen = View(view.repository, private=False)
+            seen = View(view.repository)
             kept = self._kept_tag(seen, tag)
         if kept is None:
             raise error
@@ -171,13 +199,13 @@ class Manifests:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))
 
     async def _fetch_and_keep(self, view: View, reference: Reference) -> Manifest:
-        manifest = await self._client.on_behalf_of(view.caller).manifest(view.repository, reference)
+        try:
+            manifest = await self._client.on_behalf_of(view.caller).manifest(view.repository, reference)
+        except RegistryError as error:
+            self._permissions.refused(view, error)
+            raise
         self._store.keep(view.entry(manifest.digest), manifest.content)
-        links = [(manifest.digest, Link(manifest.media_type, len(manifest.content)))]
-        for descriptor in references(manifest.content):
-            media_type = descriptor.media_type if descriptor.is_manifest else None
-            links.append((descriptor.digest, Link(media_type, descriptor.size)))
-        self._store.index.link(view, links)
+        self._permissions.given(view, manifest.digest, manifest.media_type, len(manifest.content))
         if isinstance(reference, Tag):
             self._store.index.tag(view, reference.name, manifest.digest)
         return manifest

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ..flights import Flight
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import Registry, Repository
+from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from ..policy.headers import answer_headers, next_page
-from ..store.entries import View
 from ..upstream.client import RegistryClient, Streamed
 from .blobs import Blobs
 from .manifests import Manifests
+from .permissions import Permissions
 from .reply import Asked, Reply
 
 __all__ = ["PullThrough"]
@@ -28,20 +28,14 @@ class PullThrough:
     Arguments:
         manifests, blobs: answer what is kept.
         client: asks upstream for what is not: tags and referrers.
-        is_private: tells whether a registry is asked with credentials.
+        permissions: who may have what.
     """
 
-    def __init__(
-        self, manifests: Manifests, blobs: Blobs, client: RegistryClient, is_private: Callable[[Registry], bool]
-    ) -> None:
+    def __init__(self, manifests: Manifests, blobs: Blobs, client: RegistryClient, permissions: Permissions) -> None:
         self._manifests = manifests
         self._blobs = blobs
         self._client = client
-        self._is_private = is_private
-
-    def view(self, repository: Repository, caller: str | None = None) -> View:
-        """Return how ``repository`` is seen, with a client's own Authorization (``caller``) or without."""
-        return View(repository, caller is not None or self._is_private(repository.registry), caller)
+        self.view = permissions.view
 
     async def fetch(self, repository: Repository, digest: Digest) -> Flight | None:
         """Return the flight that brings a blob into the store, delivered to nobody; None where it is there.
@@ -50,7 +44,7 @@ class PullThrough:
             RegistryError: upstream refuses.
             NotKept: nothing can be stored.
         """
-        return await self._blobs.board(self.view(repository), digest)
+        return await self._blobs.fetch(self.view(repository), digest)
 
     async def answer(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import stat
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from ..store.blobs import Blobs as StoredBlobs
 from ..store.census import Census
 from ..store.index import Index
 from ..store.janitor import Janitor
-from ..store.store import Store
+from ..store.store import Store, row_limit
 
 __all__ = ["CacheService"]
 
@@ -35,6 +37,8 @@ class CacheService(Service):
     def __init__(self, config: Config, reactor: Any) -> None:
         # Disks gain nothing from more at once; the reactor's own pool is left to name look-ups.
         self._pool = ThreadPool(minthreads=1, maxthreads=8, name="crproxy-disk")
+        # One batch of notes after the other, and none waits for a large file.
+        self._index_pool = ThreadPool(minthreads=0, maxthreads=1, name="crproxy-index")
         threads = self.threads = functools.partial(deferToThreadPool, reactor, self._pool)
         files = StoredBlobs(Path(config.data_dir) / "cache")
         try:
@@ -42,24 +46,43 @@ class CacheService(Service):
         except OSError as error:
             self._log.error("nothing will be kept, all is passed on: {error}", error=error)
         path = Path(config.data_dir) / "index.sqlite"
-        index = Index(path, reactor.seconds)
+        _warn_of_readers(path.parent)
+        budget = config.cache.size
+        index = Index(
+            path,
+            reactor.seconds,
+            functools.partial(deferToThreadPool, reactor, self._index_pool),
+            lambda: row_limit(budget),
+        )
         self.census = Census(path, files)
-        self.store = Store(files, index, config.cache.size, threads)
-        self.flights = Flights(Hangar(files, threads, reactor, self.store.make_room, self.store.stored))
-        self.store.promised = self.flights.promised
+        self.store = Store(files, index, budget, threads)
+        self.flights = Flights(Hangar(files, threads, reactor, self.store, self.store.stored))
         self._janitor = Janitor(self.store, threads, reactor)
 
     def startService(self) -> None:
         """Begin to work on disk."""
         super().startService()
         self._pool.start()
+        self._index_pool.start()
         self._janitor.start()
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """Stop what is being fetched, and close."""
+        """Stop what is being fetched, write what is known, and close."""
         super().stopService()
         yield self.flights.stop()
         self._janitor.stop()
         self._pool.stop()
+        yield self.store.index.flush()
+        self._index_pool.stop()
         self.store.index.close()
+
+
+def _warn_of_readers(directory: Path) -> None:
+    """Say so where others may look into a directory that was there before: it is not ours to change then."""
+    with contextlib.suppress(OSError):
+        mode = directory.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            CacheService._log.warn(
+                "other users of this machine may look into {directory}: chmod 700 {directory}", directory=str(directory)
+            )

@@ -20,6 +20,7 @@ from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
+from ..pullthrough.permissions import Permissions
 from ..pullthrough.warming import Warming
 from ..upstream.agent import Clients
 from ..upstream.client import RegistryClient
@@ -193,13 +194,14 @@ def make_pullthrough(
         fills: what is being fetched for clients.
         quotas: what upstreams said of ours.
     """
-    config = current()
+    lifetimes = current().cache.lifetimes
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
+    permissions = Permissions(cache.store, current, lifetimes, reactor.seconds)
     return PullThrough(
-        Manifests(client, cache.store, config.cache.lifetimes, reactor),
-        Blobs(client, cache.store, cache.flights, fills, reactor),
+        Manifests(client, cache.store, permissions, lifetimes, reactor),
+        Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
         client,
-        lambda registry: current().upstream(registry).username is not None,
+        permissions,
     )
 
 

@@ -25,7 +25,7 @@ def state_of(store: Store, ends: Callable[[], list[tuple[str, float | None]]], m
         return State(
             hit_rate=requests.hits / requests.looked_up if requests.looked_up else None,
             bytes_served=requests.bytes_served,
-            bytes_stored=store.index.bytes_stored() + store.partial_bytes,
+            bytes_stored=store.taken,
             bytes_allowed=store.budget,
             upstreams=tuple(Upstream(name, up) for name, up in sorted(meters.upstreams.up.items())),
             certificates=tuple(Certificate(host, valid_until) for host, valid_until in ends()),

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..oci.digests import Digest, Verifier
@@ -18,15 +20,39 @@ from ..oci.errors import RegistryError
 from ..oci.names import Registry
 from .entries import Entry
 
-__all__ = ["Blobs", "Partial", "WrongContent"]
+__all__ = ["AlreadyStored", "Blobs", "Partial", "PartialKey", "WrongContent"]
 
 _READ = 1024 * 1024
+# The directory of partial files that come from no registry; none has this name.
+_NO_ORIGIN = "-"
+# The directory of what is being removed.
+_REMOVED = "removed"
 # What is left free for others: the index, logs, the system itself.
 _HEADROOM = 4 * 1024 * 1024
 
 
+class AlreadyStored(Exception):
+    """The content is whole and in its place by somebody else's doing: look there again."""
+
+
 class WrongContent(Exception):
     """The bytes are not those that the digest names; they were thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialKey:
+    """Content on its way in, from one registry.
+
+    What another registry sends for the same digest is another file: nobody reads on where a stranger began, nor follows
+    what only somebody else's registry gives.
+
+    Arguments:
+        entry: what it is to be.
+        origin: the registry it comes from; None where it is here already, and only written.
+    """
+
+    entry: Entry
+    origin: Registry | None = None
 
 
 class Blobs:
@@ -38,35 +64,40 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._numbers = itertools.count(1)
 
     def prepare(self) -> None:
         """Make the directories. Raises OSError."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        self._root.chmod(0o700)
 
     def open(self, entry: Entry) -> int | None:
-        """Return a file descriptor of the whole content, or None where it is not here."""
-        try:
-            return os.open(self._whole(entry), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
+        """Return a file descriptor of the whole content, or None where it is not here.
+
+        Raises:
+            OSError: it cannot be told: too many files are open, or the disk fails.
+        """
+        return _open(self._whole(entry))
 
     def size(self, entry: Entry) -> int | None:
-        """Return the bytes of the whole content, or None where it is not here."""
+        """Return the bytes of the whole content, or None where it is not here. Raises OSError as `open` does."""
         try:
             return self._whole(entry).stat().st_size
-        except OSError:
+        except FileNotFoundError:
             return None
 
-    def open_partial(self, entry: Entry) -> int | None:
-        """Return a file descriptor of what another process is filling, or None where it does not."""
-        try:
-            return os.open(self._partial(entry), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
+    def open_partial(self, entry: Entry, origin: Registry | None = None) -> int | None:
+        """Return a file descriptor of what another process is filling, or None where it does not. Raises OSError."""
+        return _open(self._partial(entry, origin))
 
-    def begin(self, entry: Entry) -> Partial | None:
-        """Return the partial file of ``entry``, locked, or None where another holds the lock. Raises OSError."""
-        path = self._partial(entry)
+    def begin(self, entry: Entry, origin: Registry | None = None) -> Partial | None:
+        """Return the partial file of what ``origin`` sends, locked, or None where another holds the lock.
+
+        Raises:
+            OSError: it cannot be made or opened.
+        """
+        path = self._partial(entry, origin)
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -74,7 +105,7 @@ class Blobs:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The file may have been renamed or removed between open and lock: then the lock is on nothing.
                 if _is_at(fd, path):
-                    return Partial(self, entry, fd)
+                    return Partial(self, PartialKey(entry, origin), fd)
             except BlockingIOError:
                 os.close(fd)
                 return None
@@ -95,6 +126,20 @@ class Blobs:
         """Remove the whole content; who is reading it reads on."""
         self._whole(entry).unlink(missing_ok=True)
 
+    def take_away(self, entry: Entry) -> Path | None:
+        """Move the whole content out of its place, and return where it lies then, to be removed by who has the time."""
+        directory = self._root / _REMOVED
+        directory.mkdir(exist_ok=True)
+        removed = directory / f"{entry.digest.hex}-{os.getpid()}-{next(self._numbers)}"
+        try:
+            return self._whole(entry).rename(removed)
+        except FileNotFoundError:
+            return None
+
+    def removed(self) -> Iterator[Path]:
+        """Yield what was moved out of its place and is still there."""
+        return (self._root / _REMOVED).glob("*")
+
     def whole(self) -> Iterator[tuple[Entry, int]]:
         """Yield the entry and size in bytes of all that is whole, in no order."""
         for pool, directory in self._pools():
@@ -103,14 +148,15 @@ class Blobs:
                     with contextlib.suppress(RegistryError, OSError):
                         yield Entry(Digest.parse(f"{algorithm}:{path.name}"), pool), path.stat().st_size
 
-    def partials(self) -> Iterator[tuple[Entry, int, float]]:
-        """Yield the entry, size in bytes and time of last change (seconds since the epoch) of all partial files."""
+    def partials(self) -> Iterator[tuple[PartialKey, int, float]]:
+        """Yield the key, size in bytes and time of last change (seconds since the epoch) of all partial files."""
         for pool, directory in self._pools():
-            for path in directory.glob("partial/*"):
+            for path in directory.glob("partial/*/*"):
                 with contextlib.suppress(RegistryError, OSError):
                     state = path.stat()
                     digest = Digest.parse(path.name.replace("-", ":", 1))
-                    yield Entry(digest, pool), state.st_size, state.st_mtime
+                    origin = None if path.parent.name == _NO_ORIGIN else Registry.parse(path.parent.name)
+                    yield PartialKey(Entry(digest, pool), origin), state.st_size, state.st_mtime
 
     def is_sound(self, entry: Entry) -> bool:
         """Read the whole content and tell whether it still is what its name says. Raises OSError."""
@@ -139,25 +185,28 @@ class Blobs:
         digest = entry.digest
         return self._pool(entry) / digest.algorithm / digest.hex[:2] / digest.hex
 
-    def _partial(self, entry: Entry) -> Path:
-        return self._pool(entry) / "partial" / f"{entry.digest.algorithm}-{entry.digest.hex}"
+    def _partial(self, entry: Entry, origin: Registry | None) -> Path:
+        name = _NO_ORIGIN if origin is None else origin.name
+        return self._pool(entry) / "partial" / name / f"{entry.digest.algorithm}-{entry.digest.hex}"
 
-    def partial_path(self, entry: Entry) -> Path:
-        """Return where the partial content of ``entry`` lies."""
-        return self._partial(entry)
+    def partial_path(self, key: PartialKey) -> Path:
+        """Return where partial content lies."""
+        return self._partial(key.entry, key.origin)
 
 
 class Partial:
     """Content on its way in. The lock on its file is ours until `close`.
 
-    ``filled`` is how many bytes are in the file and in the hash.
+    ``filled`` is how many bytes are in the file and in the hash; ``is_gone`` tells that the file is not where it was.
     """
 
-    def __init__(self, blobs: Blobs, entry: Entry, fd: int) -> None:
-        self.entry = entry
+    def __init__(self, blobs: Blobs, key: PartialKey, fd: int) -> None:
+        self.key = key
+        self.entry = key.entry
         self.fd = fd
         self.filled = 0
-        self.verifier = Verifier(entry.digest)
+        self.is_gone = False
+        self.verifier = Verifier(key.entry.digest)
         self._blobs = blobs
 
     def rehash(self) -> None:
@@ -186,7 +235,8 @@ class Partial:
         """Move verified content to where whole content lies, durably. Raises OSError."""
         os.fsync(self.fd)
         path = self._blobs.keep(self.entry)
-        self._blobs.partial_path(self.entry).rename(path)
+        self._blobs.partial_path(self.key).rename(path)
+        self.is_gone = True
         _fsync_directory(path.parent)
 
     def reset(self) -> None:
@@ -197,13 +247,21 @@ class Partial:
 
     def discard(self) -> None:
         """Remove the file: nothing of it is worth keeping."""
-        self._blobs.partial_path(self.entry).unlink(missing_ok=True)
+        self._blobs.partial_path(self.key).unlink(missing_ok=True)
+        self.is_gone = True
 
     def close(self) -> None:
         """Let go of the lock. What was not committed stays, to be taken up again."""
         # Closing alone would not do: the lock belongs to all duplicates of the descriptor (flock(2)).
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
+
+
+def _open(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -20,11 +20,10 @@ from ..oci.manifests import MANIFEST_LIMIT, Descriptor, references
 from ..oci.names import Reference, Registry, Repository, Tag
 from .blobs import Blobs
 from .entries import View
+from .index import view_of
+from .schema import POOL
 
 __all__ = ["Census", "Shelf", "StoredImage", "Usage"]
-
-# Whose rights there are in one repository (index.py): anybody's, the proxy's credentials', those of clients' own.
-_SIDES: tuple[tuple[bool, str | None], ...] = ((False, None), (True, None), (True, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,12 @@ class Kept:
 
 @dataclass
 class Shelf:
-    """What one repository has by rights of one kind.
+    """What one repository has by one credential, or by none.
 
     Arguments:
         tags: where each points.
-        links: digests it has a right to, and whether they are manifests.
-        kept: those of them that are stored.
+        links: digests it has a permission to have, and whether they are manifests.
+        kept: what is stored of those, and of what its manifests refer to.
     """
 
     view: View
@@ -202,28 +201,35 @@ class Census:
         """Yield every image that is here, or was and still has its tag."""
         with self._connected() as database:
             repositories = database.execute(_REPOSITORIES).fetchall()
-            for registry, path, side in repositories:
+            for registry, path, credential in repositories:
                 with contextlib.suppress(RegistryError):
-                    view = View(Repository.parse(Registry.parse(registry), path), *_SIDES[side])
-                    shelf = self._shelf(database, view)
+                    repository = Repository.parse(Registry.parse(registry), path)
+                    shelf = self._shelf(database, repository, credential)
                     for reference, digest in shelf.roots.items():
                         yield shelf.image(reference, digest)
 
     def shelves(self, repository: Repository) -> list[Shelf]:
-        """Return what the repository has, without credentials, with the proxy's, and with clients' own."""
+        """Return what the repository has, without credentials and with each that it was seen with."""
         with self._connected() as database:
-            return [self._shelf(database, View(repository, *side)) for side in _SIDES]
+            credentials = database.execute(_CREDENTIALS, (repository.registry.name, repository.path) * 2).fetchall()
+            return [self._shelf(database, repository, credential) for (credential,) in credentials]
 
-    def _shelf(self, database: sqlite3.Connection, view: View) -> Shelf:
-        shelf = Shelf(view, self._blobs)
-        pool = view.repository.registry.name if view.private else ""
-        whose = (view.repository.registry.name, view.repository.path, _SIDES.index((view.private, view.caller)))
+    def _shelf(self, database: sqlite3.Connection, repository: Repository, credential: str) -> Shelf:
+        shelf = Shelf(view_of(repository, credential), self._blobs)
+        pool = repository.registry.name if shelf.view.private else ""
+        whose = (repository.registry.name, repository.path, credential)
         for name, text in database.execute(_TAGS, whose):
             shelf.tags[name] = Digest.parse(text)
         for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
             digest = Digest.parse(text)
             shelf.links[digest] = media_type is not None
             if size is not None:
+                shelf.kept[digest] = Kept(size, used)
+        # A layer may be here by another repository's doing.
+        manifests = [digest for digest, is_manifest in shelf.links.items() if is_manifest]
+        referred = {found.digest for digest in manifests for found in shelf.references(digest) or ()}
+        for digest in referred - shelf.kept.keys():
+            for size, used in database.execute(_KEPT, (str(digest), pool)):
                 shelf.kept[digest] = Kept(size, used)
         return shelf
 
@@ -239,31 +245,36 @@ class Census:
             database.close()
 
 
-_POOL = "CASE private WHEN 0 THEN '' ELSE registry END"
-
 _TOTAL = "SELECT coalesce(sum(size), 0), count(*), min(used) FROM blob"
 
 _BY_REGISTRY = f"""
     SELECT registry, sum(size) FROM (
         SELECT DISTINCT link.registry AS registry, blob.digest, blob.pool, blob.size AS size
-        FROM link JOIN blob ON blob.digest = link.digest AND blob.pool = {_POOL})
+        FROM link JOIN blob ON blob.digest = link.digest AND blob.pool = {POOL})
     GROUP BY registry ORDER BY registry
 """  # noqa: S608 - nothing from outside
 
 _UNLINKED = f"""
     SELECT coalesce(sum(size), 0) FROM blob WHERE NOT EXISTS (
-        SELECT 1 FROM link WHERE link.digest = blob.digest AND blob.pool = {_POOL})
+        SELECT 1 FROM link WHERE link.digest = blob.digest AND blob.pool = {POOL})
 """  # noqa: S608 - nothing from outside
 
 _REPOSITORIES = """
-    SELECT registry, repository, private FROM link WHERE media_type IS NOT NULL
-    UNION SELECT registry, repository, private FROM tag ORDER BY 1, 2, 3
+    SELECT registry, repository, credential FROM link WHERE media_type IS NOT NULL
+    UNION SELECT registry, repository, credential FROM tag ORDER BY 1, 2, 3
 """
 
-_TAGS = "SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND private = ? ORDER BY name"
+_CREDENTIALS = """
+    SELECT credential FROM link WHERE registry = ? AND repository = ?
+    UNION SELECT credential FROM tag WHERE registry = ? AND repository = ? ORDER BY 1
+"""
+
+_TAGS = "SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND credential = ? ORDER BY name"
 
 _LINKS = """
     SELECT link.digest, link.media_type, blob.size, blob.used
     FROM link LEFT JOIN blob ON blob.digest = link.digest AND blob.pool = ?
-    WHERE link.registry = ? AND link.repository = ? AND link.private = ?
+    WHERE link.registry = ? AND link.repository = ? AND link.credential = ?
 """
+
+_KEPT = "SELECT size, used FROM blob WHERE digest = ? AND pool = ?"

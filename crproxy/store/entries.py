@@ -1,4 +1,4 @@
-"""What the cache's contents and rights are named by.
+"""What the cache's contents and permissions are named by.
 
 What a registry gave to anybody and what it gave to our credentials are kept apart, on disk and in the index. So nothing
 private can be reached by naming its digest elsewhere, whoever runs the registry that names it.
@@ -32,16 +32,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A repository as it is seen with credentials of its registry's (private), or without.
+    """A repository as it is seen with one credential of its registry's, or with none.
 
     Arguments:
+        credential: which of the proxy's own (`Upstream.credential`); empty where the registry is asked anonymously.
         caller: the Authorization of a client that has its own. What such a view finds here is never for it to see
             before upstream has allowed it, each time.
     """
 
     repository: Repository
-    private: bool = False
+    credential: str = ""
     caller: str | None = field(default=None, repr=False)
+
+    @property
+    def private(self) -> bool:
+        """Whether what is seen takes credentials, the proxy's or the client's."""
+        return bool(self.credential) or self.caller is not None
 
     def entry(self, digest: Digest) -> Entry:
         """Return the entry that what is fetched through this view is kept as."""

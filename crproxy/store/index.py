@@ -1,96 +1,46 @@
 """What is known of what is kept: sizes and last use, which repository may have it, and where tags point.
 
-SQLite in WAL mode: processes share one file, and a statement takes microseconds. It can be lost: what is whole on disk
-is taken up again, and links and tags come back with the next pulls.
+SQLite in WAL mode: processes share one file, and a question takes microseconds. Nothing is written by who notes it:
+notes count at once, and go to the file in batches, by a thread. The file can be lost: what is whole on disk is taken up
+again, and links and tags come back with the next pulls.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..oci.digests import Digest
-from ..oci.names import Registry
+from ..oci.names import Registry, Repository
 from .entries import Entry, View
+from .filling import Threads, at_once
+from .notes import BlobKey, Link, Notes, Stored, TagEntry, ViewKey
+from .schema import POOL, connect, is_damage, open_file, set_aside
+from .writing import Totals, Writer
 
-__all__ = ["Index", "Link", "TagEntry"]
+__all__ = ["Index", "Link", "TagEntry", "view_of"]
 
-# Each brings the file from the version before it to its own; user_version says how many were applied. A pool is ''
-# where anybody can have the content, else the registry whose credentials it took.
-_MIGRATIONS = (
-    """
-    CREATE TABLE blob (
-        digest TEXT NOT NULL,
-        pool TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        used REAL NOT NULL,
-        PRIMARY KEY (digest, pool)
-    ) WITHOUT ROWID;
-    CREATE INDEX blob_by_use ON blob (used);
+Result = TypeVar("Result")
 
-    CREATE TABLE total (bytes INTEGER NOT NULL);
-    INSERT INTO total VALUES (0);
-    CREATE TRIGGER blob_added AFTER INSERT ON blob BEGIN UPDATE total SET bytes = bytes + new.size; END;
-    CREATE TRIGGER blob_dropped AFTER DELETE ON blob BEGIN UPDATE total SET bytes = bytes - old.size; END;
+# Rows of one transaction: it dirties some pages of 4 KiB for each, all of which the write-ahead log holds.
+_BATCH = 500
+# Notes that may wait for a file which cannot be written.
+_MOST_WAITING = 20_000
+# Repositories that are looked at for one that may lend its permission.
+_LENDERS = 64
+# Seconds that a question waits: in WAL mode no writer holds up a reader.
+_READ_SECONDS = 0.01
 
-    CREATE TABLE link (
-        digest TEXT NOT NULL,
-        registry TEXT NOT NULL,
-        repository TEXT NOT NULL,
-        private INTEGER NOT NULL,
-        media_type TEXT,
-        size INTEGER,
-        made REAL NOT NULL,
-        PRIMARY KEY (digest, registry, repository, private)
-    ) WITHOUT ROWID;
-    CREATE INDEX link_by_age ON link (made);
-
-    CREATE TABLE tag (
-        registry TEXT NOT NULL,
-        repository TEXT NOT NULL,
-        name TEXT NOT NULL,
-        private INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        checked REAL NOT NULL,
-        PRIMARY KEY (registry, repository, name, private)
-    ) WITHOUT ROWID;
-    """,
-    "CREATE INDEX link_by_repository ON link (registry, repository, private);",
-)
-
-# The pool that a link leads into.
-_POOL = "CASE link.private WHEN 0 THEN '' ELSE link.registry END"
-
-# Seconds to wait for another process's write.
-_BUSY_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A repository's right to some content.
-
-    Arguments:
-        media_type: the Content-Type it came with as a manifest; None for a blob.
-        size: bytes, where they are known.
-    """
-
-    media_type: str | None = None
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TagEntry:
-    """Where a tag pointed at ``checked`` (seconds since the epoch)."""
-
-    digest: Digest
-    checked: float
+# Whose a link is that clients brought with credentials of their own: no permission of the proxy's.
+_CLIENTS = "*"
 
 
 class Index:
@@ -99,65 +49,105 @@ class Index:
     Arguments:
         path: the SQLite file; made where it is not there.
         now: seconds since the epoch.
+        threads: runs what writes; one thing after the other.
+        limit: returns the bytes that its rows may take; the oldest are forgotten beyond.
     """
 
     _log = Logger()
 
-    def __init__(self, path: Path, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], float],
+        threads: Threads = at_once,
+        limit: Callable[[], int] = lambda: sys.maxsize,
+    ) -> None:
         # Begun anew in the place of a damaged file: what is on disk is to be taken up again.
         self.rebuilt = False
         # In memory alone, where the file cannot be opened.
         self.lasts = True
         self._path = path
         self._now = now
-        self._database = self._open()
+        self._threads = threads
+        self._reader = self._open()
+        self._writer = Writer(path, None if self.lasts else self._reader, limit)
+        self._notes = Notes()
+        self._writing: Notes | None = None
+        # What was read from when that began: a file that was replaced since is nobody's trouble.
+        self._written_beside = self._reader
+        self._failing = False
+        self._flushed: list[Deferred[None]] = []
+        self._totals = Totals(contents=self._stored_in_file())
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
+        """Let go of the file; what was not written is lost."""
+        self._writer.close()
+        self._reader.close()
+
+    def flush(self) -> Deferred[None]:
+        """Write what waits for it; fires when nothing does any more, or when it cannot be written now."""
+        self._begin()
+        if self._writing is None:
+            return succeed(None)
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        return flushed
 
     # What is stored
 
     def stored(self, entry: Entry, size: int) -> None:
         """Note that ``entry``, of ``size`` bytes, is whole on disk."""
-        self._write(
-            "INSERT INTO blob VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET used = excluded.used",
-            [(*_key(entry), size, self._now())],
-        )
+        self._note_blob(entry, Stored(size, self._now()))
 
     def dropped(self, entry: Entry) -> None:
         """Forget content that is not on disk any more."""
-        self._write("DELETE FROM blob WHERE digest = ? AND pool = ?", [_key(entry)])
+        self._note_blob(entry, None)
 
     def size(self, entry: Entry) -> int | None:
         """Return the bytes of stored content; None where it is not stored."""
-        rows = self._read("SELECT size FROM blob WHERE digest = ? AND pool = ?", *_key(entry))
+        key = _key(entry)
+        for notes in self._waiting():
+            if key in notes.blobs:
+                kept = notes.blobs[key]
+                return None if kept is None else kept.size
+        rows = self._read("SELECT size FROM blob WHERE digest = ? AND pool = ?", *key)
         return rows[0][0] if rows else None
 
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
         now = self._now()
-        self._write(
-            "UPDATE blob SET used = ? WHERE digest = ? AND pool = ?", [(now, *_key(entry)) for entry in entries]
-        )
+        self._notes.used.update((_key(entry), now) for entry in entries)
+        self._begin()
 
     def bytes_stored(self) -> int:
         """Return the bytes of everything stored."""
-        rows = self._read("SELECT bytes FROM total")
-        return int(rows[0][0])
+        if not self._notes and self._writing is None:
+            return self._stored_in_file()
+        return self._totals.contents + sum(notes.bytes for notes in self._waiting())
+
+    def row_bytes(self) -> int:
+        """Return the bytes that the index itself takes on disk, as it was last written."""
+        return self._totals.rows
 
     def contents(self) -> int:
-        """Return how many contents are stored: 3 ms were measured for 100,000."""
-        rows = self._read("SELECT count(*) FROM blob")
-        return int(rows[0][0])
+        """Return how many contents are stored, as far as it is written."""
+        rows = self._read("SELECT contents FROM total")
+        return int(rows[0][0]) if rows else 0
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
-        """Return entry and size of up to ``limit`` contents, the least recently used first."""
-        rows = self._read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit)
-        return [(_entry(digest, pool), size) for digest, pool, size in rows]
+        """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
+        gone = {key for notes in self._waiting() for key, kept in notes.blobs.items() if kept is None}
+        rows = self._read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit + len(gone))
+        found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
+        for notes in self._waiting():
+            found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
+        return [(_entry(*key), size) for key, size in found.items()]
 
     def after(self, entry: Entry | None, limit: int) -> list[tuple[Entry, int]]:
-        """Return entry and size of up to ``limit`` contents in a fixed order, from the one after ``entry`` on."""
+        """Return entry and size of up to ``limit`` contents in a fixed order, from the one after ``entry`` on.
+
+        What is not written yet is not among them.
+        """
         last = ("", "") if entry is None else _key(entry)
         rows = self._read(
             "SELECT digest, pool, size FROM blob WHERE (digest, pool) > (?, ?) ORDER BY digest, pool LIMIT ?",
@@ -168,149 +158,269 @@ class Index:
 
     # Who may have it
 
-    def link(self, view: View, links: Iterable[tuple[Digest, Link]]) -> None:
-        """Give ``view`` the right to some contents. What an older link knew and these do not stays known."""
-        now, whose = self._now(), _whose(view)
-        self._write(
-            """
-            INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-                media_type = coalesce(excluded.media_type, media_type),
-                size = coalesce(excluded.size, size),
-                made = excluded.made
-            """,
-            [(str(digest), *whose, link.media_type, link.size, now) for digest, link in links],
-        )
+    def link(self, view: View, digest: Digest, media_type: str | None = None, size: int | None = None) -> None:
+        """Note that upstream gave ``view`` some content just now. What an older link knew stays known."""
+        known = self.linked(view, digest) or Link()
+        media_type = known.media_type if media_type is None else media_type
+        size = known.size if size is None else size
+        if len(self._notes) < _MOST_WAITING:
+            self._notes.links[str(digest), *_whose(view)] = Link(media_type, size, self._now())
+        self._begin()
 
     def linked(self, view: View, digest: Digest) -> Link | None:
-        """Return the right of ``view`` to ``digest``; None where it has none."""
+        """Return the permission of ``view`` to have ``digest``; None where it has none."""
+        whose = _whose(view)
+        for notes in self._waiting():
+            if (str(digest), *whose) in notes.links:
+                link = notes.links[str(digest), *whose]
+                break
+        else:
+            rows = self._read(
+                "SELECT media_type, size, confirmed FROM link "
+                "WHERE digest = ? AND registry = ? AND repository = ? AND credential = ?",
+                str(digest),
+                *whose,
+            )
+            link = Link(*rows[0]) if rows else None
+        return None if link is None else self._unless_revoked(whose, link)
+
+    def revoke(self, view: View) -> None:
+        """Note that upstream refuses ``view``: no permission of its counts before it is confirmed anew."""
+        self._notes.revoke(_whose(view), self._now())
+        self._begin()
+
+    def has_delivered(self, registry: Registry, digest: Digest) -> bool:
+        """Tell whether ``registry`` has given these bytes, for any of its repositories."""
+        if any(key[:2] == (str(digest), registry.name) for notes in self._waiting() for key in notes.links):
+            return True
+        rows = self._read("SELECT 1 FROM link WHERE digest = ? AND registry = ? LIMIT 1", str(digest), registry.name)
+        return bool(rows)
+
+    def anonymous(self, digest: Digest) -> list[Repository]:
+        """Return repositories, some if there are many, that upstream gave the content for without credentials."""
+        noted = [
+            key[1:3]
+            for notes in self._waiting()
+            for key, link in notes.links.items()
+            if link is not None and key[0] == str(digest) and key[3] == ""
+        ]
         rows = self._read(
-            "SELECT media_type, size FROM link WHERE digest = ? AND registry = ? AND repository = ? AND private = ?",
-            str(digest),
-            *_whose(view),
+            "SELECT registry, repository FROM link WHERE digest = ? AND credential = '' LIMIT ?", str(digest), _LENDERS
         )
-        return Link(*rows[0]) if rows else None
+        return [Repository(Registry(registry), path) for registry, path in [*noted[:_LENDERS], *rows]]
 
     def is_linked(self, entry: Entry) -> bool:
-        """Tell whether any repository has a right to ``entry``."""
-        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {_POOL} = ? LIMIT 1", *_key(entry))  # noqa: S608
+        """Tell whether any repository has a permission to have ``entry``, as far as it is written."""
+        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {POOL} = ? LIMIT 1", *_key(entry))  # noqa: S608
         return bool(rows)
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
-        """Take the right to some contents from ``view``."""
-        self._write(
-            "DELETE FROM link WHERE digest = ? AND registry = ? AND repository = ? AND private = ?",
-            [(str(digest), *_whose(view)) for digest in digests],
-        )
+        """Take the permission to have some contents from ``view``."""
+        whose = _whose(view)
+        self._notes.links.update(((str(digest), *whose), None) for digest in digests)
+        self._begin()
 
-    def orphans(self, before: float, limit: int) -> list[tuple[Entry, int]]:
+    def orphans(self, before: float, limit: int) -> Deferred[list[tuple[Entry, int]]]:
         """Return entry and size of up to ``limit`` contents, not used since ``before``, that no repository may have."""
-        rows = self._read(
-            f"""
-            SELECT digest, pool, size FROM blob WHERE used < ? AND NOT EXISTS (
-                SELECT 1 FROM link WHERE link.digest = blob.digest AND {_POOL} = blob.pool)
-            ORDER BY used LIMIT ?
-            """,  # noqa: S608 - nothing from outside
-            before,
-            limit,
-        )
-        return [(_entry(digest, pool), size) for digest, pool, size in rows]
 
-    def forget_empty_links(self, before: float, limit: int) -> int:
-        """Forget up to ``limit`` links made before ``before`` to what is not stored; return how many there were."""
-        return self._write(
-            """
-            DELETE FROM link WHERE (digest, registry, repository, private) IN (
-                SELECT digest, registry, repository, private FROM link
-                WHERE made < ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest)
-                ORDER BY made LIMIT ?)
-            """,
-            [(before, limit)],
-        )
+        def look(database: sqlite3.Connection) -> list[tuple[Entry, int]]:
+            rows = database.execute(
+                f"""
+                SELECT digest, pool, size FROM blob WHERE used < ? AND NOT EXISTS (
+                    SELECT 1 FROM link WHERE link.digest = blob.digest AND {POOL} = blob.pool)
+                ORDER BY used LIMIT ?
+                """,  # noqa: S608 - nothing from outside
+                (before, limit),
+            )
+            return [(_entry(digest, pool), size) for digest, pool, size in rows]
+
+        return self._ask(look)
+
+    def forget_empty(self, before: float, limit: int) -> Deferred[int]:
+        """Forget up to ``limit`` links and as many tags, made before ``before``, that lead to nothing stored.
+
+        Returns how many there were.
+        """
+
+        def forget(database: sqlite3.Connection) -> int:
+            links = database.execute(
+                """
+                DELETE FROM link WHERE (digest, registry, repository, credential) IN (
+                    SELECT digest, registry, repository, credential FROM link
+                    WHERE confirmed < ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest)
+                    ORDER BY confirmed LIMIT ?)
+                """,
+                (before, limit),
+            )
+            tags = database.execute(
+                """
+                DELETE FROM tag WHERE (registry, repository, name, credential) IN (
+                    SELECT registry, repository, name, credential FROM tag
+                    WHERE checked < ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest)
+                    ORDER BY checked LIMIT ?)
+                """,
+                (before, limit),
+            )
+            return links.rowcount + tags.rowcount
+
+        return self._ask(forget)
 
     # Tags
 
     def tag(self, view: View, name: str, digest: Digest) -> None:
         """Note that upstream said just now that the tag points to ``digest``."""
-        registry, repository, private = _whose(view)
-        self._write(
-            "INSERT OR REPLACE INTO tag VALUES (?, ?, ?, ?, ?, ?)",
-            [(registry, repository, name, private, str(digest), self._now())],
-        )
+        registry, repository, credential = _whose(view)
+        if len(self._notes) < _MOST_WAITING:
+            self._notes.tags[registry, repository, name, credential] = TagEntry(digest, self._now())
+        self._begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:
         """Return where the tag pointed when it was last checked."""
+        registry, repository, credential = _whose(view)
+        key = (registry, repository, name, credential)
+        for notes in self._waiting():
+            if key in notes.tags:
+                return notes.tags[key]
         rows = self._read(
-            "SELECT digest, checked FROM tag WHERE registry = ? AND repository = ? AND private = ? AND name = ?",
-            *_whose(view),
-            name,
+            "SELECT digest, checked FROM tag WHERE registry = ? AND repository = ? AND name = ? AND credential = ?",
+            *key,
         )
         return TagEntry(Digest.parse(rows[0][0]), rows[0][1]) if rows else None
 
     def untag(self, view: View, *names: str) -> None:
         """Forget tags, such as one that upstream does not have any more."""
-        self._write(
-            "DELETE FROM tag WHERE registry = ? AND repository = ? AND private = ? AND name = ?",
-            [(*_whose(view), name) for name in names],
-        )
+        registry, repository, credential = _whose(view)
+        self._notes.tags.update(((registry, repository, name, credential), None) for name in names)
+        self._begin()
+
+    # Notes on their way to the file
+
+    def _waiting(self) -> tuple[Notes, ...]:
+        """Return what is not in the file yet, the latest first."""
+        return (self._notes,) if self._writing is None else (self._notes, self._writing)
+
+    def _note_blob(self, entry: Entry, kept: Stored | None) -> None:
+        before, key = self.size(entry), _key(entry)
+        if kept is None and before is None:
+            return
+        self._notes.blobs[key] = kept
+        change = (0 if kept is None else kept.size) - (before or 0)
+        self._notes.changed[key] = self._notes.changed.get(key, 0) + change
+        self._begin()
+
+    def _unless_revoked(self, whose: ViewKey, link: Link) -> Link:
+        refused = max((notes.revoked.get(whose, -1.0) for notes in self._waiting()), default=-1.0)
+        return replace(link, confirmed=0.0) if link.confirmed <= refused else link
+
+    def _begin(self) -> None:
+        """Have a batch written, if none is being written."""
+        if self._writing is None and self._notes:
+            self._writing, self._written_beside = self._notes.take(_BATCH), self._reader
+            self._threads(self._writer.write, self._writing).addCallbacks(self._written, self._not_written)
+
+    def _written(self, totals: Totals) -> None:
+        self._totals, self._writing = totals, None
+        if self._failing:
+            self._failing = False
+            self._log.info("the index can be written again")
+        self._begin()
+        if self._writing is None:
+            self._tell_flushed()
+
+    def _not_written(self, failure: Failure) -> None:
+        """Keep the notes for the next attempt, which the next note begins."""
+        failure.trap(OSError, sqlite3.Error)
+        batch, self._writing = self._writing, None
+        if batch is not None:
+            self._notes.put_back(batch)
+        if self._is_mended(failure.value):
+            return self._begin()
+        if not self._failing:
+            self._failing = True
+            self._log.warn("the index cannot be written: {error}", error=failure.value)
+        if len(self._notes) >= _MOST_WAITING:
+            self._notes.forget()
+        self._tell_flushed()
+        return None
+
+    def _is_mended(self, error: BaseException | None) -> bool:
+        if not isinstance(error, sqlite3.Error) or not is_damage(error):
+            return False
+        return self._written_beside is not self._reader or self._mend(error)
+
+    def _tell_flushed(self) -> None:
+        flushed, self._flushed = self._flushed, []
+        for waiter in flushed:
+            waiter.callback(None)
+
+    def _ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
+        """Return the result of what takes longer than a request may, or changes much, once all notes are written."""
+        asked: Deferred[Any] = self.flush()
+        return asked.addCallback(lambda _: self._threads(self._writer.run, work))
 
     # The file
 
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
-            return self._database.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            self._mend(error)
-            return self._database.execute(statement, values).fetchall()
+            return self._reader.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            if not is_damage(error) or not self._mend(error):
+                self._log.warn("the index cannot be read: {error}", error=error)
+                return []
+            return self._reader.execute(statement, values).fetchall()
 
-    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> int:
-        """Return how many rows changed. A disk that is full costs the note, not the request it was about."""
+    def _stored_in_file(self) -> int:
+        rows = self._read("SELECT bytes FROM total")
+        return int(rows[0][0]) if rows else 0
+
+    def _mend(self, error: sqlite3.Error) -> bool:
+        """Begin a new file in the place of a damaged one; tell whether that could be done."""
         try:
-            return self._write_once(statement, rows)
-        except sqlite3.OperationalError as error:
-            self._log.warn("the index cannot be written: {error}", error=error)
-            return 0
-        except sqlite3.DatabaseError as error:
-            self._mend(error)
-            return self._write_once(statement, rows)
-
-    def _write_once(self, statement: str, rows: list[tuple[object, ...]]) -> int:
-        with self._database:
-            return self._database.executemany(statement, rows).rowcount
-
-    def _mend(self, error: sqlite3.DatabaseError) -> None:
-        """Begin a new file in the place of a damaged one, or raise ``error`` again where it is another."""
-        if isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError):
-            raise error
-        self._database.close()
-        _set_aside(self._path, error, self._now())
-        self._database = _connect(self._path)
+            aside = set_aside(self._path, self._now())
+            mended = connect(self._path, _READ_SECONDS)
+        except (OSError, sqlite3.Error) as trouble:
+            self._log.error("the damaged index cannot be set aside: {error}", error=trouble)
+            return False
+        self._tell_damage(error, aside)
+        before, self._reader = self._reader, mended
+        before.close()
+        self._writer.leave()
+        self._totals = Totals()
         self.rebuilt = True
+        return True
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return self._open_file()
-        except (OSError, sqlite3.OperationalError) as error:
+            opened, aside = open_file(self._path, self._now())
+            opened.execute(f"PRAGMA busy_timeout = {int(_READ_SECONDS * 1000)}")
+        except (OSError, sqlite3.Error) as error:
             self._log.error(
                 "the index {path} cannot be opened ({error}): nothing is remembered beyond this run",
                 path=str(self._path),
                 error=error,
             )
             self.lasts = False
-            return _connect(None)
+            return connect(None)
+        if aside is not None:
+            self._tell_damage("it is no index of this version", aside)
+        return opened
 
-    def _open_file(self) -> sqlite3.Connection:
-        # Two processes that start at once must not both migrate, or both set a damaged file aside.
-        with _locked(self._path.with_suffix(".lock")):
-            try:
-                return _connect(self._path)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
-                _set_aside(self._path, error, self._now())
-                return _connect(self._path)
+    def _tell_damage(self, why: object, aside: Path) -> None:
+        self._log.error(
+            "the index {path} is damaged ({error}): it was set aside as {aside}, "
+            "and is built anew from what is on disk",
+            path=str(self._path),
+            error=why,
+            aside=aside.name,
+        )
 
 
-def _key(entry: Entry) -> tuple[str, str]:
+def view_of(repository: Repository, credential: str) -> View:
+    """Return the view that rows with this credential are of. Whose of several clients' it is, nobody can tell."""
+    return View(repository, caller="") if credential == _CLIENTS else View(repository, credential)
+
+
+def _key(entry: Entry) -> BlobKey:
     return str(entry.digest), "" if entry.pool is None else entry.pool.name
 
 
@@ -318,46 +428,6 @@ def _entry(digest: str, pool: str) -> Entry:
     return Entry(Digest.parse(digest), Registry.parse(pool) if pool else None)
 
 
-def _whose(view: View) -> tuple[str, str, int]:
-    # 0: anybody's, 1: the proxy's own credentials', 2: those of clients, whose rights are no right of the proxy's.
-    side = 2 if view.caller is not None else int(view.private)
-    return view.repository.registry.name, view.repository.path, side
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _set_aside(path: Path, error: sqlite3.DatabaseError, now: float) -> None:
-    aside = path.with_suffix(f".damaged-{int(now)}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    Index._log.error(
-        "the index {path} is damaged ({error}): it was set aside as {aside}, and is built anew from what is on disk",
-        path=str(path),
-        error=error,
-        aside=aside.name,
-    )
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:" if path is None else path, timeout=_BUSY_SECONDS, check_same_thread=False)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode a power cut loses the last notes with this, never the file's integrity.
-        database.execute("PRAGMA synchronous = NORMAL")
-        _migrate(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-        database.executescript(f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number}; COMMIT;")
+def _whose(view: View) -> ViewKey:
+    credential = view.credential if view.caller is None else _CLIENTS
+    return view.repository.registry.name, view.repository.path, credential

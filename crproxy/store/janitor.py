@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .blobs import PartialKey
 from .entries import Entry
 from .filling import Threads
 from .store import Store
@@ -58,9 +59,9 @@ class Janitor:
         await self._adopt_files()
         await self._forget_rows()
         await self._sweep_partials()
-        while self._store.index.forget_empty_links(self._clock.seconds() - LINK_AGE, _STEP):
+        while await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP):
             await deferLater(self._clock, 0)
-        self._store.evict(self._store.share)
+        self._store.evict(self._store.budget)
 
     def _stumbled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
@@ -79,8 +80,8 @@ class Janitor:
             await self.tidy()
         self._store.note_use()
         await self._sweep_partials()
-        self._store.index.forget_empty_links(self._clock.seconds() - LINK_AGE, _STEP)
-        self._store.evict(self._store.share)
+        await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP)
+        self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
         """Take up what is whole on disk and not in the index."""
@@ -96,6 +97,7 @@ class Janitor:
 
     async def _forget_rows(self) -> None:
         """Forget what is in the index and not on disk."""
+        await self._store.index.flush()
         last: Entry | None = None
         while rows := self._store.index.after(last, _STEP):
             entries = [entry for entry, _ in rows]
@@ -108,21 +110,24 @@ class Janitor:
 
     async def _sweep_partials(self) -> None:
         """Remove partial files that nobody will take up, and count the others."""
-        promised, before = frozenset(self._store.promised()), self._clock.seconds() - PARTIAL_AGE
-        self._store.partial_bytes = await self._threads(self._remove_old_partials, promised, before)
+        filling, before = self._store.filling, self._clock.seconds() - PARTIAL_AGE
+        self._store.note_leftovers(await self._threads(self._remove_old_partials, filling, before))
 
-    def _remove_old_partials(self, promised: frozenset[Entry], before: float) -> int:
-        kept = 0
-        for entry, size, changed in self._store.blobs.partials():
-            if entry in promised:
+    def _remove_old_partials(self, filling: frozenset[PartialKey], before: float) -> dict[PartialKey, int]:
+        """Return what is left, the oldest first, with its bytes."""
+        for path in self._store.blobs.removed():
+            path.unlink(missing_ok=True)
+        kept: list[tuple[float, PartialKey, int]] = []
+        for key, size, changed in self._store.blobs.partials():
+            if key in filling:
                 continue
-            partial = self._store.blobs.begin(entry) if changed < before else None
+            partial = self._store.blobs.begin(key.entry, key.origin) if changed < before else None
             if partial is None:
-                kept += size
+                kept.append((changed, key, size))
             else:
                 partial.discard()
                 partial.close()
-        return kept
+        return {key: size for _, key, size in sorted(kept, key=lambda one: one[0])}
 
 
 def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
@@ -147,6 +152,7 @@ async def verify_gently(
         rate: bytes to read per second at the most.
         report: told each entry, its bytes, and whether it was sound.
     """
+    await store.index.flush()
     last: Entry | None = None
     began, read = clock.seconds(), 0
     while rows := store.index.after(last, _STEP):

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from ..oci.digests import Digest
 from ..oci.names import Reference
 from ..policy.eviction import to_drop
+from .blobs import PartialKey
 from .census import Shelf
 from .entries import Entry, View
 from .filling import Threads
@@ -29,6 +30,7 @@ _STEP = 50
 _MOST = 1_000_000
 
 Contents = list[tuple[Entry, int]]
+Partials = list[tuple[PartialKey, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,13 @@ class Sweepings:
 
     evicted: Contents
     orphans: Contents
-    partials: Contents
+    partials: Partials
 
     @property
     def bytes(self) -> int:
         """Bytes of all of it."""
-        return sum(size for contents in (self.evicted, self.orphans, self.partials) for _, size in contents)
+        whole = sum(size for contents in (self.evicted, self.orphans) for _, size in contents)
+        return whole + sum(size for _, size in self.partials)
 
 
 def plan_removal(shelves: Iterable[Shelf], reference: Reference | None) -> list[Removal]:
@@ -103,10 +106,11 @@ async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime)
     """Take away tags and rights, and the bytes that nobody has a right to any more; return what was freed."""
     freed = Freed()
     for removal in removals:
-        coming = {entry.digest for entry in store.promised()}
+        coming = {key.entry.digest for key in store.filling}
         digests = sorted(removal.digests - coming)
         store.index.untag(removal.view, *removal.tags)
         store.index.unlink(removal.view, digests)
+        await store.index.flush()
         entries = [removal.view.entry(digest) for digest in digests]
         freed = await _drop(store, entries, clock, freed)
     return freed
@@ -116,13 +120,13 @@ async def sweepings(store: Store, threads: Threads, clock: IReactorTime) -> Swee
     """Return what can go."""
     store.note_use()
     now = clock.seconds()
-    orphans = store.index.orphans(now - LINK_AGE, _MOST)
-    stored = store.index.bytes_stored() - sum(size for _, size in orphans)
+    orphans = await store.index.orphans(now - LINK_AGE, _MOST)
+    over = store.taken - sum(size for _, size in orphans) - store.budget
     known, evicted = frozenset(orphans), []
-    if stored > store.share:
+    if over > 0:
         oldest = {entry: size for entry, size in store.index.oldest(_MOST) if (entry, size) not in known}
-        evicted = [(entry, oldest[entry]) for entry in to_drop(stored, store.share, oldest.items())]
-    partials = await threads(_old_partials, store, frozenset(store.promised()), now - PARTIAL_AGE)
+        evicted = [(entry, oldest[entry]) for entry in to_drop(over, 0, oldest.items())]
+    partials = await threads(_old_partials, store, store.filling, now - PARTIAL_AGE)
     return Sweepings(evicted, orphans, partials)
 
 
@@ -130,7 +134,7 @@ async def sweep(store: Store, found: Sweepings, threads: Threads, clock: IReacto
     """Remove what `sweepings` found, where nobody has begun to need it meanwhile; return what was freed."""
     freed = await _drop(store, (entry for entry, _ in found.orphans), clock, Freed())
     freed = await _drop(store, (entry for entry, _ in found.evicted), clock, freed, linked=True)
-    gone: Freed = await threads(_discard, store, [entry for entry, _ in found.partials])
+    gone: Freed = await threads(_discard, store, [key for key, _ in found.partials])
     return Freed(freed.contents + gone.contents, freed.bytes + gone.bytes)
 
 
@@ -148,20 +152,18 @@ async def _drop(
     return freed
 
 
-def _old_partials(store: Store, promised: frozenset[Entry], before: float) -> Contents:
-    return [
-        (entry, size) for entry, size, changed in store.blobs.partials() if changed < before and entry not in promised
-    ]
+def _old_partials(store: Store, filling: frozenset[PartialKey], before: float) -> Partials:
+    return [(key, size) for key, size, changed in store.blobs.partials() if changed < before and key not in filling]
 
 
-def _discard(store: Store, entries: list[Entry]) -> Freed:
+def _discard(store: Store, keys: list[PartialKey]) -> Freed:
     contents = size = 0
-    for entry in entries:
+    for key in keys:
         # Another process may fill it again: then the lock is its.
-        partial = store.blobs.begin(entry)
+        partial = store.blobs.begin(key.entry, key.origin)
         if partial is None:
             continue
-        size += store.blobs.partial_path(entry).stat().st_size
+        size += store.blobs.partial_path(key).stat().st_size
         contents += 1
         partial.discard()
         partial.close()

@@ -1,7 +1,7 @@
-"""The cache as the rest of the house sees it: open, begin, keep, link, look up.
+"""The cache as the rest of the house sees it: open, reserve, keep, look up.
 
 Puts files and index together so that neither promises what the other does not have: a file is there before its row, and
-a row goes before its file.
+a row goes before its file. Keeps all of it within its size: whole files, partial ones and the index's own rows.
 """
 
 from __future__ import annotations
@@ -10,26 +10,37 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..policy.eviction import to_drop
-from .blobs import Blobs
+from .blobs import Blobs, PartialKey
 from .entries import Entry
 from .files import FileFlow
-from .filling import Threads
+from .filling import Threads, at_once
 from .index import Index
 
-__all__ = ["OpenContent", "Store", "open_store"]
+__all__ = ["OpenContent", "Store", "open_store", "row_limit"]
 
 # Bytes of manifests that are held in memory.
 _MEMORY = 32 * 1024 * 1024
 # Rows looked at in one step of an eviction.
 _STEP = 64
+# Bytes of a file from which on a thread removes it: 1 GiB in the page cache takes some 100 ms.
+_LARGE = 8 * 1024 * 1024
+# The index's rows may take one part in so many of the budget, and these bytes in any case: some thousand rows.
+_ROW_SHARE = 16
+_ROW_LEAST = 1024 * 1024
+
+
+def row_limit(budget: int) -> int:
+    """Return the bytes that the index's rows may take of a budget."""
+    return max(budget // _ROW_SHARE, _ROW_LEAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class OpenContent:
 def open_store(data_dir: Path) -> Store:
     """Return the cache in ``data_dir`` for work outside of a daemon: what blocks runs where it is called."""
     index = Index(data_dir / "index.sqlite", time.time)
-    return Store(Blobs(data_dir / "cache"), index, sys.maxsize, lambda work, *args: maybeDeferred(work, *args))
+    return Store(Blobs(data_dir / "cache"), index, sys.maxsize, at_once)
 
 
 class Store:
@@ -70,29 +81,57 @@ class Store:
         self.blobs = blobs
         self.index = index
         self.budget = budget
-        # What partial files take of the budget, as the janitor last counted it.
-        self.partial_bytes = 0
         self.evicted = self.evicted_bytes = 0
-        # What is being fetched, and how many bytes each will be: they count from the start.
-        self.promised: Callable[[], Mapping[Entry, int]] = dict
         self._threads = threads
+        # What partial files that are being filled take, or may; and those that nobody fills, the oldest first.
+        self._reserved: dict[PartialKey, int] = {}
+        self._leftovers: dict[PartialKey, int] = {}
+        self._partial_bytes = 0
         self._used: set[Entry] = set()
         self._memory: OrderedDict[Entry, bytes] = OrderedDict()
         self._memory_bytes = 0
 
+    # What is kept
+
     def open(self, entry: Entry) -> OpenContent | None:
-        """Return stored content, or None."""
-        fd = self.blobs.open(entry)
-        if fd is None:
-            if self.index.size(entry) is not None:
-                self.index.dropped(entry)
+        """Return stored content, or None. A file of another size than is known is not content, and goes."""
+        try:
+            fd = self.blobs.open(entry)
+        except OSError as error:
+            # Too many files are open, or the disk fails: that says nothing of what is kept.
+            self._log.warn("{entry} cannot be opened: {error}", entry=entry, error=error)
+            return None
+        content = None if fd is None else OpenContent(fd, os.fstat(fd).st_size)
+        if not self._is_as_known(entry, None if content is None else content.size):
+            if content is not None:
+                content.close()
             return None
         self._used.add(entry)
-        return OpenContent(fd, os.fstat(fd).st_size)
+        return content
 
     def size(self, entry: Entry) -> int | None:
         """Return the bytes of stored content, or None."""
-        return self.blobs.size(entry)
+        try:
+            size = self.blobs.size(entry)
+        except OSError as error:
+            self._log.warn("{entry} cannot be looked at: {error}", entry=entry, error=error)
+            return None
+        return size if self._is_as_known(entry, size) else None
+
+    def _is_as_known(self, entry: Entry, found: int | None) -> bool:
+        """Tell whether a file of ``found`` bytes is what the index says; forget what is not."""
+        size = self.index.size(entry)
+        if found == size or size is None:
+            return found is not None
+        if found is not None:
+            self._log.error(
+                "{entry} has {found} bytes on disk, where {size} were stored: it is damaged, and dropped",
+                entry=entry,
+                found=found,
+                size=size,
+            )
+        self._drop(entry, size)
+        return False
 
     def read(self, entry: Entry) -> bytes | None:
         """Return stored content that is small, or None. What is asked for often comes from memory."""
@@ -112,57 +151,21 @@ class Store:
     def keep(self, entry: Entry, content: bytes) -> Deferred[None]:
         """Store content that is in memory and matches its digest; fires when it is on disk, or cannot be."""
         self._remember(entry, content)
-        return self._threads(self._write, entry, content).addCallbacks(
-            lambda written: self.stored(entry, len(content)) if written else None,
-            lambda failure: self._log.warn("{entry} is not kept: {why}", entry=entry, why=failure.getErrorMessage()),
+        key = PartialKey(entry)
+        if not self.reserve(key, len(content)):
+            self._log.warn("{entry} is not kept: there is no room for it", entry=entry)
+            return succeed(None)
+        return self._threads(self._write, key, content).addCallbacks(
+            self._kept, self._not_kept, callbackArgs=(key, len(content)), errbackArgs=(key,)
         )
 
     def stored(self, entry: Entry, size: int) -> None:
-        """Note that a file is whole and in its place, and see to the budget."""
+        """Note that a file is whole and in its place."""
         self.index.stored(entry, size)
-        self.evict(self.share)
-
-    @property
-    def share(self) -> int:
-        """The part of the budget that is left for what is whole."""
-        return self.budget - self.partial_bytes - sum(self.promised().values())
-
-    def make_room(self, size: int) -> bool:
-        """Tell whether ``size`` bytes more may be stored, after dropping what was not used for long."""
-        if size > self.budget - sum(self.promised().values()):
-            return False
-        self.evict(self.share - size)
-        while not self.blobs.room_for(size):
-            stored = self.index.bytes_stored()
-            if not stored or not self.evict(stored - size):
-                return False
-        return True
-
-    def evict(self, budget: int) -> int:
-        """Drop the least recently used until ``budget`` bytes or less are stored; return how many went."""
-        stored = self.index.bytes_stored()
-        if stored <= budget:
-            return 0
-        self.note_use()
-        dropped = 0
-        while chosen := to_drop(stored, budget, self.index.oldest(_STEP)):
-            for entry in chosen:
-                self.drop(entry)
-            before, stored = stored, self.index.bytes_stored()
-            if stored >= before:
-                # The index cannot be written: the files are gone, and their rows go when somebody asks for them.
-                break
-            dropped += len(chosen)
-            self.evicted_bytes += before - stored
-        self.evicted += dropped
-        self._log.info("{count} blobs were dropped to make room", count=dropped)
-        return dropped
 
     def drop(self, entry: Entry) -> None:
         """Remove stored content; who is reading it reads on."""
-        self.index.dropped(entry)
-        self._forget(entry)
-        self.blobs.remove(entry)
+        self._drop(entry, self.index.size(entry) or 0)
 
     def note_use(self) -> None:
         """Write down what was used since the last time."""
@@ -170,9 +173,153 @@ class Store:
         if used:
             self.index.used(used)
 
-    def _write(self, entry: Entry, content: bytes) -> bool:
+    # Room
+
+    @property
+    def taken(self) -> int:
+        """Bytes that all of it takes of the budget."""
+        return self.index.bytes_stored() + self._partial_bytes + self.index.row_bytes()
+
+    @property
+    def partial_bytes(self) -> int:
+        """Bytes of what is not whole: what is being filled, and what was left behind."""
+        return self._partial_bytes
+
+    @property
+    def filling(self) -> frozenset[PartialKey]:
+        """What is being filled by this process."""
+        return frozenset(self._reserved)
+
+    def could_hold(self, size: int) -> bool:
+        """Tell whether ``size`` bytes would fit if everything else went."""
+        return size <= self.budget - self.index.row_bytes()
+
+    def reserve(self, key: PartialKey, size: int) -> bool:
+        """Tell whether a partial file may grow to ``size`` bytes, after dropping others where that helps.
+
+        What is promised but does not come takes no room: ask for what is in hand. What nobody fills goes first, then
+        what was not used for longest. `release` gives the room back.
+        """
+        had = self._reserved.get(key, 0) or self._take_up(key)
+        if size > had and not self._make_room(size - had):
+            self._note_partial(key, had)
+            return False
+        self._note_partial(key, max(size, had))
+        return True
+
+    def release(self, key: PartialKey, left: int = 0) -> None:
+        """The partial file is not filled any more; ``left`` bytes stay in it, for who takes it up again."""
+        self._partial_bytes -= self._reserved.pop(key, 0)
+        if left:
+            self._leftovers[key] = left
+            self._partial_bytes += left
+            # Room was made for others meanwhile, as if it were whole soon.
+            self._free(self.budget)
+
+    def note_leftovers(self, found: dict[PartialKey, int]) -> None:
+        """Count partial files that nobody fills, the oldest first, as they are on disk."""
+        self._partial_bytes -= sum(self._leftovers.values())
+        self._leftovers = {key: size for key, size in found.items() if key not in self._reserved}
+        self._partial_bytes += sum(self._leftovers.values())
+
+    def evict(self, budget: int) -> int:
+        """Drop until ``budget`` bytes or less are taken; return how many whole contents went."""
+        before = self.evicted
+        self._free(budget)
+        return self.evicted - before
+
+    def _make_room(self, size: int) -> bool:
+        # What is being filled stays, so nothing goes in vain.
+        if size > self.budget - sum(self._reserved.values()) - self.index.row_bytes():
+            return False
+        self._free(self.budget - size)
+        while not self.blobs.room_for(size):
+            if not self._free(self.taken - size):
+                return False
+        return self.taken + size <= self.budget
+
+    def _free(self, budget: int) -> bool:
+        """Drop until ``budget`` bytes or less are taken; tell whether anything went."""
+        if self.taken <= budget:
+            return False
+        before = self.taken
+        self._free_leftovers(budget)
+        count = sum(1 for _ in self._evict(budget))
+        if count:
+            self._log.info("{count} blobs were dropped to make room", count=count)
+        return self.taken < before
+
+    def _free_leftovers(self, budget: int) -> None:
+        while self._leftovers and self.taken > budget:
+            key = next(iter(self._leftovers))
+            self._take_up(key)
+            self._threads(self._discard, key).addErrback(self._not_removed)
+
+    def _evict(self, budget: int) -> Iterator[Entry]:
+        """Drop whole contents, and give each."""
+        while (over := self.taken - budget) > 0:
+            oldest = self.index.oldest(_STEP)
+            # What was used since the index last heard of it is none of the oldest, unless nothing else is left.
+            unused = [(entry, size) for entry, size in oldest if entry not in self._used]
+            if not oldest:
+                return
+            if not unused:
+                self.note_use()
+                unused = oldest
+            stored = self.index.bytes_stored()
+            for entry in to_drop(stored, stored - over, unused):
+                size = self.index.size(entry) or 0
+                self._drop(entry, size)
+                self.evicted += 1
+                self.evicted_bytes += size
+                yield entry
+
+    def _drop(self, entry: Entry, size: int) -> None:
+        self.index.dropped(entry)
+        self._forget(entry)
+        if size < _LARGE:
+            self.blobs.remove(entry)
+            return
+        # Out of its place at once, so that what comes anew is not what goes.
+        removed = self.blobs.take_away(entry)
+        if removed is not None:
+            self._threads(removed.unlink, True).addErrback(self._not_removed)
+
+    def _discard(self, key: PartialKey) -> None:
+        # Another process may fill it again: then the lock is its.
+        partial = self.blobs.begin(key.entry, key.origin)
+        if partial is not None:
+            partial.discard()
+            partial.close()
+
+    def _not_removed(self, failure: Failure) -> None:
+        failure.trap(OSError)
+        self._log.warn("what was dropped cannot be removed: {error}", error=failure.value)
+
+    def _take_up(self, key: PartialKey) -> int:
+        """Count a leftover no more as one; return its bytes."""
+        size = self._leftovers.pop(key, 0)
+        self._partial_bytes -= size
+        return size
+
+    def _note_partial(self, key: PartialKey, size: int) -> None:
+        self._partial_bytes += size - self._reserved.get(key, 0)
+        self._reserved[key] = size
+
+    # Small contents
+
+    def _kept(self, written: bool, key: PartialKey, size: int) -> None:
+        if written:
+            self.stored(key.entry, size)
+        self.release(key)
+
+    def _not_kept(self, failure: Failure, key: PartialKey) -> None:
+        self.release(key)
+        self._log.warn("{entry} is not kept: {why}", entry=key.entry, why=failure.getErrorMessage())
+
+    def _write(self, key: PartialKey, content: bytes) -> bool:
         """Return whether the content is on disk by our doing; another process may be writing the same."""
-        partial = self.blobs.begin(entry)
+        partial = self.blobs.begin(key.entry, key.origin)
         if partial is None:
             return False
         try:

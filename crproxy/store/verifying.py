@@ -10,7 +10,21 @@ from zope.interface import implementer
 from ..oci.digests import Verifier
 from .blobs import WrongContent
 
-__all__ = ["Verifying"]
+__all__ = ["Unread", "Verifying"]
+
+
+@implementer(IConsumer)
+class Unread:
+    """Takes a body in for nobody: what comes is checked on its way here, and that is all that is wanted."""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let it come as fast as it may (IConsumer)."""
+
+    def unregisterProducer(self) -> None:
+        """No more comes (IConsumer)."""
+
+    def write(self, data: bytes) -> None:
+        """Let go of a piece (IConsumer)."""
 
 
 @implementer(IConsumer)

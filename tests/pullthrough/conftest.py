@@ -20,7 +20,7 @@ from crproxy.upstream.client import Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
 from tests.memory import ended
 from tests.sources import HandBody, HandSource
-from tests.stores import make_store, pull_through
+from tests.stores import HandRules, make_store, pull_through
 from tests.upstream.conftest import Consumer
 
 REPOSITORY = Registry("quay.io").repository("org/name")
@@ -140,14 +140,14 @@ def store(tmp_path: Path, clock: Clock) -> Store:
 
 
 @pytest.fixture
-def private() -> set[Registry]:
-    """The registries that are asked with credentials."""
-    return set()
+def rules() -> HandRules:
+    """Who may have what."""
+    return HandRules()
 
 
 @pytest.fixture
-def pullthrough(client: Client, store: Store, clock: Clock, private: set[Registry]) -> PullThrough:
-    return pull_through(client, store, clock, private.__contains__)
+def pullthrough(client: Client, store: Store, clock: Clock, rules: HandRules) -> PullThrough:
+    return pull_through(client, store, clock, rules)
 
 
 Ask = Callable[..., Deferred[Reply]]

@@ -398,7 +398,7 @@ def test_a_disk_that_fills_up_meanwhile_is_not_noticed(
 # With clients' own credentials
 
 ALICE, BOB = "Bearer of alice", "Bearer of bob"
-ALICES = View(REPOSITORY, private=True, caller=ALICE)
+ALICES = View(REPOSITORY, caller=ALICE)
 
 
 @pytest.fixture

@@ -324,7 +324,7 @@ def test_what_was_dropped_is_fetched_again(client: Client, ask: Ask, store: Stor
 # With clients' own credentials
 
 ALICE, BOB = "Bearer of alice", "Bearer of bob"
-ALICES = View(REPOSITORY, private=True, caller=ALICE)
+ALICES = View(REPOSITORY, caller=ALICE)
 
 
 @pytest.mark.parametrize("reference", [V1, DIGEST])

@@ -1,4 +1,4 @@
-"""Images put into a store as pulls leave them there: contents, rights and tags."""
+"""Images put into a store as pulls leave them there: contents, permissions and tags."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass
 
 from crproxy.oci.digests import Digest
-from crproxy.oci.manifests import references
 from crproxy.store.entries import View
-from crproxy.store.index import Link
 from crproxy.store.store import Store
 from tests.memory import ended
 
@@ -28,6 +26,7 @@ class Shelving:
         """Keep an image whose configuration is {} and which has these layers."""
         for blob in (b"{}", *layers):
             ended(self.store.keep(view.entry(Digest.of(blob)), blob))
+            self.store.index.link(view, Digest.of(blob), size=len(blob))
         config, *described = (_descriptor("x/blob", blob) for blob in (b"{}", *layers))
         return self.manifest(view, json.dumps({"config": config, "layers": described}).encode(), tag)
 
@@ -41,13 +40,10 @@ class Shelving:
         return self.manifest(view, json.dumps({"manifests": entries}).encode(), tag)
 
     def manifest(self, view: View, content: bytes, tag: str | None = None) -> Digest:
-        """Keep a manifest, with the right to all that it refers to."""
+        """Keep a manifest, with the permission to have it."""
         digest = Digest.of(content)
         ended(self.store.keep(view.entry(digest), content))
-        links = [(digest, Link(MANIFEST, len(content)))]
-        found = references(content)
-        links += [(one.digest, Link(one.media_type if one.is_manifest else None, one.size)) for one in found]
-        self.store.index.link(view, links)
+        self.store.index.link(view, digest, MANIFEST, len(content))
         if tag is not None:
             self.store.index.tag(view, tag, digest)
         return digest

@@ -11,7 +11,6 @@ from crproxy.oci.manifests import references
 from crproxy.oci.names import Registry
 from crproxy.store.census import Census
 from crproxy.store.entries import Entry, View
-from crproxy.store.index import Link
 from crproxy.store.store import Store
 from tests.memory import ended
 from tests.store.shelving import INDEX, Shelving
@@ -119,5 +118,5 @@ def test_indexes_in_one_another_end(census: Census, shelving: Shelving) -> None:
 def test_rights_of_clients_with_their_own_credentials_count_as_private(census: Census, store: Store) -> None:
     view = View(APP, True, "Basic x")
     ended(store.keep(view.entry(Digest.of(b"{}")), b"{}"))
-    store.index.link(view, [(Digest.of(b"{}"), Link("application/json", 2))])
+
     assert [(image.private, image.bytes) for image in census.images()] == [(True, 2)]

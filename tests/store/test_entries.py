@@ -23,7 +23,7 @@ def test_an_entry_says_whose_it_is() -> None:
 
 def test_what_took_a_clients_credentials_is_its_registrys_too() -> None:
     """Whoever may have it shares the bytes."""
-    view = View(REPOSITORY, private=True, caller="Bearer of alice")
+    view = View(REPOSITORY, caller="Bearer of alice")
     assert view.entry(DIGEST) == Entry(DIGEST, Registry("quay.io"))
 
 

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
+from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry, View
-from crproxy.store.index import Link
 from crproxy.store.janitor import Janitor, verify
 from crproxy.store.store import Store
 from tests.logs import Log
@@ -60,11 +60,11 @@ def on_disk(store: Store, *contents: bytes) -> list[Entry]:
     return entries
 
 
-def left(store: Store, clock: Clock, content: bytes, age: float) -> Entry:
-    entry = Entry(Digest.of(content))
-    filled(store.blobs, entry, content)
-    os.utime(store.blobs.partial_path(entry), (clock.seconds() - age,) * 2)
-    return entry
+def left(store: Store, clock: Clock, content: bytes, age: float) -> PartialKey:
+    key = PartialKey(Entry(Digest.of(content)), VIEW.repository.registry)
+    filled(store.blobs, key.entry, content, key.origin)
+    os.utime(store.blobs.partial_path(key), (clock.seconds() - age,) * 2)
+    return key
 
 
 def test_what_is_on_disk_alone_is_taken_up(store: Store, janitor: Janitor, clock: Clock, log: Log) -> None:
@@ -108,13 +108,13 @@ def test_old_partial_files_are_removed_and_the_others_counted(store: Store, jani
     left(store, clock, b"old" * 10, 2 * DAY)
     new = left(store, clock, b"new" * 10, DAY / 2)
     tidied(janitor, clock)
-    assert [entry for entry, _, _ in store.blobs.partials()] == [new]
+    assert [key for key, _, _ in store.blobs.partials()] == [new]
     assert store.partial_bytes == 30
 
 
 def test_an_old_partial_file_that_is_being_filled_stays(store: Store, janitor: Janitor, clock: Clock) -> None:
-    entry = left(store, clock, b"old", 2 * DAY)
-    partial = store.blobs.begin(entry)
+    key = left(store, clock, b"old", 2 * DAY)
+    partial = store.blobs.begin(key.entry, key.origin)
     assert partial is not None
     tidied(janitor, clock)
     assert store.partial_bytes == 3
@@ -127,9 +127,10 @@ def test_links_to_what_was_never_pulled_are_forgotten_after_a_week(
     store: Store, janitor: Janitor, clock: Clock
 ) -> None:
     digests = [Digest.of(bytes([number, 0])) for number in range(100)]
-    store.index.link(VIEW, [(digest, Link()) for digest in digests])
+    for digest in digests:
+        store.index.link(VIEW, digest)
     store.index.stored(*_kept(store, b"kept"))
-    store.index.link(VIEW, [(Digest.of(b"kept"), Link())])
+    store.index.link(VIEW, Digest.of(b"kept"))
     clock.advance(6 * DAY)
     tidied(janitor, clock)
     assert store.index.linked(VIEW, digests[0]) is not None

@@ -1,0 +1,115 @@
+"""Rows of the index that are still to be written: the last state of each counts.
+
+Pure: knows rows; knows nothing of the file, nor of who writes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..oci.digests import Digest
+
+__all__ = ["BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey"]
+
+# digest, pool
+BlobKey = tuple[str, str]
+# registry, repository, credential
+ViewKey = tuple[str, str, str]
+# digest, registry, repository, credential
+LinkKey = tuple[str, str, str, str]
+# registry, repository, name, credential
+TagKey = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A repository's permission to have some content, as upstream gave it.
+
+    Arguments:
+        media_type: the Content-Type it came with as a manifest; None for a blob.
+        size: bytes, where they are known.
+        confirmed: when upstream gave the content, or its word for it, last; seconds since the epoch. 0 where it has
+            refused something of the repository since.
+    """
+
+    media_type: str | None = None
+    size: int | None = None
+    confirmed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TagEntry:
+    """Where a tag pointed at ``checked`` (seconds since the epoch)."""
+
+    digest: Digest
+    checked: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file: its bytes, and when it was last asked for (seconds since the epoch)."""
+
+    size: int
+    used: float
+
+
+@dataclass(slots=True)
+class Notes:
+    """Rows to be written; None deletes one. ``changed`` is by how many bytes each changes what is stored."""
+
+    blobs: dict[BlobKey, Stored | None] = field(default_factory=dict)
+    changed: dict[BlobKey, int] = field(default_factory=dict)
+    used: dict[BlobKey, float] = field(default_factory=dict)
+    links: dict[LinkKey, Link | None] = field(default_factory=dict)
+    tags: dict[TagKey, TagEntry | None] = field(default_factory=dict)
+    # Nothing that was confirmed up to then counts any more.
+    revoked: dict[ViewKey, float] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.blobs) + len(self.used) + len(self.links) + len(self.tags) + len(self.revoked)
+
+    @property
+    def bytes(self) -> int:
+        """By how many bytes it changes what is stored."""
+        return sum(self.changed.values())
+
+    def take(self, limit: int) -> Notes:
+        """Return up to ``limit`` of them, which are not among these any more."""
+        taken = Notes()
+        # What is taken back goes before all else, and may then be later than the links beside it, never earlier.
+        for ours, theirs in zip(self._kinds(), taken._kinds(), strict=True):
+            while ours and len(taken) < limit:
+                key = next(iter(ours))
+                theirs[key] = ours.pop(key)
+        taken.changed = {key: self.changed.pop(key) for key in taken.blobs if key in self.changed}
+        return taken
+
+    def put_back(self, earlier: Notes) -> None:
+        """Add those that were noted before these, and could not be written."""
+        for ours, theirs in zip(self._kinds(), earlier._kinds(), strict=True):
+            for key, value in theirs.items():
+                ours.setdefault(key, value)
+        for key, size in earlier.changed.items():
+            self.changed[key] = self.changed.get(key, 0) + size
+        for view, moment in self.revoked.items():
+            self._let_nothing_count(view, moment)
+
+    def forget(self) -> None:
+        """Do without what only spares questions: links and tags."""
+        self.links.clear()
+        self.tags.clear()
+        self.used.clear()
+
+    def revoke(self, view: ViewKey, moment: float) -> None:
+        """Let nothing count for ``view`` that was confirmed up to ``moment``."""
+        self.revoked[view] = moment
+        self._let_nothing_count(view, moment)
+
+    def _let_nothing_count(self, view: ViewKey, moment: float) -> None:
+        for key, link in self.links.items():
+            if link is not None and key[1:] == view and link.confirmed <= moment:
+                self.links[key] = replace(link, confirmed=0.0)
+
+    def _kinds(self) -> tuple[dict[Any, Any], ...]:
+        return self.revoked, self.blobs, self.used, self.links, self.tags

@@ -1,0 +1,161 @@
+"""The index's file from the writing side: notes in batches, and what takes longer than a request may.
+
+Blocking: called in one thread, one call after the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .notes import Notes
+from .schema import connect, row_bytes
+
+__all__ = ["Totals", "Writer"]
+
+Result = TypeVar("Result")
+
+# Rows that go in one step where there are too many.
+_STEP = 1000
+# They go down to this part of their limit, so that the next row does not begin it all again.
+_SHED_TO = 0.9
+
+_LINK = """
+    INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        media_type = excluded.media_type, size = excluded.size, confirmed = excluded.confirmed
+"""
+_BLOB = "INSERT INTO blob VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET used = max(used, excluded.used)"
+
+# The oldest go, and of these first what leads to nothing.
+_SHED = (
+    """
+    DELETE FROM link WHERE (digest, registry, repository, credential) IN (
+        SELECT digest, registry, repository, credential FROM link
+        WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest) ORDER BY confirmed LIMIT ?)
+    """,
+    """
+    DELETE FROM tag WHERE (registry, repository, name, credential) IN (
+        SELECT registry, repository, name, credential FROM tag
+        WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest) ORDER BY checked LIMIT ?)
+    """,
+    """
+    DELETE FROM tag WHERE (registry, repository, name, credential) IN (
+        SELECT registry, repository, name, credential FROM tag ORDER BY checked LIMIT ?)
+    """,
+    """
+    DELETE FROM link WHERE (digest, registry, repository, credential) IN (
+        SELECT digest, registry, repository, credential FROM link ORDER BY confirmed LIMIT ?)
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is, in bytes: contents, and the rows of the index itself."""
+
+    contents: int = 0
+    rows: int = 0
+
+
+class Writer:
+    """Writes to the index.
+
+    Arguments:
+        path: its file.
+        shared: the connection to use, where there is no file.
+        limit: bytes that its rows may take.
+    """
+
+    def __init__(self, path: Path, shared: sqlite3.Connection | None, limit: Callable[[], int]) -> None:
+        self._path = path
+        self._shared = shared
+        self._limit = limit
+        self._own: sqlite3.Connection | None = None
+        self._stale = False
+
+    def write(self, notes: Notes) -> Totals:
+        """Write all of it, or nothing; return what there is then. Raises OSError, sqlite3.Error."""
+        database = self._connection()
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            for statement, rows in _statements(notes):
+                database.executemany(statement, rows)
+        return self._shed(database)
+
+    def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return the result of ``work``, a transaction of its own. Raises OSError, sqlite3.Error."""
+        database = self._connection()
+        with database:
+            return work(database)
+
+    def leave(self) -> None:
+        """Another file is in the place of this one: the next call opens that. May be called from another thread."""
+        self._stale = True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._shared is not None:
+            return self._shared
+        if self._stale:
+            self._stale = False
+            self.close()
+        if self._own is None:
+            self._own = connect(self._path)
+        return self._own
+
+    def _shed(self, database: sqlite3.Connection) -> Totals:
+        """Keep the rows within their limit."""
+        taken, limit = row_bytes(database), self._limit()
+        if taken > limit:
+            for statement in _SHED:
+                taken = self._shed_by(database, statement, int(limit * _SHED_TO))
+        ((contents,),) = database.execute("SELECT bytes FROM total")
+        return Totals(int(contents), taken)
+
+    def _shed_by(self, database: sqlite3.Connection, statement: str, limit: int) -> int:
+        while (taken := row_bytes(database)) > limit:
+            with database:
+                if not database.execute(statement, (_STEP,)).rowcount:
+                    break
+        return taken
+
+
+def _statements(notes: Notes) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    yield _BLOB, [(*key, kept.size, kept.used) for key, kept in notes.blobs.items() if kept is not None]
+    yield (
+        "DELETE FROM blob WHERE digest = ? AND pool = ?",
+        [key for key, kept in notes.blobs.items() if kept is None],
+    )
+    yield (
+        "UPDATE blob SET used = ? WHERE digest = ? AND pool = ?",
+        [(moment, *key) for key, moment in notes.used.items()],
+    )
+    yield (
+        _LINK,
+        [(*key, link.media_type, link.size, link.confirmed) for key, link in notes.links.items() if link is not None],
+    )
+    yield (
+        "DELETE FROM link WHERE digest = ? AND registry = ? AND repository = ? AND credential = ?",
+        [key for key, link in notes.links.items() if link is None],
+    )
+    # After the links: what was confirmed before upstream refused does not count, whenever it is written.
+    yield (
+        "UPDATE link SET confirmed = 0 WHERE registry = ? AND repository = ? AND credential = ? AND confirmed <= ?",
+        [(*view, moment) for view, moment in notes.revoked.items()],
+    )
+    yield (
+        "INSERT OR REPLACE INTO tag VALUES (?, ?, ?, ?, ?, ?)",
+        [(*key, str(tag.digest), tag.checked) for key, tag in notes.tags.items() if tag is not None],
+    )
+    yield (
+        "DELETE FROM tag WHERE registry = ? AND repository = ? AND name = ? AND credential = ?",
+        [key for key, tag in notes.tags.items() if tag is None],
+    )
