@@ -171,6 +171,8 @@ class Blobs:
             if flight is not None and not await self._may_join(flight, view, digest):
                 await self._prove(view, digest)
                 continue
+            if flight is not self._flights.get(entry):
+                continue
             flight = flight or self._begin(view, digest, None)
             try:
                 await flight.known()
@@ -213,7 +215,7 @@ class Blobs:
     ) -> Reply:
         if flight is not None and not await self._may_join(flight, view, digest):
             return await self._from_upstream(view, digest, wanted)
-        if flight is not None and flight.is_over:
+        if flight is not self._flights.get(view.entry(digest)):
             # All of it may have come, or gone, while upstream was asked.
             return await self._anew(view, digest, wanted, client)
         status = CacheStatus.STORED if flight is None else CacheStatus.COLLAPSED

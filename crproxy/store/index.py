@@ -363,6 +363,8 @@ class Index:
     def _read(self, statement: str, *values: object) -> list[Any]:
         try:
             return self._reader.execute(statement, values).fetchall()
+        except sqlite3.ProgrammingError:
+            raise
         except sqlite3.Error as error:
             if not is_damage(error) or not self._mend(error):
                 self._log.warn("the index cannot be read: {error}", error=error)

@@ -64,6 +64,7 @@ def test_what_does_not_exist_is_an_error(twistd: list[list[str]]) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = open_store(tmp_path)
+    store.blobs.prepare()
     for content in (b"one", b"two", b"three"):
         ended(store.keep(Entry(Digest.of(content)), content))
     return store

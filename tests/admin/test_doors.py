@@ -112,7 +112,7 @@ def test_what_was_used_just_now_is_known(door: Door) -> None:
 
 def test_images_are_listed(door: Door) -> None:
     digest = door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    door.shelving.image(View(Registry("ghcr.io").repository("a/b"), private=True), b"x", tag="v2")
+    door.shelving.image(View(Registry("ghcr.io").repository("a/b"), "account"), b"x", tag="v2")
     first, second = door.json("GET", "/cache/images")
     assert (first["image"], first["private"]) == ("ghcr.io/a/b:v2", True)
     assert second == {

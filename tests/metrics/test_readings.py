@@ -10,6 +10,7 @@ from crproxy import __version__
 from crproxy.config import Config
 from crproxy.metrics import Meters, Readings
 from crproxy.oci.digests import Digest
+from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry
 from tests.metrics.exercised import exercised, make_stock
 from tests.metrics.records import samples
@@ -49,9 +50,9 @@ def test_it_is_read_each_time(tmp_path: Path) -> None:
     for number, entry in enumerate(contents, 1):
         stock.store.index.stored(entry, 1000)
         assert samples(meters.registry, "crproxy_cache_contents") == {(): number}
-    stock.store.partial_bytes = 24
+    assert stock.store.reserve(PartialKey(contents[0]), 24)
     assert samples(meters.registry, "crproxy_cache_size_bytes") == {(): 2024}
-    stock.store.evict(1000)
+    stock.store.evict(1024)
     assert samples(meters.registry, "crproxy_cache_evictions_total") == {(): 1}
     assert samples(meters.registry, "crproxy_cache_evicted_bytes_total") == {(): 1000}
     stock.login.wrong += 1

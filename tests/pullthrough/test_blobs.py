@@ -17,7 +17,7 @@ from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
 from tests.pullthrough.conftest import OTHER, REPOSITORY, Ask, Client, body_of
 from tests.sources import HandSource
-from tests.stores import MIB, filled
+from tests.stores import MIB, HandRules, filled
 from tests.upstream.conftest import Consumer
 
 CONTENT = bytes(range(10)) * 10
@@ -34,11 +34,19 @@ def source(client: Client) -> HandSource:
 
 
 @pytest.fixture
-def stored(store: Store, source: HandSource) -> Entry:
-    """The blob is here, and nobody has a right to it yet."""
+def stored(store: Store, source: HandSource, rules: HandRules) -> Entry:
+    """The blob is here by another repository's doing, which not every client may pull from."""
     entry = Entry(DIGEST)
     ended(store.keep(entry, CONTENT))
+    store.index.link(View(OTHER), DIGEST, size=len(CONTENT))
+    rules.closed.add(OTHER)
     return entry
+
+
+@pytest.fixture
+def given(store: Store, stored: Entry) -> None:
+    """It is this repository's, too."""
+    store.index.link(View(REPOSITORY), DIGEST, size=len(CONTENT))
 
 
 def status_of(reply: Reply) -> str:
@@ -106,6 +114,20 @@ def test_a_refusal_is_passed_on(client: Client, source: HandSource, ask: Ask, st
     assert store.index.linked(View(REPOSITORY), DIGEST) is None
 
 
+def test_s11_no_permission_comes_of_bytes_that_were_wrong(
+    client: Client, source: HandSource, ask: Ask, store: Store
+) -> None:
+    asking = ask(WANTED)
+    body = source.answer()
+    _, done = reading(ended(asking))
+    assert store.index.linked(View(REPOSITORY), DIGEST) is None
+    body.send(CONTENT[:-1] + b"x")
+    body.end()
+    failure_of(done, WrongContent)
+    assert store.index.linked(View(REPOSITORY), DIGEST) is None
+    assert not store.index.has_delivered(REPOSITORY.registry, DIGEST)
+
+
 # HEAD
 
 
@@ -116,7 +138,8 @@ def test_a_head_is_one_head_upstream(client: Client, source: HandSource, ask: As
 
 
 def test_a_head_of_what_is_kept_asks_nobody(client: Client, stored: Entry, ask: Ask) -> None:
-    ended(ask(WANTED, "HEAD"))
+    reply = ended(ask(WANTED, "HEAD"))
+    assert (status_of(reply), reply.body) == ("crproxy; fwd=uri-miss", Unsent(100))
     reply = ended(ask(WANTED, "HEAD"))
     assert (status_of(reply), reply.body) == ("crproxy; hit", Unsent(100))
     assert client.questions == ["head_blob"]
@@ -145,13 +168,126 @@ def test_a_repository_asks_before_it_is_served_what_another_brought(client: Clie
     assert client.questions == ["head_blob"]
 
 
+STRANGER = Registry("evil.example.org").repository("a/b")
+
+
+@pytest.mark.security("S11")
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-"}, {"range": "bytes=10-19"}])
+def test_a_registry_that_never_gave_the_bytes_has_to_give_them(
+    client: Client, stored: Entry, source: HandSource, ask: Ask, headers: dict[str, str]
+) -> None:
+    """However often it says that it has them, it gets nothing of what is stored."""
+    for _ in range(2):
+        head = ended(ask(WANTED, "HEAD", repository=STRANGER))
+        assert status_of(head) == "crproxy; fwd=uri-miss"
+        asking = ask(WANTED, repository=STRANGER, headers=headers)
+        assert not_yet(asking)
+        source.refuse(GONE)
+        assert failure_of(asking, RegistryError) is GONE
+    assert client.questions == ["head_blob", "blob"] * 2
+
+
+@pytest.mark.security("S11")
+def test_once_it_gave_them_it_has_a_permission(client: Client, stored: Entry, source: HandSource, ask: Ask) -> None:
+    asking = ask(WANTED, repository=STRANGER)
+    body = source.answer()
+    reply = ended(asking)
+    assert status_of(reply) == "crproxy; fwd=uri-miss"
+    consumer, done = reading(reply)
+    body.send(CONTENT)
+    body.end()
+    ended(done)
+    assert consumer.content == CONTENT
+    assert status_of(ended(ask(WANTED, repository=STRANGER))) == "crproxy; hit"
+    assert client.questions == ["blob"]
+
+
+@pytest.mark.security("S11")
+def test_but_not_where_it_gave_others(stored: Entry, source: HandSource, ask: Ask, store: Store) -> None:
+    asking = ask(WANTED, repository=STRANGER)
+    body = source.answer()
+    _, done = reading(ended(asking))
+    body.send(CONTENT[:-1] + b"x")
+    body.end()
+    failure_of(done, WrongContent)
+    assert store.index.linked(View(STRANGER), DIGEST) is None
+
+
+@pytest.mark.security("S11")
+def test_a_stranger_does_not_share_a_fetch_either(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules
+) -> None:
+    rules.closed.add(REPOSITORY)
+    ask(WANTED)
+    source.answer()
+    theirs = ask(WANTED, repository=STRANGER)
+    assert not_yet(theirs)
+    source.refuse(GONE)
+    assert failure_of(theirs, RegistryError) is GONE
+    assert client.questions == ["blob", "blob"]
+
+
+def test_what_everybody_may_pull_is_shared_without_a_question(client: Client, source: HandSource, ask: Ask) -> None:
+    first = ask(WANTED)
+    body = source.answer()
+    other = ended(ask(WANTED, repository=STRANGER))
+    assert status_of(other) == "crproxy; fwd=uri-miss; collapsed; stored"
+    reads = [reading(ended(first)), reading(other)]
+    body.send(CONTENT)
+    body.end()
+    assert [consumer.content for consumer, _ in reads] == [CONTENT] * 2
+    assert status_of(ended(ask(WANTED, repository=OTHER))) == "crproxy; hit"
+    assert client.questions == ["blob"]
+
+
+@pytest.mark.security("S12")
+def test_what_credentials_opened_is_asked_for_again_after_a_while(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules, clock: Clock
+) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
+    asking = ask(WANTED)
+    source.send_all()
+    ended(asking).body.abandon()
+    clock.advance(1)
+    assert status_of(ended(ask(WANTED))) == "crproxy; hit"
+    clock.advance(3600)
+    assert status_of(ended(ask(WANTED))) == "crproxy; hit; detail=revalidated"
+    assert status_of(ended(ask(WANTED))) == "crproxy; hit"
+    clock.advance(3600)
+    client.error = RegistryError(ErrorCode.UNAVAILABLE, "it is away")
+    for method in ("GET", "HEAD"):
+        reply = ended(ask(WANTED, method))
+        assert status_of(reply) == "crproxy; hit; fwd=stale; detail=upstream-failed"
+        assert "it is away" in reply.headers["Warning"]
+        assert reply.body.length == 100
+    client.error = DENIED
+    assert failure_of(ask(WANTED), RegistryError) is DENIED
+    client.error = RegistryError(ErrorCode.UNAVAILABLE, "it is away")
+    assert failure_of(ask(WANTED), RegistryError) is client.error
+
+
+@pytest.mark.security("S12")
+@pytest.mark.parametrize("weaker", ["weaker", ""])
+def test_another_account_inherits_nothing(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules, weaker: str
+) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
+    asking = ask(WANTED)
+    source.send_all()
+    ended(asking).body.abandon()
+    rules.credentials[REPOSITORY.registry] = weaker
+    client.error = DENIED
+    for method in ("GET", "HEAD"):
+        assert failure_of(ask(WANTED, method), RegistryError) is DENIED
+
+
 @pytest.mark.security("S11")
 def test_who_may_not_have_it_is_refused(client: Client, stored: Entry, ask: Ask) -> None:
     client.error = DENIED
     assert failure_of(ask(WANTED), RegistryError) is DENIED
 
 
-def test_many_ask_for_leave_once(client: Client, stored: Entry, ask: Ask) -> None:
+def test_many_ask_upstream_once(client: Client, stored: Entry, ask: Ask) -> None:
     client.waiting = Deferred()
     asking = [ask(WANTED), ask(WANTED, "HEAD"), ask(WANTED)]
     client.waiting.callback(None)
@@ -161,15 +297,18 @@ def test_many_ask_for_leave_once(client: Client, stored: Entry, ask: Ask) -> Non
 
 
 @pytest.mark.security("S10", "S11")
-def test_private_content_is_another(client: Client, stored: Entry, ask: Ask, private: set[Registry]) -> None:
-    private.add(REPOSITORY.registry)
+def test_private_content_is_another(client: Client, stored: Entry, ask: Ask, rules: HandRules) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
     asking = ask(WANTED)
     assert not_yet(asking)
     client.blobs[DIGEST].answer()
     assert status_of(ended(asking)) == "crproxy; fwd=uri-miss; stored"
 
 
-def test_another_repository_asks_for_leave_to_share_a_fetch(client: Client, source: HandSource, ask: Ask) -> None:
+def test_another_repository_asks_before_it_shares_a_fetch(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules
+) -> None:
+    rules.closed.add(REPOSITORY)
     first = ask(WANTED)
     body = source.answer()
     other = ended(ask(WANTED, repository=OTHER))
@@ -182,7 +321,10 @@ def test_another_repository_asks_for_leave_to_share_a_fetch(client: Client, sour
 
 
 @pytest.mark.security("S11")
-def test_another_repository_that_may_not_does_not_share(client: Client, source: HandSource, ask: Ask) -> None:
+def test_another_repository_that_may_not_does_not_share(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules
+) -> None:
+    rules.closed.add(REPOSITORY)
     ask(WANTED)
     source.answer()
     client.error = DENIED
@@ -199,9 +341,10 @@ def test_what_was_refused_to_the_first_is_fetched_for_the_other(client: Client, 
     assert status_of(ended(other)) == "crproxy; fwd=uri-miss; stored"
 
 
-def test_a_fetch_that_ended_while_leave_was_asked_for_is_read_from_the_store(
-    client: Client, source: HandSource, ask: Ask
+def test_a_fetch_that_ended_while_upstream_was_asked_is_read_from_the_store(
+    client: Client, source: HandSource, ask: Ask, rules: HandRules
 ) -> None:
+    rules.closed.add(REPOSITORY)
     ask(WANTED)
     body = source.answer()
     client.waiting = Deferred()
@@ -220,20 +363,23 @@ def test_a_fetch_that_ended_while_leave_was_asked_for_is_read_from_the_store(
     ("value", "start", "stop"),
     [("bytes=0-", 0, 100), ("bytes=10-19", 10, 20), ("bytes=-5", 95, 100), ("bytes=90-500", 90, 100)],
 )
-def test_a_range_of_what_is_kept_is_exact(stored: Entry, ask: Ask, value: str, start: int, stop: int) -> None:
+@pytest.mark.usefixtures("given")
+def test_a_range_of_what_is_kept_is_exact(ask: Ask, value: str, start: int, stop: int) -> None:
     reply = ended(ask(WANTED, headers={"range": value}))
     assert (reply.status, reply.headers["Content-Range"]) == (206, f"bytes {start}-{stop - 1}/100")
     assert body_of(reply) == CONTENT[start:stop]
 
 
 @pytest.mark.parametrize("value", ["bytes=100-", "bytes=-0"])
-def test_a_range_behind_the_end_says_how_long_the_blob_is(stored: Entry, ask: Ask, value: str) -> None:
+@pytest.mark.usefixtures("given")
+def test_a_range_behind_the_end_says_how_long_the_blob_is(ask: Ask, value: str) -> None:
     reply = ended(ask(WANTED, headers={"range": value}))
     assert (reply.status, reply.headers["Content-Range"], body_of(reply)) == (416, "bytes */100", b"")
 
 
 @pytest.mark.parametrize("value", ["bytes=5-1", "items=0-1", "x"])
-def test_what_is_no_range_gets_the_whole(stored: Entry, ask: Ask, value: str) -> None:
+@pytest.mark.usefixtures("given")
+def test_what_is_no_range_gets_the_whole(ask: Ask, value: str) -> None:
     reply = ended(ask(WANTED, headers={"range": value}))
     assert (reply.status, body_of(reply)) == (200, CONTENT)
 
@@ -361,7 +507,6 @@ def test_what_cannot_be_kept_is_passed_through_and_verified(
 ) -> None:
     monkeypatch.setattr(store, "budget", 10)
     for content, right in ((CONTENT, True), (CONTENT[:-1] + b"x", False)):
-        store.make_room(0)
         asking = ask(WANTED)
         refused = source.answer()
         body = source.answer() if refused.abandoned else refused
@@ -462,17 +607,17 @@ def test_s12_when_upstream_is_down_clients_get_nothing(client: Client, ask: Ask)
 
 @pytest.mark.usefixtures("brought")
 def test_s10_what_a_client_brought_gives_the_proxy_no_right(
-    client: Client, ask: Ask, private: set[Registry], store: Store
+    client: Client, ask: Ask, rules: HandRules, store: Store
 ) -> None:
     """With credentials of its own it shares the pool, and asks first."""
-    private.add(REPOSITORY.registry)
+    rules.credentials[REPOSITORY.registry] = "account"
     failure_of(ask(WANTED), RegistryError)
     assert client.questions == ["head_blob"]
-    assert store.index.linked(View(REPOSITORY, private=True), DIGEST) is None
+    assert store.index.linked(View(REPOSITORY, "account"), DIGEST) is None
 
 
-def test_what_is_public_is_served_to_clients_without_asking(client: Client, stored: Entry, ask: Ask) -> None:
-    ended(ask(WANTED)).body.abandon()
+@pytest.mark.usefixtures("given")
+def test_what_is_public_is_served_to_clients_without_asking(client: Client, ask: Ask) -> None:
     client.welcome = {BOB}
     client.asked.clear()
     for method in ("GET", "HEAD"):
@@ -525,8 +670,9 @@ def test_one_who_is_refused_does_not_spoil_it_for_who_may(client: Client, source
     assert status_of(ended(alices)) == "crproxy; fwd=uri-miss; stored"
 
 
-def test_leave_is_asked_for_each_by_itself(client: Client, stored: Entry, ask: Ask, store: Store) -> None:
+def test_each_client_is_asked_for_by_itself(client: Client, stored: Entry, ask: Ask, store: Store) -> None:
     ended(store.keep(ALICES.entry(DIGEST), CONTENT))
+    store.index.link(ALICES, DIGEST)
     client.waiting = Deferred()
     asking = [ask(WANTED, caller=who) for who in (ALICE, BOB, ALICE)]
     client.waiting.callback(None)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import Reference, Registry, Tag
+from crproxy.oci.names import Reference, Tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest
 from crproxy.pullthrough import Content, Reply, Unsent
 from crproxy.pullthrough.reply import named
@@ -16,6 +16,7 @@ from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
 from tests.pullthrough.conftest import OTHER, REPOSITORY, TYPE, Ask, Client, body_of
+from tests.stores import HandRules
 
 MANIFEST = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(MANIFEST)
@@ -202,23 +203,54 @@ def test_a_tag_that_is_gone_is_forgotten_and_its_digest_is_not(client: Client, a
 
 @pytest.mark.security("S12")
 def test_what_took_credentials_is_not_served_where_they_are_refused(
-    client: Client, ask: Ask, clock: Clock, private: set[Registry]
+    client: Client, ask: Ask, clock: Clock, rules: HandRules
 ) -> None:
-    private.add(REPOSITORY.registry)
+    rules.credentials[REPOSITORY.registry] = "account"
     ended(ask(wanted()))
     clock.advance(60)
     client.error = DENIED
     assert failure_of(ask(wanted()), RegistryError) is DENIED
     client.error = DOWN
-    assert body_of(ended(ask(wanted()))) == MANIFEST
+    assert failure_of(ask(wanted()), RegistryError) is DOWN
+    assert failure_of(ask(wanted(DIGEST)), RegistryError) is DOWN
+
+
+@pytest.mark.security("S12")
+def test_what_took_credentials_is_served_while_upstream_is_away(
+    client: Client, ask: Ask, clock: Clock, rules: HandRules
+) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
+    ended(ask(wanted()))
+    clock.advance(3600)
+    client.error = DOWN
+    for reference in (V1, DIGEST):
+        reply = ended(ask(wanted(reference)))
+        assert (body_of(reply), reply.headers["Content-Type"]) == (MANIFEST, TYPE)
+        assert "Warning" in reply.headers
+
+
+@pytest.mark.security("S12")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_took_credentials_is_asked_for_again_by_its_digest(
+    client: Client, ask: Ask, clock: Clock, rules: HandRules, method: str
+) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
+    ended(ask(wanted()))
+    assert status_of(ended(ask(wanted(DIGEST), method))) == "crproxy; hit"
+    clock.advance(3600)
+    assert status_of(ended(ask(wanted(DIGEST), method))) == "crproxy; hit; detail=revalidated"
+    assert status_of(ended(ask(wanted(DIGEST), method))) == "crproxy; hit"
+    rules.credentials[REPOSITORY.registry] = "weaker"
+    client.error = DENIED
+    assert failure_of(ask(wanted(DIGEST), method), RegistryError) is DENIED
 
 
 @pytest.mark.security("S12")
 def test_what_anybody_could_have_is_served_though_credentials_are_refused(
-    client: Client, ask: Ask, clock: Clock, private: set[Registry]
+    client: Client, ask: Ask, clock: Clock, rules: HandRules
 ) -> None:
     ended(ask(wanted()))
-    private.add(REPOSITORY.registry)
+    rules.credentials[REPOSITORY.registry] = "account"
     client.error = DENIED
     assert body_of(ended(ask(wanted()))) == MANIFEST
 
@@ -298,20 +330,34 @@ def test_another_repository_that_may_not_is_refused(client: Client, ask: Ask) ->
     assert failure_of(ask(wanted(DIGEST), repository=OTHER), RegistryError) is DENIED
 
 
-def test_what_a_manifest_refers_to_may_be_had_where_it_may(client: Client, ask: Ask, store: Store) -> None:
-    layer, platform = client.holds(b"layer"), client.tagged(Tag("platform"), b'{"platform": 1}')
-    index = {
-        "layers": [{"mediaType": "l", "digest": str(layer), "size": 5}],
-        "manifests": [{"mediaType": TYPE, "digest": str(platform), "size": 15}],
-    }
-    store.keep(Entry(layer), b"layer")
-    store.keep(Entry(platform), b'{"platform": 1}')
-    client.tagged(V1, json.dumps(index).encode())
+@pytest.mark.security("S11")
+@pytest.mark.parametrize("key", ["config", "layers", "blobs", "manifests"])
+def test_what_a_manifest_refers_to_is_no_permission(
+    client: Client, ask: Ask, store: Store, rules: HandRules, key: str
+) -> None:
+    """A manifest in an allowed repository names what is a denied one's: as a blob, as a manifest, as both."""
+    secret = client.tagged(Tag("secret"), b'{"secret": 1}')
+    client.holds(b'{"secret": 1}')
+    rules.closed.add(OTHER)
+    ended(ask(wanted(Tag("secret")), repository=OTHER))
+    descriptor = {"mediaType": TYPE, "digest": str(secret), "size": 13}
+    document = {key: descriptor if key == "config" else [descriptor]}
+    client.tagged(V1, json.dumps(document).encode())
     ended(ask(wanted()))
-    assert status_of(ended(ask(BlobRequest("x", layer)))) == "crproxy; hit"
-    reply = ended(ask(wanted(platform)))
-    assert (status_of(reply), reply.headers["Content-Type"]) == ("crproxy; hit", TYPE)
-    assert client.questions == ["manifest"]
+    client.error = DENIED
+    client.asked.clear()
+    for method in ("GET", "HEAD"):
+        assert failure_of(ask(BlobRequest("x", secret), method), RegistryError) is DENIED
+        assert failure_of(ask(wanted(secret), method), RegistryError) is DENIED
+    assert len(client.asked) == 4
+
+
+def test_nothing_is_noted_of_what_a_manifest_refers_to(client: Client, ask: Ask, store: Store) -> None:
+    """However many it names: the index has no row for any."""
+    layers = [{"mediaType": "l", "digest": str(Digest.of(bytes([number]))), "size": 5} for number in range(100)]
+    client.tagged(V1, json.dumps({"layers": layers}).encode())
+    ended(ask(wanted()))
+    assert store.index._read("SELECT count(*) FROM link") == [(1,)]
 
 
 def test_what_was_dropped_is_fetched_again(client: Client, ask: Ask, store: Store) -> None:
@@ -370,20 +416,18 @@ def test_s12_nothing_is_stale_for_clients(client: Client, ask: Ask, error: Regis
     assert failure_of(ask(wanted(reference), caller=ALICE), RegistryError) is error
 
 
-def test_s10_a_clients_tag_is_not_the_proxys(client: Client, ask: Ask, store: Store, private: set[Registry]) -> None:
+def test_s10_a_clients_tag_is_not_the_proxys(client: Client, ask: Ask, store: Store, rules: HandRules) -> None:
     ended(ask(wanted(), caller=ALICE))
-    for side in (True, False):
-        assert store.index.tagged(View(REPOSITORY, side), V1.name) is None
-        assert store.index.linked(View(REPOSITORY, side), DIGEST) is None
     client.error = DOWN
-    for registries in (set(), {REPOSITORY.registry}):
-        private.clear()
-        private.update(registries)
+    for credential in ("", "account"):
+        assert store.index.tagged(View(REPOSITORY, credential), V1.name) is None
+        assert store.index.linked(View(REPOSITORY, credential), DIGEST) is None
+        rules.credentials[REPOSITORY.registry] = credential
         assert failure_of(ask(wanted()), RegistryError) is DOWN
 
 
-def test_s10_nor_is_the_proxys_tag_a_clients(client: Client, ask: Ask, private: set[Registry]) -> None:
-    private.add(REPOSITORY.registry)
+def test_s10_nor_is_the_proxys_tag_a_clients(client: Client, ask: Ask, rules: HandRules) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
     ended(ask(wanted()))
     client.tagged(V1, b'{"of": "alice"}')
     assert body_of(ended(ask(wanted(), caller=ALICE))) == b'{"of": "alice"}'

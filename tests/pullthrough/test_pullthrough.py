@@ -4,10 +4,11 @@ import pytest
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import Registry, Tag
+from crproxy.oci.names import Tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from tests.memory import ended, failure_of
 from tests.pullthrough.conftest import PATH, REPOSITORY, Ask, Client
+from tests.stores import HandRules
 
 DIGEST = Digest.of(b"{}")
 
@@ -23,13 +24,13 @@ def test_each_kind_of_request_is_answered_by_its_own(client: Client, ask: Ask) -
     assert client.questions == ["manifest", "head_blob", "blob", "tags", "referrers"]
 
 
-def test_what_took_credentials_is_kept_for_its_registry(client: Client, ask: Ask, private: set[Registry]) -> None:
-    private.add(REPOSITORY.registry)
+def test_what_took_credentials_is_kept_for_its_registry(client: Client, ask: Ask, rules: HandRules) -> None:
+    rules.credentials[REPOSITORY.registry] = "account"
     client.tagged(Tag("v1"), b"{}")
     ended(ask(ManifestRequest("x", Tag("v1"))))
     ended(ask(ManifestRequest("x", DIGEST)))
     assert client.questions == ["manifest"]
-    private.clear()
+    rules.credentials.clear()
     ended(ask(ManifestRequest("x", DIGEST)))
     assert client.questions == ["manifest", "manifest"]
 

@@ -20,7 +20,7 @@ from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
 from tests.pullthrough.conftest import OTHER, REPOSITORY, Client
 from tests.sources import HandSource
-from tests.stores import MIB
+from tests.stores import MIB, HandRules
 
 ALL = Wish()
 DENIED = RegistryError(ErrorCode.DENIED, "this proxy does not serve it")
@@ -356,8 +356,9 @@ def test_where_it_is_too_much_just_now_it_is_asked_again(
 
 
 def test_a_flight_that_another_repository_began_is_joined_or_left(
-    run: Run, store: Store, pullthrough: PullThrough
+    run: Run, store: Store, pullthrough: PullThrough, rules: HandRules, clock: Clock
 ) -> None:
+    rules.closed.add(OTHER)
     run.holds(LAYER)
     theirs = Deferred.fromCoroutine(pullthrough.fetch(OTHER, Digest.of(LAYER)))
     ours = Deferred.fromCoroutine(pullthrough.fetch(REPOSITORY, Digest.of(LAYER)))
@@ -370,4 +371,4 @@ def test_a_flight_that_another_repository_began_is_joined_or_left(
     assert flight is not None
     ended(Deferred.fromCoroutine(flight.landed()))
     assert ended(Deferred.fromCoroutine(pullthrough.fetch(REPOSITORY, Digest.of(LAYER)))) is None
-    assert store.index.linked(View(REPOSITORY), Digest.of(LAYER)) == Link(None, len(LAYER))
+    assert store.index.linked(View(REPOSITORY), Digest.of(LAYER)) == Link(None, len(LAYER), clock.seconds())

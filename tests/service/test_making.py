@@ -146,7 +146,10 @@ def test_what_is_on_disk_is_taken_up_by_the_start_and_the_index_is_closed_by_the
     cache.startService()
     while cache.store.index.size(entry) is None:
         reactor.take_one()
-    ended(cache.stopService())
+    stopping = cache.stopService()
+    while not stopping.called:
+        reactor.take_one()
+    ended(stopping)
     with pytest.raises(sqlite3.ProgrammingError):
         cache.store.index.bytes_stored()
 

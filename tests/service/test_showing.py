@@ -10,6 +10,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.policy.audit import CacheState
 from crproxy.service.showing import state_of
+from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry
 from crproxy.upstream.attempts import Attempt
 from crproxy.web.page import Certificate, Upstream
@@ -22,7 +23,7 @@ def test_what_the_cache_holds_is_counted(tmp_path: Path) -> None:
     read = state_of(store, list, Meters(Config))
     assert read().bytes_stored == 0
     store.index.stored(Entry(Digest.of(b"x")), 1000)
-    store.partial_bytes = 24
+    assert store.reserve(PartialKey(Entry(Digest.of(b"y"))), 24)
     state = read()
     assert (state.bytes_stored, state.bytes_allowed) == (1024, store.budget)
 

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.store.blobs import Blobs, Partial, WrongContent
+from crproxy.store.blobs import Blobs, Partial, PartialKey, WrongContent
 from crproxy.store.entries import Entry
 from tests.stores import filled
 
 CONTENT = b"content of a layer"
 ENTRY = Entry(Digest.of(CONTENT))
+KEY = PartialKey(ENTRY)
 PRIVATE = Entry(ENTRY.digest, Registry("quay.io"))
 
 
@@ -73,7 +75,7 @@ def test_nothing_is_whole_before_its_commit(blobs: Blobs) -> None:
     partial.verify()
     assert read(blobs) is None
     partial.close()
-    assert [(entry, size) for entry, size, _ in blobs.partials()] == [(ENTRY, len(CONTENT))]
+    assert [(key, size) for key, size, _ in blobs.partials()] == [(KEY, len(CONTENT))]
 
 
 def test_one_at_a_time_has_the_lock(blobs: Blobs) -> None:
@@ -111,12 +113,12 @@ def test_a_lock_on_a_file_that_was_renamed_meanwhile_is_not_taken(
     def race(fd: int, how: int) -> None:
         if not raced:
             raced.append(fd)
-            blobs.partial_path(ENTRY).unlink()
+            blobs.partial_path(KEY).unlink()
         flock(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", race)
     partial = begun(blobs)
-    assert os.fstat(partial.fd).st_ino == blobs.partial_path(ENTRY).stat().st_ino
+    assert os.fstat(partial.fd).st_ino == blobs.partial_path(KEY).stat().st_ino
     partial.close()
 
 
@@ -193,15 +195,46 @@ def test_all_pools_are_listed(blobs: Blobs) -> None:
     entries = {ENTRY, PRIVATE, Entry(Digest.of(b"x"), DOCKER_HUB), Entry(Digest.of(b"x"), Registry("localhost:5000"))}
     for entry in entries:
         stored(blobs, entry, CONTENT if entry.digest == ENTRY.digest else b"x")
-        filled(blobs, entry, b"left")
+        for origin in (None, DOCKER_HUB):
+            filled(blobs, entry, b"left", origin)
     assert {entry for entry, _ in blobs.whole()} == entries
-    assert {(entry, size) for entry, size, _ in blobs.partials()} == {(entry, 4) for entry in entries}
+    partials = {(key, size) for key, size, _ in blobs.partials()}
+    assert partials == {(PartialKey(entry, origin), 4) for entry in entries for origin in (None, DOCKER_HUB)}
+
+
+def test_s11_what_two_registries_send_is_two_files(blobs: Blobs) -> None:
+    filled(blobs, ENTRY, b"left", DOCKER_HUB)
+    other = blobs.begin(ENTRY, Registry("evil.example.org"))
+    assert other is not None
+    assert os.fstat(other.fd).st_size == 0
+    assert blobs.open_partial(ENTRY) is None
+    other.close()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_nobody_else_may_look_into_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        blobs = Blobs(tmp_path / "data" / "cache")
+        blobs.prepare()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data", tmp_path / "data" / "cache")] == [
+        0o700
+    ] * 2
 
 
 @pytest.mark.security("S13")
 def test_what_others_put_there_is_no_content(blobs: Blobs, tmp_path: Path) -> None:
     root = tmp_path / "data" / "cache"
-    for path in ("sha256/ab/README", "sha256/README", "partial/x", "private/not a registry/sha256/ab/x"):
+    for path in (
+        "sha256/ab/README",
+        "sha256/README",
+        "partial/x",
+        "partial/y/z",
+        "partial/-/z",
+        "private/not a registry/sha256/ab/x",
+    ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("")
     assert [*blobs.partials(), *blobs.whole()] == []

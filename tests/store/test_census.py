@@ -67,7 +67,7 @@ def test_images_are_listed_by_tag_and_those_without_by_digest(census: Census, sh
     tagged = shelving.image(View(APP), b"one", tag="v1")
     bare = shelving.image(View(APP), b"two")
     clock.advance(5)
-    private = shelving.image(View(OTHER, private=True), b"three", tag="v1")
+    private = shelving.image(View(OTHER, "account"), b"three", tag="v1")
     images = list(census.images())
     assert [(image.name, image.digest, image.private) for image in images] == [
         ("quay.io/org/app:v1", tagged, False),
@@ -116,7 +116,7 @@ def test_indexes_in_one_another_end(census: Census, shelving: Shelving) -> None:
 
 
 def test_rights_of_clients_with_their_own_credentials_count_as_private(census: Census, store: Store) -> None:
-    view = View(APP, True, "Basic x")
+    view = View(APP, caller="Basic x")
     ended(store.keep(view.entry(Digest.of(b"{}")), b"{}"))
-
+    store.index.link(view, Digest.of(b"{}"), "application/json", 2)
     assert [(image.private, image.bytes) for image in census.images()] == [(True, 2)]

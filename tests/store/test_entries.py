@@ -13,7 +13,7 @@ def test_what_anybody_can_have_is_in_one_pool() -> None:
 
 
 def test_what_took_credentials_is_in_its_registrys() -> None:
-    assert View(REPOSITORY, private=True).entry(DIGEST) == Entry(DIGEST, Registry("quay.io"))
+    assert View(REPOSITORY, "account").entry(DIGEST) == Entry(DIGEST, Registry("quay.io"))
 
 
 def test_an_entry_says_whose_it_is() -> None:
@@ -28,6 +28,6 @@ def test_what_took_a_clients_credentials_is_its_registrys_too() -> None:
 
 
 def test_s10_two_clients_views_are_two() -> None:
-    views = {View(REPOSITORY, True, caller) for caller in (None, "Bearer of alice", "Bearer of bob")}
+    views = {View(REPOSITORY, "account", caller) for caller in (None, "Bearer of alice", "Bearer of bob")}
     assert len(views) == 3
     assert "Bearer" not in repr(views)

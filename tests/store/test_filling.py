@@ -85,7 +85,7 @@ def test_what_comes_is_written_in_order_and_told(
     assert (len(threads.waiting), grown) == (1, [3])
     threads.work()
     assert (threads.waiting, grown) == ([], [3, 7])
-    (path,) = (tmp_path / "partial").iterdir()
+    (path,) = (tmp_path / "partial" / "-").iterdir()
     assert path.read_bytes() == b"abcdefg"
 
 

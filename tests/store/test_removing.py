@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Reference, Registry, Tag
+from crproxy.store.blobs import PartialKey
 from crproxy.store.census import Census
 from crproxy.store.entries import Entry, View
 from crproxy.store.removing import Freed, Sweepings, plan_removal, remove, sweep, sweepings
@@ -95,8 +96,8 @@ def test_another_repository_keeps_its_bytes(cache: Cache) -> None:
 
 
 def test_what_credentials_brought_is_apart(cache: Cache) -> None:
-    cache.shelving.image(View(APP, private=True), b"layer", tag="v1")
-    cache.shelving.image(View(APP, True, "Basic x"), b"own", tag="v1")
+    cache.shelving.image(View(APP, "account"), b"layer", tag="v1")
+    cache.shelving.image(View(APP, caller="Basic x"), b"own", tag="v1")
     cache.shelving.image(View(OTHER), b"layer", tag="v1")
     freed = cache.remove(Tag("v1"))
     assert freed is not None
@@ -125,7 +126,7 @@ def test_what_is_not_here_cannot_go(cache: Cache, reference: Reference | None) -
 def test_what_is_being_fetched_is_left_alone(cache: Cache) -> None:
     cache.shelving.image(View(APP), b"layer", tag="v1")
     entry = Entry(Digest.of(b"layer"))
-    cache.store.promised = lambda: {entry: 5}
+    assert cache.store.reserve(PartialKey(entry, APP.registry), 5)
     cache.remove(None)
     assert cache.has(b"layer")
     assert cache.store.index.linked(View(APP), entry.digest) is not None
@@ -182,17 +183,17 @@ def test_one_that_has_found_somebody_meanwhile_stays(cache: Cache) -> None:
 
 
 def test_partial_files_go_after_a_day_but_not_one_that_is_filled(cache: Cache) -> None:
-    old, young, held = (Entry(Digest.of(one)) for one in (b"old", b"young", b"held"))
-    for entry in (old, young):
-        filled(cache.store.blobs, entry, b"begun")
-    filling = cache.store.blobs.begin(held)
+    old, young, held = (PartialKey(Entry(Digest.of(one)), APP.registry) for one in (b"old", b"young", b"held"))
+    for key in (old, young):
+        filled(cache.store.blobs, key.entry, b"begun", key.origin)
+    filling = cache.store.blobs.begin(held.entry, held.origin)
     assert filling is not None
     now = cache.clock.seconds()
-    for entry, age in ((old, 2 * DAY), (young, DAY / 2), (held, 2 * DAY)):
-        os.utime(cache.store.blobs.partial_path(entry), (now - age, now - age))
-    assert {entry for entry, _ in cache.sweepings().partials} == {old, held}
+    for key, age in ((old, 2 * DAY), (young, DAY / 2), (held, 2 * DAY)):
+        os.utime(cache.store.blobs.partial_path(key), (now - age, now - age))
+    assert {key for key, _ in cache.sweepings().partials} == {old, held}
     assert cache.sweep() == Freed(1, 5)
-    assert {entry for entry, _, _ in cache.store.blobs.partials()} == {young, held}
+    assert {key for key, _, _ in cache.store.blobs.partials()} == {young, held}
     filling.close()
 
 

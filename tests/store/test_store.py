@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +13,17 @@ from twisted.internet.task import Clock
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.store import store as module
-from crproxy.store.entries import Entry
+from crproxy.store.blobs import PartialKey
+from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store, open_store
 from tests.logs import Log
 from tests.memory import ended
-from tests.stores import make_store
+from tests.stores import MIB, filled, make_store
 from tests.upstream.conftest import Consumer
+
+QUAY = Registry("quay.io")
+VIEW = View(QUAY.repository("org/name"))
+COMING = PartialKey(Entry(Digest.of(b"coming")), QUAY)
 
 
 @pytest.fixture
@@ -119,9 +125,124 @@ def test_the_least_recently_used_goes_first(store: Store, clock: Clock) -> None:
 
 
 def test_what_partial_files_take_counts(store: Store, clock: Clock) -> None:
-    store.partial_bytes = 50
+    assert store.reserve(COMING, 50)
     entries = kept(store, clock, b"a" * 40, b"b" * 40)
     assert there(store, entries) == [False, True]
+    assert (store.taken, store.partial_bytes, store.filling) == (90, 50, frozenset({COMING}))
+    store.release(COMING)
+    assert (store.taken, store.partial_bytes, store.filling) == (40, 0, frozenset())
+
+
+def test_what_was_promised_and_did_not_come_takes_no_room(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    assert store.could_hold(99)
+    assert store.reserve(COMING, 1)
+    assert there(store, entries) == [True, True]
+    assert store.reserve(COMING, 20)
+    assert there(store, entries) == [True, True]
+    assert store.reserve(COMING, 21)
+    assert there(store, entries) == [False, True]
+    assert store.taken == 61
+
+
+def test_what_is_left_behind_counts_and_goes_first(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40)
+    keys = [PartialKey(Entry(Digest.of(content)), QUAY) for content in (b"b" * 50, b"c" * 50)]
+    for key in keys:
+        assert store.reserve(key, 20)
+        filled(store.blobs, key.entry, b"." * 20, QUAY)
+        store.release(key, 20)
+    assert (store.taken, store.partial_bytes) == (80, 40)
+    assert store.reserve(COMING, 30)
+    assert [key for key, _, _ in store.blobs.partials()] == [keys[1]]
+    assert store.reserve(COMING, 60)
+    assert (list(store.blobs.partials()), there(store, entries)) == ([], [True])
+    assert store.taken == 100
+
+
+def test_what_is_taken_up_again_counts_once(store: Store) -> None:
+    store.note_leftovers({COMING: 70})
+    assert (store.taken, store.partial_bytes) == (70, 70)
+    assert store.reserve(COMING, 70)
+    assert (store.taken, store.partial_bytes) == (70, 70)
+    assert store.reserve(COMING, 100)
+    store.note_leftovers({COMING: 70})
+    assert (store.taken, store.partial_bytes) == (100, 100)
+    store.release(COMING, 100)
+    store.note_leftovers({})
+    assert (store.taken, store.partial_bytes) == (0, 0)
+
+
+def test_one_that_another_process_fills_is_left_to_it(store: Store) -> None:
+    partial = store.blobs.begin(COMING.entry, COMING.origin)
+    assert partial is not None
+    partial.append([b"." * 70])
+    store.note_leftovers({COMING: 70})
+    assert store.reserve(PartialKey(COMING.entry), 40)
+    assert [key for key, _, _ in store.blobs.partials()] == [COMING]
+    partial.close()
+
+
+def test_rows_of_the_index_count(store: Store, clock: Clock) -> None:
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    for number in range(200):
+        store.index.link(VIEW, Digest.of(bytes([number])))
+    assert store.index.row_bytes() > 100
+    assert store.taken == 80 + store.index.row_bytes()
+    store.evict(store.budget)
+    assert there(store, entries) == [False, False]
+
+
+@pytest.mark.parametrize("size", [100, 9 * MIB])
+def test_what_is_large_is_removed_in_a_thread(tmp_path: Path, clock: Clock, size: int) -> None:
+    """And is out of its place at once, so that what comes anew stays."""
+    left: list[Callable[[], object]] = []
+
+    def later(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        left.append(lambda: work(*args))
+        return Deferred()
+
+    store = make_store(tmp_path, clock, 100 * MIB)
+    content = b"x" * size
+    entry = Entry(Digest.of(content))
+    ended(store.keep(entry, content))
+    store._threads = later
+    store.drop(entry)
+    assert (store.size(entry), len(left)) == (None, int(size > MIB))
+    store.blobs.keep(entry).write_bytes(content)
+    store.stored(entry, size)
+    for each in left:
+        each()
+    assert (store.size(entry), list(store.blobs.removed())) == (size, [])
+
+
+def test_a_file_of_another_size_is_not_served(store: Store, clock: Clock, log: Log) -> None:
+    for method in (store.open, store.size):
+        (entry,) = kept(store, clock, b"content")
+        store.blobs.keep(entry).write_bytes(b"conten")
+        assert method(entry) is None
+        assert there(store, [entry]) == [False]
+    assert [complaint.startswith(f"{entry} has 6 bytes on disk") for complaint in log.complaints] == [True] * 2
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES])
+def test_what_cannot_be_opened_now_is_not_missing(
+    store: Store, clock: Clock, log: Log, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its row stays, since its file does."""
+    (entry,) = kept(store, clock, b"content")
+    store._forget(entry)
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", fail)
+        broken.setattr(Path, "stat", fail)
+        assert (store.open(entry), store.size(entry), store.read(entry)) == (None, None, None)
+    assert there(store, [entry]) == [True]
+    assert store.read(entry) == b"content"
+    assert len(log.complaints) == 3
 
 
 def test_evicting_to_a_size_drops_no_more_than_it_must(store: Store, clock: Clock) -> None:
@@ -134,9 +255,11 @@ def test_evicting_to_a_size_drops_no_more_than_it_must(store: Store, clock: Cloc
 
 
 def test_many_go_in_steps(store: Store, clock: Clock) -> None:
-    entries = kept(store, clock, *(bytes([number]) for number in range(100)))
-    assert store.evict(10) == 90
-    assert there(store, entries) == [False] * 90 + [True] * 10
+    store.budget = MIB
+    entries = kept(store, clock, *(bytes([number]) * 1000 for number in range(200)))
+    dropped = store.evict(store.taken - 150_000)
+    assert 100 <= dropped <= 150
+    assert there(store, entries) == [False] * dropped + [True] * (200 - dropped)
 
 
 def test_who_is_reading_what_goes_reads_on(store: Store, clock: Clock) -> None:
@@ -152,16 +275,20 @@ def test_who_is_reading_what_goes_reads_on(store: Store, clock: Clock) -> None:
 
 def test_room_is_made_by_dropping(store: Store, clock: Clock) -> None:
     entries = kept(store, clock, b"a" * 40, b"b" * 40)
-    assert store.make_room(20)
+    assert store.reserve(COMING, 20)
     assert there(store, entries) == [True, True]
-    assert store.make_room(21)
+    assert store.reserve(COMING, 21)
     assert there(store, entries) == [False, True]
 
 
 @pytest.mark.security("S18")
 def test_what_is_larger_than_the_cache_gets_no_room_and_costs_nothing(store: Store, clock: Clock) -> None:
     entries = kept(store, clock, b"a" * 40)
-    assert not store.make_room(101)
+    assert not store.could_hold(101)
+    assert not store.reserve(COMING, 101)
+    assert there(store, entries) == [True]
+    assert store.reserve(COMING, 50)
+    assert not store.reserve(PartialKey(Entry(Digest.of(b"other"))), 51)
     assert there(store, entries) == [True]
 
 
@@ -169,24 +296,21 @@ def test_what_is_larger_than_the_cache_gets_no_room_and_costs_nothing(store: Sto
 def test_a_full_disk_is_emptied_as_far_as_needed(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = kept(store, clock, b"a" * 30, b"b" * 30, b"c" * 30)
     monkeypatch.setattr(store.blobs, "room_for", lambda _: store.index.bytes_stored() <= 30)
-    assert store.make_room(10)
+    assert store.reserve(COMING, 10)
     assert there(store, entries) == [False, False, True]
     monkeypatch.setattr(store.blobs, "room_for", lambda _: False)
-    assert not store.make_room(10)
+    assert not store.reserve(COMING, 20)
     assert there(store, entries) == [False, False, False]
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_an_index_that_cannot_be_written_holds_up_nobody(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, full: bool
-) -> None:
-    kept(store, clock, b"a" * 40, b"b" * 40)
-    store.index._database.execute("PRAGMA query_only = 1")
-    if full:
-        monkeypatch.setattr(store.blobs, "room_for", lambda _: False)
-        assert not store.make_room(10)
-    else:
-        assert store.evict(10) == 0
+def test_an_index_that_cannot_be_written_holds_up_nobody(store: Store, clock: Clock) -> None:
+    """What went is not promised by it, and what came counts."""
+    entries = kept(store, clock, b"a" * 40, b"b" * 40)
+    store.index._writer._connection().execute("PRAGMA query_only = 1")
+    entries += kept(store, clock, b"c" * 40)
+    assert there(store, entries) == [False, True, True]
+    assert store.evict(10) == 2
+    assert there(store, entries) == [False, False, False]
 
 
 def test_what_cannot_be_written_is_passed_on_and_told(store: Store, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +332,7 @@ def test_what_another_process_is_writing_is_left_to_it(store: Store) -> None:
     entry = Entry(Digest.of(b"content"))
     partial = store.blobs.begin(entry)
     assert partial is not None
+    assert partial.key == PartialKey(entry)
     ended(store.keep(entry, b"content"))
     assert there(store, [entry]) == [False]
     partial.close()

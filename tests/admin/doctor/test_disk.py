@@ -35,6 +35,7 @@ def check(directory: Path, size: int = 1024**3) -> list[Finding]:
 def test_what_is_kept_is_counted_and_nothing_is_left_behind(tmp_path: Path, leave: Callable[[int], None]) -> None:
     leave(2 * 1024**3)
     store = open_store(tmp_path)
+    store.blobs.prepare()
     ended(store.keep(Entry(Digest.of(b"one")), b"one"))
     store.index.close()
     before = sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name)
