@@ -137,8 +137,13 @@ class Blobs:
             return None
 
     def removed(self) -> Iterator[Path]:
-        """Yield what was moved out of its place and is still there."""
-        return (self._root / _REMOVED).glob("*")
+        """Yield what was moved out of its place and is still there; and partial files that no registry is named for.
+
+        Those are an earlier version's: nobody will take them up.
+        """
+        yield from (self._root / _REMOVED).glob("*")
+        for _, directory in self._pools():
+            yield from (path for path in directory.glob("partial/*") if path.is_file())
 
     def whole(self) -> Iterator[tuple[Entry, int]]:
         """Yield the entry and size in bytes of all that is whole, in no order."""

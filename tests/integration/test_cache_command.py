@@ -151,8 +151,8 @@ def test_what_nothing_needs_goes(kept: Kept) -> None:
     with closing(sqlite3.connect(kept.daemon.cache.index, timeout=20)) as database, database:
         database.execute("DELETE FROM link WHERE digest = ?", (orphan.digest,))
         database.execute("UPDATE blob SET used = used - ? WHERE digest = ?", (WEEKS, orphan.digest))
-    partial = kept.daemon.cache.directory / "partial" / f"sha256-{'0' * 64}"
-    partial.parent.mkdir(exist_ok=True)
+    partial = kept.daemon.cache.directory / "partial" / "quay.io" / f"sha256-{'0' * 64}"
+    partial.parent.mkdir(parents=True, exist_ok=True)
     partial.write_bytes(b"begun")
     long_ago = time.time() - WEEKS
     os.utime(partial, (long_ago, long_ago))

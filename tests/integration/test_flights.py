@@ -142,7 +142,7 @@ def test_r7_a_leftover_that_is_not_the_blobs_is_never_served_as_it(
     body = b"the right bytes\n" * 10_000
     place = blob(body)
     fake.script(place.path, ranged(body))
-    partial = tmp_path / "kept" / "cache" / "partial" / sha256(body).replace(":", "-")
+    partial = tmp_path / "kept" / "cache" / "partial" / REGISTRY / sha256(body).replace(":", "-")
     partial.parent.mkdir(parents=True)
     partial.write_bytes(leftover)
     daemon = start(upstream_of(fake), data_dir=tmp_path / "kept")

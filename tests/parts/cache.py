@@ -35,7 +35,8 @@ class Cache:
 
     def partial(self) -> dict[str, int]:
         """The bytes there are of each digest that is not whole yet."""
-        return {file.name.replace("-", ":", 1): file.stat().st_size for file in self.directory.glob("**/partial/*")}
+        files = self.directory.glob("**/partial/*/*")
+        return {file.name.replace("-", ":", 1): file.stat().st_size for file in files}
 
     def wait_until_whole(self, digest: str, seconds: float = 20) -> None:
         """Wait until a digest is whole. Nothing tells of it from outside, so it is looked for."""
@@ -63,9 +64,17 @@ class Cache:
         """The digests whose file has other bytes."""
         return [digest for digest, file in self.whole().items() if _hash(digest, file) != digest]
 
-    def is_agreed(self) -> bool:
-        """Whether the index promises what is on disk, and nothing else."""
-        return self.promised() == {digest: file.stat().st_size for digest, file in self.whole().items()}
+    def is_agreed(self, seconds: float = 10) -> bool:
+        """Whether the index promises what is on disk, and nothing else: soon, for it is written by a thread."""
+        deadline = time.monotonic() + seconds
+        while not (agreed := self._agrees()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return agreed
+
+    def _agrees(self) -> bool:
+        with suppress(FileNotFoundError):
+            return self.promised() == {digest: file.stat().st_size for digest, file in self.whole().items()}
+        return False
 
 
 def _hash(digest: str, path: Path) -> str:
