@@ -96,7 +96,7 @@ class Manifests:
             if kept is not None:
                 return _reply(kept, CacheStatus.HIT)
         stored = self._store.read(view.entry(digest))
-        if stored is not None and self._store.index.has_delivered(view.repository.registry, digest):
+        if stored is not None and self._permissions.has_delivered(view, digest):
             return await self._by_word(view, digest, stored)
         header = await self._header(view, digest) if method == "HEAD" else None
         if header is None:

@@ -88,7 +88,14 @@ class Permissions:
         """Return what it takes to serve the stored bytes of a blob through ``view``."""
         if self.link(view, digest) is not None or self._is_shared(view, digest):
             return Proof.GIVEN
-        return Proof.WORD if self._index.has_delivered(view.repository.registry, digest) else Proof.BYTES
+        return Proof.WORD if self.has_delivered(view, digest) else Proof.BYTES
+
+    def has_delivered(self, view: View, digest: Digest) -> bool:
+        """Tell whether the registry of ``view`` has given these bytes before, for any of its repositories."""
+        if self._index.has_delivered(view.repository.registry, digest):
+            return True
+        # What is in a registry's own pool it has given itself, also where the index was lost.
+        return view.private and self._store.size(view.entry(digest)) is not None
 
     def may_join(self, view: View, other: View) -> bool:
         """Tell whether ``view`` may have what is being fetched through ``other`` without a question."""
@@ -107,7 +114,7 @@ class Permissions:
         """
         if view.caller is not None and self._index.linked(view, digest) is not None:
             return
-        if self._index.has_delivered(view.repository.registry, digest):
+        if self.has_delivered(view, digest):
             self._index.link(view, digest, media_type, size)
 
     def refused(self, view: View, error: RegistryError) -> None:

@@ -23,7 +23,7 @@ from ..oci.names import Registry, Repository
 from .entries import Entry, View
 from .filling import Threads, at_once
 from .notes import BlobKey, Link, Notes, Stored, TagEntry, ViewKey
-from .schema import POOL, connect, is_damage, open_file, set_aside
+from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .writing import Totals, Writer
 
 __all__ = ["Index", "Link", "TagEntry", "view_of"]
@@ -64,13 +64,15 @@ class Index:
     ) -> None:
         # Begun anew in the place of a damaged file: what is on disk is to be taken up again.
         self.rebuilt = False
-        # In memory alone, where the file cannot be opened.
+        # What is noted is in memory alone, where the file cannot be opened for writing.
         self.lasts = True
         self._path = path
         self._now = now
         self._threads = threads
+        # The connection that is also written to, where there is no file.
+        self._memory: sqlite3.Connection | None = None
         self._reader = self._open()
-        self._writer = Writer(path, None if self.lasts else self._reader, limit)
+        self._writer = Writer(path, self._memory, limit)
         self._notes = Notes()
         self._writing: Notes | None = None
         # What was read from when that began: a file that was replaced since is nobody's trouble.
@@ -402,7 +404,10 @@ class Index:
                 error=error,
             )
             self.lasts = False
-            return connect(None)
+            readable = open_read_only(self._path)
+            if readable is None:
+                readable = self._memory = connect(None)
+            return readable
         if aside is not None:
             self._tell_damage("it is no index of this version", aside)
         return opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -59,7 +60,7 @@ class Janitor:
         await self._adopt_files()
         await self._forget_rows()
         await self._sweep_partials()
-        while await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP):
+        while await self._forget_empty():
             await deferLater(self._clock, 0)
         self._store.evict(self._store.budget)
 
@@ -80,7 +81,7 @@ class Janitor:
             await self.tidy()
         self._store.note_use()
         await self._sweep_partials()
-        await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP)
+        await self._forget_empty()
         self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
@@ -104,6 +105,14 @@ class Janitor:
             for entry in await self._threads(self._missing, entries):
                 self._store.index.dropped(entry)
             last = entries[-1]
+
+    async def _forget_empty(self) -> int:
+        """Forget some rows that lead to nothing; return how many, 0 where the index cannot be written."""
+        try:
+            return await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP)
+        except (OSError, sqlite3.Error) as error:
+            self._log.warn("the index cannot be tidied: {error}", error=error)
+            return 0
 
     def _missing(self, entries: list[Entry]) -> list[Entry]:
         return [entry for entry in entries if self._store.blobs.size(entry) is None]

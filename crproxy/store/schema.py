@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["POOL", "connect", "is_damage", "open_file", "row_bytes", "set_aside"]
+__all__ = ["POOL", "connect", "is_damage", "open_file", "open_read_only", "row_bytes", "set_aside"]
 
 _VERSION = 3
 
@@ -115,6 +115,28 @@ def open_file(path: Path, now: float) -> tuple[sqlite3.Connection, Path | None]:
             return connect(path), aside
 
 
+def open_read_only(path: Path) -> sqlite3.Connection | None:
+    """Return a connection to an index that may only be read; None where it cannot be, or is none."""
+    # Beside a file that nobody may write there is no write-ahead log either, unless somebody else has made one.
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        try:
+            database = sqlite3.connect(
+                f"{path.absolute().as_uri()}?{options}", uri=True, timeout=0, check_same_thread=False
+            )
+        except sqlite3.Error:
+            continue
+        try:
+            ((version,),) = database.execute("PRAGMA user_version")
+            _check(database)
+        except (sqlite3.Error, ValueError):
+            database.close()
+            continue
+        if version == _VERSION:
+            return database
+        database.close()
+    return None
+
+
 def connect(path: Path | None, busy: float = 5.0) -> sqlite3.Connection:
     """Return a connection to the index at ``path``; None is one in memory alone.
 
@@ -158,14 +180,17 @@ def row_bytes(database: sqlite3.Connection) -> int:
 
 
 def _make_private(path: Path) -> None:
-    """Let nobody else read it, whatever the umask: SQLite's other files take its mode."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Let nobody else read it, whatever the umask: SQLite's other files take its mode.
+
+    A file that is there is not opened for it: closing it would let go of the locks that this process's connections
+    have on it (fcntl(2)), and another process would take the write-ahead log for left behind.
+    """
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
         # Somebody else's file, which this process may only use.
         with contextlib.suppress(PermissionError):
-            os.fchmod(fd, 0o600)
-    finally:
-        os.close(fd)
+            path.chmod(0o600)
 
 
 def _migrate(database: sqlite3.Connection) -> None:
@@ -176,6 +201,10 @@ def _migrate(database: sqlite3.Connection) -> None:
             raise OtherVersion(f"its version is {version}, where {_VERSION} is known")
         script = _MIGRATIONS[version]
         database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {_VERSION}; COMMIT;")
+    _check(database)
+
+
+def _check(database: sqlite3.Connection) -> None:
     for check in _CHECKS:
         database.execute(check)
     if len(database.execute("SELECT bytes, contents FROM total").fetchall()) != 1:

@@ -67,7 +67,16 @@ def kept(store: Store, permissions: Permissions) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_s11_that_bytes_are_here_is_no_permission(permissions: Permissions, view: View, kept: None) -> None:
-    assert permissions.proof(view, DIGEST) is Proof.BYTES
+    assert permissions.proof(view, DIGEST) is (Proof.WORD if view.private else Proof.BYTES)
+
+
+def test_what_is_in_a_registrys_own_pool_it_gave_itself(store: Store, permissions: Permissions, kept: None) -> None:
+    """So its word is enough after the index was lost; not where the bytes are not here."""
+    permissions.confirmed(PROXYS, DIGEST)
+    assert permissions.proof(PROXYS, DIGEST) is Proof.GIVEN
+    store.drop(PROXYS.entry(DIGEST))
+    assert permissions.proof(WEAKER, DIGEST) is Proof.WORD
+    assert permissions.proof(View(ELSEWHERE, "account"), DIGEST) is Proof.BYTES
 
 
 @pytest.mark.parametrize("given", VIEWS)

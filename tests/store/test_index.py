@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from twisted.internet.task import Clock
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.store import index as module
+from crproxy.store import schema
 from crproxy.store.entries import Entry, View
 from crproxy.store.index import Index, Link, TagEntry
 from crproxy.store.schema import connect
@@ -605,3 +609,40 @@ def test_no_question_goes_through_all_rows(path: Path, clock: Clock) -> None:
             assert not scans or step == "SCAN total", (statement, plan)
             assert "TEMP B-TREE" not in step, (statement, plan)
     database.close()
+
+
+def test_a_file_that_may_only_be_read_is_read(index: Index, path: Path, clock: Clock, log: Log) -> None:
+    index.stored(Entry(A), 10)
+    index.link(VIEW, A)
+    index.close()
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    refuse_writing = pytest.MonkeyPatch()
+    refuse_writing.setattr(schema, "_make_private", refuse)
+    again = Index(path, clock.seconds)
+    assert (again.lasts, again.size(Entry(A)), again.linked(VIEW, A)) == (False, 10, Link())
+    again.link(VIEW, B)
+    again.dropped(Entry(A))
+    assert (again.linked(VIEW, B), again.size(Entry(A)), again.bytes_stored()) == (Link(), None, 0)
+    refuse_writing.undo()
+    path.parent.chmod(0o700)
+    again.close()
+    assert any("nothing is remembered" in complaint for complaint in log.complaints)
+
+
+def refuse(path: Path) -> None:
+    """Tests may run as root, whom no mode refuses anything."""
+    raise PermissionError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_what_another_process_closes_takes_no_note_away(index: Index, path: Path) -> None:
+    """SQLite's locks are the process's: the file must not be opened and closed beside a connection (fcntl(2))."""
+    index.stored(Entry(A), 10)
+    script = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); database.execute('SELECT * FROM blob')"
+    subprocess.run([sys.executable, "-c", script + "; database.close()", path], check=True, timeout=60)
+    index.stored(Entry(B), 5)
+    count = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM blob').fetchone()[0])"
+    )
+    seen = subprocess.run([sys.executable, "-c", count, path], check=True, timeout=60, capture_output=True, text=True)
+    assert seen.stdout == "2\n"
