@@ -638,11 +638,13 @@ def refuse(path: Path) -> None:
 def test_what_another_process_closes_takes_no_note_away(index: Index, path: Path) -> None:
     """SQLite's locks are the process's: the file must not be opened and closed beside a connection (fcntl(2))."""
     index.stored(Entry(A), 10)
-    script = "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); database.execute('SELECT * FROM blob')"
-    subprocess.run([sys.executable, "-c", script + "; database.close()", path], check=True, timeout=60)
+    run_sqlite(path, "database.execute('SELECT * FROM blob'); database.close()")
     index.stored(Entry(B), 5)
-    count = (
-        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM blob').fetchone()[0])"
-    )
-    seen = subprocess.run([sys.executable, "-c", count, path], check=True, timeout=60, capture_output=True, text=True)
-    assert seen.stdout == "2\n"
+    assert run_sqlite(path, "print(*database.execute('SELECT count(*) FROM blob').fetchone())") == "2\n"
+
+
+def run_sqlite(path: Path, statement: str) -> str:
+    """What another process prints that does this with the file."""
+    script = f"import sqlite3, sys; database = sqlite3.connect(sys.argv[1]); {statement}"
+    command = [sys.executable, "-c", script, str(path)]
+    return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
