@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from crproxy.config import Config
-from crproxy.flights import Flights, Hangar
+from crproxy.flights import Dependencies, Flights
 from crproxy.limits import Fills
 from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
@@ -24,7 +24,7 @@ from crproxy.store.entries import Entry
 from crproxy.store.index import Index
 from crproxy.store.store import Store
 
-__all__ = ["MIB", "HandRules", "filled", "make_hangar", "make_store", "pull_through", "threads"]
+__all__ = ["MIB", "HandRules", "filled", "make_dependencies", "make_store", "pull_through", "threads"]
 
 MIB = 1024 * 1024
 
@@ -61,8 +61,8 @@ def make_store(path: Path, clock: IReactorTime, budget: int = 1024 * MIB) -> Sto
     return Store(blobs, Index(path / "index.sqlite", clock.seconds), budget, threads)
 
 
-def make_hangar(store: Store, clock: IReactorTime) -> Hangar:
-    return Hangar(store.blobs, threads, clock, store, store.stored)
+def make_dependencies(store: Store, clock: IReactorTime) -> Dependencies:
+    return Dependencies(store.blobs, threads, clock, store, store.stored)
 
 
 def pull_through(
@@ -76,7 +76,7 @@ def pull_through(
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
     return PullThrough(
         Manifests(client, store, permissions, Lifetimes(), clock),
-        Blobs(client, store, permissions, Flights(make_hangar(store, clock)), fills, clock),
+        Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, clock),
         client,
         permissions,
     )

@@ -4,8 +4,10 @@ A flight does not belong to the request that began it: it goes on when that one 
 the partial file says whose flight fetches; the others follow the growing file, and take over where the lock falls free.
 """
 
-from .flight import Flight, Hangar
+from .dependencies import Dependencies
+from .flight import Flight
 from .flights import Flights
-from .reader import NotKept, Reader
+from .reader import Reader
+from .window import NotKept
 
-__all__ = ["Flight", "Flights", "Hangar", "NotKept", "Reader"]
+__all__ = ["Dependencies", "Flight", "Flights", "NotKept", "Reader"]

@@ -10,7 +10,8 @@ from ..oci.names import Registry
 from ..store.blobs import PartialKey
 from ..store.entries import Entry
 from ..upstream.resuming import Source
-from .flight import Flight, Hangar
+from .dependencies import Dependencies
+from .flight import Flight
 
 __all__ = ["Flights"]
 
@@ -18,17 +19,17 @@ __all__ = ["Flights"]
 class Flights:
     """The flights that are under way; ``begun``, ``finished`` and ``failed`` count those since the start."""
 
-    def __init__(self, hangar: Hangar) -> None:
-        self._hangar = hangar
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
         self._flights: dict[Entry, Flight] = {}
         # With those that are ending, whose entry may have a new flight already.
-        self._aloft: set[Flight] = set()
+        self._running: set[Flight] = set()
         self.begun = self.finished = self.failed = 0
 
     @property
     def number(self) -> int:
         """How many are under way."""
-        return len(self._aloft)
+        return len(self._running)
 
     def get(self, entry: Entry) -> Flight | None:
         """Return the flight of ``entry``, if there is one that can be joined."""
@@ -40,31 +41,31 @@ class Flights:
         entry: Entry,
         source: Source,
         origin: Registry | None = None,
-        on_landing: Callable[[Flight], object] = lambda _: None,
+        on_end: Callable[[Flight], object] = lambda _: None,
     ) -> Flight:
         """Begin the flight of ``entry``, which is not under way.
 
         Arguments:
             origin: the registry that it comes from.
-            on_landing: called with the flight when it has ended.
+            on_end: called with the flight when it has ended.
         """
-        flight = Flight(PartialKey(entry, origin), source, self._hangar)
+        flight = Flight(PartialKey(entry, origin), source, self._dependencies)
         self._flights[entry] = flight
-        self._aloft.add(flight)
+        self._running.add(flight)
         self.begun += 1
-        flight.run().addBoth(lambda _: self._landed(flight, on_landing))
+        flight.run().addBoth(lambda _: self._ended(flight, on_end))
         return flight
 
-    def _landed(self, flight: Flight, on_landing: Callable[[Flight], object]) -> None:
-        self._aloft.discard(flight)
+    def _ended(self, flight: Flight, on_end: Callable[[Flight], object]) -> None:
+        self._running.discard(flight)
         if flight.has_arrived:
             self.finished += 1
         else:
             self.failed += 1
         if self._flights.get(flight.entry) is flight:
             del self._flights[flight.entry]
-        on_landing(flight)
+        on_end(flight)
 
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop all flights; what they have stays, to be taken up again. Fires when it is on disk."""
-        return DeferredList([flight.stop() for flight in list(self._aloft)])
+        return DeferredList([flight.stop() for flight in list(self._running)])

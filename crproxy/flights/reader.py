@@ -1,4 +1,7 @@
-"""A reader of a flight: follows the file that it fills, and asks upstream itself where the disk takes no more."""
+"""A reader of a flight: follows the file that it fills, or its window where the disk takes no more.
+
+Where neither has what comes next, it asks upstream itself.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,9 @@ from ..store.blobs import Partial
 from ..store.files import FileFlow
 from ..store.verifying import Verifying
 from ..upstream.resuming import Source, pour
+from .window import NotKept
 
-__all__ = ["Followed", "NotKept", "Reader"]
-
-
-class NotKept(Exception):
-    """The bytes cannot be stored: the disk is full, broken or not ours to write. Each reader asks upstream itself."""
+__all__ = ["Followed", "Reader"]
 
 
 class Followed(Protocol):
@@ -31,6 +31,9 @@ class Followed(Protocol):
 
     def left(self, reader: Reader) -> None:
         """A reader has ended."""
+
+    def beyond_the_file(self, start: int, part: Slice | None) -> FileFlow | None:
+        """Return a flow of what comes from ``start`` on, past the disk; None where that is not here."""
 
 
 class Reader:
@@ -57,14 +60,21 @@ class Reader:
 
     async def _deliver(self, consumer: IConsumer) -> None:
         try:
-            await self.flow.join(consumer)
-        except NotKept:
+            while True:
+                try:
+                    await self.flow.join(consumer)
+                    return
+                except NotKept:
+                    flow = self._flight.beyond_the_file(self.flow.position, self._part)
+                    if flow is None:
+                        break
+                    self.flow = flow
             await self._go_on(consumer)
         finally:
             self.abandon()
 
     async def _go_on(self, consumer: IConsumer) -> None:
-        """Ask upstream for what the disk could not take."""
+        """Ask upstream for what neither the disk nor the window has."""
         flight, start = self._flight, self.flow.position
         to_the_end = self._part is None or self._part.stop == self._part.size
         if to_the_end and start == flight.filled and flight.partial is not None:

@@ -183,6 +183,8 @@ class Blobs:
                     raise
                 # It was refused to the repository that began it; that says nothing of this one.
                 continue
+            if flight.is_unkept:
+                raise NotKept("the disk does not take it")
             return flight
         match self._permissions.proof(view, digest):
             case Proof.WORD:
@@ -218,7 +220,7 @@ class Blobs:
         if flight is not self._flights.get(view.entry(digest)):
             # All of it may have come, or gone, while upstream was asked.
             return await self._anew(view, digest, wanted, client)
-        status = CacheStatus.STORED if flight is None else CacheStatus.COLLAPSED
+        joined = flight is not None
         flight = flight or self._begin(view, digest, client)
         try:
             size = await flight.known()
@@ -231,12 +233,17 @@ class Blobs:
                 raise
             # It was refused to the repository that began it; that says nothing of this one.
             return await self._anew(view, digest, wanted, client)
-        if size is None:
+        kept = CacheStatus.COLLAPSED if joined else CacheStatus.STORED
+        unkept = CacheStatus.SHARED if joined else CacheStatus.MISS
+        status = unkept if flight.is_unkept else kept
+        if size is None and flight.has(0):
             return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None))
+        if size is None:
+            return await self._from_upstream(view, digest, wanted)
         part = _part(wanted, size)
         if isinstance(part, Reply):
             return part
-        if is_far_ahead(part.start, flight.filled, flight.rate):
+        if is_far_ahead(part.start, flight.filled, flight.rate) or not flight.has(part.start):
             return await self._from_upstream(view, digest, wanted)
         return _reply(digest, part, flight.reader(part), status, whole=wanted is None)
 

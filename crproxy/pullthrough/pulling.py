@@ -242,7 +242,7 @@ class Pulling:
             return 0
         began = flight.filled
         self._progress.coming[descriptor.digest] = lambda: flight.filled
-        await flight.landed()
+        await flight.finished()
         return flight.filled - began
 
     async def _patiently(self, ask: Callable[[], Coroutine[Deferred[Any], Any, Result]]) -> Result:

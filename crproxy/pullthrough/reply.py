@@ -94,6 +94,7 @@ class CacheStatus:
     MISS = "crproxy; fwd=uri-miss"
     STORED = "crproxy; fwd=uri-miss; stored"
     COLLAPSED = "crproxy; fwd=uri-miss; collapsed; stored"
+    SHARED = "crproxy; fwd=uri-miss; collapsed"
     REVALIDATED = "crproxy; hit; detail=revalidated"
     STALE = "crproxy; hit; fwd=stale; detail=upstream-failed"
     SPARED = "crproxy; hit; detail=quota"

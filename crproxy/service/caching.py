@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ..config import Config
-from ..flights import Flights, Hangar
+from ..flights import Dependencies, Flights
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.census import Census
 from ..store.index import Index
@@ -56,7 +56,7 @@ class CacheService(Service):
         )
         self.census = Census(path, files)
         self.store = Store(files, index, budget, threads)
-        self.flights = Flights(Hangar(files, threads, reactor, self.store, self.store.stored))
+        self.flights = Flights(Dependencies(files, threads, reactor, self.store, self.store.stored))
         self._janitor = Janitor(self.store, threads, reactor)
 
     def startService(self) -> None:

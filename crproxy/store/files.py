@@ -51,14 +51,16 @@ class FileFlow:
         return ended
 
     def grow(self, readable: int) -> None:
-        """The file may be read up to ``readable`` now."""
-        self._readable = readable
-        self._flow()
+        """The file may be read up to ``readable`` now. After `fail` there is nothing more in it."""
+        if self._failure is None:
+            self._readable = readable
+            self._flow()
 
     def end(self, stop: int) -> None:
         """It is known now where the file ends, and all of it may be read."""
-        self._stop = stop if self._stop is None else self._stop
-        self.grow(stop)
+        if self._failure is None:
+            self._stop = stop if self._stop is None else self._stop
+            self.grow(stop)
 
     def fail(self, failure: Failure) -> None:
         """Nothing more will come: fails as soon as all that may be read was written."""
@@ -91,8 +93,8 @@ class FileFlow:
     def _flow(self) -> None:
         while self._consumer is not None and not self._paused and (wanted := self._wanted()) > 0:
             try:
-                piece = os.pread(self._fd, wanted, self.position)
-            except OSError:
+                piece = self._read(wanted)
+            except Exception:
                 return self._finish(Failure())
             if not piece:
                 return self._finish(Failure(EOFError(f"the file ends at byte {self.position}")))
@@ -101,6 +103,10 @@ class FileFlow:
         if self._consumer is not None and self._wanted() <= 0:
             self._settle()
         return None
+
+    def _read(self, wanted: int) -> bytes:
+        """Return up to ``wanted`` bytes at the position. What it raises ends the flow."""
+        return os.pread(self._fd, wanted, self.position)
 
     def _wanted(self) -> int:
         until = self._readable if self._stop is None else min(self._readable, self._stop)

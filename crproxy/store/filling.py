@@ -39,8 +39,9 @@ class Filling:
     Arguments:
         on_growth: called when more is in the file.
         reserve: has room for so many bytes in all, or raises OSError.
+        instead: returns what takes in all that is not in the file when that takes no more; None drops it.
 
-    ``failure`` is the first OSError of a write; what comes after it is dropped.
+    ``failure`` is the first OSError of a write.
     """
 
     def __init__(
@@ -49,15 +50,21 @@ class Filling:
         threads: Threads,
         on_growth: Callable[[], object],
         reserve: Callable[[int], object] = lambda _: None,
+        instead: Callable[[Failure], IConsumer | None] = lambda _: None,
     ) -> None:
         self.failure: Failure | None = None
         self._partial = partial
         self._threads = threads
         self._on_growth = on_growth
         self._reserve = reserve
+        self._find_instead = instead
+        self._instead: IConsumer | None = None
         self._received = self._reserved = partial.filled
         self._producer: IPushProducer | None = None
         self._held_back = False
+        # What is being written, and from which byte on; what comes after it.
+        self._current: list[bytes] = []
+        self._current_start = partial.filled
         self._queue: list[bytes] = []
         self._queued = 0
         self._writing = False
@@ -67,25 +74,38 @@ class Filling:
         """Take in what ``producer`` gives (IConsumer)."""
         self._producer = producer
         self._held_back = False
+        if self._instead is not None:
+            self._instead.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """No more of this body comes (IConsumer)."""
         self._producer = None
+        if self._instead is not None:
+            self._instead.unregisterProducer()
 
     def write(self, data: bytes) -> None:
         """Take in a piece (IConsumer)."""
-        if self.failure is not None:
+        if self._instead is not None:
+            self._instead.write(data)
             return
-        self._received += len(data)
-        if self._received > self._reserved and not self._have_room():
+        if self.failure is not None and not self._writing:
             return
         self._queue.append(data)
         self._queued += len(data)
+        self._received += len(data)
+        if self._received > self._reserved and self.failure is None and not self._have_room():
+            return
         if not self._writing:
             self._write()
         elif self._queued > _QUEUE and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
+
+    def give_up(self, failure: Failure) -> None:
+        """Write no more: for a reason that is no write's."""
+        self._fail(failure)
+        if not self._writing:
+            self._turn_away(failure)
 
     def settled(self) -> Deferred[None]:
         """Fire when nothing is waiting or being written any more."""
@@ -96,32 +116,35 @@ class Filling:
         return waiter
 
     def _have_room(self) -> bool:
-        try:
-            self._reserve(self._received + _STEP)
-        except OSError:
+        """Have room for what has come and a step more, or at least for what has come."""
+        for size in (self._received + _STEP, self._received):
             try:
-                self._reserve(self._received)
+                self._reserve(size)
             except OSError:
-                self._fail(Failure())
-                self._on_growth()
-                return False
-            self._reserved = self._received
-            return True
-        self._reserved = self._received + _STEP
-        return True
+                failure = Failure()
+            else:
+                self._reserved = size
+                return True
+        self.give_up(failure)
+        return False
 
     def _write(self) -> None:
-        pieces, self._queue, self._queued = self._queue, [], 0
+        self._current, self._queue, self._queued = self._queue, [], 0
+        self._current_start = self._partial.filled
         self._writing = True
-        self._threads(self._partial.append, pieces).addErrback(self._fail).addCallback(self._written)
+        self._threads(self._partial.append, self._current).addErrback(self._fail).addCallback(self._written)
 
     def _written(self, _: object) -> None:
         self._writing = False
-        self._on_growth()
-        if self._queue:
-            self._write()
+        if self.failure is not None:
+            self._turn_away(self.failure)
+        else:
+            self._on_growth()
+            if self._queue:
+                self._write()
         self._release()
         if not self._writing:
+            self._current = []
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 waiter.callback(None)
@@ -132,8 +155,30 @@ class Filling:
             self._producer.resumeProducing()
 
     def _fail(self, failure: Failure) -> None:
-        self.failure = failure
-        self._queue, self._queued = [], 0
-        self._held_back = False
+        self.failure = self.failure or failure
+
+    def _turn_away(self, failure: Failure) -> None:
+        """Let somebody else take in what is not in the file, and what still comes; or nobody."""
+        rest = self._unwritten()
+        self._queue, self._queued, self._current = [], 0, []
+        self._instead = self._find_instead(failure)
+        if self._instead is None:
+            if self._producer is not None:
+                self._held_back = False
+                self._producer.stopProducing()
+            self._on_growth()
+            return
+        self._release()
         if self._producer is not None:
-            self._producer.stopProducing()
+            self._instead.registerProducer(self._producer, True)
+        for piece in rest:
+            self._instead.write(piece)
+
+    def _unwritten(self) -> list[bytes]:
+        written = self._partial.filled - self._current_start
+        rest = []
+        for piece in self._current:
+            if written < len(piece):
+                rest.append(piece[written:])
+            written = max(0, written - len(piece))
+        return rest + self._queue

@@ -14,26 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ..oci.digests import Digest
 from ..oci.names import Registry, Repository
 from .entries import Entry, View
 from .filling import Threads, at_once
-from .notes import BlobKey, Link, Notes, Stored, TagEntry, ViewKey
+from .notes import BlobKey, Link, Stored, TagEntry, ViewKey
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
+from .write_behind import WriteBehind
 from .writing import Totals, Writer
 
 __all__ = ["Index", "Link", "TagEntry", "view_of"]
 
 Result = TypeVar("Result")
 
-# Rows of one transaction: it dirties some pages of 4 KiB for each, all of which the write-ahead log holds.
-_BATCH = 500
-# Notes that may wait for a file which cannot be written.
-_MOST_WAITING = 20_000
 # Repositories that are looked at for one that may lend its permission.
 _LENDERS = 64
 # Seconds that a question waits: in WAL mode no writer holds up a reader.
@@ -68,18 +64,12 @@ class Index:
         self.lasts = True
         self._path = path
         self._now = now
-        self._threads = threads
         # The connection that is also written to, where there is no file.
         self._memory: sqlite3.Connection | None = None
         self._reader = self._open()
         self._writer = Writer(path, self._memory, limit)
-        self._notes = Notes()
-        self._writing: Notes | None = None
-        # What was read from when that began: a file that was replaced since is nobody's trouble.
-        self._written_beside = self._reader
-        self._failing = False
-        self._flushed: list[Deferred[None]] = []
-        self._totals = Totals(contents=self._stored_in_file())
+        self._pending = WriteBehind(self._writer, threads, self._is_mended)
+        self._pending.totals = Totals(contents=self._stored_in_file())
 
     def close(self) -> None:
         """Let go of the file; what was not written is lost."""
@@ -88,12 +78,7 @@ class Index:
 
     def flush(self) -> Deferred[None]:
         """Write what waits for it; fires when nothing does any more, or when it cannot be written now."""
-        self._begin()
-        if self._writing is None:
-            return succeed(None)
-        flushed: Deferred[None] = Deferred()
-        self._flushed.append(flushed)
-        return flushed
+        return self._pending.flush()
 
     # What is stored
 
@@ -108,7 +93,7 @@ class Index:
     def size(self, entry: Entry) -> int | None:
         """Return the bytes of stored content; None where it is not stored."""
         key = _key(entry)
-        for notes in self._waiting():
+        for notes in self._pending.waiting():
             if key in notes.blobs:
                 kept = notes.blobs[key]
                 return None if kept is None else kept.size
@@ -118,18 +103,18 @@ class Index:
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
         now = self._now()
-        self._notes.used.update((_key(entry), now) for entry in entries)
-        self._begin()
+        self._pending.notes.used.update((_key(entry), now) for entry in entries)
+        self._pending.begin()
 
     def bytes_stored(self) -> int:
         """Return the bytes of everything stored."""
-        if not self._notes and self._writing is None:
+        if not self._pending.is_waiting:
             return self._stored_in_file()
-        return self._totals.contents + sum(notes.bytes for notes in self._waiting())
+        return self._pending.totals.contents + sum(notes.bytes for notes in self._pending.waiting())
 
     def row_bytes(self) -> int:
         """Return the bytes that the index itself takes on disk, as it was last written."""
-        return self._totals.rows
+        return self._pending.totals.rows
 
     def contents(self) -> int:
         """Return how many contents are stored, as far as it is written."""
@@ -138,10 +123,10 @@ class Index:
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
-        gone = {key for notes in self._waiting() for key, kept in notes.blobs.items() if kept is None}
+        gone = {key for notes in self._pending.waiting() for key, kept in notes.blobs.items() if kept is None}
         rows = self._read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit + len(gone))
         found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
-        for notes in self._waiting():
+        for notes in self._pending.waiting():
             found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
         return [(_entry(*key), size) for key, size in found.items()]
 
@@ -165,14 +150,14 @@ class Index:
         known = self.linked(view, digest) or Link()
         media_type = known.media_type if media_type is None else media_type
         size = known.size if size is None else size
-        if len(self._notes) < _MOST_WAITING:
-            self._notes.links[str(digest), *_whose(view)] = Link(media_type, size, self._now())
-        self._begin()
+        if self._pending.has_room:
+            self._pending.notes.links[str(digest), *_whose(view)] = Link(media_type, size, self._now())
+        self._pending.begin()
 
     def linked(self, view: View, digest: Digest) -> Link | None:
         """Return the permission of ``view`` to have ``digest``; None where it has none."""
         whose = _whose(view)
-        for notes in self._waiting():
+        for notes in self._pending.waiting():
             if (str(digest), *whose) in notes.links:
                 link = notes.links[str(digest), *whose]
                 break
@@ -188,12 +173,12 @@ class Index:
 
     def revoke(self, view: View) -> None:
         """Note that upstream refuses ``view``: no permission of its counts before it is confirmed anew."""
-        self._notes.revoke(_whose(view), self._now())
-        self._begin()
+        self._pending.notes.revoke(_whose(view), self._now())
+        self._pending.begin()
 
     def has_delivered(self, registry: Registry, digest: Digest) -> bool:
         """Tell whether ``registry`` has given these bytes, for any of its repositories."""
-        if any(key[:2] == (str(digest), registry.name) for notes in self._waiting() for key in notes.links):
+        if any(key[:2] == (str(digest), registry.name) for notes in self._pending.waiting() for key in notes.links):
             return True
         rows = self._read("SELECT 1 FROM link WHERE digest = ? AND registry = ? LIMIT 1", str(digest), registry.name)
         return bool(rows)
@@ -202,7 +187,7 @@ class Index:
         """Return repositories, some if there are many, that upstream gave the content for without credentials."""
         noted = [
             key[1:3]
-            for notes in self._waiting()
+            for notes in self._pending.waiting()
             for key, link in notes.links.items()
             if link is not None and key[0] == str(digest) and key[3] == ""
         ]
@@ -219,8 +204,8 @@ class Index:
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
         """Take the permission to have some contents from ``view``."""
         whose = _whose(view)
-        self._notes.links.update(((str(digest), *whose), None) for digest in digests)
-        self._begin()
+        self._pending.notes.links.update(((str(digest), *whose), None) for digest in digests)
+        self._pending.begin()
 
     def orphans(self, before: float, limit: int) -> Deferred[list[tuple[Entry, int]]]:
         """Return entry and size of up to ``limit`` contents, not used since ``before``, that no repository may have."""
@@ -236,7 +221,7 @@ class Index:
             )
             return [(_entry(digest, pool), size) for digest, pool, size in rows]
 
-        return self._ask(look)
+        return self._pending.ask(look)
 
     def forget_empty(self, before: float, limit: int) -> Deferred[int]:
         """Forget up to ``limit`` links and as many tags, made before ``before``, that lead to nothing stored.
@@ -265,22 +250,22 @@ class Index:
             )
             return links.rowcount + tags.rowcount
 
-        return self._ask(forget)
+        return self._pending.ask(forget)
 
     # Tags
 
     def tag(self, view: View, name: str, digest: Digest) -> None:
         """Note that upstream said just now that the tag points to ``digest``."""
         registry, repository, credential = _whose(view)
-        if len(self._notes) < _MOST_WAITING:
-            self._notes.tags[registry, repository, name, credential] = TagEntry(digest, self._now())
-        self._begin()
+        if self._pending.has_room:
+            self._pending.notes.tags[registry, repository, name, credential] = TagEntry(digest, self._now())
+        self._pending.begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:
         """Return where the tag pointed when it was last checked."""
         registry, repository, credential = _whose(view)
         key = (registry, repository, name, credential)
-        for notes in self._waiting():
+        for notes in self._pending.waiting():
             if key in notes.tags:
                 return notes.tags[key]
         rows = self._read(
@@ -292,73 +277,23 @@ class Index:
     def untag(self, view: View, *names: str) -> None:
         """Forget tags, such as one that upstream does not have any more."""
         registry, repository, credential = _whose(view)
-        self._notes.tags.update(((registry, repository, name, credential), None) for name in names)
-        self._begin()
+        self._pending.notes.tags.update(((registry, repository, name, credential), None) for name in names)
+        self._pending.begin()
 
     # Notes on their way to the file
-
-    def _waiting(self) -> tuple[Notes, ...]:
-        """Return what is not in the file yet, the latest first."""
-        return (self._notes,) if self._writing is None else (self._notes, self._writing)
 
     def _note_blob(self, entry: Entry, kept: Stored | None) -> None:
         before, key = self.size(entry), _key(entry)
         if kept is None and before is None:
             return
-        self._notes.blobs[key] = kept
+        self._pending.notes.blobs[key] = kept
         change = (0 if kept is None else kept.size) - (before or 0)
-        self._notes.changed[key] = self._notes.changed.get(key, 0) + change
-        self._begin()
+        self._pending.notes.changed[key] = self._pending.notes.changed.get(key, 0) + change
+        self._pending.begin()
 
     def _unless_revoked(self, whose: ViewKey, link: Link) -> Link:
-        refused = max((notes.revoked.get(whose, -1.0) for notes in self._waiting()), default=-1.0)
+        refused = max((notes.revoked.get(whose, -1.0) for notes in self._pending.waiting()), default=-1.0)
         return replace(link, confirmed=0.0) if link.confirmed <= refused else link
-
-    def _begin(self) -> None:
-        """Have a batch written, if none is being written."""
-        if self._writing is None and self._notes:
-            self._writing, self._written_beside = self._notes.take(_BATCH), self._reader
-            self._threads(self._writer.write, self._writing).addCallbacks(self._written, self._not_written)
-
-    def _written(self, totals: Totals) -> None:
-        self._totals, self._writing = totals, None
-        if self._failing:
-            self._failing = False
-            self._log.info("the index can be written again")
-        self._begin()
-        if self._writing is None:
-            self._tell_flushed()
-
-    def _not_written(self, failure: Failure) -> None:
-        """Keep the notes for the next attempt, which the next note begins."""
-        failure.trap(OSError, sqlite3.Error)
-        batch, self._writing = self._writing, None
-        if batch is not None:
-            self._notes.put_back(batch)
-        if self._is_mended(failure.value):
-            return self._begin()
-        if not self._failing:
-            self._failing = True
-            self._log.warn("the index cannot be written: {error}", error=failure.value)
-        if len(self._notes) >= _MOST_WAITING:
-            self._notes.forget()
-        self._tell_flushed()
-        return None
-
-    def _is_mended(self, error: BaseException | None) -> bool:
-        if not isinstance(error, sqlite3.Error) or not is_damage(error):
-            return False
-        return self._written_beside is not self._reader or self._mend(error)
-
-    def _tell_flushed(self) -> None:
-        flushed, self._flushed = self._flushed, []
-        for waiter in flushed:
-            waiter.callback(None)
-
-    def _ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
-        """Return the result of what takes longer than a request may, or changes much, once all notes are written."""
-        asked: Deferred[Any] = self.flush()
-        return asked.addCallback(lambda _: self._threads(self._writer.run, work))
 
     # The file
 
@@ -377,6 +312,12 @@ class Index:
         rows = self._read("SELECT bytes FROM total")
         return int(rows[0][0]) if rows else 0
 
+    def _is_mended(self, error: BaseException) -> bool:
+        """Tell whether what could not be written can be now: to another file, in the place of a damaged one."""
+        if not isinstance(error, sqlite3.Error) or not is_damage(error):
+            return False
+        return self._writer.is_stale or self._mend(error)
+
     def _mend(self, error: sqlite3.Error) -> bool:
         """Begin a new file in the place of a damaged one; tell whether that could be done."""
         try:
@@ -389,7 +330,7 @@ class Index:
         before, self._reader = self._reader, mended
         before.close()
         self._writer.leave()
-        self._totals = Totals()
+        self._pending.totals = Totals()
         self.rebuilt = True
         return True
 

@@ -74,7 +74,8 @@ class Writer:
         self._shared = shared
         self._limit = limit
         self._own: sqlite3.Connection | None = None
-        self._stale = False
+        # Another file is in the place of the one that is open.
+        self.is_stale = False
 
     def write(self, notes: Notes) -> Totals:
         """Write all of it, or nothing; return what there is then. Raises OSError, sqlite3.Error."""
@@ -93,7 +94,7 @@ class Writer:
 
     def leave(self) -> None:
         """Another file is in the place of this one: the next call opens that. May be called from another thread."""
-        self._stale = True
+        self.is_stale = True
 
     def close(self) -> None:
         """Let go of the file."""
@@ -104,8 +105,8 @@ class Writer:
     def _connection(self) -> sqlite3.Connection:
         if self._shared is not None:
             return self._shared
-        if self._stale:
-            self._stale = False
+        if self.is_stale:
+            self.is_stale = False
             self.close()
         if self._own is None:
             self._own = connect(self._path)

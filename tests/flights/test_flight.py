@@ -13,17 +13,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from crproxy.flights import Flight, Flights, NotKept, Reader
+from crproxy.flights.window import Windows
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.ranges import Slice
-from crproxy.store.blobs import Partial, WrongContent
+from crproxy.store.blobs import AlreadyStored, Partial, WrongContent
 from crproxy.store.entries import Entry
 from crproxy.store.store import Store
 from crproxy.upstream.relay import BodyBroke
+from tests.logs import Log
 from tests.memory import ended, failure_of, not_yet
 from tests.sources import HandBody, HandSource
-from tests.stores import MIB, filled, make_hangar, make_store
+from tests.stores import MIB, filled, make_dependencies, make_store
 from tests.upstream.conftest import Consumer
 
 CONTENT = bytes(range(10)) * 10
@@ -45,12 +47,18 @@ def store(tmp_path: Path, clock: Clock) -> Store:
 
 @pytest.fixture
 def flights(store: Store, clock: Clock) -> Flights:
-    return Flights(make_hangar(store, clock))
+    return Flights(make_dependencies(store, clock))
 
 
 @pytest.fixture
 def source(clock: Clock) -> HandSource:
     return HandSource(CONTENT, clock)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with Log() as log:
+        yield log
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +246,7 @@ def test_who_is_refused_may_begin_another_at_once(flights: Flights, source: Hand
     assert flights.get(ENTRY) is None
 
 
-def test_what_another_brought_meanwhile_is_read_and_not_fetched(
+def test_what_another_brought_meanwhile_is_not_given_unasked(
     flights: Flights, source: HandSource, store: Store
 ) -> None:
     store.blobs.keep(ENTRY).write_bytes(CONTENT)
@@ -250,16 +258,21 @@ def test_what_another_brought_meanwhile_is_read_and_not_fetched(
         waiting.append((done, work, *args))
         return done
 
-    hangar = replace(make_hangar(store, source.clock), threads=later)
-    flight = Flights(hangar).begin(ENTRY, source)
+    flight = Flights(replace(make_dependencies(store, source.clock), threads=later)).begin(ENTRY, source)
     asking = known(flight)
-    read: list[tuple[Consumer, Deferred[None]]] = []
-    asking.addCallback(lambda _: read.append(reading(flight)))
     done, begin, *args = waiting.pop()
     done.callback(begin(*args))
-    ((consumer, reads),) = read
-    ended(reads)
-    assert (consumer.content, source.asked, partial_bytes(store)) == (CONTENT, [], [])
+    failure_of(asking, AlreadyStored)
+    assert (source.asked, partial_bytes(store), flight.has_arrived) == ([], [], False)
+
+
+def test_a_flight_that_nobody_waits_for_finds_it_without_a_word(
+    flights: Flights, source: HandSource, store: Store, log: Log
+) -> None:
+    store.blobs.keep(ENTRY).write_bytes(CONTENT)
+    flights.begin(ENTRY, source)
+    assert flights.get(ENTRY) is None
+    assert log.complaints == []
 
 
 # Cuts and leftovers
@@ -369,8 +382,8 @@ def full_after(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 
 @pytest.mark.security("S18")
-def test_when_the_disk_is_full_readers_go_on_from_upstream(
-    flights: Flights, source: HandSource, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_when_the_disk_is_full_readers_share_what_comes(
+    flights: Flights, source: HandSource, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full_after(monkeypatch, 30)
     flight, body = begun(flights, source)
@@ -378,35 +391,48 @@ def test_when_the_disk_is_full_readers_go_on_from_upstream(
     slow, slow_done = reading(flight)
     slow.producer.pauseProducing()
     body.send(CONTENT[:40])
-    clock.advance(0)
-    assert body.stopped
-    assert source.asked == [(0, None), (30, None)]
-    body = source.answer()
-    body.send(CONTENT[30:])
+    assert (consumer.content, partial_bytes(store), store.partial_bytes) == (CONTENT[:40], [], 0)
+    late, late_done = reading(flight, Slice(35, SIZE, SIZE))
+    assert not flight.has(10)
+    body.send(CONTENT[40:])
     assert consumer.content == CONTENT[:-1], "the last byte waits"
     body.end()
     ended(done)
-    assert consumer.content == CONTENT
+    ended(late_done)
     slow.producer.resumeProducing()
-    source.send_all()
     ended(slow_done)
-    assert slow.content == CONTENT
+    assert (consumer.content, late.content, slow.content) == (CONTENT, CONTENT[35:], CONTENT)
+    assert source.asked == [(0, None)]
     assert (whole(store), partial_bytes(store), store.index.size(ENTRY)) == (None, [], None)
 
 
-def test_going_on_from_upstream_wrong_content_is_found_out_too(
+@pytest.mark.parametrize("kept", [30, 0])
+def test_wrong_content_is_found_out_there_too(
+    flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    full_after(monkeypatch, kept)
+    flight, body = begun(flights, source)
+    consumer, done = reading(flight)
+    body.send(CONTENT[:40] + b"x" * 60)
+    body.end()
+    failure_of(done, WrongContent)
+    assert len(consumer.content) == SIZE - 1
+    assert not flight.has_arrived
+
+
+def test_a_cut_is_resumed_there_too(
     flights: Flights, source: HandSource, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full_after(monkeypatch, 30)
     flight, body = begun(flights, source)
     consumer, done = reading(flight)
     body.send(CONTENT[:40])
-    clock.advance(0)
-    body = source.answer()
-    body.send(b"x" * 70)
-    body.end()
-    failure_of(done, WrongContent)
-    assert len(consumer.content) == SIZE - 1
+    body.cut()
+    clock.advance(1)
+    assert source.asked == [(0, None), (40, None)]
+    source.send_all()
+    ended(done)
+    assert consumer.content == CONTENT
 
 
 def test_what_the_disk_does_not_take_is_not_fetched_for_nobody(
@@ -415,20 +441,46 @@ def test_what_the_disk_does_not_take_is_not_fetched_for_nobody(
     full_after(monkeypatch, 30)
     _, body = begun(flights, source)
     body.send(CONTENT[:40])
+    clock.advance(0.9)
+    assert flights.get(ENTRY) is not None
+    clock.advance(0.1)
+    assert body.stopped
     clock.advance(60)
     assert source.asked == [(0, None)]
     assert flights.get(ENTRY) is None
 
 
+def test_who_wants_it_kept_is_told(flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_after(monkeypatch, 30)
+    flight, body = begun(flights, source)
+    before = Deferred.fromCoroutine(flight.finished())
+    reads = reading(flight)
+    body.send(CONTENT[:40])
+    failure_of(before, NotKept)
+    body.send(CONTENT[40:])
+    body.end()
+    ended(reads[1])
+    failure_of(Deferred.fromCoroutine(flight.finished()), NotKept)
+
+
 @pytest.mark.security("S18")
-def test_where_there_is_no_room_nothing_is_fetched(tmp_path: Path, clock: Clock, source: HandSource) -> None:
+def test_what_is_larger_than_the_cache_is_shared_without_the_disk(
+    tmp_path: Path, clock: Clock, source: HandSource
+) -> None:
     store = make_store(tmp_path, clock, budget=SIZE - 1)
-    flight = Flights(make_hangar(store, clock)).begin(ENTRY, source)
-    asking = known(flight)
+    flight = Flights(make_dependencies(store, clock)).begin(ENTRY, source)
+    asking = [known(flight) for _ in range(3)]
     body = source.answer()
-    failure_of(asking, NotKept)
-    assert body.abandoned
+    assert [ended(one) for one in asking] == [SIZE] * 3
+    reads = [reading(flight) for _ in asking]
+    body.send(CONTENT[:50])
     assert partial_bytes(store) == []
+    body.send(CONTENT[50:])
+    body.end()
+    for consumer, done in reads:
+        ended(done)
+        assert consumer.content == CONTENT
+    assert source.asked == [(0, None)]
 
 
 @pytest.mark.security("S18")
@@ -440,7 +492,106 @@ def test_a_directory_that_cannot_be_written_is_no_outage(
 
     monkeypatch.setattr(store.blobs, "begin", refuse)
     flight = flights.begin(ENTRY, source)
-    failure_of(known(flight), NotKept)
+    body = source.answer()
+    reads = [reading(flight) for _ in range(2)]
+    body.send(CONTENT)
+    body.end()
+    for consumer, done in reads:
+        ended(done)
+        assert consumer.content == CONTENT
+
+
+def test_where_there_are_windows_enough_each_asks_by_itself(
+    store: Store, source: HandSource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_after(monkeypatch, 30)
+    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(0)))
+    flight, body = begun(flights, source)
+    consumer, done = reading(flight)
+    body.send(CONTENT[:40])
+    clock.advance(0)
+    assert body.stopped
+    assert source.asked == [(0, None), (30, None)]
+    source.send_all()
+    ended(done)
+    assert consumer.content == CONTENT
+
+
+def test_a_window_is_free_again_when_its_last_reader_is_gone(
+    store: Store, source: HandSource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_after(monkeypatch, 0)
+    windows = Windows(1)
+    flights = Flights(replace(make_dependencies(store, clock), windows=windows))
+    for _ in range(3):
+        flight, body = begun(flights, source)
+        assert windows.free == 0 or flight.window is None
+        _, done = reading(flight)
+        body.send(CONTENT)
+        body.end()
+        ended(done)
+        assert windows.free == 1
+
+
+def test_who_falls_out_of_the_window_asks_by_itself(tmp_path: Path, clock: Clock) -> None:
+    """And the fastest sets the pace."""
+    content = bytes(range(256)) * 4096
+    source, chunk = HandSource(content, clock), 64 * 1024
+    store = make_store(tmp_path, clock, budget=chunk)
+    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(8, 2 * chunk)))
+    flight = flights.begin(Entry(source.digest), source)
+    body = source.answer()
+    fast, fast_done = reading(flight)
+    slow, slow_done = reading(flight)
+    slow.producer.pauseProducing()
+    for start in range(0, len(content), chunk):
+        assert not body.paused
+        body.send(content[start : start + chunk])
+    assert not slow_done.called
+    body.end()
+    ended(fast_done)
+    assert fast.content == content
+    assert source.asked == [(0, None)]
+    slow.producer.resumeProducing()
+    assert source.asked[1:] == [(len(slow.content), None)]
+    source.send_all()
+    ended(slow_done)
+    assert slow.content == content
+
+
+def waits(body: HandBody) -> bool:
+    """Whether upstream is held back."""
+    return body.paused
+
+
+def test_where_nobody_takes_it_upstream_waits(tmp_path: Path, clock: Clock) -> None:
+    content = bytes(range(256)) * 4096
+    source, chunk = HandSource(content, clock), 64 * 1024
+    store = make_store(tmp_path, clock, budget=chunk)
+    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(8, 2 * chunk)))
+    flight = flights.begin(Entry(source.digest), source)
+    body = source.answer()
+    readers = [reading(flight) for _ in range(2)]
+    for consumer, _ in readers:
+        consumer.producer.pauseProducing()
+    (leaver, _), (stayer, done) = readers
+    body.send(content[:chunk])
+    assert not waits(body)
+    body.send(content[chunk : 2 * chunk])
+    assert waits(body)
+    leaver.producer.stopProducing()
+    assert waits(body), "the other has not taken it either"
+    stayer.producer.resumeProducing()
+    assert not waits(body)
+    stayer.producer.pauseProducing()
+    body.send(content[2 * chunk : 4 * chunk])
+    assert waits(body)
+    stayer.producer.resumeProducing()
+    for start in range(4 * chunk, len(content), chunk):
+        body.send(content[start : start + chunk])
+    body.end()
+    ended(done)
+    assert stayer.content == content
 
 
 # Readers that leave
@@ -541,7 +692,7 @@ def test_a_reader_that_is_abandoned_unread_has_left(flights: Flights, clock: Clo
 
 
 def landed(flight: Flight) -> Deferred[None]:
-    return Deferred.fromCoroutine(flight.landed())
+    return Deferred.fromCoroutine(flight.finished())
 
 
 def test_who_waits_for_the_landing_keeps_it_up_and_is_told(flights: Flights, clock: Clock, store: Store) -> None:
@@ -627,7 +778,7 @@ def test_the_rate_is_what_came_since_the_fill_began(flights: Flights, source: Ha
 @pytest.fixture
 def other(tmp_path: Path, clock: Clock) -> Flights:
     """Flights over the same directory, as another process has them."""
-    return Flights(make_hangar(make_store(tmp_path, clock), clock))
+    return Flights(make_dependencies(make_store(tmp_path, clock), clock))
 
 
 def test_what_another_process_fetches_is_followed(

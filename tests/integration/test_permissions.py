@@ -120,10 +120,10 @@ def test_s11_nor_by_bytes_of_the_same_length(daemon: Daemon, evil: FakeUpstream)
     claimed = blob(SECRET, "a/b", EVIL)
     evil.script(claimed.path, content(b"x" * len(SECRET)))
     for _ in range(2):
-        with exchange(daemon.address, "GET", claimed.through, ANYBODY) as response:
-            with pytest.raises((IncompleteRead, ConnectionError)) as cut:
-                response.read()
-            assert SECRET[:20] not in getattr(cut.value, "partial", b"")
+        fetched = exchange(daemon.address, "GET", claimed.through, ANYBODY)
+        with pytest.raises((IncompleteRead, ConnectionError)) as cut, fetched as response:
+            response.read()
+        assert SECRET[:20] not in getattr(cut.value, "partial", b"")
 
 
 def test_s11_nor_while_it_is_being_fetched(

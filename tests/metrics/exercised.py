@@ -20,7 +20,7 @@ from crproxy.policy.audit import CacheState
 from crproxy.upstream.attempts import Attempt
 from crproxy.upstream.quotas import Quotas
 from tests.metrics.records import record
-from tests.stores import make_hangar, make_store
+from tests.stores import make_dependencies, make_store
 
 __all__ = ["exercised", "make_stock"]
 
@@ -32,7 +32,7 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
     store = make_store(path, clock)
     return Stock(
         store=store,
-        flights=Flights(make_hangar(store, clock)),
+        flights=Flights(make_dependencies(store, clock)),
         fills=Fills(lambda: config),
         accounts=Accounts(lambda: config, clock),
         quotas=Quotas(clock.seconds),

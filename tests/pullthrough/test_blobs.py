@@ -535,7 +535,8 @@ def test_a_disk_that_fills_up_meanwhile_is_not_noticed(
     consumer, done = reading(ended(asking))
     body.send(CONTENT[:50])
     clock.advance(0)
-    source.send_all()
+    body.send(CONTENT[50:])
+    body.end()
     ended(done)
     assert consumer.content == CONTENT
 

@@ -369,6 +369,6 @@ def test_a_flight_that_another_repository_began_is_joined_or_left(
     run.source(LAYER).send_all()
     flight = ended(ours)
     assert flight is not None
-    ended(Deferred.fromCoroutine(flight.landed()))
+    ended(Deferred.fromCoroutine(flight.finished()))
     assert ended(Deferred.fromCoroutine(pullthrough.fetch(REPOSITORY, Digest.of(LAYER)))) is None
     assert store.index.linked(View(REPOSITORY), Digest.of(LAYER)) == Link(None, len(LAYER), clock.seconds())

@@ -16,8 +16,7 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.store import index as module
-from crproxy.store import schema
+from crproxy.store import schema, write_behind
 from crproxy.store.entries import Entry, View
 from crproxy.store.index import Index, Link, TagEntry
 from crproxy.store.schema import connect
@@ -491,14 +490,14 @@ def ended_after(flushed: Deferred[None], thread: Thread) -> None:
 def test_notes_that_cannot_be_written_have_a_bound(
     slow: Index, thread: Thread, monkeypatch: pytest.MonkeyPatch, log: Log
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_WAITING", 10)
+    monkeypatch.setattr(write_behind, "_MOST_WAITING", 10)
     slow._writer._connection().execute("PRAGMA query_only = 1")
     for number in range(100):
         slow.link(VIEW, Digest.of(bytes([number])))
         slow.tag(VIEW, f"v{number}", A)
         slow.stored(Entry(Digest.of(bytes([number]))), 1)
         thread.run()
-    assert len(slow._notes.links) + len(slow._notes.tags) <= 10
+    assert len(slow._pending.notes.links) + len(slow._pending.notes.tags) <= 10
     assert slow.bytes_stored() == 100
     assert len(log.complaints) == 1
 

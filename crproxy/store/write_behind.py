@@ -1,0 +1,115 @@
+"""Notes on their way to the index's file: in batches, one at a time, while those who made them go on.
+
+Knows when; what a note means, and how it is written, is not known here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .filling import Threads
+from .notes import Notes
+from .writing import Totals, Writer
+
+__all__ = ["WriteBehind"]
+
+Result = TypeVar("Result")
+
+# Rows of one transaction: it dirties some pages of 4 KiB for each, all of which the write-ahead log holds.
+_BATCH = 500
+# Notes that may wait for a file which cannot be written.
+_MOST_WAITING = 20_000
+
+
+class WriteBehind:
+    """What is noted and not written yet: ``notes`` are to be added to, then `begin` is to be called.
+
+    ``totals`` is what there was after the last batch.
+
+    Arguments:
+        writer: writes.
+        threads: runs it; one thing after the other.
+        is_mended: tells whether to try again at once after an error.
+    """
+
+    _log = Logger()
+
+    def __init__(self, writer: Writer, threads: Threads, is_mended: Callable[[BaseException], bool]) -> None:
+        self.notes = Notes()
+        self.totals = Totals()
+        self._writer = writer
+        self._threads = threads
+        self._is_mended = is_mended
+        self._writing: Notes | None = None
+        self._failing = False
+        self._flushed: list[Deferred[None]] = []
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything that is not in the file."""
+        return bool(self.notes) or self._writing is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what only spares questions may be noted."""
+        return len(self.notes) < _MOST_WAITING
+
+    def waiting(self) -> tuple[Notes, ...]:
+        """Return what is not in the file yet, the latest first."""
+        return (self.notes,) if self._writing is None else (self.notes, self._writing)
+
+    def begin(self) -> None:
+        """Have a batch written, if none is being written."""
+        if self._writing is None and self.notes:
+            self._writing = self.notes.take(_BATCH)
+            self._threads(self._writer.write, self._writing).addCallbacks(self._written, self._not_written)
+
+    def flush(self) -> Deferred[None]:
+        """Write all of it; fires when nothing waits any more, or when it cannot be written now."""
+        self.begin()
+        if self._writing is None:
+            return succeed(None)
+        flushed: Deferred[None] = Deferred()
+        self._flushed.append(flushed)
+        return flushed
+
+    def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
+        """Return the result of what takes longer than a request may, or changes much, once all notes are written."""
+        asked: Deferred[Any] = self.flush()
+        return asked.addCallback(lambda _: self._threads(self._writer.run, work))
+
+    def _written(self, totals: Totals) -> None:
+        self.totals, self._writing = totals, None
+        if self._failing:
+            self._failing = False
+            self._log.info("the index can be written again")
+        self.begin()
+        if self._writing is None:
+            self._tell_flushed()
+
+    def _not_written(self, failure: Failure) -> None:
+        """Keep the notes for the next attempt, which the next note begins."""
+        failure.trap(OSError, sqlite3.Error)
+        batch, self._writing = self._writing, None
+        if batch is not None:
+            self.notes.put_back(batch)
+        if failure.value is not None and self._is_mended(failure.value):
+            self.begin()
+            return
+        if not self._failing:
+            self._failing = True
+            self._log.warn("the index cannot be written: {error}", error=failure.value)
+        if not self.has_room:
+            self.notes.forget()
+        self._tell_flushed()
+
+    def _tell_flushed(self) -> None:
+        flushed, self._flushed = self._flushed, []
+        for waiter in flushed:
+            waiter.callback(None)

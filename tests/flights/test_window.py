@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crproxy.flights.window import FellBehind, Window
+from crproxy.oci.digests import Digest, Verifier
+
+CHUNK = 64 * 1024
+
+
+def window(content: bytes, start: int = 0, limit: int = 2 * CHUNK, grown: list[int] | None = None) -> Window:
+    told = [] if grown is None else grown
+    verifier = Verifier(Digest.of(content))
+    verifier.update(content[:start])
+    return Window(start, verifier, told.append, limit)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 3 * CHUNK), st.lists(st.integers(0, 2 * CHUNK), max_size=8), st.integers(1, 2 * CHUNK))
+def test_what_is_in_it_is_what_came(start: int, sizes: list[int], wanted: int) -> None:
+    content = bytes(number * 31 % 251 for number in range(256)) * ((start + sum(sizes)) // 256 + 1)
+    content, grown = content[: start + sum(sizes)], list[int]()
+    held = window(content, start, grown=grown)
+    for size in sizes:
+        held.write(content[held.end : held.end + size])
+        held.reach(held.end)
+    assert held.end == len(content)
+    assert held.verifier.matches()
+    assert grown == sorted(grown)
+    first = held.start
+    assert held.end - first <= 3 * CHUNK
+    if first > start:
+        assert held.end - first >= 2 * CHUNK, "no more is let go of than has to be"
+        with pytest.raises(FellBehind, match=f"those from {first} on"):
+            held.read(first - 1, wanted)
+    position = first
+    while position < held.end:
+        piece = held.read(position, wanted)
+        assert 0 < len(piece) <= wanted
+        assert piece == content[position : position + len(piece)]
+        position += len(piece)
+    assert not held.has(held.end + 1)
