@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -29,8 +30,15 @@ _FOLLOW_SECONDS = 0.02
 class Flight(Shared):
     """The transfer of one blob."""
 
-    def __init__(self, key: PartialKey, source: Source, dependencies: Dependencies) -> None:
+    def __init__(
+        self,
+        key: PartialKey,
+        source: Source,
+        dependencies: Dependencies,
+        on_arrived: Callable[[Flight], object] = lambda _: None,
+    ) -> None:
         super().__init__(key, source, dependencies)
+        self._on_arrived = on_arrived
         self._filling: Filling | None = None
         self._pouring: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
@@ -236,6 +244,11 @@ class Flight(Shared):
         self._read_from(fd)
         self._be_whole(size)
         return True
+
+    def _be_whole(self, size: int) -> None:
+        self._whole = True
+        self._on_arrived(self)
+        super()._be_whole(size)
 
     def _reserve(self, size: int) -> None:
         """Have room for ``size`` bytes. Raises OSError where there is none."""

@@ -41,15 +41,17 @@ class Flights:
         entry: Entry,
         source: Source,
         origin: Registry | None = None,
+        on_arrived: Callable[[Flight], object] = lambda _: None,
         on_end: Callable[[Flight], object] = lambda _: None,
     ) -> Flight:
         """Begin the flight of ``entry``, which is not under way.
 
         Arguments:
             origin: the registry that it comes from.
-            on_end: called with the flight when it has ended.
+            on_arrived: called with the flight when all of it came and was right, before anybody is told.
+            on_end: called with it when it has ended, whatever the end.
         """
-        flight = Flight(PartialKey(entry, origin), source, self._dependencies)
+        flight = Flight(PartialKey(entry, origin), source, self._dependencies, on_arrived)
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1

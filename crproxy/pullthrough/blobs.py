@@ -278,16 +278,18 @@ class Blobs:
         fill = self._fills.begin(str(view.repository.registry), client)
         waiting = {view}
 
+        def arrived(flight: Flight) -> None:
+            self._waiting.pop(flight, None)
+            for each in waiting:
+                self._permissions.given(each, digest, size=flight.size)
+
         def ended(flight: Flight) -> None:
             self._fills.end(fill)
             self._waiting.pop(flight, None)
-            if flight.has_arrived:
-                for each in waiting:
-                    self._permissions.given(each, digest, size=flight.size)
 
-        source = _Upstream(self._client, view, digest)
-        flight = self._flights.begin(view.entry(digest), source, view.repository.registry, ended)
-        if not flight.is_over:
+        source, origin = _Upstream(self._client, view, digest), view.repository.registry
+        flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended)
+        if not (flight.is_over or flight.has_arrived):
             self._waiting[flight] = waiting
         return flight
 
