@@ -35,7 +35,7 @@ class LoginService(Service):
 
     def __init__(self, current: Callable[[], Config], logins: Logins, reactor: Any) -> None:
         self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-login")
-        passwords = Passwords(functools.partial(deferToThreadPool, reactor, self._pool), reactor)
+        passwords = Passwords(functools.partial(deferToThreadPool, reactor, self._pool), reactor, _THREADS)
         signer = Signer(functools.partial(load_key, Path(current().data_dir)), reactor)
         self.login = Login(current, passwords, logins, signer, reactor)
 

@@ -125,7 +125,8 @@ class Kept:
 @pytest.mark.parametrize("kinds", [MANIFESTS, SMALL], ids=["manifests", "small"])
 def test_what_is_asked_and_not_read_costs_one_answer(daemon: Daemon, connect: Connect, kinds: list[Asked]) -> None:
     assert ask(daemon.address, "GET", PLACE.through, HOST).body == LARGE.encode()
-    requests, asked = [], []
+    requests: list[bytes] = []
+    asked: list[Asked] = []
     while sum(map(len, requests)) < 50_000:
         method, target, *_ = kind = kinds[len(asked) % len(kinds)]
         asked.append(kind)
