@@ -16,6 +16,7 @@ from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
 from ..policy.audit import Record
+from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
@@ -28,6 +29,7 @@ from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
+from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
@@ -38,6 +40,7 @@ from ..web.token import TokenResource
 from .admitting import LoginService
 from .auditing import AuditLog
 from .caching import CacheService
+from .descriptors import raise_limit
 from .live import Live
 from .showing import state_of
 
@@ -82,8 +85,11 @@ class Core:
         """Return what answers by the configuration as it is now, not yet started."""
         config = live()
         meters, cache = Meters(live), CacheService(config, reactor)
-        accounts, fills, quotas = Accounts(live, reactor), Fills(live), Quotas(reactor.seconds)
-        clients, tokens = Clients(reactor, config.timeouts), Tokens(config.timeouts, reactor)
+        bounds = Descriptors.of(raise_limit())
+        accounts = Accounts(live, reactor, bounds.clients, bounds.of_client)
+        sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
+        fills, quotas = Fills(live), Quotas(reactor.seconds)
+        clients, tokens = Clients(reactor, config.timeouts, sockets), Tokens(config.timeouts, reactor)
         exchange = Exchange(
             clients.client,
             tokens,

@@ -16,6 +16,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
+from ..limits.asking import ask_for
 from ..login import Granted, Login, Visit
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials, basic_challenge, parse_authorization
@@ -57,6 +58,7 @@ class TokenResource(Resource):
 
     async def _reply(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
+        ask_for(visit.client)
         self._accounts.check_request(visit.client)
         fields, credentials = _asked(request, visit)
         granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
