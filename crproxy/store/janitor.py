@@ -32,10 +32,13 @@ class Janitor:
 
     _log = Logger()
 
-    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Store, threads: Threads, clock: IReactorTime, *, now: Callable[[], float] | None = None
+    ) -> None:
         self._store = store
         self._threads = threads
         self._clock = clock
+        self._now = now or clock.seconds
         self._rounds = LoopingCall(self._round)
         self._rounds.clock = clock
         self._tidying: Deferred[None] | None = None
@@ -59,7 +62,7 @@ class Janitor:
         await self._adopt_files()
         await self._forget_rows()
         await self._sweep_partials()
-        while await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP):
+        while await self._store.index.forget_empty(self._now() - LINK_AGE, _STEP):
             await deferLater(self._clock, 0)
         self._store.evict(self._store.budget)
 
@@ -80,7 +83,7 @@ class Janitor:
             await self.tidy()
         self._store.note_use()
         await self._sweep_partials()
-        await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP)
+        await self._store.index.forget_empty(self._now() - LINK_AGE, _STEP)
         self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
@@ -110,7 +113,7 @@ class Janitor:
 
     async def _sweep_partials(self) -> None:
         """Remove partial files that nobody will take up, and count the others."""
-        filling, before = self._store.filling, self._clock.seconds() - PARTIAL_AGE
+        filling, before = self._store.filling, self._now() - PARTIAL_AGE
         self._store.note_leftovers(await self._threads(self._remove_old_partials, filling, before))
 
     def _remove_old_partials(self, filling: frozenset[PartialKey], before: float) -> dict[PartialKey, int]:
