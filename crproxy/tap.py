@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -145,10 +147,20 @@ def _no_endpoint(description: str, error: Exception) -> str:
     return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
 
 
+def _never_go_back(reactor: Any) -> None:
+    """Let timers run by a clock that nobody sets.
+
+    Twisted's is time.time: set back by an hour, all that waits would wait for an hour longer. What needs the date is
+    handed time.time as ``now``.
+    """
+    reactor.seconds = time.monotonic
+
+
 def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
+    _never_go_back(reactor)
     supervisor = Supervisor.from_environment(os.environ)
     source = Source(options.file, options.parse)
-    return make_daemon(options["loaded"], reactor, options.load, source, supervisor)
+    return make_daemon(options["loaded"], reactor, options.load, source, supervisor, now=time.time)

@@ -51,6 +51,7 @@ class AcmeClient:
         directory_url: where the CA's directory is.
         key: the account's.
         clock: for timeouts and pauses.
+        now: seconds since the epoch, for dates in Retry-After; the clock's by default.
         timeouts: how long an answer may take.
         gate: how many signed requests may be under way; to be shared by all clients of one CA.
         patience: the seconds that the CA has to validate a name, or to issue a certificate.
@@ -68,12 +69,19 @@ class AcmeClient:
         timeouts: Timeouts | None = None,
         gate: DeferredSemaphore | None = None,
         patience: float = 300.0,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.key = key
         self._clock = clock
         self._patience = patience
         self._conversation = Conversation(
-            http, directory_url, key, clock, timeouts or Timeouts(), gate or DeferredSemaphore(_AT_A_TIME)
+            http,
+            directory_url,
+            key,
+            clock,
+            timeouts or Timeouts(),
+            gate or DeferredSemaphore(_AT_A_TIME),
+            now=now or clock.seconds,
         )
         self._account: Account | None = None
 

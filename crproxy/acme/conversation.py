@@ -6,6 +6,7 @@ RFC 8555, 6. Knows of the documents the directory only, and nothing of accounts 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from treq.client import HTTPClient
@@ -86,6 +87,7 @@ class Conversation:
         directory_url: where its directory is; https, unless one means a CA of one's own.
         key: the account's.
         clock: for timeouts.
+        now: seconds since the epoch, for dates in Retry-After; the clock's by default.
         timeouts: how long an answer may take.
         gate: through which every signed request passes; shared where there are more clients of one CA.
 
@@ -101,6 +103,8 @@ class Conversation:
         clock: IReactorTime,
         timeouts: Timeouts,
         gate: DeferredSemaphore,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         origin = origin_of(directory_url)
         if origin is None:
@@ -111,6 +115,7 @@ class Conversation:
         self._directory_url = directory_url
         self._key = key
         self._clock = clock
+        self._now = now or clock.seconds
         self._timeouts = timeouts
         self._gate = gate
         self._nonces: list[str] = []
@@ -207,7 +212,7 @@ class Conversation:
             _field(response, "location"),
             # "Clients MUST ignore invalid Replay-Nonce values." (6.5.1)
             nonce if is_base64url(nonce) else None,
-            parse_retry_after(_field(response, "retry-after"), self._clock.seconds()),
+            parse_retry_after(_field(response, "retry-after"), self._now()),
             body,
         )
 

@@ -36,10 +36,18 @@ class CacheDoor(Branch):
         threads: for blocking work.
         names: returns the names this proxy answers to.
         clock: the time.
+        now: seconds since the epoch, by which contents have an age; the clock's by default.
     """
 
     def __init__(
-        self, store: Store, census: Census, threads: Threads, names: Callable[[], Names], clock: IReactorTime
+        self,
+        store: Store,
+        census: Census,
+        threads: Threads,
+        names: Callable[[], Names],
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
         self._store = store
@@ -47,7 +55,7 @@ class CacheDoor(Branch):
         self._threads = threads
         self.putChild(b"images", _Images(store, census, threads, names, clock))
         self.putChild(b"verify", _Verify(store, threads, clock))
-        self.putChild(b"gc", _Collection(store, threads, clock))
+        self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
     def render_GET(self, request: Request) -> int:
         """Answer with the bytes, the budget and what they are made of."""
@@ -134,17 +142,18 @@ class _Collection(Branch):
 
     isLeaf = True
 
-    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, threads: Threads, clock: IReactorTime, now: Callable[[], float]) -> None:
         super().__init__()
         self._store = store
         self._threads = threads
         self._clock = clock
+        self._now = now
 
     def render_POST(self, request: Request) -> int:
         return answer_later(request, self._collect(bool(_argument(request, "dry_run"))))
 
     async def _collect(self, dry_run: bool) -> dict[str, Any]:
-        found = await sweepings(self._store, self._threads, self._clock)
+        found = await sweepings(self._store, self._threads, self._now())
         document = {"dry_run": dry_run, **_swept(found), "bytes": found.bytes}
         if not dry_run:
             freed = await sweep(self._store, found, self._threads, self._clock)

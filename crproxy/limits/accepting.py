@@ -104,6 +104,7 @@ class _Accepted(Protocol):
         self._address = address
         self._inside: IProtocol | None = None
         self._client: str | None = None
+        self._admitted = False
         self._patience: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -124,9 +125,9 @@ class _Accepted(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Hand on that the connection ended, and count it no more (Protocol)."""
         self._stop_waiting()
-        client, self._client = self._client, None
-        if client is not None:
-            self._factory.accounts.dismiss(client)
+        if self._admitted:
+            self._admitted = False
+            self._factory.accounts.dismiss(self._client)
         inside, self._inside = self._inside, None
         if inside is not None:
             inside.connectionLost(reason)
@@ -136,6 +137,7 @@ class _Accepted(Protocol):
         if admission is Admission.CLOSED:
             self.transport.abortConnection()
             return
+        self._admitted = True
         inside = self._factory.build(admission, self._address)
         if inside is None:
             self.transport.abortConnection()

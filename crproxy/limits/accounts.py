@@ -40,10 +40,21 @@ class Accounts:
     Arguments:
         current: returns the configuration that counts now.
         clock: the time.
+        most_connections: that there may be, of all clients and trusted proxies together; None is any number.
+        most_of_client: that one client may have, whatever the configuration says.
     """
 
-    def __init__(self, current: Callable[[], Config], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        current: Callable[[], Config],
+        clock: IReactorTime,
+        most_connections: int | None = None,
+        most_of_client: int | None = None,
+    ) -> None:
         self.connections = Counts()
+        self.accepted = 0
+        self._most_connections = most_connections
+        self._most_of_client = most_of_client
         self.requests = Buckets(lambda: Bucket(clock, self._requests_a_second))
         self.transfers = Buckets(lambda: Bucket(clock, lambda: current().limits.per_client, self._total))
         self.refused_requests = self.refused_connections = 0
@@ -100,21 +111,39 @@ class Accounts:
     def admit(self, peer: str | None) -> tuple[Admission, str | None]:
         """Decide on a new connection from ``peer`` (an IP address; None is a socket of this machine).
 
-        Returns what becomes of it, and under which name it is counted: until `dismiss`, unless that is None.
+        Returns what becomes of it, and under which name it is counted. Unless it is closed, it counts until `dismiss`.
         """
+        admission, client = self._admission(peer)
+        if admission is Admission.CLOSED or self._is_full():
+            self.refused_connections += 1
+            return Admission.CLOSED, None
+        if admission is Admission.REFUSED:
+            self.refused_connections += 1
+        self.accepted += 1
+        if client is not None:
+            self.connections.add(client)
+        return admission, client
+
+    def dismiss(self, client: str | None) -> None:
+        """A connection has ended that was let in, and counted for ``client``."""
+        self.accepted -= 1
+        if client is not None:
+            self.connections.remove(client)
+
+    def _admission(self, peer: str | None) -> tuple[Admission, str | None]:
         config = self._current()
-        most = config.limits.connections_per_client
         if peer is None or is_in(peer, config.listen.trusted_proxies) or is_in(peer, config.access.privileged):
             return Admission.SERVED, None
         client = network_of(peer)
-        before = self.connections.of(client)
-        if 0 < most <= before:
-            self.refused_connections += 1
-        if 0 < 2 * most <= before:
-            return Admission.CLOSED, None
-        self.connections.add(client)
-        return Admission.REFUSED if 0 < most <= before else Admission.SERVED, client
+        before, most = self.connections.of(client), self._most(config)
+        if most is None or before < most:
+            return Admission.SERVED, client
+        return (Admission.REFUSED if before < 2 * most else Admission.CLOSED), client
 
-    def dismiss(self, client: str) -> None:
-        """A connection that was counted for ``client`` has ended."""
-        self.connections.remove(client)
+    def _most(self, config: Config) -> int | None:
+        """Return how many connections a client may have."""
+        configured = config.limits.connections_per_client or None
+        return min((most for most in (configured, self._most_of_client) if most is not None), default=None)
+
+    def _is_full(self) -> bool:
+        return self._most_connections is not None and self.accepted >= self._most_connections

@@ -63,6 +63,7 @@ class Login:
         logins: asks upstreams about theirs.
         signer: makes and reads tokens.
         clock: the time.
+        now: seconds since the epoch; the clock's by default.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class Login:
         logins: Logins,
         signer: Signer,
         clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._current = current
         self._passwords = passwords
         self._logins = logins
         self._signer = signer
-        self._clock = clock
+        self._now = now or clock.seconds
         self.right = self.wrong = 0
 
     async def admit(self, visit: Visit, wanted: Wanted | None = None) -> Admitted:
@@ -95,7 +98,7 @@ class Login:
         exempt = not config.clients.privileged_login and is_in(visit.client, config.access.privileged)
         users = None if exempt else config.clients.users
         if upstream is not None and upstream.passthrough:
-            now, closed = self._clock.seconds(), users is not None
+            now, closed = self._now(), users is not None
             return UpstreamDoor(config, upstream, self._logins, self._signer, now, closed=closed, told=self._count)
         if users is None:
             return OpenDoor()

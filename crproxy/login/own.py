@@ -59,7 +59,7 @@ class OwnDoor:
     async def _known(self, credentials: Credentials | None, visit: Visit, wanted: Wanted | None) -> str:
         if credentials is None:
             visit.refuse(self._config.names, wanted, f"log in first: docker login {visit.address}")
-        right = await self._passwords.are_right(self._users, credentials)
+        right = await self._passwords.are_right(self._users, credentials, visit.client)
         self._told(right)
         if not right:
             visit.refuse(self._config.names, wanted, "the username or the password is wrong")

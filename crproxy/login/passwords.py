@@ -17,8 +17,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials
+from ..policy.clients import network_of
 from ..upstream.bounding import drop_oldest
 from ..upstream.once import Once
+from .fairness import FairQueue, TooMany
 
 __all__ = ["Passwords", "Threads"]
 
@@ -26,8 +28,12 @@ __all__ = ["Passwords", "Threads"]
 _BCRYPT_READS = 72
 # Seconds that a password which was right is remembered: some clients send it with each request.
 _REMEMBERED = 300.0
-# Checks under way and waiting. More at once are an attack, and would be answered when nobody waits any more.
-_MOST_AT_ONCE = 32
+# Checks of one client, under way and waiting. More at once are an attack, and would be answered when nobody waits any
+# more. A cap on all alone was an attack's own: of 64 connections with wrong passwords, none of which it cost anything,
+# 40 of 40 right first logins of somebody else were answered 429.
+_MOST_OF_CLIENT = 32
+# And of all that wait.
+_MOST = 1024
 
 # Runs blocking work in a thread.
 Threads = Callable[..., Deferred[Any]]
@@ -39,32 +45,34 @@ class Passwords:
     Arguments:
         threads: runs what blocks.
         clock: the time.
+        at_once: how many checks run at a time; clients have their turns at those.
     """
 
-    def __init__(self, threads: Threads, clock: IReactorTime) -> None:
+    def __init__(self, threads: Threads, clock: IReactorTime, at_once: int = 2) -> None:
         self._threads = threads
         self._clock = clock
         # Of what is remembered only a keyed hash is in memory, with a key that ends with the process.
         self._key = secrets.token_bytes(32)
         self._right: dict[bytes, float] = {}
         self._checks: Once[bytes, bool] = Once()
-        self._under_way = 0
+        self._queue = FairQueue(at_once, _MOST_OF_CLIENT, _MOST)
 
-    async def are_right(self, users: Mapping[str, bytes], credentials: Credentials) -> bool:
+    async def are_right(self, users: Mapping[str, bytes], credentials: Credentials, client: str | None) -> bool:
         """Tell whether ``credentials`` are a user's.
 
         Arguments:
             users: names, and their passwords as bcrypt hashed them.
+            client: the IP address of who brings them; None is a socket of this machine.
 
         Raises:
-            RegistryError: TOOMANYREQUESTS while too many are being checked.
+            RegistryError: TOOMANYREQUESTS while too many of this client's are being checked.
         """
         # A name that nobody has takes as long as any: how long an answer takes must not tell who is a user.
         hashed = users.get(credentials.username) or _nobodys(next(iter(users.values())))
         digest = self._digest(credentials, hashed)
         if self._right.get(digest, 0.0) > self._clock.seconds():
             return True
-        if not await self._checks.run(digest, lambda: self._check(credentials, hashed)):
+        if not await self._checks.run(digest, lambda: self._check(credentials, hashed, client)):
             return False
         if credentials.username not in users:
             return False
@@ -72,17 +80,15 @@ class Passwords:
         drop_oldest(self._right)
         return True
 
-    async def _check(self, credentials: Credentials, hashed: bytes) -> bool:
-        if self._under_way >= _MOST_AT_ONCE:
+    async def _check(self, credentials: Credentials, hashed: bytes, client: str | None) -> bool:
+        whose = "" if client is None else network_of(client)
+        try:
+            right: bool = await self._queue.run(whose, lambda: self._threads(_matches, credentials.password, hashed))
+        except TooMany:
             raise RegistryError(
                 ErrorCode.TOOMANYREQUESTS, "too many passwords are being checked: log in again", retry_after=5
-            )
-        self._under_way += 1
-        try:
-            right: bool = await self._threads(_matches, credentials.password, hashed)
-            return right
-        finally:
-            self._under_way -= 1
+            ) from None
+        return right
 
     def _digest(self, credentials: Credentials, hashed: bytes) -> bytes:
         text = "\0".join((credentials.username, credentials.password)).encode()

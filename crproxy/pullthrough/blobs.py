@@ -30,6 +30,7 @@ from ..store.verifying import Unread, Verifying
 from ..upstream.client import RegistryClient, Streamed
 from ..upstream.once import Once
 from ..upstream.resuming import pour
+from .counting import Ending, counted
 from .permissions import Permissions, Proof
 from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
 
@@ -133,6 +134,7 @@ class Blobs:
         self._questions: Once[_Upstream, int | None] = Once()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Flight, set[View]] = {}
+        self._counts: dict[Flight, Ending] = {}
 
     async def head(self, view: View, digest: Digest) -> Reply:
         """Return the reply to a HEAD, which downloads nothing. Raises RegistryError."""
@@ -152,10 +154,10 @@ class Blobs:
         view = self._permissions.widest(view, digest)
         opened = self._store.open(view.entry(digest))
         if opened is not None:
-            return await self._from_store(view, digest, wanted, opened)
+            return await self._from_store(view, digest, wanted, opened, asked.client)
         flight = self._flights.get(view.entry(digest))
         if flight is None and wanted is not None and not wanted.from_the_start:
-            return await self._from_upstream(view, digest, wanted)
+            return await self._from_upstream(view, digest, wanted, asked.client)
         return await self._from_flight(view, digest, wanted, flight, asked.client)
 
     async def fetch(self, view: View, digest: Digest) -> Flight | None:
@@ -193,7 +195,9 @@ class Blobs:
                 await self._prove(view, digest)
         return None
 
-    async def _from_store(self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent) -> Reply:
+    async def _from_store(
+        self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent, client: str | None
+    ) -> Reply:
         try:
             proof, stale = self._permissions.proof(view, digest), None
             if proof is Proof.WORD:
@@ -204,7 +208,7 @@ class Blobs:
             raise
         if proof is Proof.BYTES:
             opened.close()
-            return await self._from_upstream(view, digest, wanted)
+            return await self._from_upstream(view, digest, wanted, client)
         if isinstance(part, Reply):
             opened.close()
             return part
@@ -216,7 +220,7 @@ class Blobs:
         self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None, client: str | None
     ) -> Reply:
         if flight is not None and not await self._may_join(flight, view, digest):
-            return await self._from_upstream(view, digest, wanted)
+            return await self._from_upstream(view, digest, wanted, client)
         if flight is not self._flights.get(view.entry(digest)):
             # All of it may have come, or gone, while upstream was asked.
             return await self._anew(view, digest, wanted, client)
@@ -225,7 +229,9 @@ class Blobs:
         try:
             size = await flight.known()
         except NotKept:
-            return await self._from_upstream(view, digest, wanted)
+            # It is over, though its end is told only when all who waited have turned elsewhere.
+            self._counts.get(flight, _nothing)()
+            return await self._from_upstream(view, digest, wanted, client)
         except AlreadyStored:
             return await self._anew(view, digest, wanted, client)
         except RegistryError:
@@ -239,19 +245,19 @@ class Blobs:
         if size is None and flight.has(0):
             return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None))
         if size is None:
-            return await self._from_upstream(view, digest, wanted)
+            return await self._from_upstream(view, digest, wanted, client)
         part = _part(wanted, size)
         if isinstance(part, Reply):
             return part
         if is_far_ahead(part.start, flight.filled, flight.rate) or not flight.has(part.start):
-            return await self._from_upstream(view, digest, wanted)
+            return await self._from_upstream(view, digest, wanted, client)
         return _reply(digest, part, flight.reader(part), status, whole=wanted is None)
 
     async def _anew(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
         """Look again at what is here, after waiting for somebody else's flight."""
         opened = self._store.open(view.entry(digest))
         if opened is not None:
-            return await self._from_store(view, digest, wanted, opened)
+            return await self._from_store(view, digest, wanted, opened, client)
         return await self._from_flight(view, digest, wanted, self._flights.get(view.entry(digest)), client)
 
     async def _may_join(self, flight: Flight, view: View, digest: Digest) -> bool:
@@ -276,7 +282,7 @@ class Blobs:
     def _begin(self, view: View, digest: Digest, client: str | None) -> Flight:
         """Begin a flight for ``client``. Raises RegistryError where too many are under way."""
         fill = self._fills.begin(str(view.repository.registry), client)
-        waiting = {view}
+        waiting, count = {view}, Ending(lambda: self._fills.end(fill))
 
         def arrived(flight: Flight) -> None:
             self._waiting.pop(flight, None)
@@ -284,16 +290,22 @@ class Blobs:
                 self._permissions.given(each, digest, size=flight.size)
 
         def ended(flight: Flight) -> None:
-            self._fills.end(fill)
+            count()
+            self._counts.pop(flight, None)
             self._waiting.pop(flight, None)
 
         source, origin = _Upstream(self._client, view, digest), view.repository.registry
         flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended)
         if not (flight.is_over or flight.has_arrived):
-            self._waiting[flight] = waiting
+            self._waiting[flight], self._counts[flight] = waiting, count
         return flight
 
-    async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
+    async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
+        """Return what `_passed_through` does, counted as a fill until it ends. Raises RegistryError."""
+        fill = self._fills.begin(str(view.repository.registry), client)
+        return await counted(self._passed_through(view, digest, wanted), lambda: self._fills.end(fill))
+
+    async def _passed_through(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
         """Pass through what is not kept, or not this repository's to have before upstream gave it.
 
         A part that no fill will soon reach; all where the disk cannot take it; what only another registry gave so far.
@@ -335,7 +347,7 @@ class Blobs:
 
     async def _prove(self, view: View, digest: Digest) -> None:
         """Have the bytes sent for nobody: so upstream shows that they are this repository's. Raises RegistryError."""
-        reply = await self._from_upstream(view, digest, None)
+        reply = await self._from_upstream(view, digest, None, None)
         await reply.body.join(Unread())
 
     async def _ask(self, view: View, digest: Digest) -> int | None:
@@ -359,6 +371,10 @@ class Blobs:
 
 
 _TYPE = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+
+
+def _nothing() -> None:
+    """There is nothing to be ended."""
 
 
 def _wanted(asked: Asked) -> ByteRange | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -39,6 +39,7 @@ class Manifests:
         permissions: who may have it.
         lifetimes: how long tags count.
         clock: the time.
+        now: seconds since the epoch, by which tags have an age; the clock's by default.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Manifests:
         permissions: Permissions,
         lifetimes: Lifetimes,
         clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._permissions = permissions
         self._lifetimes = lifetimes
-        self._clock = clock
+        self._now = now or clock.seconds
         self._fetches: Once[tuple[View, Reference], Manifest] = Once()
         self._checks: Once[tuple[View, Tag], Mapping[str, str] | None] = Once()
 
@@ -133,7 +136,7 @@ class Manifests:
 
     async def _by_tag(self, view: View, tag: Tag, method: str) -> Reply:
         kept = self._kept_tag(view, tag)
-        if kept is not None and freshness(kept.checked, self._clock.seconds(), self._lifetimes) is Freshness.FRESH:
+        if kept is not None and freshness(kept.checked, self._now(), self._lifetimes) is Freshness.FRESH:
             return _reply(kept.manifest, CacheStatus.HIT)
         spared = None if kept is None else self._spared(kept, view.repository.registry)
         if spared is not None:
@@ -179,7 +182,7 @@ class Manifests:
             kept = self._kept_tag(seen, tag)
         if kept is None:
             raise error
-        age = self._clock.seconds() - kept.checked
+        age = self._now() - kept.checked
         if not may_serve_stale(error, age=age, anonymous=not seen.private, lifetimes=self._lifetimes):
             raise error
         return _warned(kept.manifest, CacheStatus.STALE, warning(error.message, age))
@@ -187,7 +190,7 @@ class Manifests:
     def _spared(self, kept: _Kept, registry: Registry) -> Reply | None:
         """Return what is kept if upstream is not asked, because our quota there is nearly used up."""
         quota = self._client.quotas.low(registry)
-        age = self._clock.seconds() - kept.checked
+        age = self._now() - kept.checked
         if quota is None or age > self._lifetimes.stale_if_error:
             return None
         why = f"the quota of {registry} is nearly used up ({quota})"

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IConsumer
 from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
+from .pieces import PIECE, Pieces
 
 __all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named"]
 
@@ -30,9 +31,11 @@ class Content:
         return len(self.content)
 
     def join(self, consumer: IConsumer) -> Deferred[None]:
-        """Write it (Body)."""
-        consumer.write(self.content)
-        return succeed(None)
+        """Write it (Body): what is large in pieces, as the consumer takes them, for transports copy what they hold."""
+        if len(self.content) <= PIECE:
+            consumer.write(self.content)
+            return succeed(None)
+        return Pieces(self.content).join(consumer)
 
     def abandon(self) -> None:
         """Nothing is held (Body)."""

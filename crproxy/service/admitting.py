@@ -31,13 +31,16 @@ class LoginService(Service):
         current: returns the configuration that counts now.
         logins: asks upstreams about their users.
         reactor: runs it.
+        now: seconds since the epoch; the reactor's by default.
     """
 
-    def __init__(self, current: Callable[[], Config], logins: Logins, reactor: Any) -> None:
+    def __init__(
+        self, current: Callable[[], Config], logins: Logins, reactor: Any, *, now: Callable[[], float] | None = None
+    ) -> None:
         self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-login")
-        passwords = Passwords(functools.partial(deferToThreadPool, reactor, self._pool), reactor)
-        signer = Signer(functools.partial(load_key, Path(current().data_dir)), reactor)
-        self.login = Login(current, passwords, logins, signer, reactor)
+        passwords = Passwords(functools.partial(deferToThreadPool, reactor, self._pool), reactor, _THREADS)
+        signer = Signer(functools.partial(load_key, Path(current().data_dir)), reactor, now=now)
+        self.login = Login(current, passwords, logins, signer, reactor, now=now)
 
     def startService(self) -> None:
         """Begin to check passwords (IService)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class CacheService(Service):
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(self, config: Config, reactor: Any, *, now: Callable[[], float] | None = None) -> None:
         # Disks gain nothing from more at once; the reactor's own pool is left to name look-ups.
         self._pool = ThreadPool(minthreads=1, maxthreads=8, name="crproxy-disk")
         # One batch of notes after the other, and none waits for a large file.
@@ -50,14 +50,14 @@ class CacheService(Service):
         budget = config.cache.size
         index = Index(
             path,
-            reactor.seconds,
+            now or reactor.seconds,
             functools.partial(deferToThreadPool, reactor, self._index_pool),
             lambda: row_limit(budget),
         )
         self.census = Census(path, files)
         self.store = Store(files, index, budget, threads)
         self.flights = Flights(Dependencies(files, threads, reactor, self.store, self.store.stored))
-        self._janitor = Janitor(self.store, threads, reactor)
+        self._janitor = Janitor(self.store, threads, reactor, now=now)
 
     def startService(self) -> None:
         """Begin to work on disk."""

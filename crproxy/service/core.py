@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from twisted.application.service import MultiService
@@ -16,6 +16,7 @@ from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
 from ..policy.audit import Record
+from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
@@ -28,6 +29,7 @@ from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
+from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
@@ -38,6 +40,7 @@ from ..web.token import TokenResource
 from .admitting import LoginService
 from .auditing import AuditLog
 from .caching import CacheService
+from .descriptors import raise_limit
 from .live import Live
 from .showing import state_of
 
@@ -63,6 +66,7 @@ class Core:
         admitting: lets clients in.
         certificates: None where there is no TLS.
         reactor: runs it all.
+        now: seconds since the epoch.
     """
 
     live: Live
@@ -76,14 +80,22 @@ class Core:
     admitting: LoginService
     certificates: Certificates | None
     reactor: Any
+    now: Callable[[], float]
 
     @classmethod
-    def make(cls, live: Live, reactor: Any) -> Self:
-        """Return what answers by the configuration as it is now, not yet started."""
-        config = live()
-        meters, cache = Meters(live), CacheService(config, reactor)
-        accounts, fills, quotas = Accounts(live, reactor), Fills(live), Quotas(reactor.seconds)
-        clients, tokens = Clients(reactor, config.timeouts), Tokens(config.timeouts, reactor)
+    def make(cls, live: Live, reactor: Any, *, now: Callable[[], float] | None = None) -> Self:
+        """Return what answers by the configuration as it is now, not yet started.
+
+        Arguments:
+            now: seconds since the epoch; the reactor's by default.
+        """
+        config, now = live(), now or reactor.seconds
+        meters, cache = Meters(live), CacheService(config, reactor, now=now)
+        bounds = Descriptors.of(raise_limit())
+        accounts = Accounts(live, reactor, bounds.clients, bounds.of_client)
+        sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
+        fills, quotas = Fills(live), Quotas(now)
+        clients, tokens = Clients(reactor, config.timeouts, sockets), Tokens(config.timeouts, reactor, now=now)
         exchange = Exchange(
             clients.client,
             tokens,
@@ -101,10 +113,11 @@ class Core:
             fills,
             quotas,
             cache,
-            make_pullthrough(live, cache, exchange, reactor, fills, quotas),
-            LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor),
-            _certificates(live, clients, reactor) if config.listen.https else None,
+            make_pullthrough(live, cache, exchange, reactor, fills, quotas, now=now),
+            LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor, now=now),
+            _certificates(live, clients, reactor, now) if config.listen.https else None,
             reactor,
+            now,
         )
 
     def start_with(self, daemon: MultiService) -> None:
@@ -122,6 +135,8 @@ class Core:
 
     def observe(self, record: Record) -> None:
         """Write down and count a request that is over."""
+        # Seconds by the reactor's clock, which knows no date.
+        record = replace(record, moment=self.now() - record.seconds)
         self.meters.requests.observe(record)
         self.audit.observe(record)
 
@@ -133,7 +148,7 @@ class Core:
         """Return the site of the registry, and of the page for people."""
         page = PageResource(self.live, state_of(self.cache.store, self.ends, self.meters))
         registry = RegistryResource(self.live, self.admitting.login, self.pullthrough, self.accounts)
-        tokens = TokenResource(self.live, self.admitting.login, self.accounts, self.reactor)
+        tokens = TokenResource(self.live, self.admitting.login, self.accounts, self.reactor, now=self.now)
         return make_site(page, registry, tokens, self.reactor, self.live().timeouts.write, self.observe)
 
     def plain_site(self, site: PlainSite) -> PlainSite:
@@ -173,7 +188,7 @@ class Core:
 
         warming = Warming(self.pullthrough, cache.store, lambda repository: live().access.check(repository), reactor)
         return {
-            "cache": CacheDoor(cache.store, cache.census, cache.threads, names, reactor),
+            "cache": CacheDoor(cache.store, cache.census, cache.threads, names, reactor, now=self.now),
             "warm": WarmDoor(warming, names, reactor),
         }
 
@@ -185,6 +200,8 @@ def make_pullthrough(
     reactor: Any,
     fills: Fills,
     quotas: Quotas,
+    *,
+    now: Callable[[], float] | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -193,22 +210,23 @@ def make_pullthrough(
         exchange: asks upstreams.
         fills: what is being fetched for clients.
         quotas: what upstreams said of ours.
+        now: seconds since the epoch; the reactor's by default.
     """
     lifetimes = current().cache.lifetimes
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
-    permissions = Permissions(cache.store, current, lifetimes, reactor.seconds)
+    permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(
-        Manifests(client, cache.store, permissions, lifetimes, reactor),
+        Manifests(client, cache.store, permissions, lifetimes, reactor, now=now),
         Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
         client,
         permissions,
     )
 
 
-def _certificates(live: Live, clients: Clients, reactor: Any) -> Certificates:
+def _certificates(live: Live, clients: Clients, reactor: Any, now: Callable[[], float]) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor)
+    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor, now=now)
     live.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

@@ -34,6 +34,8 @@ def make_service(
     load: Callable[[], Config] | None = None,
     source: Source | None = None,
     supervisor: Supervisor = _NOBODY,
+    *,
+    now: Callable[[], float] | None = None,
 ) -> IService:
     """Return the daemon, not yet started.
 
@@ -41,13 +43,14 @@ def make_service(
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
         source: the file that it reads, which aliases are written back into.
         supervisor: is told how it goes.
+        now: seconds since the epoch; the reactor's by default.
     """
     live = Live(config, load or (lambda: config), source)
     whole, daemon = InTurn(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: _status(front), reactor)
     reporting.setServiceParent(daemon)
-    core = Core.make(live, reactor)
+    core = Core.make(live, reactor, now=now)
     core.start_with(daemon)
     front = Front(config.listen.grace, reporting.stopping, reactor)
     front.setServiceParent(whole)

@@ -33,10 +33,13 @@ class Janitor:
 
     _log = Logger()
 
-    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Store, threads: Threads, clock: IReactorTime, *, now: Callable[[], float] | None = None
+    ) -> None:
         self._store = store
         self._threads = threads
         self._clock = clock
+        self._now = now or clock.seconds
         self._rounds = LoopingCall(self._round)
         self._rounds.clock = clock
         self._tidying: Deferred[None] | None = None
@@ -109,7 +112,7 @@ class Janitor:
     async def _forget_empty(self) -> int:
         """Forget some rows that lead to nothing; return how many, 0 where the index cannot be written."""
         try:
-            return await self._store.index.forget_empty(self._clock.seconds() - LINK_AGE, _STEP)
+            return await self._store.index.forget_empty(self._now() - LINK_AGE, _STEP)
         except (OSError, sqlite3.Error) as error:
             self._log.warn("the index cannot be tidied: {error}", error=error)
             return 0
@@ -119,7 +122,7 @@ class Janitor:
 
     async def _sweep_partials(self) -> None:
         """Remove partial files that nobody will take up, and count the others."""
-        filling, before = self._store.filling, self._clock.seconds() - PARTIAL_AGE
+        filling, before = self._store.filling, self._now() - PARTIAL_AGE
         self._store.note_leftovers(await self._threads(self._remove_old_partials, filling, before))
 
     def _remove_old_partials(self, filling: frozenset[PartialKey], before: float) -> dict[PartialKey, int]:

@@ -116,10 +116,9 @@ async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime)
     return freed
 
 
-async def sweepings(store: Store, threads: Threads, clock: IReactorTime) -> Sweepings:
-    """Return what can go."""
+async def sweepings(store: Store, threads: Threads, now: float) -> Sweepings:
+    """Return what can go at ``now``, in seconds since the epoch."""
     store.note_use()
-    now = clock.seconds()
     orphans = await store.index.orphans(now - LINK_AGE, _MOST)
     over = store.taken - sum(size for _, size in orphans) - store.budget
     known, evicted = frozenset(orphans), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,22 +39,26 @@ class Certificates(MultiService):
         config: what the daemon was told.
         http: reaches the CA.
         clock: the time.
+        now: seconds since the epoch, by which certificates end; the clock's by default.
     """
 
     _log = Logger()
 
-    def __init__(self, config: Config, http: HTTPClient, clock: IReactorTime) -> None:
+    def __init__(
+        self, config: Config, http: HTTPClient, clock: IReactorTime, *, now: Callable[[], float] | None = None
+    ) -> None:
         super().__init__()
         self._clock = clock
+        self._now = now or clock.seconds
         self._asks_a_ca = config.acme.directory is not None
         names = names_of(config)
         self.table = Table(names, self._stand_in)
         self.plan = Plan(names, self.table.has_file)
-        self._alpn = AlpnResponder(self.table, clock)
+        self._alpn = AlpnResponder(self.table, clock, now=self._now)
         self._http = HttpResponder()
         self._issuer: Issuer | None = None
         if config.certs is not None:
-            Watch(Path(config.certs), self.table.place, clock).setServiceParent(self)
+            Watch(Path(config.certs), self.table.place, clock, now=self._now).setServiceParent(self)
         if config.acme.directory is not None:
             self._issuer = self._make_issuer(config.acme, config.acme.directory, Path(config.data_dir), http)
         if self._issuer is not None:
@@ -84,7 +88,7 @@ class Certificates(MultiService):
 
     def states(self) -> list[NameState]:
         """Return how it stands with each name."""
-        states = self.plan.states(self._clock.seconds())
+        states = self.plan.states(self._now())
         # What the plan holds due nobody attempts where there is no issuer.
         return states if self._issuer is not None else [replace(state, next_attempt=None) for state in states]
 
@@ -101,9 +105,11 @@ class Certificates(MultiService):
         external = None
         if acme.eab_key_id is not None and acme.eab_hmac is not None:
             external = ExternalAccount.parse(acme.eab_key_id, acme.eab_hmac)
-        client = AcmeClient(http, directory, key, self._clock)
+        client = AcmeClient(http, directory, key, self._clock, now=self._now)
         responder = self._http if acme.challenge == self._http.challenge_type else self._alpn
-        return Issuer(client, Account(acme.email, external), cabinet, self.table, self.plan, responder, self._clock)
+        return Issuer(
+            client, Account(acme.email, external), cabinet, self.table, self.plan, responder, self._clock, now=self._now
+        )
 
     def _stand_in(self, name: str) -> Certified:
         what = (
@@ -116,4 +122,4 @@ class Certificates(MultiService):
             name=name,
             what=what,
         )
-        return self_signed(name, self._clock.seconds())
+        return self_signed(name, self._now())

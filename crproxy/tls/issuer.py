@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ class Issuer(MultiService):
         plan: which names, and when.
         responder: shows the CA that a name is ours.
         clock: the time.
+        now: seconds since the epoch, by which certificates end; the clock's by default.
     """
 
     _log = Logger()
@@ -90,6 +91,8 @@ class Issuer(MultiService):
         plan: Plan,
         responder: Any,
         clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
         self._client = client
@@ -99,6 +102,7 @@ class Issuer(MultiService):
         self.plan = plan
         self._responder = responder
         self._clock = clock
+        self._now = now or clock.seconds
         self._turns = Turns(_AT_ONCE, clock)
         self._timer: IDelayedCall | None = None
         self._under_way: set[Deferred[Any]] = set()
@@ -115,7 +119,13 @@ class Issuer(MultiService):
             panic=self._failed,
             generate_key=new_key,
         )
+        # It would take its clock's time for the date.
+        self._service._now = self._today
         self._service.setServiceParent(self)
+
+    def _today(self) -> datetime.datetime:
+        """Return the time as txacme has it: UTC, without saying so."""
+        return datetime.datetime.fromtimestamp(self._now(), datetime.UTC).replace(tzinfo=None)
 
     def startService(self) -> None:
         """Take up what is kept, and begin (IService)."""
@@ -145,14 +155,14 @@ class Issuer(MultiService):
 
     def due(self) -> list[str]:
         """Return the names for which it is to get a certificate now, which is under way from then on."""
-        names = self.plan.due(self._clock.seconds())
+        names = self.plan.due(self._now())
         for name in names:
             self.plan.began(name)
         return names
 
     def keep(self, name: str, certified: Certified) -> None:
         """Keep and show what it got."""
-        now = self._clock.seconds()
+        now = self._now()
         try:
             self._cabinet.keep(name, certified)
         except OSError as error:
@@ -174,7 +184,7 @@ class Issuer(MultiService):
 
     async def _prepare(self, name: str) -> None:
         await self._turns.take(name, self.plan.rank(name))
-        if self.plan.is_paused(self._clock.seconds()):
+        if self.plan.is_paused(self._now()):
             raise _LeftAlone
         if not self._registered:
             await self._registrations.run("account", self._register)
@@ -204,7 +214,7 @@ class Issuer(MultiService):
 
     def _note(self, failure: Failure, name: str) -> None:
         """Say why there is no certificate, and when the next attempt is."""
-        now, error = self._clock.seconds(), failure.value
+        now, error = self._now(), failure.value
         retry_after = error.retry_after if isinstance(error, AcmeError) else None
         why = str(error) if isinstance(error, AcmeError) else f"{type(error).__name__}: {error}"
         of_account = not self._registered and isinstance(error, Refused)
@@ -238,7 +248,7 @@ class Issuer(MultiService):
         self._disarm()
         upcoming = self.plan.next_time()
         if upcoming is not None and self.running:
-            wait = min(max(0.0, upcoming - self._clock.seconds()), _LONGEST_SLEEP)
+            wait = min(max(0.0, upcoming - self._now()), _LONGEST_SLEEP)
             self._timer = self._clock.callLater(wait, self._wake)
 
     def _wake(self) -> None:
@@ -251,12 +261,12 @@ class Issuer(MultiService):
     async def _consult(self) -> None:
         """Ask the CA when it wants certificates renewed (RFC 9773), for each as often as it likes to be asked."""
         try:
-            for name in self._consulted.due(self.plan.names, self._clock.seconds()):
+            for name in self._consulted.due(self.plan.names, self._now()):
                 leaf = self._replaced(name)
                 info = None if leaf is None else await self._client.renewal_info(leaf)
                 if info is not None:
                     self.plan.advise(name, info.moment(secrets.randbelow(_GRAINS) / _GRAINS).timestamp())
-                self._consulted.asked(name, self._clock.seconds(), None if info is None else info.ask_again)
+                self._consulted.asked(name, self._now(), None if info is None else info.ask_again)
         except AcmeError as error:
             # It is a service besides: the last third of its life comes for each without it.
             self._log.info("the CA does not say when to renew: {error}", error=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
@@ -54,13 +55,14 @@ class AlpnResponder:
     Arguments:
         table: what everybody else is shown.
         clock: the time.
+        now: seconds since the epoch; the clock's by default.
     """
 
     challenge_type = "tls-alpn-01"
 
-    def __init__(self, table: Table, clock: IReactorTime) -> None:
+    def __init__(self, table: Table, clock: IReactorTime, *, now: Callable[[], float] | None = None) -> None:
         self._table = table
-        self._clock = clock
+        self._now = now or clock.seconds
         self._validations: dict[str, Certified] = {}
 
     def choose(self, hello: Hello) -> Certified | None:
@@ -74,7 +76,7 @@ class AlpnResponder:
         digest = hashlib.sha256(response.encode("ascii")).digest()
         # "a DER-encoded ... OCTET STRING containing the SHA-256 digest of the key authorization"
         extension = x509.UnrecognizedExtension(_ACME_IDENTIFIER, bytes([_OCTET_STRING, len(digest)]) + digest)
-        self._validations[server_name] = with_extension(server_name, self._clock.seconds(), extension)
+        self._validations[server_name] = with_extension(server_name, self._now(), extension)
 
     def stop_responding(self, server_name: str, challenge: Any, response: str) -> None:
         """Show it no more (IResponder)."""

@@ -31,14 +31,23 @@ class Watch(Service):
         directory: where the files are.
         place: told the names and what they have now, whenever that changes.
         clock: the time.
+        now: seconds since the epoch, by which certificates end; the clock's by default.
     """
 
     _log = Logger()
 
-    def __init__(self, directory: Path, place: Callable[[Mapping[str, Certified]], None], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        place: Callable[[Mapping[str, Certified]], None],
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         self._directory = directory
         self._place = place
         self._clock = clock
+        self._now = now or clock.seconds
         self._marks: dict[str, _Mark] = {}
         self._held: dict[str, dict[str, Certified]] = {}
         self._call: IDelayedCall | None = None
@@ -91,7 +100,7 @@ class Watch(Service):
             self._log.error("{path} cannot be used{kept}: {error}", path=path, kept=kept, error=error)
             return
         names = certified.names or frozenset({_stem(path.name)})
-        if certified.not_after < self._clock.seconds():
+        if certified.not_after < self._now():
             self._log.error("{path} has a certificate that has ended: replace it", path=path)
         self._held[path.name] = {name.lower(): certified for name in names}
         self._log.info("{path} is used for {names}", path=path, names=", ".join(sorted(names)))

@@ -27,16 +27,22 @@ from .connecting import Endpoints, Reach
 from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding
 from .protocol import make_pool
 from .relay import abandon
+from .sockets import Sockets
 
 __all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
 
 
 class Clients:
-    """The treq clients of one daemon: few, each over a pool of persistent connections."""
+    """The treq clients of one daemon: few, each over a pool of persistent connections.
 
-    def __init__(self, reactor: Any, timeouts: Timeouts) -> None:
+    Arguments:
+        sockets: counts those of all.
+    """
+
+    def __init__(self, reactor: Any, timeouts: Timeouts, sockets: Sockets | None = None) -> None:
         self._reactor = reactor
         self._timeouts = timeouts
+        self._sockets = sockets or Sockets()
         self._clients: dict[Reach, HTTPClient] = {}
 
     def client(self, upstream: Upstream) -> HTTPClient:
@@ -50,7 +56,7 @@ class Clients:
         return self._clients[reach]
 
     def _make(self, reach: Reach) -> HTTPClient:
-        pool = make_pool(self._reactor, persistent=reach.keepalive)
+        pool = make_pool(self._reactor, persistent=reach.keepalive, sockets=self._sockets)
         endpoints = Endpoints(self._reactor, self._timeouts.connect, reach)
         return treq_client(ProxyingAgent(self._reactor, endpoints, pool))
 

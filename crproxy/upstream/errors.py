@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import defer, error
@@ -18,10 +20,15 @@ __all__ = [
     "RefusedAddress",
     "RefusedByProxy",
     "RefusedEncoding",
+    "TooManySockets",
     "describe",
     "innermost",
+    "is_ours",
     "kind_of",
 ]
+
+# The process's own descriptors, and the system's, are used up.
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class BrokenHeader(OSError):
@@ -38,6 +45,10 @@ class RefusedByProxy(OSError):
 
 class RefusedEncoding(Exception):
     """Upstream encoded a body though identity was asked: its bytes would not be what the digest names."""
+
+
+class TooManySockets(OSError):
+    """We have as many connections to upstreams as we may."""
 
 
 # What ends one attempt, and may be tried again. Named one by one because CancelledError is an Exception, too.
@@ -64,6 +75,17 @@ def innermost(reason: BaseException) -> BaseException:
     return reason if inner is None else innermost(inner)
 
 
+def is_ours(reason: BaseException) -> bool:
+    """Tell whether it is we who cannot ask: it says nothing of upstream, and asking again at once makes it worse."""
+    root = innermost(reason)
+    return isinstance(root, TooManySockets) or _errno(root) in _NO_DESCRIPTORS
+
+
+def _errno(reason: BaseException) -> int | None:
+    number = reason.osError if isinstance(reason, error.ConnectError) else getattr(reason, "errno", None)
+    return number if isinstance(number, int) else None
+
+
 def describe(reason: BaseException) -> str:
     """Say in a few words what went wrong, for the person at the other end of ``docker pull``."""
     root = innermost(reason)
@@ -74,6 +96,10 @@ def describe(reason: BaseException) -> str:
             return "its name cannot be resolved"
         case error.ConnectionRefusedError():
             return "it refuses connections"
+        case TooManySockets():
+            return f"this proxy has too much to ask: {root}"
+        case _ if is_ours(root):
+            return "this proxy has too many files and connections open (EMFILE)"
         case BrokenHeader() | RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
             return str(root)
         case VerificationError():
@@ -88,6 +114,8 @@ def describe(reason: BaseException) -> str:
 
 def kind_of(reason: BaseException) -> str:
     """Return in one word, of few that there are, what went wrong."""
+    if is_ours(reason):
+        return "limit"
     match innermost(reason):
         case defer.TimeoutError() | error.TimeoutError() | error.TCPTimedOutError():
             return "timeout"

@@ -23,7 +23,7 @@ from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
 from .attempts import Attempt, Told, tell_nobody
-from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost, is_ours
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -262,6 +262,8 @@ class Exchange:
             if isinstance(reason, RefusedByProxy):
                 # Not tried again: a wrong password, several times, locks accounts.
                 raise unavailable(upstream.registry, str(reason)) from error
+            if is_ours(error):
+                raise unavailable(upstream.registry, describe(error)) from error
             return error
         self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
         return Answer.of(response)

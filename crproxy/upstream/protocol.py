@@ -5,16 +5,19 @@ Knows nothing of what is asked.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import BODY, DONE, HTTP11ClientProtocol, Request
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.iweb import IResponse
 
-from .errors import BrokenHeader
+from .errors import BrokenHeader, TooManySockets
+from .sockets import End, Sockets
 
 __all__ = ["make_pool"]
 
@@ -26,13 +29,83 @@ _POOLED_PER_HOST = 64
 _POOLED_SECONDS = 50
 
 
-def make_pool(reactor: Any, *, persistent: bool) -> HTTPConnectionPool:
-    """Return where connections to upstreams are made, and kept if ``persistent``."""
-    pool = HTTPConnectionPool(reactor, persistent=persistent)
-    pool._factory = _Factory
+def make_pool(reactor: Any, *, persistent: bool, sockets: Sockets | None = None) -> HTTPConnectionPool:
+    """Return where connections to upstreams are made, and kept if ``persistent``.
+
+    Arguments:
+        sockets: counts them; pools may share it.
+    """
+    pool = _Pool(reactor, persistent, sockets or Sockets())
     pool.maxPersistentPerHost = _POOLED_PER_HOST
     pool.cachedConnectionTimeout = _POOLED_SECONDS
     return pool
+
+
+class _Pool(HTTPConnectionPool):
+    """Twisted's, which bounds idle connections by host alone, and others not at all."""
+
+    def __init__(self, reactor: Any, persistent: bool, sockets: Sockets) -> None:
+        super().__init__(reactor, persistent)
+        self._sockets = sockets
+
+    def _newConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[HTTP11ClientProtocol]:
+        """Connect (HTTPConnectionPool)."""
+        try:
+            end = self._sockets.begin()
+        except TooManySockets as error:
+            return fail(error)
+        factory = _Factory(lambda protocol: self._putConnection(key, protocol), repr(endpoint))
+        connected = cast("Deferred[_Conversation]", endpoint.connect(factory))
+        connected.addCallback(_begin, self._sockets, end).addErrback(_end, end)
+        return cast("Deferred[HTTP11ClientProtocol]", connected)
+
+    def _putConnection(self, key: Hashable, connection: _Conversation) -> None:
+        """Keep a connection for later (HTTPConnectionPool)."""
+        connection.end()
+        super()._putConnection(key, connection)
+        if connection in self._timeouts:
+            self._sockets.keep(connection, lambda: self._drop(key, connection, close=True))
+            connection.when_lost = lambda: self._drop(key, connection, close=False)
+
+    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[HTTP11ClientProtocol]:
+        """Return a connection, kept or new (HTTPConnectionPool)."""
+        before = list(self._connections.get(key, ()))
+        found = super().getConnection(key, endpoint)
+        left = self._connections.get(key, ())
+        for connection in before:
+            if connection not in left:
+                self._sockets.take(connection)
+        if before and not left:
+            # Hosts are clients' choice: none is remembered for nothing.
+            del self._connections[key]
+        return found
+
+    def _removeConnection(self, key: Hashable, connection: _Conversation) -> None:
+        """Close one that has idled long enough (HTTPConnectionPool)."""
+        self._drop(key, connection, close=True)
+
+    def _drop(self, key: Hashable, connection: _Conversation, *, close: bool) -> None:
+        self._sockets.take(connection)
+        timeout = self._timeouts.pop(connection, None)
+        if timeout is None:
+            return
+        if timeout.active():
+            timeout.cancel()
+        self._connections[key].remove(connection)
+        if not self._connections[key]:
+            del self._connections[key]
+        if close:
+            cast(ITCPTransport, connection.transport).abortConnection()
+
+
+def _begin(connection: _Conversation, sockets: Sockets, end: End) -> _Conversation:
+    connection.sockets, connection.counted = sockets, end
+    return connection
+
+
+def _end(failure: Failure, end: End) -> Failure:
+    end()
+    return failure
 
 
 class _Factory(_HTTP11ClientFactory):
@@ -45,11 +118,20 @@ class _Factory(_HTTP11ClientFactory):
 class _Conversation(HTTP11ClientProtocol):
     """One connection."""
 
+    sockets: Sockets | None = None
+    counted: End | None = None
+    when_lost: End | None = None
     _header = 0
 
     def request(self, request: Request) -> Deferred[IResponse]:
         """Ask (HTTP11ClientProtocol)."""
-        self._header = 0
+        self._header, self.when_lost = 0, None
+        if self.counted is None and self.sockets is not None:
+            try:
+                self.counted = self.sockets.begin()
+            except TooManySockets as error:
+                cast(ITCPTransport, self.transport).abortConnection()
+                return fail(error)
         answered: Deferred[IResponse] = super().request(request)
         if self._transportProxy is not None:
             self._transportProxy._producer = _Abrupt(self.transport)
@@ -67,6 +149,20 @@ class _Conversation(HTTP11ClientProtocol):
             self._giveUp(Failure(BrokenHeader(f"it does not answer in HTTP ({type(error).__name__}: {error})"[:200])))
         if self._parser is not None and not self._is_in_body() and self._header > _HEADER_LIMIT:
             self._giveUp(Failure(BrokenHeader(f"it sent a header of more than {_HEADER_LIMIT} bytes")))
+
+    def end(self) -> None:
+        """It is under way no more."""
+        counted, self.counted = self.counted, None
+        if counted is not None:
+            counted()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is gone (IProtocol)."""
+        self.end()
+        lost, self.when_lost = self.when_lost, None
+        if lost is not None:
+            lost()
+        super().connectionLost(reason)
 
     def _is_in_body(self) -> bool:
         return self._parser is not None and self._parser.state in (BODY, DONE)

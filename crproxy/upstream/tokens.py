@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from treq.client import HTTPClient
@@ -49,9 +50,10 @@ class Token:
 class Tokens:
     """The Authorization headers with which upstreams can be asked."""
 
-    def __init__(self, timeouts: Timeouts, clock: IReactorTime) -> None:
+    def __init__(self, timeouts: Timeouts, clock: IReactorTime, *, now: Callable[[], float] | None = None) -> None:
         self._timeouts = timeouts
         self._clock = clock
+        self._now = now or clock.seconds
         self._once: Once[_Key, str] = Once()
         self._tokens: dict[_Key, Token] = {}
         self._remembered: dict[tuple[Registry, str, str | None], _Key] = {}
@@ -178,7 +180,7 @@ class Tokens:
 
     def _refused(self, upstream: Upstream, response: IResponse, body: bytes, asker: Asker) -> RegistryError:
         (retry_after, *_) = response.headers.getRawHeaders("retry-after", [None])
-        wait = parse_retry_after(retry_after, self._clock.seconds())
+        wait = parse_retry_after(retry_after, self._now())
         what = "a token to pull with" if asker is Asker.ANYBODY else f"the login of {upstream.username!r}"
         error = refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, asker=asker)
         if asker is Asker.CLIENT and response.code == 401:

@@ -12,6 +12,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
+from ..limits.asking import ask_for
 from ..login import Admitted, Login, Visit, Wanted
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, TagsRequest, parse_path
@@ -54,6 +55,7 @@ class RegistryResource(Resource):
 
     async def _limited(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
+        ask_for(visit.client)
         self._accounts.check_request(visit.client)
         reply = await self._reply(request, visit)
         return replace(reply, body=self._accounts.transfer(reply.body, visit.client))

@@ -16,6 +16,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
+from ..limits.asking import ask_for
 from ..login import Granted, Login, Visit
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials, basic_challenge, parse_authorization
@@ -40,16 +41,25 @@ class TokenResource(Resource):
         login: knows who gets one.
         accounts: what clients have used of what they may.
         clock: the time.
+        now: seconds since the epoch, of which answers tell; the clock's by default.
     """
 
     isLeaf = True
 
-    def __init__(self, current: Callable[[], Config], login: Login, accounts: Accounts, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        current: Callable[[], Config],
+        login: Login,
+        accounts: Accounts,
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
+    ) -> None:
         super().__init__()
         self._current = current
         self._login = login
         self._accounts = accounts
-        self._clock = clock
+        self._now = now or clock.seconds
 
     def render(self, request: Request) -> int:
         """Answer a request of any method."""
@@ -57,13 +67,14 @@ class TokenResource(Resource):
 
     async def _reply(self, request: Request) -> Reply:
         visit = visit_of(request, self._current().listen.trusted_proxies)
+        ask_for(visit.client)
         self._accounts.check_request(visit.client)
         fields, credentials = _asked(request, visit)
         granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
         if credentials is not None:
             note_user(request, credentials.username)
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        return Reply(200, headers, Content(_document(granted, self._clock.seconds())))
+        return Reply(200, headers, Content(_document(granted, self._now())))
 
 
 def _asked(request: Request, visit: Visit) -> tuple[dict[str, list[str]], Credentials | None]:

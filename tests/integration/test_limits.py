@@ -16,8 +16,9 @@ from tests.parts.answers import Filler, Gate, Stall
 from tests.parts.caller import Caller, proxy_v1, proxy_v2
 from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon, Upstream, configuration
+from tests.parts.mounts import small_disk
 from tests.parts.places import REGISTRY, blob
-from tests.parts.raw_http import Reply, hash_rest
+from tests.parts.raw_http import Reply, fetch, hash_rest
 from tests.parts.shapes import content, ranged
 
 if TYPE_CHECKING:
@@ -235,3 +236,51 @@ def test_limits_are_read_again_and_nobody_is_cut_off(tmp_path: Path, fake: FakeU
         daemon.reload(text(fake))
         daemon.wait_for_log("the configuration was read again", after=seen)
         assert caller.get("/v2/").status == 200
+
+
+def test_s21_ranges_of_what_is_not_here_are_fills_too(tmp_path: Path, fake: FakeUpstream, gate: Gate) -> None:
+    """However they end: 395 were under way at once where 128 are the most."""
+    bodies = [Filler(4 * MEBIBYTE, seed=seed) for seed in range(4)]
+    places = [blob(body) for body in bodies]
+    for body, place in zip(bodies[:3], places, strict=False):
+        fake.script(place.path, ranged(body, Stall(gate, at=3 * MEBIBYTE)))
+    fake.script(places[3].path, ranged(bodies[3]))
+    a_range = ("Range", f"bytes={2 * MEBIBYTE}-")
+    with Daemon(tmp_path, text(fake, fills_per_client=2, fills_per_upstream=3)) as daemon, ExitStack() as calling:
+
+        def caller(source: str) -> Caller:
+            return calling.enter_context(Caller(daemon.port, source))
+
+        leaves, stays, refused, third, refused_by_registry = map(caller, (OTHER, OTHER, OTHER, THIRD, PROXY))
+        answers = [leaves.ask(places[0].through, a_range), stays.ask(places[1].through, a_range)]
+        assert_too_many(refused.get(places[3].through, a_range))
+        assert_too_many(refused.get(places[3].through))
+        answers.append(third.ask(places[2].through, a_range))
+        assert_too_many(refused_by_registry.get(places[3].through, a_range))
+        assert [answer.status for answer in answers] == [206] * 3
+        assert fake.seen.requests(places[3].path) == []
+        answers[0].close()
+        leaves.__exit__()
+        until(lambda: refused.get(places[3].through, a_range).status == 206)
+        gate.open()
+        assert len(answers[1].read()) == len(answers[2].read()) == 2 * MEBIBYTE
+        assert [caller(OTHER).get(places[3].through, a_range).status for _ in range(2)] == [206, 206]
+
+
+def test_who_may_fetch_one_blob_may_have_one_that_is_not_kept(tmp_path: Path, fake: FakeUpstream) -> None:
+    """What was begun to be kept counts no more when the same client is sent it straight from upstream."""
+    large = Filler(64 * MEBIBYTE, seed=1)
+    fake.script(blob(large).path, content(large))
+    limited = text(fake, fills_per_client=1, fills_per_upstream=1)
+    with small_disk(tmp_path / "disk", "16m") as disk, Daemon(tmp_path, limited, data_dir=disk) as daemon:
+        for _ in range(2):
+            assert fetch(daemon.address, blob(large).through).digest == large.digest
+        assert f"{large.digest} is passed on but not kept" in daemon.log
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask again and again: what a connection's end brings about is nobody's event here."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

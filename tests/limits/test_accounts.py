@@ -190,3 +190,26 @@ def test_what_is_refused_is_counted() -> None:
     with pytest.raises(RegistryError):
         accounts.check_request("192.0.2.1")
     assert (accounts.refused_connections, accounts.refused_requests) == (2, 1)
+
+
+def test_s20_so_many_connections_are_let_in_whose_ever_they_are() -> None:
+    accounts = Accounts(lambda: CONFIG, Clock(), most_connections=3)
+    admitted = [accounts.admit(peer) for peer in (A, PROXY, None)]
+    assert [admission for admission, _ in admitted] == [Admission.SERVED] * 3
+    for peer in (B, PROXY, PRIVILEGED, None):
+        assert accounts.admit(peer) == (Admission.CLOSED, None)
+    assert (accounts.accepted, accounts.refused_connections) == (3, 4)
+    for _, client in admitted:
+        accounts.dismiss(client)
+    assert (accounts.accepted, len(accounts.connections)) == (0, 0)
+    assert accounts.admit(B)[0] is Admission.SERVED
+
+
+@pytest.mark.parametrize("configured", [0, 2, 512])
+def test_s20_a_client_has_no_more_than_its_share(configured: int) -> None:
+    config = replace(CONFIG, limits=Limits(connections_per_client=configured))
+    accounts = Accounts(lambda: config, Clock(), most_of_client=3)
+    most = min(configured or 3, 3)
+    found = [accounts.admit(A)[0] for _ in range(2 * most + 1)]
+    assert found == [Admission.SERVED] * most + [Admission.REFUSED] * most + [Admission.CLOSED]
+    assert accounts.admit(B)[0] is Admission.SERVED

@@ -29,9 +29,13 @@ class Pool:
 
     def work(self) -> None:
         """Do all that waits."""
-        waiting, self._waiting = self._waiting, []
-        for done, work in waiting:
-            done.callback(work())
+        while self._waiting:
+            self.work_once()
+
+    def work_once(self) -> None:
+        """Do what was handed in first."""
+        done, work = self._waiting.pop(0)
+        done.callback(work())
 
     @property
     def costs(self) -> list[bytes]:
@@ -70,7 +74,11 @@ Ask = Callable[..., Deferred[bool]]
 @pytest.fixture
 def ask(passwords: Passwords) -> Ask:
     """Asks, and lets the check wait."""
-    return lambda credentials, users=USERS: Deferred.fromCoroutine(passwords.are_right(users, credentials))
+
+    def asks(credentials: Credentials, users: dict[str, bytes] = USERS, client: str | None = None) -> Deferred[bool]:
+        return Deferred.fromCoroutine(passwords.are_right(users, credentials, client))
+
+    return asks
 
 
 @pytest.fixture
@@ -190,17 +198,36 @@ def test_one_that_leaves_takes_nobodys_answer(ask: Ask, pool: Pool) -> None:
     assert ended(second)
 
 
-def test_too_many_at_once_are_told_to_come_again(ask: Ask, pool: Pool) -> None:
-    asking = [ask(Credentials("alice", str(number))) for number in range(40)]
+@pytest.mark.parametrize("client", [None, "192.0.2.1"])
+def test_too_many_of_a_client_at_once_are_told_to_come_again(ask: Ask, pool: Pool, client: str | None) -> None:
+    asking = [ask(Credentials("alice", str(number)), client=client) for number in range(40)]
     for refused in asking[32:]:
         error = failure_of(refused, RegistryError)
         assert isinstance(error, RegistryError)
         assert (error.code, error.status, error.retry_after) == (ErrorCode.TOOMANYREQUESTS, 429, 5)
     pool.work()
     assert [ended(asked) for asked in asking[:32]] == [False] * 32
-    later = ask(ALICE)
+    later = ask(ALICE, client=client)
     pool.work()
     assert ended(later)
+
+
+def test_s23_nobody_waits_behind_another_clients_wrong_passwords(ask: Ask, pool: Pool) -> None:
+    for number in range(64):
+        ask(Credentials("alice", str(number)), client="2001:db8::1").addErrback(lambda _: None)
+        ask(Credentials("bob", str(number)), client="2001:db8::2").addErrback(lambda _: None)
+    asking = ask(ALICE, client="192.0.2.1")
+    for _ in range(5):
+        if asking.called:
+            break
+        pool.work_once()
+    assert ended(asking)
+
+
+def test_addresses_of_one_64_are_one_client(ask: Ask, pool: Pool) -> None:
+    for number in range(64):
+        refused = ask(Credentials("alice", str(number)), client=f"2001:db8::{number + 1:x}")
+        assert number < 32 or failure_of(refused, RegistryError)
 
 
 def test_who_is_remembered_gets_in_nevertheless(check: Check, ask: Ask) -> None:

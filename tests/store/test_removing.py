@@ -37,7 +37,7 @@ class Cache:
         return self._done(remove(self.store, removals, self.clock)) if removals else None
 
     def sweepings(self) -> Sweepings:
-        return ended(Deferred.fromCoroutine(sweepings(self.store, threads, self.clock)))
+        return ended(Deferred.fromCoroutine(sweepings(self.store, threads, self.clock.seconds())))
 
     def sweep(self) -> Freed:
         return self._done(sweep(self.store, self.sweepings(), threads, self.clock))

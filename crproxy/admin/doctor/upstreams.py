@@ -51,7 +51,7 @@ class Tools:
         """Return what the daemon would ask with; it is less patient, because somebody waits."""
         timeouts = replace(config.timeouts, headers=min(config.timeouts.headers, SECONDS))
         clients = Clients(instruments.reactor, timeouts)
-        tokens = Tokens(timeouts, instruments.reactor)
+        tokens = Tokens(timeouts, instruments.reactor, now=instruments.now)
         exchange = Exchange(clients.client, tokens, timeouts, instruments.reactor)
         client = RegistryClient(config.upstream, exchange, Quotas(instruments.now))
         return cls(clients.client, tokens, exchange, client, instruments)
