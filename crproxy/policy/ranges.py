@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..oci.sizes import LARGEST, parse_size
+
 __all__ = [
     "ByteRange",
     "RangeNotSatisfiable",
@@ -16,6 +18,7 @@ __all__ = [
     "is_far_ahead",
     "parse_content_range",
     "parse_range",
+    "unsatisfied_size",
 ]
 
 _ONE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*")
@@ -110,7 +113,13 @@ def parse_content_range(value: str | None) -> Slice | None:
     if match is None:
         return None
     first, last, size = (int(number) for number in match.groups())
-    return Slice(first, last + 1, size) if first <= last < size else None
+    return Slice(first, last + 1, size) if first <= last < size <= LARGEST else None
+
+
+def unsatisfied_size(value: str | None) -> int | None:
+    """Return the size that the Content-Range of a 416 says (RFC 9110, 14.4); None where it says none."""
+    unit, slash, size = (value or "").partition("/")
+    return parse_size(size) if slash and unit == "bytes *" else None
 
 
 def is_far_ahead(start: int, filled: int, rate: float) -> bool:

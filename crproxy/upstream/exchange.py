@@ -17,6 +17,7 @@ from .. import __version__
 from ..config import Timeouts, Upstream
 from ..limits import Body
 from ..oci.errors import ErrorCode, RegistryError
+from ..oci.sizes import parse_size
 from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
@@ -264,7 +265,22 @@ class Exchange:
                 raise unavailable(upstream.registry, str(reason)) from error
             return error
         self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
-        return Answer.of(response)
+        answer = Answer.of(response)
+        if not _length_can_be(answer):
+            self.discard(answer)
+            raise RegistryError(
+                ErrorCode.UNAVAILABLE, f"{upstream.registry} announced a body whose length cannot be", status=502
+            )
+        return answer
+
+
+def _length_can_be(answer: Answer) -> bool:
+    """Tell whether the Content-Length, which may stand for a body that never comes, is one that can be held.
+
+    "A recipient MUST anticipate potentially large decimal numerals" (RFC 9110, 8.6). Lines that repeat it are one.
+    """
+    said = {length.strip(" \t") for length in answer.headers.get("content-length", "").split(",")}
+    return said == {""} or (len(said) == 1 and parse_size(said.pop()) is not None)
 
 
 def _link_is_dead(question: Question, hop: _Hop, answer: Answer) -> bool:
