@@ -11,7 +11,8 @@ from typing import Any
 __all__ = ["VALUES_LIMIT", "NotJson", "TooManyValues", "parse_json"]
 
 # What costs time is the number of values, not of bytes: 4 MiB of brackets took 2 s, of one text 4 ms. A value costs up
-# to 1 us, a list inside of a list or a new key of an object. An index of 800 images with platforms has 10,000.
+# to 1 us, a list inside of a list or a new key of an object. An index of 1,000 images with platforms and some
+# annotations has 20,000.
 VALUES_LIMIT = 32_768
 _MARKS = (b",", b"[", b"{")
 # int() takes a time that grows with the square of a number's digits, and fails beyond 4,300 of them. 64 bits have 20.
@@ -32,8 +33,8 @@ def parse_json(content: bytes) -> Any:
     NaN and its like, which are not in RFC 8259, and numbers that no field of ours can hold, are not read.
 
     Raises:
-        TooManyValues: it may have more than VALUES_LIMIT values: as many as it has commas and opening brackets, those in
-            its texts among them.
+        TooManyValues: it may have more than VALUES_LIMIT values: as many as commas and opening brackets, those in texts
+            among them.
         NotJson: it is none.
     """
     if len(content) > VALUES_LIMIT and sum(map(content.count, _MARKS)) > VALUES_LIMIT:

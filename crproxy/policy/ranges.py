@@ -21,8 +21,8 @@ __all__ = [
     "unsatisfied_size",
 ]
 
-_ONE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*")
-_SEVERAL = re.compile(r"bytes=[ \t]*[0-9]*-[0-9]*[ \t]*(?:,[ \t]*(?:[0-9]*-[0-9]*)?[ \t]*)+")
+_UNIT = "bytes="
+_ONE = re.compile(r"([0-9]*)-([0-9]*)")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 # More digits than any size has; int() of a long text takes time that grows with its square.
 _DIGITS = 19
@@ -95,10 +95,14 @@ def parse_range(value: str | None) -> ByteRange | None:
     """
     if value is None:
         return None
-    if _SEVERAL.fullmatch(value):
+    if not value.startswith(_UNIT):
+        return None
+    # Taken apart at its commas: one expression for the whole took 2.6 s over a header of spaces.
+    one, *others = (part.strip(" \t") for part in value.removeprefix(_UNIT).split(","))
+    match = _ONE.fullmatch(one)
+    if others and match is not None and all(not other or _ONE.fullmatch(other) for other in others):
         raise SeveralRanges("this proxy answers one range at a time")
-    match = _ONE.fullmatch(value)
-    if match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
+    if others or match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
         return None
     first = int(match[1]) if match[1] else None
     last = int(match[2]) if match[2] else None

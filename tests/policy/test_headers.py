@@ -95,10 +95,10 @@ def test_what_is_no_value_of_its_kind_does_not_come_down(name: str, value: str) 
         ('</x?n=1>; title="a > b, </x?n=9>; rel=x"; rel="next"', "n=1"),
         ('</x?n=1>; title="a \\" b"; rel="next"', "n=1"),
         ('</x?n=1>; rel = "next"', "n=1"),
-        ('</x?n=1>;rel=next;crossorigin', "n=1"),
-        ('</x?n=1>; crossorigin; rel=next', "n=1"),
-        ('</x?n=1>; rel=prev; rel=next, </x?n=2>; rel=next', "n=2"),
-        ('<</x?n=1>; rel=next, </x?n=2>; rel=next', "n=2"),
+        ("</x?n=1>;rel=next;crossorigin", "n=1"),
+        ("</x?n=1>; crossorigin; rel=next", "n=1"),
+        ("</x?n=1>; rel=prev; rel=next, </x?n=2>; rel=next", "n=2"),
+        ("<</x?n=1>; rel=next, </x?n=2>; rel=next", "n=2"),
     ],
 )
 def test_a_next_page_is_behind_our_own_path(link: str, query: str) -> None:
@@ -117,7 +117,7 @@ def test_a_next_page_is_behind_our_own_path(link: str, query: str) -> None:
         '</x?n=1 2>; rel="next"',
         '</x?n=1; rel="next"',
         '</x?n=1>; rel="next',
-        '</x?n=1>; rel=prev; rel=next',
+        "</x?n=1>; rel=prev; rel=next",
         '</x?n=1>; title="rel=next"',
         '</x?n=1>, rel="next"',
         f"</x?{'a=1&' * 20}>; rel=next",
