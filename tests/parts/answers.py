@@ -62,6 +62,8 @@ class Framing(enum.Enum):
     LENGTH = enum.auto()
     CHUNKED = enum.auto()
     CLOSE = enum.auto()
+    # Not at all: an answer to a HEAD may leave it out, or say what it likes among its headers.
+    UNSAID = enum.auto()
 
 
 class Gate:
@@ -163,6 +165,7 @@ class Answer:
             Framing.LENGTH: [("Content-Length", str(length))],
             Framing.CHUNKED: [("Transfer-Encoding", "chunked")],
             Framing.CLOSE: [("Connection", "close")],
+            Framing.UNSAID: [],
         }[self.framing]
         lines = [
             f"HTTP/1.1 {self.status} Scripted",
