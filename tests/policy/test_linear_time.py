@@ -619,7 +619,8 @@ def test_none_is_hidden_in_a_function() -> None:
 def test_one_that_is_hidden_is_found(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(
-        'import re\n_A = re.compile("a")\n\ndef f(x):\n    return re.sub("a+", "", x)\n\nclass B:\n    C = re.compile("c")\n'
+        'import re\n_A = re.compile("a")\n\ndef f(x):\n    return re.sub("a+", "", x)\n'
+        '\nclass B:\n    C = re.compile("c")\n'
     )
     assert _hidden(module) == ["module.py:5", "module.py:8"]
 

@@ -92,6 +92,18 @@ def test_a_length_that_is_no_number_is_none(client: Client, ask: Ask, length: st
     assert "ETag" not in reply.headers
 
 
+@pytest.mark.security("S30")
+@pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "\x80"])
+def test_s30_a_type_that_was_noted_by_an_earlier_version_is_not_repeated(
+    client: Client, ask: Ask, store: Store, media_type: str
+) -> None:
+    ended(ask(wanted()))
+    store.index.link(View(REPOSITORY), DIGEST, media_type, len(MANIFEST))
+    for method in ("GET", "HEAD"):
+        for reference in (V1, DIGEST):
+            assert ended(ask(wanted(reference), method)).headers["Content-Type"] == "application/octet-stream"
+
+
 def test_what_a_head_said_of_a_tag_spares_the_next_get_nothing_it_needs(client: Client, ask: Ask) -> None:
     ended(ask(wanted(), "HEAD"))
     assert body_of(ended(ask(wanted()))) == MANIFEST
