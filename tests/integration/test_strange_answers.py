@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.answers import Answer, Filler, Framing, Request, Script
+from tests.parts.answers import Answer, Filler, Request, Script
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import OCI_MANIFEST, sha256
@@ -220,9 +220,7 @@ def lying(length: str) -> Script:
     def answer(request: Request) -> Answer:
         if request.method == "HEAD":
             digest = ("Docker-Content-Digest", sha256(BODY))
-            return Answer(
-                200, (("Content-Type", OCI_MANIFEST), digest, ("Content-Length", length)), framing=Framing.UNSAID
-            )
+            return Answer(200, (("Content-Type", OCI_MANIFEST), digest), declared=length)
         return manifest(BODY, OCI_MANIFEST)
 
     return answer

@@ -62,8 +62,6 @@ class Framing(enum.Enum):
     LENGTH = enum.auto()
     CHUNKED = enum.auto()
     CLOSE = enum.auto()
-    # Not at all: an answer to a HEAD may leave it out, or say what it likes among its headers.
-    UNSAID = enum.auto()
 
 
 class Gate:
@@ -147,7 +145,7 @@ class Answer:
     """One scripted answer.
 
     Arguments:
-        declared: the Content-Length it claims, where that is not the body's.
+        declared: the Content-Length it claims, a number or not, where that is not the body's.
         fault: what goes wrong while it is sent.
     """
 
@@ -155,7 +153,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Filler = b""
     framing: Framing = Framing.LENGTH
-    declared: int | None = None
+    declared: int | str | None = None
     fault: Cut | Stall | None = None
 
     def head(self) -> bytes:
@@ -165,7 +163,6 @@ class Answer:
             Framing.LENGTH: [("Content-Length", str(length))],
             Framing.CHUNKED: [("Transfer-Encoding", "chunked")],
             Framing.CLOSE: [("Connection", "close")],
-            Framing.UNSAID: [],
         }[self.framing]
         lines = [
             f"HTTP/1.1 {self.status} Scripted",
