@@ -132,7 +132,7 @@ def test_s19_no_range_of_a_clients_does(daemon: Daemon, fake: FakeUpstream, repo
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "application/vnd.x+xml", "x"])
-def test_a_registrys_page_is_no_page_of_ours(daemon: Daemon, fake: FakeUpstream, repository: str, kind: str) -> None:
+def test_s30_a_registrys_page_is_no_page_of_ours(daemon: Daemon, fake: FakeUpstream, repository: str, kind: str) -> None:
     page = b"<script>alert(1)</script>" + repository.encode()
     fields = (("Content-Type", kind), ("ETag", '"x"'))
     tag, digest = manifest_place("v1", repository), manifest_place(sha256(page), repository)
@@ -149,7 +149,7 @@ def test_a_registrys_page_is_no_page_of_ours(daemon: Daemon, fake: FakeUpstream,
 
 
 @pytest.mark.parametrize("status", [206, 416])
-def test_nor_is_a_part_of_one(daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, status: int) -> None:
+def test_s30_nor_is_a_part_of_one(daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, status: int) -> None:
     place = blob(layer, repository)
     said = {206: f"bytes 5-9/{len(layer)}", 416: f"bytes */{len(layer)}"}[status]
     body = layer[5:10] if status == 206 else b"<script>"
@@ -185,14 +185,14 @@ def errors() -> dict[str, tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("kind", errors())
-def test_every_answer_of_ours_is_inert(daemon: Daemon, kind: str) -> None:
+def test_s30_every_answer_of_ours_is_inert(daemon: Daemon, kind: str) -> None:
     method, target, status = errors()[kind]
     reply = ask(daemon.address, method, target)
     assert_inert(reply)
     assert reply.status == status
 
 
-def test_so_is_what_the_operator_is_answered(daemon: Daemon) -> None:
+def test_s30_so_is_what_the_operator_is_answered(daemon: Daemon) -> None:
     for target, status in (("/version", 200), ("/nowhere", 404)):
         reply = ask(daemon.data_dir / "admin.sock", "GET", target)
         assert reply.status == status
