@@ -7,10 +7,10 @@ ignored. Pure; knows no requests, and not which of the URLs may be asked.
 from __future__ import annotations
 
 import enum
-import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..oci import documents
 from .errors import Malformed, Problem
 from .jws import is_base64url
 
@@ -286,9 +286,9 @@ class Members:
 def parse_json(body: bytes) -> object:
     """Return what ``body`` says in JSON, or raise Malformed."""
     try:
-        document: object = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Malformed("the CA sent something that is not JSON") from None
+        document: object = documents.parse_json(body)
+    except documents.NotJson as error:
+        raise Malformed("the CA sent something that is not JSON, or too much of it") from error
     return document
 
 

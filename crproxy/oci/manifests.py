@@ -5,15 +5,18 @@ OCI image specification, "Media Types"; Docker's image manifest version 2, schem
 
 from __future__ import annotations
 
-import json
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 from .digests import Digest
-from .errors import RegistryError
+from .documents import NotJson, TooManyValues, parse_json
+from .errors import ErrorCode, RegistryError
+from .media_types import is_media_type
 from .platforms import Platform
+from .sizes import is_size
 
-__all__ = ["ACCEPT", "MANIFEST_LIMIT", "Descriptor", "references"]
+__all__ = ["ACCEPT", "MANIFEST_LIMIT", "REFERENCES_LIMIT", "Descriptor", "all_references", "references"]
 
 # Every kind a registry may hold. Upstream is always asked with all of them: what it answers then depends on the
 # reference alone, never on which client came first. `*/*` covers artifacts and what is not invented yet.
@@ -33,8 +36,9 @@ ACCEPT = (
 # registry and containerd refuse larger ones.
 MANIFEST_LIMIT = 4 * 1024 * 1024
 
-# Layers or platforms of one image; Docker's limit is 127 layers, the largest indexes have some hundreds of entries.
-_REFERENCES = 5000
+# What one manifest may refer to: Docker's limit is 127 layers, the largest indexes have some hundreds of entries. One
+# takes 5 us to be read.
+REFERENCES_LIMIT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +61,39 @@ class Descriptor:
 
 
 def references(content: bytes) -> list[Descriptor]:
-    """Return what a manifest or index refers to in its own repository; what cannot be read refers to nothing."""
+    """Return what a manifest or index refers to in its own repository.
+
+    What cannot be read, or refers to more than `all_references` takes, refers to nothing.
+    """
+    with contextlib.suppress(RegistryError):
+        return all_references(content)
+    return []
+
+
+def all_references(content: bytes) -> list[Descriptor]:
+    """Return what a manifest or index refers to in its own repository; what cannot be read refers to nothing.
+
+    Raises:
+        RegistryError: MANIFEST_INVALID, where there are more values in it, or references, than in any real one. A part
+            of them is never taken for all.
+    """
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
+        document = parse_json(content)
+    except TooManyValues as error:
+        raise RegistryError(ErrorCode.MANIFEST_INVALID, f"a manifest is not read: {error}", status=502) from error
+    except NotJson:
         return []
     if not isinstance(document, dict):
         return []
     blobs = [document.get("config"), *_items(document, "layers"), *_items(document, "blobs")]
     manifests = _items(document, "manifests")
+    if len(blobs) + len(manifests) > REFERENCES_LIMIT:
+        why = f"a manifest is not read: it refers to more than {REFERENCES_LIMIT} others"
+        raise RegistryError(ErrorCode.MANIFEST_INVALID, why, status=502)
     return [
         descriptor
         for is_manifest, items in ((False, blobs), (True, manifests))
-        for item in items[:_REFERENCES]
+        for item in items
         if (descriptor := _descriptor(item, is_manifest)) is not None
     ]
 
@@ -84,6 +108,6 @@ def _descriptor(item: Any, is_manifest: bool) -> Descriptor | None:
         media_type, digest, size = item["mediaType"], Digest.parse(item["digest"]), item["size"]
     except (KeyError, TypeError, AttributeError, RegistryError):
         return None
-    if not isinstance(media_type, str) or not isinstance(size, int) or size < 0:
+    if not is_media_type(media_type) or not is_size(size):
         return None
     return Descriptor(media_type, digest, size, is_manifest, Platform.of(item))

@@ -156,6 +156,9 @@ def canonical_host(host: str) -> str | None:
     """Return the one spelling of a host's name: lower case, IDNA's ASCII (UTS 46); None where it is no name."""
     if host.startswith("[") and host.endswith("]"):
         return _canonical_ipv6(host[1:-1])
+    if len(host) > _HOST_LIMIT:
+        # Before UTS 46, for which idna took a time that grew with the square (CVE-2024-3651).
+        return None
     if not host.isascii():
         host = _to_ascii(host)
     host = host.lower()

@@ -12,6 +12,8 @@ from typing import Any
 __all__ = ["Platform"]
 
 _PART = re.compile(r"[a-z0-9_.]+")
+# What indexes have there is shown to people; any text could be there, half of a pair of surrogates among it.
+_NAMED = re.compile(r"[ -~]{0,128}")
 # "aarch64" and its like are what uname says; clients take them for what the specification names.
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 
@@ -42,7 +44,7 @@ class Platform:
         if not isinstance(platform, dict):
             return None
         os, architecture, variant = (platform.get(key, "") for key in ("os", "architecture", "variant"))
-        if not (isinstance(os, str) and isinstance(architecture, str) and isinstance(variant, str)):
+        if not all(isinstance(part, str) and _NAMED.fullmatch(part) for part in (os, architecture, variant)):
             return None
         return cls(os, architecture, variant)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from publicsuffixlist import PublicSuffixList
 
 from .addresses import is_address
+from .fields import FIELD_LIMIT, read_quoted
 from .urls import origin_of
 
 __all__ = [
@@ -26,7 +27,8 @@ __all__ = [
 ]
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(rf'({_NAME})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_NAME}))')
+_TOKEN = re.compile(_NAME)
+_EQUALS = re.compile(r"[ \t]*=[ \t]*")
 _SCHEME = re.compile(rf"({_NAME})(?=[ \t,]|$)")
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))")
 _SEPARATOR = re.compile(r"[ \t,]*")
@@ -69,7 +71,17 @@ def parse_challenges(values: list[str]) -> list[Challenge]:
     A comma parts parameters as well as challenges (RFC 9110, 11.6.1 warns of it), so several in one line are read by
     what follows each. What cannot be read ends that line; what came before it counts.
     """
-    return [challenge for value in values for challenge in _read_line(value)]
+    return [challenge for value in _of_sane_length(values) for challenge in _read_line(value)]
+
+
+def _of_sane_length(values: list[str]) -> Iterator[str]:
+    """Give the lines up to where they are too long together for fields that mean well."""
+    left = FIELD_LIMIT
+    for value in values:
+        left -= len(value)
+        if left < 0:
+            return
+        yield value
 
 
 def _read_line(value: str) -> Iterator[Challenge]:
@@ -83,12 +95,21 @@ def _read_line(value: str) -> Iterator[Challenge]:
 
 def _read_parameters(value: str, at: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
-    while pair := _PARAMETER.match(value, at):
-        quoted, plain = pair[2], pair[3]
-        text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-        parameters.setdefault(pair[1].lower(), text)
-        at = _skip(value, pair.end())
+    while (name := _TOKEN.match(value, at)) and (equals := _EQUALS.match(value, name.end())):
+        read = _read_value(value, equals.end())
+        if read is None:
+            break
+        text, end = read
+        parameters.setdefault(name[0].lower(), text)
+        at = _skip(value, end)
     return parameters, at
+
+
+def _read_value(value: str, at: int) -> tuple[str, int] | None:
+    if value.startswith('"', at):
+        return read_quoted(value, at)
+    plain = _TOKEN.match(value, at)
+    return None if plain is None else (plain[0], plain.end())
 
 
 def _skip(value: str, at: int) -> int:

@@ -15,6 +15,7 @@ __all__ = ["PROXIED", "Endpoint", "parse_endpoint"]
 PROXIED = "haproxy:"
 
 _COLON = re.compile(r"(?<!\\):")
+_ESCAPED = re.compile(r"\\(.)")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PARTS = {"tcp": ("port", "interface"), "tcp6": ("port", "interface"), "ssl": ("port",), "unix": ("address",)}
 _EVERYWHERE = {"tcp": "127.0.0.1", "tcp6": "::1", "ssl": "127.0.0.1"}
@@ -60,7 +61,7 @@ def parse_endpoint(description: str) -> Endpoint:
     """Return what ``description`` says; of kinds that are not known here no more than the kind."""
     proxied = description.startswith(PROXIED)
     description = description.removeprefix(PROXIED)
-    kind, *parts = (re.sub(r"\\(.)", r"\1", part) for part in _COLON.split(description))
+    kind, *parts = (_ESCAPED.sub(r"\1", part) for part in _COLON.split(description))
     known = _PARTS.get(kind, ())
     said = dict(zip(known, (part for part in parts if "=" not in part), strict=False))
     said |= dict(part.split("=", 1) for part in parts if "=" in part)

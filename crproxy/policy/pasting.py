@@ -153,6 +153,9 @@ def read_pasted(text: str, front: Front) -> Pasted:
         raise NotAnImage(Mistake.TOO_LONG)
     # What an input method writes for ":" and "/", and what cannot be seen.
     text = unicodedata.normalize("NFKC", text).translate(_INVISIBLE)
+    if len(text) > LONGEST:
+        # One character may stand for eighteen.
+        raise NotAnImage(Mistake.TOO_LONG)
     first: NotAnImage | None = None
     for line in text.splitlines():
         try:
@@ -178,7 +181,8 @@ def short_path(repository: Repository) -> str:
 
 
 def _read_line(line: str, front: Front) -> Pasted:
-    line = _COMMENT.sub("", _PROMPT.sub("", line.strip()))
+    # Spaces are one: before each of many, expressions would look for all that may follow them.
+    line = _COMMENT.sub("", _PROMPT.sub("", " ".join(line.split())))
     form, name = _form_and_name(line)
     name = _bare(name)
     if not name:

@@ -18,6 +18,9 @@ from .urls import Origin, origin_of
 __all__ = ["DIRECT", "Proxies", "Proxy", "from_environment", "parse_proxy"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PORTED = re.compile(r":[0-9]+/?$")
+_SEPARATORS = re.compile(r"[\s,]+")
+_BYPASSED = re.compile(r"\[?([^\]]*?)\]?:([0-9]{1,5})")
 _USUAL_PORT = 3128
 
 
@@ -79,7 +82,7 @@ def parse_proxy(url: str) -> Proxy:
     scheme = (userinfo or rest).partition("://")[0].lower()
     if origin is None or scheme != "http" or path not in ("", "/"):
         raise ValueError("not an HTTP proxy: write http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")
-    port = origin.port if re.search(r":[0-9]+/?$", rest) else _USUAL_PORT
+    port = origin.port if _PORTED.search(rest) else _USUAL_PORT
     return Proxy(origin.host, port, _authorization(userinfo.partition("://")[2]) if userinfo else None)
 
 
@@ -91,7 +94,7 @@ def from_environment(environment: Mapping[str, str]) -> Proxies:
     """
     http, https = (_from_variable(environment, name) for name in ("http_proxy", "https_proxy"))
     listed = _variable(environment, "no_proxy").lower()
-    exempt = tuple(entry for entry in re.split(r"[\s,]+", listed) if entry)
+    exempt = tuple(entry for entry in _SEPARATORS.split(listed) if entry)
     return Proxies(http, https, ("localhost", "127.0.0.0/8", "::1", *exempt)) if http or https else DIRECT
 
 
@@ -130,7 +133,7 @@ def _covers(entry: str, origin: Origin) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    match = re.fullmatch(r"\[?([^\]]*?)\]?:([0-9]{1,5})", entry)
+    match = _BYPASSED.fullmatch(entry)
     # An IPv6 address without brackets ends in what looks like a port.
     if match is None or (":" in match[1] and not entry.startswith("[")):
         return entry.strip("[]"), None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 __all__ = ["Quota", "parse_quota"]
 
 # "100;w=21600": how many, in how many seconds.
-_FIELD = re.compile(r"\s*([0-9]{1,9})\s*(?:;\s*w=([0-9]{1,9}))?")
+_FIELD = re.compile(r"[ \t]{0,8}([0-9]{1,9})(?![0-9])[ \t]{0,8}(?:;[ \t]{0,8}w=([0-9]{1,9})(?![0-9]))?")
 # The last twentieth is kept for what is not stored here.
 _RESERVE = 20
 # Seconds for which an answer counts: then one more question may be asked, which brings a new one.

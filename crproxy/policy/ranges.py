@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..oci.sizes import LARGEST, parse_size
+
 __all__ = [
     "ByteRange",
     "RangeNotSatisfiable",
@@ -16,10 +18,11 @@ __all__ = [
     "is_far_ahead",
     "parse_content_range",
     "parse_range",
+    "unsatisfied_size",
 ]
 
-_ONE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*")
-_SEVERAL = re.compile(r"bytes=[ \t]*[0-9]*-[0-9]*[ \t]*(?:,[ \t]*(?:[0-9]*-[0-9]*)?[ \t]*)+")
+_UNIT = "bytes="
+_ONE = re.compile(r"([0-9]*)-([0-9]*)")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 # More digits than any size has; int() of a long text takes time that grows with its square.
 _DIGITS = 19
@@ -92,10 +95,14 @@ def parse_range(value: str | None) -> ByteRange | None:
     """
     if value is None:
         return None
-    if _SEVERAL.fullmatch(value):
+    if not value.startswith(_UNIT):
+        return None
+    # Taken apart at its commas: one expression for the whole took 2.6 s over a header of spaces.
+    one, *others = (part.strip(" \t") for part in value.removeprefix(_UNIT).split(","))
+    match = _ONE.fullmatch(one)
+    if others and match is not None and all(not other or _ONE.fullmatch(other) for other in others):
         raise SeveralRanges("this proxy answers one range at a time")
-    match = _ONE.fullmatch(value)
-    if match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
+    if others or match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
         return None
     first = int(match[1]) if match[1] else None
     last = int(match[2]) if match[2] else None
@@ -110,7 +117,13 @@ def parse_content_range(value: str | None) -> Slice | None:
     if match is None:
         return None
     first, last, size = (int(number) for number in match.groups())
-    return Slice(first, last + 1, size) if first <= last < size else None
+    return Slice(first, last + 1, size) if first <= last < size <= LARGEST else None
+
+
+def unsatisfied_size(value: str | None) -> int | None:
+    """Return the size that the Content-Range of a 416 says (RFC 9110, 14.4); None where it says none."""
+    unit, slash, size = (value or "").partition("/")
+    return parse_size(size) if slash and unit == "bytes *" else None
 
 
 def is_far_ahead(start: int, filled: int, rate: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
+from .fields import FIELD_LIMIT
 from .urls import origin_of
 
 __all__ = ["REDIRECT_LIMIT", "REDIRECT_STATUSES", "Redirect", "RefusedRedirect", "UnsoundRedirect", "follow"]
@@ -52,6 +53,8 @@ def follow(url: str, location: str | None, *, followed: int, allow_http: bool = 
         raise RefusedRedirect(f"it redirects more than {REDIRECT_LIMIT} times")
     if not location:
         raise RefusedRedirect("it redirects without saying where")
+    if len(location) > FIELD_LIMIT:
+        raise RefusedRedirect("it redirects to an address that is too long")
     here, target = origin_of(url), _absolute(url, location)
     origin = origin_of(target)
     if origin is None:

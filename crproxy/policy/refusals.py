@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import email.utils
 import enum
-import json
 
+from ..oci.documents import NotJson, parse_json
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from .quirks import quirks
@@ -21,6 +21,10 @@ __all__ = ["RETRY_AFTER", "Asker", "parse_retry_after", "refusal", "unavailable"
 RETRY_AFTER = 10
 _QUOTA_RETRY_AFTER = 60
 _LONGEST_RETRY_AFTER = 24 * 3600
+# "Sunday, 06-Nov-94 08:49:37 GMT" is the longest form of a date (RFC 9110, 5.6.7).
+_LONGEST_DATE = 64
+# Of an error's message: what is looked through for secrets, and what is repeated of it.
+_READ_WORDS, _SAID_WORDS = 4096, 300
 
 
 class Asker(enum.Enum):
@@ -81,9 +85,11 @@ def parse_retry_after(value: str | None, now: float) -> int | None:
     text = value.strip()
     if text.isascii() and text.isdecimal():
         return min(int(text[:9]), _LONGEST_RETRY_AFTER)
+    if len(text) > _LONGEST_DATE:
+        return None
     try:
         moment = email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return max(0, min(round(moment - now), _LONGEST_RETRY_AFTER))
 
@@ -105,15 +111,23 @@ def _denied_hint(registry: Registry, asker: Asker) -> str:
 
 def _own_words(body: bytes) -> str:
     words = _error_message(body)
-    printable = "".join(character if character.isprintable() else " " for character in words)
+    printable = "".join(character if character.isprintable() else " " for character in words[:_READ_WORDS])
+    if len(words) > _READ_WORDS:
+        # A secret that was cut may not look like one any more.
+        printable = printable.rpartition(" ")[0]
     # It may repeat what it was sent, and this goes to whoever asked, and into the log.
-    return f": {redacted(printable)[:300]}" if printable.strip() else ""
+    return f": {redacted(printable)[:_SAID_WORDS]}" if printable.strip() else ""
 
 
 def _error_message(body: bytes) -> str:
     try:
-        first = json.loads(body)["errors"][0]
-        code, message = str(first.get("code", "")), str(first.get("message", ""))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        first = parse_json(body)["errors"][0]
+        code, message = (_text(first.get(key)) for key in ("code", "message"))
+    except (NotJson, KeyError, IndexError, TypeError, AttributeError):
         return ""
     return f"{code} {message}".strip()
+
+
+def _text(value: object) -> str:
+    """Return a text or number as it is; of anything else, which may be large, nothing."""
+    return str(value) if isinstance(value, str | int | float) else ""

@@ -13,6 +13,7 @@ from ..flights import Flight, Flights, NotKept
 from ..limits import Fills
 from ..oci.digests import Digest, Verifier
 from ..oci.errors import ErrorCode, RegistryError
+from ..oci.sizes import parse_size
 from ..policy.headers import answer_headers
 from ..policy.ranges import (
     ByteRange,
@@ -22,6 +23,7 @@ from ..policy.ranges import (
     is_far_ahead,
     parse_content_range,
     parse_range,
+    unsatisfied_size,
 )
 from ..store.blobs import AlreadyStored
 from ..store.entries import View
@@ -51,8 +53,7 @@ class _Upstream:
 
     async def size(self) -> int | None:
         """Ask how many there are (Source)."""
-        length = (await self._client.head_blob(self.view.repository, self.digest)).get("content-length", "")
-        return int(length) if length.isascii() and length.isdecimal() else None
+        return parse_size((await self._client.head_blob(self.view.repository, self.digest)).get("content-length"))
 
     @property
     def _client(self) -> RegistryClient:
@@ -328,11 +329,13 @@ class Blobs:
         if streamed.status == 200 and wanted is not None and streamed.body.length is not None:
             # Upstream does not know Range. podman gives up where it asks to resume and is sent the whole.
             return self._of_the_whole(source, streamed, wanted, streamed.body.length)
-        headers = {**_TYPE, **answer_headers(streamed.headers), **named(digest, CacheStatus.MISS)}
+        headers = {**answer_headers(streamed.headers), **_TYPE, **named(digest, CacheStatus.MISS)}
         part = parse_content_range(streamed.headers.get("content-range"))
         if streamed.status == 416 or (streamed.status == 206 and part is None):
             streamed.body.abandon()
-            return Reply(416, headers)
+            return Reply(416, headers | _unsatisfied(streamed))
+        if part is not None:
+            headers["Content-Range"] = part.content_range
         return Reply(streamed.status, headers, self._poured(source, streamed, part))
 
     def _of_the_whole(self, source: _Upstream, streamed: Streamed, wanted: ByteRange, size: int) -> Reply:
@@ -399,6 +402,12 @@ def _reply(digest: Digest, part: Slice, body: Body, cache_status: str, *, whole:
     if whole:
         return Reply(200, headers, body)
     return Reply(206, headers | {"Content-Range": part.content_range}, body)
+
+
+def _unsatisfied(streamed: Streamed) -> dict[str, str]:
+    """Return how many bytes there are instead, where upstream said so (RFC 9110, 15.5.17)."""
+    size = unsatisfied_size(streamed.headers.get("content-range"))
+    return {} if size is None else {"Content-Range": f"bytes */{size}"}
 
 
 def _warned(reply: Reply, warning: str | None) -> Reply:

@@ -9,7 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
+from ..oci.media_types import ANY, passed_type
 from ..oci.names import Reference, Registry, Tag
+from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
 from ..store.entries import View
@@ -117,7 +119,7 @@ class Manifests:
             return _warned(Manifest(digest, link.media_type, stored), CacheStatus.STALE, stale)
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
-        media_type = header.get("content-type", "application/octet-stream")
+        media_type = passed_type(header.get("content-type"), ANY)
         self._permissions.confirmed(view, digest, media_type, len(stored))
         return _reply(Manifest(digest, media_type, stored), CacheStatus.REVALIDATED)
 
@@ -215,7 +217,8 @@ class Manifests:
 
 
 def _reply(manifest: Manifest, cache_status: str) -> Reply:
-    headers = {"Content-Type": manifest.media_type, **named(manifest.digest, cache_status)}
+    # What an earlier version noted in the index may be any text.
+    headers = {"Content-Type": passed_type(manifest.media_type, ANY), **named(manifest.digest, cache_status)}
     return Reply(200, headers, Content(manifest.content))
 
 
@@ -226,9 +229,9 @@ def _warned(manifest: Manifest, cache_status: str, warning: str) -> Reply:
 
 def _header_reply(header: Mapping[str, str], digest: Digest | None) -> Reply:
     """Return the reply to a HEAD from upstream's: the body it stands for has a length, though none follows."""
-    headers = answer_headers(header) | {"Cache-Status": CacheStatus.MISS}
-    length = header.get("content-length", "")
-    body = Unsent(int(length) if length.isascii() and length.isdecimal() else None)
+    media_type = passed_type(header.get("content-type"), ANY)
+    headers = answer_headers(header) | {"Content-Type": media_type, "Cache-Status": CacheStatus.MISS}
+    body = Unsent(parse_size(header.get("content-length")))
     return Reply(200, headers if digest is None else headers | named(digest, CacheStatus.MISS), body)
 
 

@@ -6,7 +6,6 @@ It asks as a client would, and by the same code: what is kept is not fetched aga
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,8 +16,9 @@ from twisted.internet.task import deferLater
 
 from ..flights import NotKept
 from ..oci.digests import Digest
+from ..oci.documents import NotJson, parse_json
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.manifests import Descriptor, references
+from ..oci.manifests import MANIFEST_LIMIT, Descriptor, all_references
 from ..oci.names import Reference, Repository, Tag
 from ..oci.platforms import Platform
 from ..oci.routes import ManifestRequest
@@ -183,7 +183,7 @@ class Pulling:
 
     async def _below(self, name: str, content: bytes, platforms: tuple[Platform, ...], depth: int) -> None:
         """Pull what a manifest refers to: of an index only what is for ``platforms``, where there are any."""
-        found = [one for one in references(content) if not one.is_foreign]
+        found = [one for one in all_references(content) if not one.is_foreign]
         manifests = [one for one in found if one.is_manifest]
         if platforms and manifests:
             manifests = [one for one in manifests if _is_for(one.platform, platforms)]
@@ -208,11 +208,14 @@ class Pulling:
 
     async def _check_platform(self, name: str, content: bytes, platforms: tuple[Platform, ...]) -> None:
         """Refuse an image for a single platform, which is another one. Only its configuration says which."""
-        config = next(iter(references(content)), None)
+        config = next(iter(all_references(content)), None)
         if config is None or not config.media_type.endswith(("image.config.v1+json", "container.image.v1+json")):
             return
         await self._blob(config)
-        stored = self._store.read(self._view.entry(config.digest))
+        entry = self._view.entry(config.digest)
+        size = self._store.size(entry)
+        # It may be said of any blob, however large, that it is a configuration.
+        stored = self._store.read(entry) if size is not None and size <= MANIFEST_LIMIT else None
         is_for = _platform_of(stored or b"")
         if is_for is not None and not _is_for(is_for, platforms):
             raise RegistryError(ErrorCode.MANIFEST_UNKNOWN, f"{name} is for {is_for} alone")
@@ -291,7 +294,7 @@ def _missing(platforms: tuple[Platform, ...], manifests: list[Descriptor]) -> st
 
 def _platform_of(config: bytes) -> Platform | None:
     try:
-        platform = Platform.of({"platform": json.loads(config)})
-    except (ValueError, RecursionError):
+        platform = Platform.of({"platform": parse_json(config)})
+    except NotJson:
         return None
     return platform if platform is not None and platform.os and platform.architecture else None

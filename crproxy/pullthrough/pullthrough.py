@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..flights import Flight
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
+from ..oci.media_types import INDEX, JSON, passed_type
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from ..policy.headers import answer_headers, next_page
@@ -67,13 +68,17 @@ class PullThrough:
             case BlobRequest(digest=digest):
                 return await self._blobs.get(view, digest, asked)
             case TagsRequest():
-                return _listed(await client.tags(repository, _upstreams(asked.query)), asked)
+                return _listed(await client.tags(repository, _upstreams(asked.query)), asked, JSON)
             case ReferrersRequest(digest=digest):
-                return _listed(await client.referrers(repository, digest, _upstreams(asked.query)), asked)
+                return _listed(await client.referrers(repository, digest, _upstreams(asked.query)), asked, INDEX)
 
 
-def _listed(streamed: Streamed, asked: Asked) -> Reply:
-    headers = answer_headers(streamed.headers)
+def _listed(streamed: Streamed, asked: Asked, media_type: str) -> Reply:
+    """Return a list, which is of ``media_type`` where upstream says that it is no JSON."""
+    headers = {
+        **answer_headers(streamed.headers),
+        "Content-Type": passed_type(streamed.headers.get("content-type"), media_type),
+    }
     link = next_page(streamed.headers.get("link", ""), asked.path, asked.query.get("ns"))
     return Reply(streamed.status, headers if link is None else headers | {"Link": link}, streamed.body)
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.manifests import MANIFEST_LIMIT, references
+from ..oci.manifests import MANIFEST_LIMIT, all_references
 from ..oci.names import Repository, Tag
 from ..oci.routes import ReferrersRequest
 from .pullthrough import PullThrough
@@ -59,7 +59,7 @@ async def _listed(pullthrough: PullThrough, repository: Repository, digest: Dige
         reply = await pullthrough.answer(repository, ReferrersRequest(repository.path, digest), asked)
         collected = _Collected()
         await reply.body.join(collected)
-        found += [one.digest for one in references(collected.content()) if one.is_manifest]
+        found += [one.digest for one in all_references(collected.content()) if one.is_manifest]
         target, _, _ = reply.headers.get("Link", "").removeprefix("<").partition(">")
         query = dict(parse_qsl(urlsplit(target).query))
         if not query:

@@ -14,7 +14,9 @@ from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
+from ..oci.media_types import ANY, passed_type
 from ..oci.names import Reference, Registry, Repository, Tag
+from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .errors import describe
@@ -36,7 +38,7 @@ class Manifest:
 
     Arguments:
         digest: of its bytes, computed here.
-        media_type: upstream's Content-Type.
+        media_type: upstream's Content-Type, if that is one of JSON.
         content: the bytes, as upstream sent them.
     """
 
@@ -241,7 +243,7 @@ def _with_length(streamed: Streamed) -> Mapping[str, str]:
     header = dict(streamed.headers)
     whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
     length = whole if streamed.status == 200 else total
-    return header | {"content-length": length} if length.isascii() and length.isdecimal() else header
+    return header if parse_size(length) is None else header | {"content-length": length}
 
 
 def _checked(repository: Repository, reference: Reference, answer: Answer, content: bytes) -> Manifest:
@@ -251,7 +253,7 @@ def _checked(repository: Repository, reference: Reference, answer: Answer, conte
             repository.registry,
             f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for",
         )
-    return Manifest(digest, answer.headers.get("content-type", "application/octet-stream"), content)
+    return Manifest(digest, passed_type(answer.headers.get("content-type"), ANY), content)
 
 
 def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from .. import __version__
 from ..config import Timeouts, Upstream
 from ..limits import Body
 from ..oci.errors import ErrorCode, RegistryError
+from ..oci.sizes import parse_size
 from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
@@ -24,6 +25,7 @@ from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
 from .attempts import Attempt, Told, tell_nobody
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost, is_ours
+from .fields import lines_of
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -173,7 +175,7 @@ class Exchange:
             return None
         if answer.status not in (401, 403):
             raise unavailable(upstream.registry, f"/v2/ was answered {answer.status}")
-        return parse_challenges(answer.response.headers.getRawHeaders("www-authenticate", []))
+        return parse_challenges(lines_of(answer.response, b"www-authenticate"))
 
     def relay(self, answer: Answer) -> Body:
         """Return the body of ``answer``, to be joined to a consumer."""
@@ -202,7 +204,7 @@ class Exchange:
         return None
 
     async def _authorized(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> _Hop | None:
-        lines = answer.response.headers.getRawHeaders("www-authenticate", [])
+        lines = lines_of(answer.response, b"www-authenticate")
         authorization = await self._tokens.authorize(
             self._client(upstream),
             upstream,
@@ -266,7 +268,22 @@ class Exchange:
                 raise unavailable(upstream.registry, describe(error)) from error
             return error
         self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
-        return Answer.of(response)
+        answer = Answer.of(response)
+        if not _length_can_be(answer):
+            self.discard(answer)
+            raise RegistryError(
+                ErrorCode.UNAVAILABLE, f"{upstream.registry} announced a body whose length cannot be", status=502
+            )
+        return answer
+
+
+def _length_can_be(answer: Answer) -> bool:
+    """Tell whether the Content-Length, which may stand for a body that never comes, is one that can be held.
+
+    "A recipient MUST anticipate potentially large decimal numerals" (RFC 9110, 8.6). Lines that repeat it are one.
+    """
+    said = {length.strip(" \t") for length in answer.headers.get("content-length", "").split(",")}
+    return said == {""} or (len(said) == 1 and parse_size(said.pop()) is not None)
 
 
 def _link_is_dead(question: Question, hop: _Hop, answer: Answer) -> bool:

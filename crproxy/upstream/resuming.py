@@ -74,6 +74,8 @@ async def pour(
             sink.skip, until = _begin(streamed, sink.position, stop, on_size)
             await streamed.body.join(sink)
             if until is None or sink.position >= until:
+                # Stopped, but at its end already: a short body comes in one piece with its header.
+                sink.let_go()
                 return
             # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
             raise BodyBroke(f"upstream ended at byte {sink.position} of {until}")

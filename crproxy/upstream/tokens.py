@@ -6,7 +6,7 @@ The distribution project's token specification ("Requesting a Token"); RFC 6750.
 from __future__ import annotations
 
 import base64
-import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IResponse
 
 from ..config import Timeouts, Upstream
+from ..oci.documents import NotJson, parse_json
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
@@ -22,6 +23,7 @@ from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .agent import send
 from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from .fields import field_of
 from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
 
@@ -179,8 +181,7 @@ class Tokens:
         return body
 
     def _refused(self, upstream: Upstream, response: IResponse, body: bytes, asker: Asker) -> RegistryError:
-        (retry_after, *_) = response.headers.getRawHeaders("retry-after", [None])
-        wait = parse_retry_after(retry_after, self._now())
+        wait = parse_retry_after(field_of(response, b"retry-after"), self._now())
         what = "a token to pull with" if asker is Asker.ANYBODY else f"the login of {upstream.username!r}"
         error = refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, asker=asker)
         if asker is Asker.CLIENT and response.code == 401:
@@ -204,10 +205,12 @@ def _read_token(upstream: Upstream, body: bytes) -> tuple[str, float]:
     "token" is Docker's name, "access_token" OAuth2's; "expires_in" is optional.
     """
     try:
-        answer = json.loads(body)
+        answer = parse_json(body)
         token = answer.get("token") or answer.get("access_token")
         lifetime = float(answer.get("expires_in") or _USUAL_LIFETIME)
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        if math.isnan(lifetime):
+            raise ValueError("this lasts for no time that can be compared")
+    except (NotJson, ValueError, TypeError, AttributeError, OverflowError):
         raise unavailable(upstream.registry, "its token service sent something that is no token") from None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise unavailable(upstream.registry, "its token service sent an answer without a token")

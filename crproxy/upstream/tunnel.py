@@ -29,6 +29,7 @@ __all__ = ["ProxyEndpoint", "TunnelEndpoint"]
 # A proxy's answer has a header of a few lines.
 _HEADER_LIMIT = 16 * 1024
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 @implementer(IStreamClientEndpoint)
@@ -145,4 +146,4 @@ class _Handshake(Protocol):
 
 
 def _printable(text: bytes | None) -> str:
-    return re.sub(r"[^ -~]", "?", (text or b"").decode("latin-1"))[:100]
+    return _UNPRINTABLE.sub("?", (text or b"").decode("latin-1")[:100])

@@ -114,9 +114,30 @@ class Channel(HTTPChannel):
         """Say so; Twisted would hang up (LineReceiver)."""
         self._respondToBadRequestAndDisconnect()
 
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a field, or refuse what others may read in another way (HTTPChannel)."""
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name == b"host" and self.requests[-1].requestHeaders.hasHeader(b"host"):
+            # "A server MUST respond with a 400 (Bad Request) status code ... to any request message that contains more
+            # than one Host header field line" (RFC 9112, 3.2).
+            self._respondToBadRequestAndDisconnect()
+            return False
+        if name == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
+            # Twisted takes "identity", which RFC 9112 (7) does not know any more, for nothing at all, and a
+            # Content-Length beside it for the body's.
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
+
     def allHeadersReceived(self) -> None:
         """Take the time and the room that are needed from here on (HTTPChannel)."""
         self._forget_deadline()
+        if self._version == b"HTTP/1.0" and self.requests[-1].requestHeaders.hasHeader(b"transfer-encoding"):
+            # "A server or client that receives an HTTP/1.0 message containing a Transfer-Encoding header field MUST
+            # treat the message as if the framing is faulty" (RFC 9112, 6.1).
+            self._respondToBadRequestAndDisconnect()
+            return
         length, self._body = self.length, 0
         if length is not None and length > BODY_LIMIT:
             self._refuse(_TOO_LARGE)

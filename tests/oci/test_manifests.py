@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.digests import Digest
-from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT, Descriptor, references
+from crproxy.oci.errors import ErrorCode, RegistryError
+from crproxy.oci.manifests import (
+    ACCEPT,
+    MANIFEST_LIMIT,
+    REFERENCES_LIMIT,
+    Descriptor,
+    all_references,
+    references,
+)
 
 A, B, C = (Digest.of(content) for content in (b"a", b"b", b"c"))
 
@@ -83,6 +91,9 @@ def test_a_subject_is_not_given_by_what_refers_to_it() -> None:
         described(A, "1"),
         described(A, -1),
         described(A, None),
+        described(A, 2**63),
+        described(A, True),
+        described(A) | {"mediaType": "\ud800"},
         described(A) | {"mediaType": 5},
         described(A) | {"digest": 5},
         described(A) | {"digest": "sha256:abc"},
@@ -98,8 +109,17 @@ def test_what_cannot_be_read_refers_to_nothing(content: bytes) -> None:
     assert references(content) == []
 
 
-def test_there_is_an_end_to_what_one_manifest_may_refer_to() -> None:
-    assert len(referred(layers=[described(A)] * 6000)) < 6000
+@pytest.mark.security("S17")
+@pytest.mark.parametrize("key", ["layers", "manifests", "blobs"])
+def test_s17_what_refers_to_too_much_is_refused_and_never_cut(key: str) -> None:
+    most = json.dumps({"config": described(A), key: [described(A)] * (REFERENCES_LIMIT - 1)}).encode()
+    assert len(all_references(most)) == len(references(most)) == REFERENCES_LIMIT
+    for count in (REFERENCES_LIMIT, 10_000, 100_000):
+        more = json.dumps({"config": described(A), key: [described(A)] * count}).encode()
+        with pytest.raises(RegistryError) as caught:
+            all_references(more)
+        assert (caught.value.code, caught.value.status) == (ErrorCode.MANIFEST_INVALID, 502)
+        assert references(more) == []
 
 
 json_values = st.recursive(

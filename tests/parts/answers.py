@@ -145,7 +145,7 @@ class Answer:
     """One scripted answer.
 
     Arguments:
-        declared: the Content-Length it claims, where that is not the body's.
+        declared: the Content-Length it claims, a number or not, where that is not the body's.
         fault: what goes wrong while it is sent.
     """
 
@@ -153,7 +153,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Filler = b""
     framing: Framing = Framing.LENGTH
-    declared: int | None = None
+    declared: int | str | None = None
     fault: Cut | Stall | None = None
 
     def head(self) -> bytes:

@@ -134,8 +134,9 @@ _OTHER = (
         "User-Agent: \x1b[2J\"'",
     ),
 )
-# Fields that make it unclear where a request ends, or that are none.
+# Fields that make it unclear where a request ends or for whom it is, or that are none.
 _UNCLEAR = (
+    "Host: cr.test\r\nHost: evil.example",
     *("Content-Length: 5\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 6", "Content-Length: -1"),
     *(
         "Content-Length: +5",
@@ -268,7 +269,6 @@ class Grammar:
             (
                 [],
                 ["Host:"],
-                [f"Host: {self._one(hosts)}", "Host: evil.example"],
                 [f"hOST:\t{self._one(hosts).upper()}.:443 "],
                 ["Host: me:x@cr.test"],
                 ["Host: [::1]:5000"],

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crproxy.oci.sizes import LARGEST
 from crproxy.policy.ranges import (
     ByteRange,
     RangeNotSatisfiable,
@@ -12,6 +13,7 @@ from crproxy.policy.ranges import (
     is_far_ahead,
     parse_content_range,
     parse_range,
+    unsatisfied_size,
 )
 from tests.outcomes import outcome
 
@@ -147,3 +149,23 @@ def test_any_content_range_is_inside_of_its_size_or_none(text: str) -> None:
 )
 def test_a_reader_waits_for_what_will_soon_be_here(start: int, filled: int, rate: float, is_far: bool) -> None:
     assert is_far_ahead(start, filled, rate) is is_far
+
+
+@pytest.mark.parametrize("size", [LARGEST + 1, 10**19 - 1])
+def test_a_content_range_of_more_bytes_than_there_can_be_is_none(size: int) -> None:
+    assert parse_content_range(f"bytes 0-9/{size}") is None
+    assert parse_content_range(f"bytes 0-9/{LARGEST}") == Slice(0, 10, LARGEST)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ("bytes */10", 10),
+        (f"bytes */{LARGEST}", LARGEST),
+        *((value, None) for value in (None, "", "bytes */*", "bytes 0-9/10", "items */10", "bytes */+1", "bytes */ 1")),
+        (f"bytes */{LARGEST + 1}", None),
+        ("bytes */" + "9" * 5000, None),
+    ],
+)
+def test_the_size_that_a_range_was_outside_of(value: str | None, size: int | None) -> None:
+    assert unsatisfied_size(value) == size

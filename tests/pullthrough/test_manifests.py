@@ -81,15 +81,28 @@ def test_a_head_of_a_tag_is_one_head_upstream(client: Client, ask: Ask) -> None:
 def test_a_head_of_a_digest_has_that_digest_whatever_upstream_says(client: Client, ask: Ask) -> None:
     client.header = {"docker-content-digest": str(Digest.of(b"other"))}
     reply = ended(ask(wanted(DIGEST), "HEAD"))
-    assert reply == Reply(200, named(DIGEST, "crproxy; fwd=uri-miss"), Unsent(None))
+    headers = {"Content-Type": "application/octet-stream", **named(DIGEST, "crproxy; fwd=uri-miss")}
+    assert reply == Reply(200, headers, Unsent(None))
 
 
-@pytest.mark.parametrize("length", ["", "-1", "x", "1, 1", "٣"])
+@pytest.mark.parametrize("length", ["", "-1", "x", "1, 1", "٣", str(2**63), "9" * 5000])
 def test_a_length_that_is_no_number_is_none(client: Client, ask: Ask, length: str) -> None:
     client.header = {"content-length": length, "docker-content-digest": "nonsense"}
     reply = ended(ask(wanted(), "HEAD"))
     assert reply.body == Unsent(None)
     assert "ETag" not in reply.headers
+
+
+@pytest.mark.security("S30")
+@pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "\x80"])
+def test_s30_a_type_that_was_noted_by_an_earlier_version_is_not_repeated(
+    client: Client, ask: Ask, store: Store, media_type: str
+) -> None:
+    ended(ask(wanted()))
+    store.index.link(View(REPOSITORY), DIGEST, media_type, len(MANIFEST))
+    for method in ("GET", "HEAD"):
+        for reference in (V1, DIGEST):
+            assert ended(ask(wanted(reference), method)).headers["Content-Type"] == "application/octet-stream"
 
 
 def test_what_a_head_said_of_a_tag_spares_the_next_get_nothing_it_needs(client: Client, ask: Ask) -> None:

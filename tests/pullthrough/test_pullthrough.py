@@ -46,9 +46,9 @@ def test_the_query_goes_to_upstream_but_for_what_is_ours(client: Client, ask: As
 
 
 def test_the_next_page_is_at_the_path_that_was_asked_for(client: Client, ask: Ask) -> None:
-    client.header = {"link": '<https://quay.io/v2/org/name/tags/list?last=v2>; rel="next"', "content-type": "a/b"}
+    client.header = {"link": '<https://quay.io/v2/org/name/tags/list?last=v2>; rel="next"', "content-type": "text/html"}
     reply = ended(ask(TagsRequest("x")))
-    assert reply.headers == {"Content-Type": "a/b", "Link": f'<{PATH}?last=v2>; rel="next"'}
+    assert reply.headers == {"Content-Type": "application/json", "Link": f'<{PATH}?last=v2>; rel="next"'}
     assert (reply.status, reply.body.length) == (200, 3)
 
 
@@ -59,7 +59,21 @@ def test_the_next_page_is_in_the_same_namespace(client: Client, ask: Ask) -> Non
 
 
 def test_without_a_next_page_there_is_no_link(ask: Ask) -> None:
-    assert ended(ask(TagsRequest("x"))).headers == {}
+    assert ended(ask(TagsRequest("x"))).headers == {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+        ("application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.index.v1+json"),
+        ("text/html", "application/vnd.oci.image.index.v1+json"),
+        ("image/svg+xml", "application/vnd.oci.image.index.v1+json"),
+    ],
+)
+def test_a_list_is_json_whatever_upstream_says(client: Client, ask: Ask, said: str, passed: str) -> None:
+    client.header = {"content-type": said}
+    assert ended(ask(ReferrersRequest("x", DIGEST))).headers == {"Content-Type": passed}
 
 
 def test_a_refusal_is_raised(client: Client, ask: Ask) -> None:

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
+from crproxy.oci.manifests import REFERENCES_LIMIT
 from crproxy.oci.names import Reference, Repository, Tag
 from crproxy.oci.platforms import Platform
 from crproxy.policy.images import Image
@@ -250,6 +251,28 @@ def test_what_does_not_say_its_platform_comes(run: Run, config: bytes) -> None:
     run.holds(config, LAYER)
     (progress,) = run.all(Tag("v1"), wish=Wish((Platform.parse("linux/arm64"),)))
     assert progress.state is State.DONE
+
+
+def test_a_configuration_that_is_too_large_to_be_one_is_not_read(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = b" " * 5_000_000 + CONFIG
+    run.client.tagged(Tag("v1"), manifest(LAYER, config=config))
+    run.holds(config, LAYER)
+    read: list[Entry] = []
+    monkeypatch.setattr(store, "read", lambda entry: read.append(entry))
+    (progress,) = run.all(Tag("v1"), wish=Wish((Platform.parse("linux/arm64"),)))
+    assert (progress.state, Digest.of(config) in {entry.digest for entry in read}) == (State.DONE, False)
+
+
+@pytest.mark.security("S17")
+@pytest.mark.parametrize("layers", [REFERENCES_LIMIT, 10 * REFERENCES_LIMIT])
+def test_s17_what_refers_to_too_much_is_refused_and_not_cut(run: Run, layers: int) -> None:
+    content = json.dumps({"config": described(CONFIG), "layers": [described(LAYER)] * layers}).encode()
+    run.client.tagged(Tag("v1"), content)
+    (progress,) = run.all(Tag("v1"))
+    assert (progress.state, progress.total) == (State.FAILED, 0)
+    assert "a manifest is not read: it" in (progress.why or "")
 
 
 def test_indexes_in_one_another_end(run: Run) -> None:

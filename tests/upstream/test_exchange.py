@@ -142,6 +142,20 @@ def test_a_head_answers_length_is_that_of_the_body_it_stands_for(asker: Asker) -
     assert asker.seen[0].method == "HEAD"
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+@pytest.mark.parametrize("length", [2**63, 10**400])
+def test_a_length_that_cannot_be_is_upstreams_fault(asker: Asker, method: str, length: int) -> None:
+    asker.serve(answer(length=length))
+    error = refused(asker.ask(replace(HEAD, method=method)))
+    assert (error.status, error.code) == (502, ErrorCode.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("length", ["-1", "+1", "1, 2", "0x1", "1.0", "9" * 5000])
+def test_nor_can_one_be_that_is_no_number(asker: Asker, length: str) -> None:
+    asker.serve(answer(200, b"", f"Content-Length: {length}", length=None))
+    assert refused(asker.ask(HEAD)).status == 502
+
+
 @pytest.mark.parametrize("lines", [(), ("Transfer-Encoding: chunked",)])
 def test_a_head_answer_without_a_length_has_none(asker: Asker, lines: tuple[str, ...]) -> None:
     asker.serve(answer(200, b"", *lines, length=None))

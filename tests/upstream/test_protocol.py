@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
-from twisted.web.client import Agent
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseDone
 from twisted.web.iweb import IResponse
 
 from crproxy.upstream.agent import send, treq_client
@@ -170,3 +174,54 @@ def test_s10_an_answer_that_nobody_asked_for_is_not_the_next_ones(
     assert second.connection is not connection
     second.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
     assert read(second) == b"good"
+
+
+# Chunks
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Pieces(Protocol):
+    """Counts in how many pieces a body comes."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.ended: list[Failure] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.append(reason)
+
+
+def chunks(data: bytes) -> bytes:
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in data)
+
+
+@pytest.mark.security("S20")
+def test_s20_what_was_read_at_once_is_one_piece_however_many_chunks_it_has(asked: Asked) -> None:
+    body = Pieces()
+    asked.connection.send(CHUNKED + chunks(b"a" * 1000))
+    ended(asked.answered).deliverBody(body)
+    asked.connection.send(chunks(b"b" * 1000))
+    asked.connection.send(chunks(b"c" * 1000) + b"0\r\n\r\n")
+    assert body.pieces == [letter * 1000 for letter in (b"a", b"b", b"c")]
+    assert [reason.check(ResponseDone) for reason in body.ended] == [ResponseDone]
+
+
+@pytest.mark.security("S20")
+def test_s20_what_came_before_a_chunk_that_is_none_is_given(asked: Asked) -> None:
+    body = Pieces()
+    asked.connection.send(CHUNKED)
+    ended(asked.answered).deliverBody(body)
+    asked.connection.send(chunks(b"abc") + b"z\r\n")
+    assert (body.pieces, len(body.ended)) == ([b"abc"], 1)
+    assert asked.connection.wire.aborted
+
+
+@pytest.mark.parametrize(("header", "size"), [(CHUNKED, 16 * KIBIBYTE), (b"HTTP/1.1 200 OK\r\n\r\n", 64 * KIBIBYTE)])
+def test_what_comes_in_chunks_is_read_in_small_parts(asked: Asked, header: bytes, size: int) -> None:
+    asked.connection.send(header)
+    wire: Any = asked.connection.wire
+    assert wire.bufferSize == size

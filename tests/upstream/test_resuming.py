@@ -117,6 +117,19 @@ def test_the_whole_where_a_part_was_asked_for_is_skipped_to_it(
     ended(done)
 
 
+def test_a_whole_that_came_at_once_leaves_the_consumer_without_a_producer(
+    source: HandSource, consumer: Consumer, poured: Pour
+) -> None:
+    """Stopped, upstream's answer may be at its end already: then nothing breaks, and nobody takes it off."""
+    done = poured(30, 40)
+    body = source.answer(200)
+    body.send(CONTENT)
+    assert (body.stopped, consumer.unregistered) == (True, 0)
+    body.done.callback(None)
+    ended(done)
+    assert (consumer.content, consumer.registered, consumer.unregistered) == (CONTENT[30:40], 1, 1)
+
+
 def test_nothing_after_the_stop_is_written(source: HandSource, consumer: Consumer, poured: Pour) -> None:
     done = poured(30, 40)
     body = source.answer()

@@ -152,11 +152,18 @@ def test_a_token_is_used_until_five_seconds_before_its_end(asker: Asker, more: d
     assert ended(asker.ask()) == "Bearer t2"
 
 
-def test_a_token_that_would_never_end_is_used_for_a_day_at_most(asker: Asker) -> None:
-    asker.serve(answer(200, b'{"token": "t1", "expires_in": Infinity}'))
+@pytest.mark.parametrize("seconds", [b"1e300", b"99999999999999999999", b'"Infinity"', b'"1e400"'])
+def test_a_token_that_would_never_end_is_used_for_a_day_at_most(asker: Asker, seconds: bytes) -> None:
+    asker.serve(answer(200, b'{"token": "t1", "expires_in": %s}' % seconds))
     ended(asker.ask())
     asker.network.advance(24 * 3600)
     assert asker.known() is None
+
+
+@pytest.mark.parametrize("seconds", [b"Infinity", b"NaN", b'"nan"', b"1e400", b"9" * 5000, b"[1]", b'"x"'])
+def test_an_end_that_is_no_time_makes_no_token(asker: Asker, seconds: bytes) -> None:
+    asker.serve(answer(200, b'{"token": "t1", "expires_in": %s}' % seconds))
+    failure_of(asker.ask(), RegistryError)
 
 
 def test_a_rejected_token_is_fetched_anew(asker: Asker) -> None:

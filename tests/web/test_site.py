@@ -54,6 +54,19 @@ def test_a_host_that_is_no_text_is_no_failure(browser: Browser, method: str) -> 
     assert received.status == 421
 
 
+@pytest.mark.security("S30")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+@pytest.mark.parametrize(
+    "target", ["/v2/", "/v2/x", "/v2/_catalog", "/v2/quay.io/org/name/tags/list", "/token", "/nowhere", "*"]
+)
+def test_s30_every_answer_is_inert(browser: Browser, method: str, target: str) -> None:
+    received = browser.get(target, method=method)
+    assert received.one("X-Content-Type-Options") == "nosniff"
+    assert received.one("Content-Security-Policy") == (
+        "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
 @pytest.mark.parametrize("target", ["/aliases", "/aliases/quay", "/certificates", "/v2/../aliases", "//aliases"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_s24_the_operators_door_is_not_among_what_is_public(browser: Browser, method: str, target: str) -> None:

@@ -96,6 +96,10 @@ class TestPage:
     def test_a_query_with_too_many_fields_is_refused(self, browser: Browser, query: str) -> None:
         assert browser.get(f"/?{query}", HTML).status == 400
 
+    @pytest.mark.parametrize("name", ["Accept", "Accept-Language"])
+    def test_a_field_that_is_no_text_does_no_harm(self, browser: Browser, name: str) -> None:
+        assert browser.get("/", f"{name}: \x80\xff").status == 200
+
     @pytest.mark.parametrize("query", ["image=%ff%fe", "image=%00", "image", "=&=", "%zz=%zz", "image=%ED%A0%80"])
     def test_a_query_that_is_no_text_does_no_harm(self, browser: Browser, query: str) -> None:
         assert browser.get(f"/?{query}", HTML).status == 200
