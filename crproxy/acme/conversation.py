@@ -19,6 +19,7 @@ from ..policy.refusals import parse_retry_after
 from ..policy.urls import origin_of
 from ..upstream.agent import send
 from ..upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
+from ..upstream.fields import field_value
 from ..upstream.relay import BodyBroke, BodyTooLarge, collect
 from .documents import Directory, parse_json
 from .errors import CaUnreachable, Malformed, Problem, RateLimited, Refused
@@ -199,15 +200,15 @@ class Conversation:
         return collected.addTimeout(idle, self._clock)
 
     def _answer(self, response: IResponse, body: bytes) -> Answer:
-        media_type, _, _ = (_field(response, "content-type") or "").partition(";")
-        nonce = _field(response, "replay-nonce") or ""
+        media_type, _, _ = (field_value(response, "content-type") or "").partition(";")
+        nonce = field_value(response, "replay-nonce") or ""
         return Answer(
             response.code,
             media_type.strip().lower(),
-            _field(response, "location"),
+            field_value(response, "location"),
             # "Clients MUST ignore invalid Replay-Nonce values." (6.5.1)
             nonce if is_base64url(nonce) else None,
-            parse_retry_after(_field(response, "retry-after"), self._clock.seconds()),
+            parse_retry_after(field_value(response, "retry-after"), self._clock.seconds()),
             body,
         )
 
@@ -224,8 +225,3 @@ class Conversation:
         if answer.status >= 500:
             raise CaUnreachable(f"{self.host} cannot give {what} now: {problem}{later}", retry_after=wait)
         raise Refused(f"{self.host} refuses {what}: {problem}{later}", problem, retry_after=wait)
-
-
-def _field(response: IResponse, name: str) -> str | None:
-    (value, *_) = response.headers.getRawHeaders(name, [None])
-    return None if value is None else str(value)

@@ -24,6 +24,7 @@ from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
 from .attempts import Attempt, Told, tell_nobody
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost
+from .fields import field_lines
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -173,7 +174,7 @@ class Exchange:
             return None
         if answer.status not in (401, 403):
             raise unavailable(upstream.registry, f"/v2/ was answered {answer.status}")
-        return parse_challenges(answer.response.headers.getRawHeaders("www-authenticate", []))
+        return parse_challenges(field_lines(answer.response, "www-authenticate"))
 
     def relay(self, answer: Answer) -> Body:
         """Return the body of ``answer``, to be joined to a consumer."""
@@ -202,7 +203,7 @@ class Exchange:
         return None
 
     async def _authorized(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> _Hop | None:
-        lines = answer.response.headers.getRawHeaders("www-authenticate", [])
+        lines = field_lines(answer.response, "www-authenticate")
         authorization = await self._tokens.authorize(
             self._client(upstream),
             upstream,

@@ -62,9 +62,13 @@ _STALLS = 1.6
 _OURS = frozenset({"link", "warning", "content-type", "etag", "docker-content-digest"})
 _OWN_FAILURES = frozenset({500, 501, 505, 507, 508, 511})
 _NO_DIGEST = "sha256:" + "0" * 64
-_MOST_FINDINGS = 20
+# Of each kind of finding.
+_SHOWN = 3
 _EXCERPT = 6000
-_LONGEST_BODY_SHOWN = 300
+_LONGEST_SHOWN = 2000
+# What is the same of findings of a kind.
+_KIND = re.compile(r"[:('\"\[{<]")
+_TRACEBACK = re.compile(r"\tTraceback.*?\n(?=\t?\n|[0-9])", re.DOTALL)
 
 
 class Finding(AssertionError):
@@ -221,7 +225,7 @@ class HostileUpstreams:
 
     def __init__(self, directory: Path, seed: int, bounds: Bounds | None = BOUNDS) -> None:
         self.figures = Figures()
-        self.findings: list[str] = []
+        self.findings: Counter[str] = Counter()
         self._directory = directory
         self._seed = seed
         self._bounds = bounds
@@ -243,9 +247,14 @@ class HostileUpstreams:
                 self._note_trouble(daemon)
                 self._look(daemon, registry)
             self._check_end(daemon)
+            try:
+                daemon.stop()
+            except AssertionError as failure:
+                # Its log is part of what it says; what is wrong there was noted.
+                self._found("it does not stop as it should", f"{failure}"[:200])
         self._check_kept(daemon)
         if self.findings:
-            raise Finding(f"{len(self.findings)} findings, the first is: {self.findings[0]}")
+            raise Finding("; ".join(f"{kind} ({count})" for kind, count in self.findings.items()))
 
     async def _send(
         self, daemon: Daemon, registry: HostileRegistry, answers: int, seconds: float, only: Sequence[int] | None
@@ -259,7 +268,7 @@ class HostileUpstreams:
             client = WireClient(daemon.address, _PATIENCE)
             for number in numbers:
                 await self._converse(client, daemon, number)
-                if enough.is_set() or len(self.findings) >= _MOST_FINDINGS:
+                if enough.is_set():
                     break
             await client.leave()
 
@@ -304,7 +313,8 @@ class HostileUpstreams:
             await self._be_lied_to(client, daemon, random, number)
         except (AssertionError, OSError, TimeoutError, ValueError) as failure:
             await client.leave()
-            self._found(f"{failure!r} in case {number}: repeat it by --seed {self._seed} --only {number}")
+            kind, what = _KIND.split(str(failure) or repr(failure), maxsplit=1)[0], f"{failure!r}"[:_LONGEST_SHOWN]
+            self._found(kind, f"{what} in case {number}: repeat it by --seed {self._seed} --only {number}")
 
     async def _be_honest(self, client: WireClient, random: Random, number: int) -> None:
         """Ask the honest registry, for what is kept, was kept, or was never asked for."""
@@ -352,10 +362,11 @@ class HostileUpstreams:
         if must_be_right and answer.status not in (200, 206):
             raise Finding(f"an honest answer is refused: {question}; answer {_shown(answer)}")
 
-    def _found(self, what: str) -> None:
-        # At once: what follows may be the daemon's end.
-        print(what, flush=True)
-        self.findings.append(what)
+    def _found(self, kind: str, what: str) -> None:
+        self.findings[kind] += 1
+        if self.findings[kind] <= _SHOWN:
+            # At once: what follows may be the daemon's end.
+            print(f"{kind}: {what}"[:_EXCERPT], flush=True)
 
     def _look(self, daemon: Daemon, registry: HostileRegistry) -> None:
         self.figures.answers = registry.answers()
@@ -370,24 +381,25 @@ class HostileUpstreams:
 
     def _note_trouble(self, daemon: Daemon) -> None:
         log = daemon.log
-        for number, trouble in enumerate(TROUBLE.finditer(log)):
-            at = trouble.start()
-            self._found(f"in the log:\n{log[max(0, at - 500) : at + _EXCERPT]}")
-            if number == 2:
-                break
+        tracebacks = _TRACEBACK.findall(log)
+        for traceback in tracebacks:
+            *_, where, _, error = [line for line in traceback.splitlines() if line.strip()]
+            self._found(f"in the log {where.strip()} {error.strip()[:60]}", traceback[-_LONGEST_SHOWN:])
+        if not tracebacks and (trouble := TROUBLE.search(log)) is not None:
+            self._found("in the log", log[max(0, trouble.start() - 500) :])
 
     def _check_end(self, daemon: Daemon) -> None:
         if ask(daemon.address, "GET", "/v2/").status != 200:
-            self._found("in the end it answers no more")
+            self._found("it answers no more", "in the end")
         for beyond in self.figures.beyond(self._bounds) if self._bounds is not None else ():
-            self._found(beyond)
+            self._found("beyond bounds", beyond)
 
     def _check_kept(self, daemon: Daemon) -> None:
         """Called when it has ended."""
         if damaged := daemon.cache.damaged():
-            self._found(f"these files have other bytes: {damaged}")
+            self._found("these files have other bytes", f"{damaged}")
         if not daemon.cache.is_agreed():
-            self._found("the index promises what is not on disk, or does not know what is")
+            self._found("the index and the disk differ", f"{_differences(daemon)}")
 
 
 def _configuration(registry: HostileRegistry) -> str:
@@ -484,8 +496,13 @@ def _wrong_bytes(question: Ask, answer: WireAnswer, content: Mapping[str, bytes]
             yield "a part of which it is not clear which"
 
 
+def _differences(daemon: Daemon) -> set[tuple[str, int]]:
+    on_disk = {digest: file.stat().st_size for digest, file in daemon.cache.whole().items()}
+    return set(on_disk.items()) ^ set(daemon.cache.promised().items())
+
+
 def _shown(answer: WireAnswer) -> str:
-    return f"{answer.status} {answer.fields} {answer.body[:_LONGEST_BODY_SHOWN]!r}"
+    return f"{answer.status} {answer.fields} {answer.body[:300]!r}"
 
 
 def report(figures: Figures, seed: int, bounds: Bounds = BOUNDS) -> str:
@@ -522,14 +539,16 @@ def main() -> None:
         stress = HostileUpstreams(Path(directory), seed)
         try:
             stress.run(options.answers, options.seconds, options.only)
-        except* AssertionError as failures:
-            print(*(f"{failure}"[:_EXCERPT] for failure in failures.exceptions), sep="\n")
+        except AssertionError as failure:
+            print(f"\n{failure}"[:_EXCERPT])
+    if len(stress.figures.samples) < 3:
+        sys.exit(f"it did not come to an end; seed {seed}")
     text = report(stress.figures, seed)
-    print(text)
+    print(f"\n{text}")
     if options.write:
         replace_section(PAGE, "hostile upstreams", text)
     if stress.findings:
-        sys.exit(f"there are {len(stress.findings)} findings; seed {seed}")
+        sys.exit(f"there are {stress.findings.total()} findings; seed {seed}")
 
 
 if __name__ == "__main__":

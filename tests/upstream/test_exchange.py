@@ -229,6 +229,12 @@ def test_a_challenge_that_cannot_be_answered_is_the_answer(asker: Asker, line: s
     assert len(asker.seen) == 1
 
 
+def test_a_challenge_may_have_any_bytes(asker: Asker) -> None:
+    challenge = b'WWW-Authenticate: Basic realm="\xff\xfe", Bearer realm="\xff'
+    asker.serve(b"HTTP/1.1 401 Who\r\n" + challenge + b"\r\nContent-Length: 0\r\n\r\n")
+    assert ended(asker.ask()).status == 401
+
+
 def test_a_challenge_may_be_in_any_of_several_lines(asker: Asker) -> None:
     asker.serve(answer(401, b"{}", "WWW-Authenticate: Negotiate", BEARER), token("t1"), answer(200))
     assert ended(asker.ask()).status == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.web.client import Agent
 from twisted.web.iweb import IResponse
 
@@ -96,6 +97,17 @@ def test_the_reason_is_short(asked: Asked) -> None:
 def test_a_few_early_answers_are_passed_over(asked: Asked) -> None:
     asked.connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5 + b"HTTP/1.1 204 No Content\r\n\r\n")
     assert ended(asked.answered).code == 204
+
+
+def test_s20_they_fill_no_log(asked: Asked) -> None:
+    events = list[LogEvent]()
+    globalLogPublisher.addObserver(events.append)
+    try:
+        asked.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000 + b"HTTP/1.1 204 No Content\r\n\r\n")
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert ended(asked.answered).code == 204
+    assert events == []
 
 
 def test_s20_a_body_that_nobody_wants_is_cut_and_not_waited_for(asked: Asked) -> None:

@@ -21,6 +21,7 @@ from ... import __version__
 from ...policy.endpoints import Endpoint
 from ...policy.urls import origin_of
 from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
+from ...upstream.fields import field_value
 from ...upstream.relay import abandon
 from .instruments import SECONDS
 from .watching import Onlooker, Shown
@@ -94,11 +95,11 @@ async def knock(reactor: Any, door: IStreamClientEndpoint, url: str, authorities
     except TRANSPORT_ERRORS as failure:
         return _missed(failure, onlooker.shown)
     abandon(response)
-    field = _field(response, "server")
+    field = field_value(response, "server") or ""
     return Knocked(
         status=response.code,
         server=field,
-        date=moment(_field(response, "date")),
+        date=moment(field_value(response, "date") or ""),
         seconds=reactor.seconds() - began,
         shown=onlooker.shown,
     )
@@ -117,11 +118,6 @@ def _missed(failure: BaseException, shown: Shown | None) -> Knocked:
     # Twisted tells so of sockets that are not there, and of names that are not known.
     connected = not isinstance(root, error.ConnectError | error.DNSLookupError)
     return Knocked(describe(failure), connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
-
-
-def _field(response: IResponse, name: str) -> str:
-    (value, *_) = response.headers.getRawHeaders(name, [""])
-    return str(value)
 
 
 @implementer(IAgentEndpointFactory)

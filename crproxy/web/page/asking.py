@@ -12,6 +12,7 @@ from ...oci.errors import ErrorCode, RegistryError
 from ...oci.names import Registry, Repository
 from ...policy.fronts import Front, front_of
 from ...policy.routing import host_name, place
+from ..request import field_of
 from ..visiting import visit_of
 from .converting import Conversion, convert
 from .preferences import language_of
@@ -63,7 +64,7 @@ def asking_of(request: Request, config: Config) -> Asking:
         registry,
         front.base if registry is None else f"{host_name(visit.host)}{front.port}",
         convert(fields.get("image", ""), front, check),
-        language_of(fields.get("lang"), request.getHeader("accept-language")),
+        language_of(fields.get("lang"), field_of(request, b"accept-language")),
         fields.get("lang") in {language.value for language in Language},
     )
 

@@ -23,6 +23,7 @@ from ...policy.aliases import BUILT_IN
 from ...policy.fronts import Front
 from ...policy.ways import Kind
 from ..branch import Branch
+from ..request import field_of
 from .asking import Asking, asking_of
 from .assets import PATH, Assets
 from .clients import sections_of
@@ -98,7 +99,7 @@ class PageResource(_Readable):
     def _welcome(self, request: Request, config: Config) -> bytes:
         request.setHeader("Vary", "Accept, Accept-Language")
         asking = asking_of(request, config)
-        if not wants_html(request.getHeader("accept")):
+        if not wants_html(field_of(request, b"accept")):
             return _text(request, asking)
         if config.page.redirect is not None:
             request.redirect(config.page.redirect.encode("ascii"))

@@ -67,6 +67,9 @@ def _bend(random: Random, draft: Draft) -> list[str]:
         lie = random.choice(random.choice((HEADS, STATUSES, BODIES)))
         lie(random, draft)
         names.append(lie.__name__)
+    if draft.status.startswith(b"429"):
+        # Whatever else was said of it.
+        draft.put("Retry-After", "0")
     return names
 
 
