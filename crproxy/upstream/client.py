@@ -16,18 +16,28 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..policy.quirks import quirks
+from ..policy.ranges import parse_content_range
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge
 
-__all__ = ["Manifest", "RegistryClient", "Streamed"]
+__all__ = ["Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
 # What is read of an upstream's error document.
 _ERROR_LIMIT = 64 * 1024
 # What those say that know no HEAD (RFC 9110, 15.5.6 and 15.6.2).
 _NO_HEAD = frozenset({405, 501})
+
+
+class RangeRefused(RegistryError):
+    """Upstream has no such bytes, or sends others than those asked for."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            ErrorCode.UNAVAILABLE, f"upstream answered {status} with another range than was asked for", retry_after=10
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +162,17 @@ class RegistryClient:
 
         Raises:
             RegistryError: upstream refuses or is not available.
+            RangeRefused: it sends a part that was not asked for, or of another length than it says.
         """
         headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
-        return self._streamed(answer)
+        streamed = self._streamed(answer)
+        if not _is_of_range(streamed, start, stop):
+            streamed.body.abandon()
+            raise RangeRefused(answer.status)
+        return streamed
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
@@ -252,6 +267,16 @@ def _checked(repository: Repository, reference: Reference, answer: Answer, conte
             f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for",
         )
     return Manifest(digest, answer.headers.get("content-type", "application/octet-stream"), content)
+
+
+def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:
+    """Tell whether a 206 is what was asked for; without a readable Content-Range that is left to who asked."""
+    if streamed.status != 206:
+        return True
+    if not _range_headers(start, stop):
+        return False
+    sent = parse_content_range(streamed.headers.get("content-range"))
+    return sent is None or (sent.start == start and streamed.body.length in (None, sent.length))
 
 
 def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:

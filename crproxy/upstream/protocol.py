@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ITCPTransport
-from twisted.logger import Logger
+from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 from twisted.web._newclient import BODY, DONE, HTTP11ClientProtocol, Request
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
@@ -23,7 +23,7 @@ __all__ = ["make_pool"]
 _HEADER_LIMIT = 64 * 1024
 
 # The parser writes a line for each answer 1xx that it passes over: one header of that limit wrote 2,600, 300 KB.
-_UNHEARD = Logger(observer=lambda _: None)
+_UNHEARD = Logger(observer=LogPublisher())
 
 # Idle connections kept to one host, and for how many seconds: below the 60 s that many balancers allow.
 _POOLED_PER_HOST = 64

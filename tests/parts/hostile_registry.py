@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Self
@@ -179,7 +180,7 @@ async def _serve(seed: int, patience: float) -> None:
     liar, ended = _Liar(seed, patience), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     servers = [
-        await loop.create_server(lambda answer=answer: _Connection(answer), "127.0.0.1", 0, backlog=512)
+        await loop.create_server(partial(_Connection, answer), "127.0.0.1", 0, backlog=512)
         for answer in (liar.lie, liar.be_honest)
     ]
     lies, honest = (server.sockets[0].getsockname()[1] for server in servers)

@@ -175,7 +175,11 @@ class Figures:
             ("of these 502, 503 and 504", f"{failures:,}", ""),
             ("broken off, or not waited for", f"{self.statuses[0]:,}", ""),
             ("longest stall of the reactor, ms", f"{1000 * self.stall:.0f}", f"{1000 * bounds.stall:.0f}"),
-            ("RSS at the start, after a tenth, at the end, MiB", memory, f"+{bounds.memory / MIB:.0f} from the tenth on"),
+            (
+                "RSS at the start, after a tenth, at the end, MiB",
+                memory,
+                f"+{bounds.memory / MIB:.0f} from the tenth on",
+            ),
             (f"index likewise, of a cache of {_CACHE >> 20} MiB, MiB", index, f"{bounds.index / MIB:.0f}"),
             ("all of the cache at the end, MiB", f"{(end.cache + end.index) / MIB:.0f}", ""),
             ("honest registry's answers", f"{len(self.honest):,}", "all right"),
@@ -431,7 +435,11 @@ def _all_of(registry: str, letter: str, number: int) -> list[Ask]:
     return [
         *(Ask("GET", registry, repository, rest) for rest in rests),
         *(Ask("HEAD", registry, repository, rest) for rest in rests),
-        *(Ask("GET", registry, repository, rest, (f"Range: bytes={0}-{0}",)) for rest in rests if rest.startswith("blobs")),
+        *(
+            Ask("GET", registry, repository, rest, (f"Range: bytes={0}-{0}",))
+            for rest in rests
+            if rest.startswith("blobs")
+        ),
         Ask("GET", registry, repository, "tags/list"),
         Ask("GET", registry, repository, f"referrers/{goods.manifest}"),
     ]
@@ -462,7 +470,10 @@ def _following(random: Random, question: Ask, answer: WireAnswer) -> list[Ask]:
         return []
     found = [f"manifests/{digest}" for digest in answer.all("docker-content-digest") if digest not in question.rest]
     digests = re.findall(rb'"(sha256:[0-9a-f]{64})"', answer.body[:100_000])
-    found += [f"{random.choice(('blobs', 'manifests'))}/{digest.decode()}" for digest in random.sample(digests, min(2, len(digests)))]
+    found += [
+        f"{random.choice(('blobs', 'manifests'))}/{digest.decode()}"
+        for digest in random.sample(digests, min(2, len(digests)))
+    ]
     return [Ask("GET", question.registry, question.repository, rest) for rest in found]
 
 
@@ -491,7 +502,9 @@ def _wrong_bytes(question: Ask, answer: WireAnswer, content: Mapping[str, bytes]
     if answer.status in (200, 206) and digest and digest not in content and digest in Goods.of("s", 0).content:
         yield "somebody else's bytes"
     if answer.status == 206:
-        found = re.fullmatch(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", "".join(answer.all("content-range")))
+        found = re.fullmatch(
+            r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", "".join(answer.all("content-range"))
+        )
         if found is None or len(answer.body) != int(found[2]) - int(found[1]) + 1:
             yield "a part of which it is not clear which"
 
@@ -530,7 +543,9 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=100_000, help="of hostile registries (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of a run to repeat (default: another each time)")
     parser.add_argument("--only", type=int, action="append", help="the number of a case to repeat; repeatable")
-    parser.add_argument("--seconds", type=float, default=1800, help="ask nothing after this time (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=1800, help="ask nothing after this time (default: %(default)s)"
+    )
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {PAGE.name}")
     options = parser.parse_args()
     seed = Random().randrange(1 << 31) if options.seed is None else options.seed

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.web.client import Agent
 from twisted.web.iweb import IResponse
 
@@ -101,11 +103,12 @@ def test_a_few_early_answers_are_passed_over(asked: Asked) -> None:
 
 def test_s20_they_fill_no_log(asked: Asked) -> None:
     events = list[LogEvent]()
-    globalLogPublisher.addObserver(events.append)
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
     try:
         asked.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000 + b"HTTP/1.1 204 No Content\r\n\r\n")
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(observer)
     assert ended(asked.answered).code == 204
     assert events == []
 

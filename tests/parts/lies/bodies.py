@@ -16,8 +16,23 @@ from .goods import Goods
 __all__ = ["BODIES"]
 
 _MANIFEST_LIMIT = 4 << 20
-_SIZES = (2**63, 2**63 - 1, 2**64, 2**31, -1, -(2**63), 0, 1.5, "5", None, True, 10**400, [], 2**53 + 1)
-_TYPES = (
+_SIZES: tuple[Any, ...] = (
+    2**63,
+    2**63 - 1,
+    2**64,
+    2**31,
+    -1,
+    -(2**63),
+    0,
+    1.5,
+    "5",
+    None,
+    True,
+    10**400,
+    [],
+    2**53 + 1,
+)
+_TYPES: tuple[Any, ...] = (
     *("\ud800", "", "text/html", 5, None, [], {}, "a" * 100_000, OCI_INDEX, OCI_CONFIG, "x/y\x00", "\u202e"),
     *("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",),
     *("application/vnd.oci.image.layer.nondistributable.v1.tar",),
@@ -170,7 +185,7 @@ def _manifest(random: Random, goods: Goods) -> bytes:
 def _tags(random: Random) -> bytes:
     if random.random() < 0.3:
         return _bomb(random)
-    tags = random.choice(
+    tags: Any = random.choice(
         (
             *(
                 None,
@@ -193,10 +208,10 @@ def _tags(random: Random) -> bytes:
 def _token(random: Random) -> bytes:
     if random.random() < 0.15:
         return _bomb(random)
-    token = random.choice(
+    token: Any = random.choice(
         (None, 5, "", "x\r\ny: z", "\ud800", "é", "x" * 20_000, "x" * 60_000, [], {"token": "x"}, " ", "ok")
     )
-    lifetime = random.choice((0, -1, 1e308, "x", None, [], "1e999", 10**400, True, 60, "60", "nan", 0.001))
+    lifetime: Any = random.choice((0, -1, 1e308, "x", None, [], "1e999", 10**400, True, 60, "60", "nan", 0.001))
     return json.dumps({random.choice(("token", "access_token")): token, "expires_in": lifetime}).encode()
 
 

@@ -17,6 +17,7 @@ __all__ = ["HEADS", "MARK"]
 MARK = "mark-of-upstream"
 
 _LONG = 60_000
+_COMPRESSED = {"gzip": gzip.compress(bytes(1 << 20)), "deflate": zlib.compress(bytes(1 << 20))}
 
 
 def link(random: Random, draft: Draft) -> None:
@@ -152,7 +153,7 @@ def encoding(random: Random, draft: Draft) -> None:
     value = random.choice(("gzip", "deflate", "br", "identity", "gzip, identity", "", "x", "GZIP", "identity, gzip"))
     draft.put("Content-Encoding", value)
     if random.random() < 0.5:
-        draft.say({"gzip": gzip.compress, "deflate": zlib.compress}.get(value, bytes)(bytes(1 << 20)))
+        draft.say(_COMPRESSED.get(value, bytes(1000)))
 
 
 def retry_after(random: Random, draft: Draft) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from .draft import Draft
 from .heads import MARK
@@ -179,7 +180,7 @@ def quota(random: Random, draft: Draft) -> None:
 
 
 def _error(random: Random, draft: Draft) -> None:
-    message = random.choice(
+    message: Any = random.choice(
         (
             *(
                 "denied",
