@@ -68,8 +68,9 @@ def _bend(random: Random, draft: Draft) -> list[str]:
         lie(random, draft)
         names.append(lie.__name__)
     if draft.status.startswith(b"429"):
-        # Whatever else was said of it.
+        # Whatever else was said of it, and before any line that would end the header or go on with this one.
         draft.put("Retry-After", "0")
+        draft.fields = [draft.fields[-1], b"X-Next: x", *draft.fields[:-1]]
     return names
 
 
