@@ -172,6 +172,10 @@ class RegistryClient:
         if not _is_of_range(streamed, start, stop):
             streamed.body.abandon()
             raise RangeRefused(answer.status)
+        if answer.status == 200 and streamed.body.length == 0 and not digest.names(b""):
+            # A client that is told of this length has all of it at once, and nothing can be held back from it.
+            streamed.body.abandon()
+            raise unavailable(repository.registry, f"it sent no byte of {digest}")
         return streamed
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:

@@ -30,6 +30,10 @@ from .tokens import Tokens
 
 __all__ = ["Answer", "Exchange", "Question"]
 
+# "A recipient ... MUST either reject the message or replace each of those characters with SP before further processing or
+# forwarding of that message" (RFC 9110, 5.5), of CR, LF and NUL; the other control characters are no use to anybody.
+_CONTROLS = {code: " " for code in (*range(9), *range(10, 32), 127)}
+
 USER_AGENT = f"crproxy/{__version__}"
 
 
@@ -60,7 +64,7 @@ class Answer:
 
     Arguments:
         status: the HTTP status.
-        headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3).
+        headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3), without control characters.
         response: for its body.
     """
 
@@ -72,7 +76,7 @@ class Answer:
     def of(cls, response: IResponse) -> Answer:
         """Return ``response`` as an Answer."""
         headers = {
-            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
+            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values).translate(_CONTROLS)
             for name, values in response.headers.getAllRawHeaders()
         }
         # Twisted gives an answer to HEAD the length 0; what it stands for is in its Content-Length, if anywhere.

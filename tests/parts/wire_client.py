@@ -10,11 +10,12 @@ from .wire import Incomplete, Malformed, WireAnswer, read_answers
 
 __all__ = ["WireClient"]
 
-_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]{1,15})\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: chunked\r\n", re.IGNORECASE)
 _BODILESS = re.compile(rb"HTTP/1\.1 (?:1..|204|304)")
 _CHUNK = re.compile(rb"[0-9a-f]{1,8}\r\n")
-_MOST = 64 << 20
+# What fits a length in bytes, of files and of Go's clients (int64).
+_LONGEST = (1 << 63) - 1
 
 
 class WireClient:
@@ -75,7 +76,7 @@ class WireClient:
             await self.leave()
         ended = self._ends is None
         try:
-            answers = read_answers(bytes(data), (method.encode(),), ended=False)
+            answers = read_answers(bytes(data), (method.encode(),), ended=False, relayed=True)
         except Incomplete:
             if not ended:
                 raise
@@ -90,8 +91,8 @@ class WireClient:
 async def _read_body(reader: asyncio.StreamReader, header: bytes, data: bytearray) -> None:
     length = _LENGTH.search(header)
     if length is not None:
-        if int(length[1]) > _MOST:
-            raise Malformed(f"a body of {length[1]!r} bytes was announced")
+        if int(length[1]) > _LONGEST:
+            raise Malformed(f"a length of {length[1][:50]!r}")
         data += await reader.readexactly(int(length[1]))
     elif _CHUNKED.search(header):
         size = -1

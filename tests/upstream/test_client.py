@@ -219,6 +219,14 @@ def test_a_part_that_was_not_asked_for_or_is_as_long_as_it_does_not_say_is_refus
     assert refused(network.run(client.blob(REPOSITORY, DIGEST, start, stop))).status == 503
 
 
+@pytest.mark.security("S9")
+@pytest.mark.parametrize("start", [0, 5])
+def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, client: RegistryClient, start: int) -> None:
+    network.serve("https://quay.io", answer(200, b""))
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, start))).status == 503
+    assert ended(network.run(client.blob(REPOSITORY, Digest.of(b"")))).body.length == 0
+
+
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(206, b"x", "Content-Range: bytes 5-5/10"))
     streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5, 6)))
