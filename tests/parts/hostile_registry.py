@@ -1,4 +1,4 @@
-"""A registry that lies, in a process of its own, so that what it costs is not the test's: two ports, one of them honest.
+"""A registry that lies, in a process of its own, so that what it costs is not the test's; one of its ports is honest.
 
     python -m tests.parts.hostile_registry SEED PATIENCE
 

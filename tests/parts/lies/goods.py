@@ -41,6 +41,12 @@ class Goods:
         """The digest of the image's manifest."""
         return sha256(self.manifests["v1"][1])
 
+    def whole(self, reference: str) -> bytes | None:
+        """Return what has this tag or digest; None where nothing has."""
+        if reference in self.blobs:
+            return self.blobs[reference]
+        return self.manifests[reference][1] if reference in self.manifests else None
+
     @property
     def content(self) -> dict[str, bytes]:
         """All there is, by digest."""

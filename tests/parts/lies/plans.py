@@ -16,7 +16,7 @@ from .steps import End, Step
 __all__ = ["Plan", "make_plan", "make_sound_plan"]
 
 _SOUND = 0.3
-# Registries with these numbers ask to be left alone for long, which the others must not do: they would be asked no more.
+# Who has a number like this asks to be left alone for long. The others must not: nobody would ask them any more.
 _LEAVES_ALONE = 97
 _RETRY_AFTER = (b"86400", b"9" * 5000, b"Fri, 31 Dec 9999 23:59:59 GMT", b"x", b"", b"-5", b"3600")
 
@@ -58,7 +58,7 @@ def make_plan(random: Random, asked: Asked, patience: float) -> Plan:
 
 
 def _bend(random: Random, draft: Draft) -> list[str]:
-    if draft.asked.number % _LEAVES_ALONE == 0 and random.random() < 0.5:
+    if draft.asked.number and draft.asked.number % _LEAVES_ALONE == 0 and random.random() < 0.5:
         quota(random, draft)
         draft.put("Retry-After", random.choice(_RETRY_AFTER))
         return ["leave_alone"]

@@ -115,7 +115,7 @@ def redirect(random: Random, draft: Draft) -> None:
                     f"http://{asked.host}:99999/",
                     "%" * 9000,
                 ),
-                *(f"/v2/n{random.randrange(1000)}/app/blobs/{asked.reference}", "http:///x", "http://0x7f000001/"),
+                *(f"/v2/n{random.randint(1, 96)}/app/blobs/{asked.reference}", "http:///x", "http://0x7f000001/"),
             )
         ),
     )
