@@ -67,6 +67,7 @@ async def pour(
             size, until = begun.size, _least(stop, begun.size)
             sink.expect(begun.skip, _least(until, begun.stop))
             await streamed.body.join(sink)
+            sink.let_go()
             if until is None or sink.position >= until:
                 return
             # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).

@@ -38,7 +38,7 @@ class Bounds:
 
     stall: float = 0.1
     memory: int = 48 * MIB
-    index: int = 32 * MIB
+    index: int = 16 * MIB
     latency: float = 2.0
 
 

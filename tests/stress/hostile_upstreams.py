@@ -70,14 +70,16 @@ class HostileUpstreams:
         directory: for all that is written.
         seed: the same one has the same lies, and the same questions.
         bounds: what it may cost; None is anything.
+        clients: how many there are at a time.
     """
 
-    def __init__(self, directory: Path, seed: int, bounds: Bounds | None = BOUNDS) -> None:
+    def __init__(self, directory: Path, seed: int, bounds: Bounds | None = BOUNDS, clients: int = _AT_ONCE) -> None:
         self.figures = Figures()
         self.findings: Counter[str] = Counter()
         self._directory = directory
         self._seed = seed
         self._bounds = bounds
+        self._clients = clients
         self._began = 0.0
 
     def run(self, answers: int, seconds: float, only: Sequence[int] | None = None) -> None:
@@ -138,7 +140,7 @@ class HostileUpstreams:
         async with asyncio.TaskGroup() as group:
             counting = group.create_task(count())
             async with asyncio.TaskGroup() as all_clients:
-                for _ in range(_AT_ONCE):
+                for _ in range(self._clients):
                     all_clients.create_task(clients())
             counting.cancel()
         while len(self.figures.samples) < 3:
@@ -239,8 +241,9 @@ class HostileUpstreams:
         log = daemon.log
         tracebacks = _TRACEBACK.findall(log)
         for traceback in tracebacks:
-            *_, where, _, error = [line for line in traceback.splitlines() if line.strip()]
-            self._found(f"in the log {where.strip()} {error.strip()[:60]}", traceback[-_LONGEST_SHOWN:])
+            lines = [line.strip() for line in traceback.splitlines() if line.strip()]
+            (*_, where) = ["", *(line for line in lines if line.startswith("File "))]
+            self._found(f"in the log {where} {lines[-1][:60]}", traceback[-_LONGEST_SHOWN:])
         if not tracebacks and (trouble := TROUBLE.search(log)) is not None:
             self._found("in the log", log[max(0, trouble.start() - 500) :])
 
@@ -284,6 +287,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--answers", type=int, default=100_000, help="of hostile registries (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=_AT_ONCE, help="at a time (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="of a run to repeat (default: another each time)")
     parser.add_argument("--only", type=int, action="append", help="the number of a case to repeat; repeatable")
     parser.add_argument(
@@ -294,14 +298,14 @@ def main() -> None:
     seed = Random().randrange(1 << 31) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="hostile-") as directory:
-        stress = HostileUpstreams(Path(directory), seed)
+        stress = HostileUpstreams(Path(directory), seed, clients=options.clients)
         try:
             stress.run(options.answers, options.seconds, options.only)
         except AssertionError as failure:
             print(f"\n{failure}"[:_EXCERPT])
     if len(stress.figures.samples) < 3:
         sys.exit(f"it did not come to an end; seed {seed}")
-    text = report(stress.figures, f"{_AT_ONCE} clients at a time, seed {seed}")
+    text = report(stress.figures, f"{options.clients} clients at a time, seed {seed}")
     print(f"\n{text}")
     if options.write:
         replace_section(PAGE, "hostile upstreams", text)

@@ -117,6 +117,20 @@ def test_the_whole_where_a_part_was_asked_for_is_skipped_to_it(
     ended(done)
 
 
+def test_the_consumer_is_let_go_of_where_all_had_come_when_the_rest_was_not_wanted(
+    source: HandSource, consumer: Consumer, poured: Pour
+) -> None:
+    """A body that is stopped does not take itself off, though it may end as it should: all of it was there already."""
+    done = poured(30, 40)
+    body = source.answer(200)
+    body.send(CONTENT)
+    assert body.stopped
+    body.done.callback(None)
+    ended(done)
+    assert consumer.content == CONTENT[30:40]
+    assert (consumer.registered, consumer.unregistered) == (1, 1)
+
+
 def test_nothing_after_the_stop_is_written(source: HandSource, consumer: Consumer, poured: Pour) -> None:
     done = poured(30, 40)
     body = source.answer()
