@@ -32,7 +32,7 @@ __all__ = ["Answer", "Exchange", "Question"]
 
 # "A recipient ... MUST either reject the message or replace each of those characters with SP before further processing or
 # forwarding of that message" (RFC 9110, 5.5), of CR, LF and NUL; the other control characters are no use to anybody.
-_CONTROLS = {code: " " for code in (*range(9), *range(10, 32), 127)}
+_CLEAN = bytes(32 if (code < 32 and code != 9) or code == 127 else code for code in range(256))
 
 USER_AGENT = f"crproxy/{__version__}"
 
@@ -76,7 +76,7 @@ class Answer:
     def of(cls, response: IResponse) -> Answer:
         """Return ``response`` as an Answer."""
         headers = {
-            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values).translate(_CONTROLS)
+            name.decode("latin-1").lower(): b", ".join(values).translate(_CLEAN).decode("latin-1")
             for name, values in response.headers.getAllRawHeaders()
         }
         # Twisted gives an answer to HEAD the length 0; what it stands for is in its Content-Length, if anywhere.

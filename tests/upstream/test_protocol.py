@@ -62,8 +62,20 @@ def test_s20_a_header_without_end_is_not_read_to_it(asked: Asked, header: bytes,
     while not asked.connection.wire.aborted and sent < len(header):
         asked.connection.send(header[sent : sent + size])
         sent += size
-    assert asked.refusal() == "it sent a header of more than 65536 bytes"
+    assert asked.refusal() == "it sent a header of more than 65536 bytes or 4096 lines"
     assert sent <= 64 * KIBIBYTE + size
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(("fields", "is_read"), [(4000, True), (4100, False)])
+def test_s20_a_header_of_many_short_lines_is_not_read(asked: Asked, end: bytes, fields: int, is_read: bool) -> None:
+    """However many lines the body has that comes with it."""
+    header = b"HTTP/1.1 200 OK" + end + (b"a:b" + end) * fields + b"Content-Length: 9000" + end + end
+    asked.connection.send(header + b"\n" * 9000)
+    if is_read:
+        assert ended(asked.answered).code == 200
+    else:
+        assert asked.refusal() == "it sent a header of more than 65536 bytes or 4096 lines"
 
 
 def test_a_header_within_the_limit_is_read_whatever_body_comes_with_it(asked: Asked) -> None:
