@@ -6,7 +6,7 @@ OCI distribution specification, "Pull" and "Content Discovery".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from ..config import Upstream
@@ -34,9 +34,9 @@ _NO_HEAD = frozenset({405, 501})
 class RangeRefused(RegistryError):
     """Upstream has no such bytes, or sends others than those asked for."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, who: str = "upstream") -> None:
         super().__init__(
-            ErrorCode.UNAVAILABLE, f"upstream answered {status} with another range than was asked for", retry_after=10
+            ErrorCode.UNAVAILABLE, f"{who} answered {status} with another range than was asked for", retry_after=10
         )
 
 
@@ -171,12 +171,13 @@ class RegistryClient:
         streamed = self._streamed(answer)
         if not _is_of_range(streamed, start, stop):
             streamed.body.abandon()
-            raise RangeRefused(answer.status)
+            raise RangeRefused(answer.status, str(repository.registry))
         if answer.status == 200 and streamed.body.length == 0 and not digest.names(b""):
             # A client that is told of this length has all of it at once, and nothing can be held back from it.
             streamed.body.abandon()
             raise unavailable(repository.registry, f"it sent no byte of {digest}")
-        return streamed
+        # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
+        return streamed if answer.status != 200 else replace(streamed, headers=_without_range(streamed.headers))
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
@@ -281,6 +282,10 @@ def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:
         return False
     sent = parse_content_range(streamed.headers.get("content-range"))
     return sent is None or (sent.start == start and streamed.body.length in (None, sent.length))
+
+
+def _without_range(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in headers.items() if name != "content-range"}
 
 
 def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:

@@ -30,8 +30,8 @@ from .tokens import Tokens
 
 __all__ = ["Answer", "Exchange", "Question"]
 
-# "A recipient ... MUST either reject the message or replace each of those characters with SP before further processing or
-# forwarding of that message" (RFC 9110, 5.5), of CR, LF and NUL; the other control characters are no use to anybody.
+# Of CR, LF and NUL "a recipient ... MUST either reject the message or replace each of those characters with SP before
+# further processing or forwarding" (RFC 9110, 5.5); the other control characters are no use to anybody.
 _CLEAN = bytes(32 if (code < 32 and code != 9) or code == 127 else code for code in range(256))
 
 USER_AGENT = f"crproxy/{__version__}"

@@ -219,6 +219,12 @@ def test_a_part_that_was_not_asked_for_or_is_as_long_as_it_does_not_say_is_refus
     assert refused(network.run(client.blob(REPOSITORY, DIGEST, start, stop))).status == 503
 
 
+def test_the_whole_of_a_blob_has_no_range(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"0123456789", "Content-Range: bytes 5-9/10", "ETag: x"))
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5)))
+    assert (streamed.status, streamed.headers.get("content-range"), streamed.headers["etag"]) == (200, None, "x")
+
+
 @pytest.mark.security("S9")
 @pytest.mark.parametrize("start", [0, 5])
 def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, client: RegistryClient, start: int) -> None:
