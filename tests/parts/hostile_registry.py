@@ -52,9 +52,10 @@ class HostileRegistry:
         except BaseException:
             self._process.stop()
             raise
+        self.port = int(found[1])
+        self.honest = ("127.0.0.1", int(found[2]))
         self.url = f"http://127.0.0.1:{found[1]}"
         self.honest_url = f"http://127.0.0.1:{found[2]}"
-        self._honest_port = int(found[2])
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +66,7 @@ class HostileRegistry:
 
     def answers(self) -> Counter[str]:
         """Return how many answers there were with each lie; all of them are under ``""``."""
-        return Counter(json.loads(ask(("127.0.0.1", self._honest_port), "GET", "/figures").body))
+        return Counter(json.loads(ask(self.honest, "GET", "/figures").body))
 
 
 class _Liar:
