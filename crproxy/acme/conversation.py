@@ -19,7 +19,7 @@ from ..policy.refusals import parse_retry_after
 from ..policy.urls import origin_of
 from ..upstream.agent import send
 from ..upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
-from ..upstream.fields import field_value
+from ..upstream.fields import field_of
 from ..upstream.relay import BodyBroke, BodyTooLarge, collect
 from .documents import Directory, parse_json
 from .errors import CaUnreachable, Malformed, Problem, RateLimited, Refused
@@ -200,15 +200,15 @@ class Conversation:
         return collected.addTimeout(idle, self._clock)
 
     def _answer(self, response: IResponse, body: bytes) -> Answer:
-        media_type, _, _ = (field_value(response, "content-type") or "").partition(";")
-        nonce = field_value(response, "replay-nonce") or ""
+        media_type, _, _ = (field_of(response, b"content-type") or "").partition(";")
+        nonce = field_of(response, b"replay-nonce") or ""
         return Answer(
             response.code,
             media_type.strip().lower(),
-            field_value(response, "location"),
+            field_of(response, b"location"),
             # "Clients MUST ignore invalid Replay-Nonce values." (6.5.1)
             nonce if is_base64url(nonce) else None,
-            parse_retry_after(field_value(response, "retry-after"), self._clock.seconds()),
+            parse_retry_after(field_of(response, b"retry-after"), self._clock.seconds()),
             body,
         )
 

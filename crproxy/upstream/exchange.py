@@ -24,7 +24,7 @@ from ..policy.retries import RETRY_STATUSES, wait_before_retry
 from .agent import send
 from .attempts import Attempt, Told, tell_nobody
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost
-from .fields import field_lines
+from .fields import lines_of
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -178,7 +178,7 @@ class Exchange:
             return None
         if answer.status not in (401, 403):
             raise unavailable(upstream.registry, f"/v2/ was answered {answer.status}")
-        return parse_challenges(field_lines(answer.response, "www-authenticate"))
+        return parse_challenges(lines_of(answer.response, b"www-authenticate"))
 
     def relay(self, answer: Answer) -> Body:
         """Return the body of ``answer``, to be joined to a consumer."""
@@ -207,7 +207,7 @@ class Exchange:
         return None
 
     async def _authorized(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> _Hop | None:
-        lines = field_lines(answer.response, "www-authenticate")
+        lines = lines_of(answer.response, b"www-authenticate")
         authorization = await self._tokens.authorize(
             self._client(upstream),
             upstream,

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from twisted.web.iweb import IResponse
 
-__all__ = ["field_lines", "field_value"]
+__all__ = ["field_of", "lines_of"]
 
 
-def field_lines(response: IResponse, name: str) -> list[str]:
-    """Return the lines of a field, each byte a character.
-
-    Asked for as texts, Twisted wants them in UTF-8 (`Headers.getRawHeaders`) and fails; upstreams send any byte (RFC
-    9110, 5.5: obs-text).
-    """
-    return [line.decode("latin-1") for line in response.headers.getRawHeaders(name.encode("ascii"), [])]
+def lines_of(response: IResponse, name: bytes) -> list[str]:
+    """Return the lines of one name: asked for as texts, Twisted wants them in UTF-8 and fails (RFC 9110, 5.5)."""
+    return [line.decode("latin-1") for line in response.headers.getRawHeaders(name, [])]
 
 
-def field_value(response: IResponse, name: str) -> str | None:
-    """Return the first line of a field; None where there is none."""
-    (line, *_) = [*field_lines(response, name), None]
-    return line
+def field_of(response: IResponse, name: bytes) -> str | None:
+    """Return the first line of one name; None where there is none."""
+    lines = lines_of(response, name)
+    return lines[0] if lines else None

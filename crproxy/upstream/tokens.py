@@ -21,7 +21,7 @@ from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .agent import send
 from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
-from .fields import field_value
+from .fields import field_of
 from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
 
@@ -183,7 +183,7 @@ class Tokens:
         return body
 
     def _refused(self, upstream: Upstream, response: IResponse, body: bytes, asker: Asker) -> RegistryError:
-        wait = parse_retry_after(field_value(response, "retry-after"), self._clock.seconds())
+        wait = parse_retry_after(field_of(response, b"retry-after"), self._clock.seconds())
         what = "a token to pull with" if asker is Asker.ANYBODY else f"the login of {upstream.username!r}"
         error = refusal(upstream.registry, what, ErrorCode.DENIED, response.code, body, wait, asker=asker)
         if asker is Asker.CLIENT and response.code == 401:

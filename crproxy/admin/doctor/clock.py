@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from twisted.web.iweb import IResponse
 
-from ...upstream.fields import field_value
+from ...upstream.fields import field_of
 from .findings import Area, Finding, failed, fine, skipped, warning
 from .knocking import moment
 
@@ -34,7 +34,7 @@ class Sighting:
     @classmethod
     def of(cls, whose: str, response: IResponse, now: float) -> Sighting | None:
         """Return what an answer that came ``now`` (seconds since the epoch) says of the time; None for nothing."""
-        date = moment(field_value(response, "date") or "")
+        date = moment(field_of(response, b"date") or "")
         # What a cache on the way has kept has the Date of then (RFC 9111, 5.1).
         return None if date is None or response.headers.hasHeader("age") else cls(whose, date - now)
 

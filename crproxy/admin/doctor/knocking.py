@@ -21,7 +21,7 @@ from ... import __version__
 from ...policy.endpoints import Endpoint
 from ...policy.urls import origin_of
 from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
-from ...upstream.fields import field_value
+from ...upstream.fields import field_of
 from ...upstream.relay import abandon
 from .instruments import SECONDS
 from .watching import Onlooker, Shown
@@ -95,11 +95,11 @@ async def knock(reactor: Any, door: IStreamClientEndpoint, url: str, authorities
     except TRANSPORT_ERRORS as failure:
         return _missed(failure, onlooker.shown)
     abandon(response)
-    field = field_value(response, "server") or ""
+    field = field_of(response, b"server") or ""
     return Knocked(
         status=response.code,
         server=field,
-        date=moment(field_value(response, "date") or ""),
+        date=moment(field_of(response, b"date") or ""),
         seconds=reactor.seconds() - began,
         shown=onlooker.shown,
     )

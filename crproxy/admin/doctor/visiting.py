@@ -16,7 +16,7 @@ from ...policy.urls import Origin, origin_of
 from ...upstream.agent import send
 from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from ...upstream.exchange import USER_AGENT
-from ...upstream.fields import field_lines
+from ...upstream.fields import lines_of
 from ...upstream.relay import abandon
 from .certificates import judge
 from .clock import Sighting
@@ -137,7 +137,7 @@ async def _log_in(seen: Visit, tools: Tools, http: HTTPClient, response: IRespon
     upstream = seen.upstream
     if response.code != 401:
         return True
-    challenges = parse_challenges(field_lines(response, "www-authenticate"))
+    challenges = parse_challenges(lines_of(response, b"www-authenticate"))
     who = "anonymously" if upstream.username is None else f"as {upstream.username!r}"
     began = tools.instruments.reactor.seconds()
     try:
