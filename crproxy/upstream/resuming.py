@@ -67,8 +67,9 @@ async def pour(
             size, until = begun.size, _least(stop, begun.size)
             sink.expect(begun.skip, _least(until, begun.stop))
             await streamed.body.join(sink)
-            sink.let_go()
             if until is None or sink.position >= until:
+                # Stopped, but at its end already: a short body comes in one piece with its header.
+                sink.let_go()
                 return
             # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
             raise BodyBroke(f"upstream ended at byte {sink.position} of {until}")
