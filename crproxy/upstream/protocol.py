@@ -5,7 +5,6 @@ Knows nothing of what is asked.
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -24,7 +23,6 @@ __all__ = ["make_pool"]
 _HEADER_LIMIT = 64 * 1024
 # Of its lines: as many as that holds of five bytes each, 13,000, kept the reactor for 50 ms.
 _LINE_LIMIT = 4096
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
 
 # The parser writes a line for each answer 1xx that it passes over: one header of that limit wrote 2,600, 300 KB.
 _UNHEARD = Logger(observer=LogPublisher())
@@ -71,7 +69,7 @@ class _Conversation(HTTP11ClientProtocol):
             super().dataReceived(data)
             return
         self._header += len(data)
-        self._lines += _HEADER_END.split(data, 1)[0].count(b"\n")
+        self._lines += _lines_of_header(data)
         if self._lines > _LINE_LIMIT:
             self._giveUp(_too_long())
             return
@@ -94,6 +92,12 @@ class _Conversation(HTTP11ClientProtocol):
     def _giveUp(self, reason: Failure) -> None:
         cast(ITCPTransport, self.transport).abortConnection()
         super()._giveUp(reason)
+
+
+def _lines_of_header(data: bytes) -> int:
+    """Return how many lines there are up to an empty one."""
+    ends = [at for mark in (b"\n\r\n", b"\n\n") if (at := data.find(mark)) >= 0]
+    return data.count(b"\n", 0, min(ends, default=len(data)))
 
 
 def _too_long() -> Failure:

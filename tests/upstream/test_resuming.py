@@ -117,18 +117,17 @@ def test_the_whole_where_a_part_was_asked_for_is_skipped_to_it(
     ended(done)
 
 
-def test_the_consumer_is_let_go_of_where_all_had_come_when_the_rest_was_not_wanted(
+def test_a_whole_that_came_at_once_leaves_the_consumer_without_a_producer(
     source: HandSource, consumer: Consumer, poured: Pour
 ) -> None:
-    """A body that is stopped does not take itself off, though it may end as it should: all of it was there already."""
+    """Stopped, upstream's answer may be at its end already: then nothing breaks, and nobody takes it off."""
     done = poured(30, 40)
     body = source.answer(200)
     body.send(CONTENT)
-    assert body.stopped
+    assert (body.stopped, consumer.unregistered) == (True, 0)
     body.done.callback(None)
     ended(done)
-    assert consumer.content == CONTENT[30:40]
-    assert (consumer.registered, consumer.unregistered) == (1, 1)
+    assert (consumer.content, consumer.registered, consumer.unregistered) == (CONTENT[30:40], 1, 1)
 
 
 def test_nothing_after_the_stop_is_written(source: HandSource, consumer: Consumer, poured: Pour) -> None:
