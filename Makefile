@@ -58,8 +58,15 @@ stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, an
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/installed-for-tests ## send the daemon 200,000 requests of every kind, right and wrong
+fuzz: fuzz-clients fuzz-upstreams ## both of these
+
+.PHONY: fuzz-clients
+fuzz-clients: $(VENV)/installed-for-tests ## send the daemon 200,000 requests of every kind, right and wrong
 	$(BIN)/python -m tests.stress.fuzz $(ARGS)
+
+.PHONY: fuzz-upstreams
+fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 times, right and wrong
+	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
 bench: bench-relay bench-cache bench-tls bench-limits bench-hostile ## every benchmark

@@ -7,5 +7,17 @@ from .health import Finding, Health, make_health
 from .lag import Lag
 from .meters import Meters
 from .readings import CertificateEnds, Disk, Readings, Stock
+from .stalls import Stalls
 
-__all__ = ["CertificateEnds", "Disk", "Finding", "Health", "Lag", "Meters", "Readings", "Stock", "make_health"]
+__all__ = [
+    "CertificateEnds",
+    "Disk",
+    "Finding",
+    "Health",
+    "Lag",
+    "Meters",
+    "Readings",
+    "Stalls",
+    "Stock",
+    "make_health",
+]

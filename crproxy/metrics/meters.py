@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from ..config import Config
 from .labels import Registries
@@ -17,8 +17,8 @@ _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Meters:
-    """What is counted. ``requests`` and ``upstreams`` do it; ``lag`` is told how late the reactor is, in seconds;
-    ``registries`` makes labels.
+    """What is counted. ``requests`` and ``upstreams`` do it; ``lag`` is told how late the reactor is, in seconds,
+    ``turn`` how long each of its turns took; ``registries`` makes labels.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -37,8 +37,19 @@ class Meters:
             buckets=_LAG_SECONDS,
             registry=self.registry,
         )
+        self._longest_turn = 0.0
+        Gauge(
+            "crproxy_reactor_stall_seconds",
+            "The longest that the event loop was busy without a pause since the daemon started.",
+            registry=self.registry,
+        ).set_function(lambda: self._longest_turn)
         ProcessCollector(registry=self.registry)
 
     def lag(self, seconds: float) -> None:
         """Note how late the reactor was."""
         self._lag.observe(seconds)
+
+    def turn(self, seconds: float) -> None:
+        """Note how long a turn of the reactor took."""
+        if seconds > self._longest_turn:
+            self._longest_turn = seconds

@@ -11,7 +11,7 @@ from twisted.application.service import MultiService
 from twisted.internet.endpoints import serverFromString
 from twisted.web.resource import IResource
 
-from ..metrics import Disk, Finding, Lag, Readings, Stock, make_health
+from ..metrics import Disk, Finding, Lag, Readings, Stalls, Stock, make_health
 from ..metrics.exposition import Exposition
 from ..web.branch import Branch
 from ..web.site import PlainSite
@@ -39,6 +39,7 @@ class Monitoring:
         """Let its services be those of ``daemon``; what listens here listens until everything else has stopped."""
         core, config = self._core, self._core.live()
         Lag(core.meters.lag, core.reactor).setServiceParent(daemon)
+        Stalls(core.meters.turn, core.reactor).setServiceParent(daemon)
         listen = config.metrics.listen
         if listen is not None:
             endpoint = serverFromString(core.reactor, listen)

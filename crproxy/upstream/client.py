@@ -6,7 +6,7 @@ OCI distribution specification, "Pull" and "Content Discovery".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from ..config import Upstream
@@ -18,18 +18,28 @@ from ..oci.media_types import ANY, passed_type
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
+from ..policy.ranges import parse_content_range
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge
 
-__all__ = ["Manifest", "RegistryClient", "Streamed"]
+__all__ = ["Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
 # What is read of an upstream's error document.
 _ERROR_LIMIT = 64 * 1024
 # What those say that know no HEAD (RFC 9110, 15.5.6 and 15.6.2).
 _NO_HEAD = frozenset({405, 501})
+
+
+class RangeRefused(RegistryError):
+    """Upstream has no such bytes, or sends others than those asked for."""
+
+    def __init__(self, status: int, who: str = "upstream") -> None:
+        super().__init__(
+            ErrorCode.UNAVAILABLE, f"{who} answered {status} with another range than was asked for", retry_after=10
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +164,22 @@ class RegistryClient:
 
         Raises:
             RegistryError: upstream refuses or is not available.
+            RangeRefused: it sends a part that was not asked for, or of another length than it says.
         """
         headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
-        return self._streamed(answer)
+        streamed = self._streamed(answer)
+        if not _is_of_range(streamed, start, stop):
+            streamed.body.abandon()
+            raise RangeRefused(answer.status, str(repository.registry))
+        if answer.status == 200 and streamed.body.length == 0 and not digest.names(b""):
+            # A client that is told of this length has all of it at once, and nothing can be held back from it.
+            streamed.body.abandon()
+            raise unavailable(repository.registry, f"it sent no byte of {digest}")
+        # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
+        return streamed if answer.status != 200 else replace(streamed, headers=_without_range(streamed.headers))
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
@@ -254,6 +274,20 @@ def _checked(repository: Repository, reference: Reference, answer: Answer, conte
             f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for",
         )
     return Manifest(digest, passed_type(answer.headers.get("content-type"), ANY), content)
+
+
+def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:
+    """Tell whether a 206 is what was asked for; without a readable Content-Range that is left to who asked."""
+    if streamed.status != 206:
+        return True
+    if not _range_headers(start, stop):
+        return False
+    sent = parse_content_range(streamed.headers.get("content-range"))
+    return sent is None or (sent.start == start and streamed.body.length in (None, sent.length))
+
+
+def _without_range(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in headers.items() if name != "content-range"}
 
 
 def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:

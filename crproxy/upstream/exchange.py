@@ -31,6 +31,10 @@ from .tokens import Tokens
 
 __all__ = ["Answer", "Exchange", "Question"]
 
+# Of CR, LF and NUL "a recipient ... MUST either reject the message or replace each of those characters with SP before
+# further processing or forwarding" (RFC 9110, 5.5); the other control characters are no use to anybody.
+_CLEAN = bytes(32 if (code < 32 and code != 9) or code == 127 else code for code in range(256))
+
 USER_AGENT = f"crproxy/{__version__}"
 
 
@@ -61,7 +65,7 @@ class Answer:
 
     Arguments:
         status: the HTTP status.
-        headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3).
+        headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3), without control characters.
         response: for its body.
     """
 
@@ -73,7 +77,7 @@ class Answer:
     def of(cls, response: IResponse) -> Answer:
         """Return ``response`` as an Answer."""
         headers = {
-            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
+            name.decode("latin-1").lower(): b", ".join(values).translate(_CLEAN).decode("latin-1")
             for name, values in response.headers.getAllRawHeaders()
         }
         # Twisted gives an answer to HEAD the length 0; what it stands for is in its Content-Length, if anywhere.

@@ -7,6 +7,7 @@ itself is asked, so that a redirect whose signature has expired is replaced by a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
@@ -16,22 +17,13 @@ from zope.interface import implementer
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.ranges import parse_content_range
 from ..policy.retries import wait_before_retry
-from .client import Streamed
+from .client import RangeRefused, Streamed
 from .relay import BodyBroke
 
 __all__ = ["RangeRefused", "Source", "pour"]
 
 # Attempts that may follow one another without a single byte gained.
 _FRUITLESS = 4
-
-
-class RangeRefused(RegistryError):
-    """Upstream has no such bytes, or sends others than those asked for."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(
-            ErrorCode.UNAVAILABLE, f"upstream answered {status} with another range than was asked for", retry_after=10
-        )
 
 
 class Source(Protocol):
@@ -64,14 +56,16 @@ async def pour(
         RegistryError: upstream refuses.
         BodyBroke: it broke again and again without a byte gained.
     """
-    sink = _Sink(consumer, start, stop)
-    fruitless = 0
+    sink = _Sink(consumer, start)
+    fruitless, size, until = 0, None, stop
     while True:
         reached = sink.position
         try:
             streamed = opened or await source.open(sink.position, stop)
             opened = None
-            sink.skip, until = _begin(streamed, sink.position, stop, on_size)
+            begun = _begin(streamed, sink.position, size, on_size)
+            size, until = begun.size, _least(stop, begun.size)
+            sink.expect(begun.skip, _least(until, begun.stop))
             await streamed.body.join(sink)
             if until is None or sink.position >= until:
                 # Stopped, but at its end already: a short body comes in one piece with its header.
@@ -80,8 +74,8 @@ async def pour(
             # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
             raise BodyBroke(f"upstream ended at byte {sink.position} of {until}")
         except (BodyBroke, RegistryError) as error:
-            if sink.position == stop:
-                sink.let_go()
+            sink.let_go()
+            if until is not None and sink.position >= until:
                 return
             fruitless = 1 if sink.position > reached else fruitless + 1
             wait = wait_before_retry(fruitless, _FRUITLESS)
@@ -97,22 +91,44 @@ def _may_pass(error: BodyBroke | RegistryError, begun: bool) -> bool:
     return True
 
 
-def _begin(
-    streamed: Streamed, position: int, stop: int | None, on_size: Callable[[int | None], object]
-) -> tuple[int, int | None]:
-    """Return how many bytes of the answer come before ``position``, and up to which byte there must be some.
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What an answer's header says of its bytes.
 
-    The former is 0 unless upstream ignored the Range.
+    Arguments:
+        skip: how many come before the one that was asked for: 0 unless upstream ignored the Range.
+        stop: where they end, as it says; None for the end of the whole.
+        size: of the whole, as upstream said now or before.
+    """
+
+    skip: int
+    stop: int | None
+    size: int | None
+
+
+def _begin(streamed: Streamed, position: int, size: int | None, on_size: Callable[[int | None], object]) -> _Begun:
+    """Return what is to be expected of an answer.
+
+    Arguments:
+        size: what upstream said before; whoever reads was told of it, so that it must not change.
     """
     if streamed.status == 200:
-        _announce(streamed, streamed.body.length, on_size)
-        return position, None
-    sent = parse_content_range(streamed.headers.get("content-range"))
-    if streamed.status != 206 or sent is None or sent.start != position:
+        begun = _Begun(position, None, streamed.body.length)
+    else:
+        sent = parse_content_range(streamed.headers.get("content-range"))
+        if streamed.status != 206 or sent is None or sent.start != position:
+            streamed.body.abandon()
+            raise RangeRefused(streamed.status)
+        begun = _Begun(0, sent.stop, sent.size)
+    if size is not None and begun.size not in (None, size):
         streamed.body.abandon()
         raise RangeRefused(streamed.status)
-    _announce(streamed, sent.size, on_size)
-    return 0, sent.size if stop is None else min(stop, sent.size)
+    _announce(streamed, begun.size, on_size)
+    return begun if begun.size is not None else replace(begun, size=size)
+
+
+def _least(*bounds: int | None) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _announce(streamed: Streamed, size: int | None, on_size: Callable[[int | None], object]) -> None:
@@ -125,14 +141,18 @@ def _announce(streamed: Streamed, size: int | None, on_size: Callable[[int | Non
 
 @implementer(IConsumer)
 class _Sink:
-    """Counts what reaches the consumer, and leaves out what it has already or did not ask for."""
+    """Counts what reaches the consumer, and leaves out what it has already, did not ask for, or was not told of."""
 
-    def __init__(self, consumer: IConsumer, position: int, stop: int | None) -> None:
+    def __init__(self, consumer: IConsumer, position: int) -> None:
         self.position = position
-        self.skip = 0
-        self._stop = stop
+        self._skip = 0
+        self._stop: int | None = None
         self._consumer = consumer
         self._producer: IPushProducer | None = None
+
+    def expect(self, skip: int, stop: int | None) -> None:
+        """Leave out so many bytes, and those from ``stop`` on, of the answer that comes now."""
+        self._skip, self._stop = skip, stop
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Hand through (IConsumer)."""
@@ -151,16 +171,16 @@ class _Sink:
 
     def write(self, data: bytes) -> None:
         """Hand through what is new and asked for (IConsumer)."""
-        if self.skip or self._stop is not None:
+        if self._skip or self._stop is not None:
             data = self._cut(data)
         if data:
             self.position += len(data)
             self._consumer.write(data)
 
     def _cut(self, data: bytes) -> bytes:
-        dropped = min(self.skip, len(data))
-        self.skip -= dropped
-        wanted = len(data) if self._stop is None else dropped + self._stop - self.position
+        dropped = min(self._skip, len(data))
+        self._skip -= dropped
+        wanted = len(data) if self._stop is None else dropped + max(0, self._stop - self.position)
         if wanted < len(data) and self._producer is not None:
             self._producer.stopProducing()
         return data[dropped:wanted]

@@ -35,6 +35,11 @@ _TOKEN_ANSWER_LIMIT = 1024 * 1024
 _USUAL_LIFETIME = 60.0
 # "expires_in" is a number from outside, and JSON's numbers have no end.
 _LONGEST_LIFETIME = 24 * 3600.0
+# Ten thousand tokens are kept, of anybody's registries: with the longest answer each they would take 10 GiB. A server
+# takes 8 KiB in one field by default (nginx, large_client_header_buffers; Apache httpd, LimitRequestFieldSize).
+_LONGEST_TOKEN = 16 * 1024
+# Of the URL that a token is had from, which is kept as long.
+_LONGEST_REQUEST = 8 * 1024
 # Seconds before its end at which a token is no longer used: clocks differ, and a request takes time.
 _MARGIN = 5.0
 # Whose token, what for, and as whom.
@@ -89,7 +94,7 @@ class Tokens:
         for challenge in challenges:
             if challenge.scheme == "bearer":
                 request = token_request(challenge, scope)
-                if request is not None:
+                if request is not None and len(request.url) <= _LONGEST_REQUEST:
                     key = (upstream.registry, request, username)
                     # Another host's token is no use to the registry itself, and none of its business.
                     if not anonymous:
@@ -214,4 +219,6 @@ def _read_token(upstream: Upstream, body: bytes) -> tuple[str, float]:
         raise unavailable(upstream.registry, "its token service sent something that is no token") from None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise unavailable(upstream.registry, "its token service sent an answer without a token")
+    if len(token) > _LONGEST_TOKEN:
+        raise unavailable(upstream.registry, f"its token service sent a token of more than {_LONGEST_TOKEN} bytes")
     return token, min(max(lifetime, 2 * _MARGIN), _LONGEST_LIFETIME)

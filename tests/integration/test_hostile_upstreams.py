@@ -246,6 +246,37 @@ def test_s10_a_body_for_head_is_not_the_next_answer(
     assert fetch(daemon, raws[False], manifest_place("v2", repository)).body == BODY
 
 
+# S9
+
+OTHERS_BYTES = {
+    "a part of a blob that was asked for whole": b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/1\r\n",
+    "a blob of no bytes": b"HTTP/1.1 200 OK\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS_BYTES)
+def test_s9_a_blob_of_another_length_is_not_ended_cleanly(
+    daemon: Daemon, raws: dict[bool, RawUpstream], kind: str
+) -> None:
+    """The client would be told of that length, and would have all of it."""
+    body = b"" if "no bytes" in kind else b"0123456789"
+    raws[False].behave(OTHERS_BYTES[kind] + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert_unavailable(fetch(daemon, raws[False], blob(kind.encode(), "team/length")), RAW[False])
+
+
+def test_a_challenge_may_have_any_bytes(daemon: Daemon, raws: dict[bool, RawUpstream], tag: Place) -> None:
+    raws[False].behave(b'HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic realm="\xff"\r\nContent-Length: 0\r\n\r\n')
+    reply = fetch(daemon, raws[False], tag)
+    assert (reply.status, reply.code) == (403, "DENIED")
+
+
+def test_no_control_character_comes_through(daemon: Daemon, raws: dict[bool, RawUpstream], tag: Place) -> None:
+    header = OK.replace(b"+json", b"\x1b[2J\x00+json") + b"Content-Length: %d\r\n\r\n" % len(BODY)
+    raws[False].behave(header + BODY)
+    reply = fetch(daemon, raws[False], tag)
+    assert not any(character < " " or character == "\x7f" for character in reply.headers["Content-Type"] or "")
+
+
 # S4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import suppress
 from http.client import IncompleteRead
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from tests.parts.answers import Answer, Cut, Filler, Framing, Gate, Stall
 from tests.parts.buildah import Buildah
 from tests.parts.certificates import Authority
 from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.hostile_registry import HostileRegistry
+from tests.parts.lies import Goods
 from tests.parts.node import Node
 from tests.parts.raw_http import ask, exchange
 from tests.parts.registry import DockerRegistry
@@ -156,3 +159,31 @@ def test_the_fake_shows_header_lines_as_they_came(fake: FakeUpstream) -> None:
     (request,) = fake.seen.requests("/v2/")
     assert request.lines[-2:] == ("aCCept: one", "Accept: two")
     assert request.values("ACCEPT") == ["one", "two"]
+
+
+def test_a_hostile_registry_lies_again_where_its_seed_is_the_same() -> None:
+    told = []
+    for seed in (1, 1, 2):
+        with HostileRegistry(seed, patience=0.1) as registry:
+            for number in range(1, 60):
+                with socket.create_connection(("127.0.0.1", registry.port), timeout=10) as connection:
+                    connection.sendall(f"GET /v2/n{number}/app/manifests/v1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    connection.shutdown(socket.SHUT_WR)
+                    # To the end, which it is up to the registry to make.
+                    with suppress(ConnectionResetError):
+                        while connection.recv(65536):
+                            pass
+            told.append(registry.answers())
+    assert told[0] == told[1] != told[2]
+    assert told[0][""] == 59
+    assert len(told[0]) > 15
+
+
+def test_it_is_honest_at_another_port() -> None:
+    with HostileRegistry(1, patience=0.1) as registry:
+        reply = ask(registry.honest, "GET", "/v2/g7/app/manifests/v1")
+        assert (reply.status, reply.body) == (200, Goods.of("g", 7).whole("v1"))
+        secret = "/v2/s0/app/manifests/v1"
+        assert ask(registry.honest, "GET", secret).status == 401
+        assert ask(registry.honest, "GET", secret, ("Authorization", "Basic x")).status == 200
+        assert not registry.answers()

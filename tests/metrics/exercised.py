@@ -58,6 +58,7 @@ def exercised(path: Path) -> CollectorRegistry:
     meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
     meters.upstreams.received(7)
     meters.lag(0.01)
+    meters.turn(0.03)
     stock.quotas.note(DOCKER_HUB, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "7;w=21600"})
     for _ in range(2):
         stock.accounts.admit("192.0.2.1")

@@ -36,6 +36,7 @@ def registry(tmp_path: Path) -> CollectorRegistry:
         ("crproxy_certificate_expiry_timestamp_seconds", {("cr.test",): 5}),
         ("crproxy_upstream_received_bytes_total", {(): 7}),
         ("crproxy_reactor_lag_seconds_count", {(): 1}),
+        ("crproxy_reactor_stall_seconds", {(): 0.03}),
     ],
 )
 def test_what_is_known_is_read(registry: CollectorRegistry, name: str, values: dict[tuple[str, ...], float]) -> None:

@@ -37,12 +37,15 @@ class Incomplete(Malformed):
     """More is to come."""
 
 
-def read_answers(data: bytes, methods: Sequence[bytes] | None, *, ended: bool) -> list[WireAnswer]:
+def read_answers(
+    data: bytes, methods: Sequence[bytes] | None, *, ended: bool, relayed: bool = False
+) -> list[WireAnswer]:
     """Return the answers that ``data`` consists of, interim ones (100) left out.
 
     Arguments:
         methods: of the requests; None where nobody can tell which they were, so that any may have been a HEAD.
         ended: the server closed the connection, so that nothing more is to come.
+        relayed: bodies may be somebody else's, who calls anything JSON.
 
     Raises:
         Malformed: it is something else, or more than was asked for.
@@ -53,17 +56,17 @@ def read_answers(data: bytes, methods: Sequence[bytes] | None, *, ended: bool) -
         if methods is not None and len(answers) >= len(methods):
             # The refusal of what comes after the last request, such as an empty line, has a status of its own.
             raise Malformed(f"more answers than requests: {data[:200]!r}")
-        answer, data = _read_either(data, heads, ended)
+        answer, data = _read_either(data, heads, ended, relayed)
         if answer.status >= 200:
             answers.append(answer)
     return answers
 
 
-def _read_either(data: bytes, heads: Sequence[bool], ended: bool) -> tuple[WireAnswer, bytes]:
+def _read_either(data: bytes, heads: Sequence[bool], ended: bool, relayed: bool) -> tuple[WireAnswer, bytes]:
     failure: Malformed | None = None
     for head in heads:
         try:
-            answer, rest = _read(data, head, ended)
+            answer, rest = _read(data, head, ended, relayed)
         except Malformed as malformed:
             failure = failure or malformed
             continue
@@ -72,7 +75,7 @@ def _read_either(data: bytes, heads: Sequence[bool], ended: bool) -> tuple[WireA
     raise failure or Malformed(f"after an answer: {data[:200]!r}")
 
 
-def _read(data: bytes, head: bool, ended: bool) -> tuple[WireAnswer, bytes]:
+def _read(data: bytes, head: bool, ended: bool, relayed: bool) -> tuple[WireAnswer, bytes]:
     header, end, rest = data.partition(b"\r\n\r\n")
     if not end or len(header) > _LONGEST_HEADER:
         raise Incomplete(f"a header without an end: {header[:200]!r}")
@@ -88,7 +91,8 @@ def _read(data: bytes, head: bool, ended: bool) -> tuple[WireAnswer, bytes]:
         fields.append((field[1].decode(), field[2].decode("latin-1")))
     answer = WireAnswer(int(status[1]), tuple(fields), b"")
     body, rest = _body(answer, rest, head, ended)
-    return _checked(WireAnswer(answer.status, answer.fields, body), head), rest
+    whole = WireAnswer(answer.status, answer.fields, body)
+    return whole if head or relayed else _checked(whole), rest
 
 
 def _body(answer: WireAnswer, rest: bytes, head: bool, ended: bool) -> tuple[bytes, bytes]:
@@ -124,8 +128,8 @@ def _chunked(rest: bytes) -> tuple[bytes, bytes]:
             return body, rest
 
 
-def _checked(answer: WireAnswer, head: bool) -> WireAnswer:
-    if not head and answer.body and answer.all("content-type") == ["application/json"]:
+def _checked(answer: WireAnswer) -> WireAnswer:
+    if answer.body and answer.all("content-type") == ["application/json"]:
         try:
             json.loads(answer.body)
         except ValueError:

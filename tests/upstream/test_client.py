@@ -199,6 +199,40 @@ def test_a_blob_is_still_with_upstream(network: Network, client: RegistryClient,
     assert consumer.content == b"0123456789"
 
 
+@pytest.mark.security("S9")
+@pytest.mark.parametrize(
+    ("start", "stop", "content_range"),
+    [
+        (0, None, "bytes 0-0/1"),
+        (0, None, "bytes 0-9/10"),
+        (5, 15, "bytes 6-15/20"),
+        (5, None, "bytes 0-9/20"),
+        (5, 15, "bytes 5-5/20"),
+        (5, 15, "bytes 5-15/20"),
+    ],
+)
+def test_a_part_that_was_not_asked_for_or_is_as_long_as_it_does_not_say_is_refused(
+    network: Network, client: RegistryClient, start: int, stop: int | None, content_range: str
+) -> None:
+    """Whatever Content-Range says would be told to the client, and ten bytes are sent."""
+    network.serve("https://quay.io", answer(206, b"0123456789", f"Content-Range: {content_range}"))
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, start, stop))).status == 503
+
+
+def test_the_whole_of_a_blob_has_no_range(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"0123456789", "Content-Range: bytes 5-9/10", "ETag: x"))
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5)))
+    assert (streamed.status, streamed.headers.get("content-range"), streamed.headers["etag"]) == (200, None, "x")
+
+
+@pytest.mark.security("S9")
+@pytest.mark.parametrize("start", [0, 5])
+def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, client: RegistryClient, start: int) -> None:
+    network.serve("https://quay.io", answer(200, b""))
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, start))).status == 503
+    assert ended(network.run(client.blob(REPOSITORY, Digest.of(b"")))).body.length == 0
+
+
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(206, b"x", "Content-Range: bytes 5-5/10"))
     streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5, 6)))

@@ -136,6 +136,12 @@ def test_an_answers_header_has_names_in_lower_case_and_its_lines_joined(asker: A
     assert (headers["x-one"], headers["x-two"], headers["content-length"]) == ("1", "2, 3", "3")
 
 
+def test_an_answers_header_has_no_control_characters(asker: Asker) -> None:
+    """It may go on to a client."""
+    asker.serve(b"HTTP/1.1 200 OK\r\nETag: a\x00b\x1b[2J\tc\x7f\rd\xff\r\nContent-Length: 0\r\n\r\n")
+    assert ended(asker.ask()).headers["etag"] == "a b [2J\tc  d\xff"
+
+
 def test_a_head_answers_length_is_that_of_the_body_it_stands_for(asker: Asker) -> None:
     asker.serve(answer(length=1234))
     assert ended(asker.ask(HEAD)).headers["content-length"] == "1234"
@@ -241,6 +247,12 @@ def test_a_challenge_that_cannot_be_answered_is_the_answer(asker: Asker, line: s
     found = ended(asker.ask())
     assert ended(asker.network.run(asker.exchange.read(found, 10))) == b"why"
     assert len(asker.seen) == 1
+
+
+def test_a_challenge_may_have_any_bytes(asker: Asker) -> None:
+    challenge = b'WWW-Authenticate: Basic realm="\xff\xfe", Bearer realm="\xff'
+    asker.serve(b"HTTP/1.1 401 Who\r\n" + challenge + b"\r\nContent-Length: 0\r\n\r\n")
+    assert ended(asker.ask()).status == 401
 
 
 def test_a_challenge_may_be_in_any_of_several_lines(asker: Asker) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
 from twisted.web.iweb import IResponse
@@ -63,8 +64,20 @@ def test_s20_a_header_without_end_is_not_read_to_it(asked: Asked, header: bytes,
     while not asked.connection.wire.aborted and sent < len(header):
         asked.connection.send(header[sent : sent + size])
         sent += size
-    assert asked.refusal() == "it sent a header of more than 65536 bytes"
+    assert asked.refusal() == "it sent a header of more than 65536 bytes or 4096 lines"
     assert sent <= 64 * KIBIBYTE + size
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(("fields", "is_read"), [(4000, True), (4100, False)])
+def test_s20_a_header_of_many_short_lines_is_not_read(asked: Asked, end: bytes, fields: int, is_read: bool) -> None:
+    """However many lines the body has that comes with it."""
+    header = b"HTTP/1.1 200 OK" + end + (b"a:b" + end) * fields + b"Content-Length: 9000" + end + end
+    asked.connection.send(header + b"\n" * 9000)
+    if is_read:
+        assert ended(asked.answered).code == 200
+    else:
+        assert asked.refusal() == "it sent a header of more than 65536 bytes or 4096 lines"
 
 
 def test_a_header_within_the_limit_is_read_whatever_body_comes_with_it(asked: Asked) -> None:
@@ -100,6 +113,18 @@ def test_the_reason_is_short(asked: Asked) -> None:
 def test_a_few_early_answers_are_passed_over(asked: Asked) -> None:
     asked.connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 5 + b"HTTP/1.1 204 No Content\r\n\r\n")
     assert ended(asked.answered).code == 204
+
+
+def test_s20_they_fill_no_log(asked: Asked) -> None:
+    events = list[LogEvent]()
+    observer = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observer)
+    try:
+        asked.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000 + b"HTTP/1.1 204 No Content\r\n\r\n")
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert ended(asked.answered).code == 204
+    assert events == []
 
 
 def test_s20_a_body_that_nobody_wants_is_cut_and_not_waited_for(asked: Asked) -> None:

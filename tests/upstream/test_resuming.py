@@ -177,6 +177,72 @@ def test_bytes_that_were_not_asked_for_are_refused(
     assert consumer.pieces == []
 
 
+@pytest.mark.security("S9")
+def test_nothing_beyond_what_was_announced_is_written(source: HandSource, consumer: Consumer, poured: Pour) -> None:
+    """Whoever reads has told its client the size, and would end cleanly after so many bytes."""
+    sizes: list[int | None] = []
+    done = poured(10, on_size=sizes.append)
+    body = source.answer(206, content_range="bytes 10-19/20", length=None)
+    body.send(CONTENT[10:15])
+    body.send(CONTENT[15:])
+    assert body.stopped
+    source.clock.advance(0)
+    ended(done)
+    assert (sizes, consumer.content) == ([20], CONTENT[10:20])
+    assert consumer.registered == consumer.unregistered
+
+
+def test_a_part_that_is_longer_than_it_says_is_gone_on_from_where_it_should_end(
+    source: HandSource, consumer: Consumer, poured: Pour, clock: Clock
+) -> None:
+    done = poured(10)
+    body = source.answer(206, content_range="bytes 10-19/100", length=None)
+    body.send(CONTENT[10:30])
+    assert body.stopped
+    clock.advance(0)
+    clock.advance(1)
+    assert source.asked == [(10, None), (20, None)]
+    source.send_all()
+    ended(done)
+    assert consumer.content == CONTENT[10:]
+    assert consumer.registered == consumer.unregistered
+
+
+@pytest.mark.security("S9")
+@pytest.mark.parametrize(
+    ("status", "content_range", "length"),
+    [(200, "", 101), (206, "bytes 10-49/50", 40), (206, "bytes 10-199/200", 190)],
+)
+def test_a_size_that_changes_is_refused(
+    source: HandSource, poured: Pour, clock: Clock, status: int, content_range: str, length: int
+) -> None:
+    sizes: list[int | None] = []
+    done = poured(on_size=sizes.append)
+    body = source.answer()
+    body.send(CONTENT[:10])
+    body.cut()
+    clock.advance(1)
+    body = source.answer(status, content_range=content_range, length=length)
+    failure_of(done, RangeRefused)
+    assert body.abandoned
+    assert sizes == [100]
+
+
+def test_one_that_is_not_said_again_still_counts(
+    source: HandSource, consumer: Consumer, poured: Pour, clock: Clock
+) -> None:
+    done = poured()
+    body = source.answer()
+    body.cut()
+    clock.advance(1)
+    body = source.answer(200, length=None)
+    body.send(CONTENT + b"more")
+    assert body.stopped
+    clock.advance(0)
+    ended(done)
+    assert consumer.content == CONTENT
+
+
 def test_a_size_that_is_not_welcome_ends_it(source: HandSource, poured: Pour) -> None:
     def refuse(_: int | None) -> None:
         raise OSError(28, "No space left on device")

@@ -329,6 +329,7 @@ GARBAGE = [
     b'{"token": "t", "expires_in": 1' + b"0" * 400 + b"}",
     b"\xff\xfe",
     b"[" * 200_000,
+    json.dumps({"token": "t" * 16_385}).encode(),
 ]
 
 
@@ -437,6 +438,30 @@ def test_a_token_service_that_stops_in_mid_answer_is_given_up(asker: Asker) -> N
 def test_a_token_service_that_encodes_its_answer_makes_the_registry_unavailable(asker: Asker) -> None:
     asker.serve(answer(200, b"\x1f\x8b", "Content-Encoding: gzip"))
     assert refused(asker.ask()).status == 503
+
+
+@pytest.mark.security("S16")
+def test_what_is_kept_of_one_is_not_long(asker: Asker) -> None:
+    """Ten thousand are kept of each."""
+    asker.serve(token("t" * 16_384))
+    assert ended(asker.ask()) == "Bearer " + "t" * 16_384
+
+
+@pytest.mark.security("S16")
+@pytest.mark.parametrize("long", ["realm", "service", "scope"])
+def test_a_challenge_that_is_long_is_not_answered(asker: Asker, long: str) -> None:
+    asker.serve()
+    parts = {"realm": f"{REALM}?x", "service": "quay.io", "scope": SCOPE}
+    parts[long] += "x" * 8192
+    challenge = "Bearer " + ",".join(f'{name}="{value}"' for name, value in parts.items())
+    assert ended(asker.ask(challenge)) is None
+    assert asker.urls == []
+
+
+def test_a_field_of_a_refusal_may_have_any_bytes(asker: Asker) -> None:
+    refusal = b"HTTP/1.1 429 Slow\r\nRetry-After: \xff\r\nContent-Length: 0\r\n\r\n"
+    asker.serve(refusal)
+    assert refused(asker.ask()).code is ErrorCode.TOOMANYREQUESTS
 
 
 def test_so_many_tokens_are_kept_and_the_oldest_goes_first(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,10 @@ class TestPage:
         assert b'<html lang="en">' in received.body
         assert received.one("Vary") == "Accept, Accept-Language"
 
+    @pytest.mark.parametrize("name", ["Accept", "Accept-Language"])
+    def test_any_byte_may_be_in_a_preference(self, browser: Browser, name: str) -> None:
+        assert browser.get("/", f"{name}: \xff\xfe").status == 200
+
     def test_it_is_answered_without_a_script(self, browser: Browser) -> None:
         read = text(browser.get("/?image=quay.io/org/app:v1", HTML))
         assert "docker pull cr.test/quay.io/org/app:v1" in read
