@@ -132,7 +132,9 @@ def test_s19_no_range_of_a_clients_does(daemon: Daemon, fake: FakeUpstream, repo
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "application/vnd.x+xml", "x"])
-def test_s30_a_registrys_page_is_no_page_of_ours(daemon: Daemon, fake: FakeUpstream, repository: str, kind: str) -> None:
+def test_s30_a_registrys_page_is_no_page_of_ours(
+    daemon: Daemon, fake: FakeUpstream, repository: str, kind: str
+) -> None:
     page = b"<script>alert(1)</script>" + repository.encode()
     fields = (("Content-Type", kind), ("ETag", '"x"'))
     tag, digest = manifest_place("v1", repository), manifest_place(sha256(page), repository)
@@ -149,7 +151,9 @@ def test_s30_a_registrys_page_is_no_page_of_ours(daemon: Daemon, fake: FakeUpstr
 
 
 @pytest.mark.parametrize("status", [206, 416])
-def test_s30_nor_is_a_part_of_one(daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, status: int) -> None:
+def test_s30_nor_is_a_part_of_one(
+    daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, status: int
+) -> None:
     place = blob(layer, repository)
     said = {206: f"bytes 5-9/{len(layer)}", 416: f"bytes */{len(layer)}"}[status]
     body = layer[5:10] if status == 206 else b"<script>"
