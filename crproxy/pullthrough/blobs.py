@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from ..flights import Flight, Flights, NotKept
 from ..limits import Fills
-from ..oci.digests import Digest, Verifier
+from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.sizes import parse_size
 from ..policy.headers import answer_headers
 from ..policy.ranges import (
     ByteRange,
@@ -28,81 +25,15 @@ from ..policy.ranges import (
 from ..store.blobs import AlreadyStored
 from ..store.entries import View
 from ..store.store import OpenContent, Store
-from ..store.verifying import Unread, Verifying
+from ..store.verifying import Unread
 from ..upstream.client import RegistryClient, Streamed
 from ..upstream.once import Once
-from ..upstream.resuming import pour
 from .counting import Ending, counted
+from .passing import BlobSource, Passed
 from .permissions import Permissions, Proof
 from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
 
 __all__ = ["Blobs"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Upstream:
-    """Where the bytes of one blob can be had (Source): its repository, as it is seen by who asks."""
-
-    client: RegistryClient
-    view: View
-    digest: Digest
-
-    async def open(self, start: int, stop: int | None) -> Streamed:
-        """Ask for the bytes (Source)."""
-        return await self._client.blob(self.view.repository, self.digest, start, stop)
-
-    async def size(self) -> int | None:
-        """Ask how many there are (Source)."""
-        return parse_size((await self._client.head_blob(self.view.repository, self.digest)).get("content-length"))
-
-    @property
-    def _client(self) -> RegistryClient:
-        return self.client.on_behalf_of(self.view.caller)
-
-
-class _Poured:
-    """A body that passes through: resumed where upstream cuts it, checked where it is whole, not kept.
-
-    Arguments:
-        on_checked: called when all of it came and was right.
-    """
-
-    def __init__(
-        self,
-        source: _Upstream,
-        opened: Streamed,
-        part: Slice | None,
-        clock: IReactorTime,
-        on_checked: Callable[[], object],
-    ) -> None:
-        self._source = source
-        self._opened = opened
-        self._part = part
-        self._clock = clock
-        self._on_checked = on_checked
-
-    @property
-    def length(self) -> int | None:
-        """Bytes, where that is known."""
-        return self._opened.body.length if self._part is None else self._part.length
-
-    def join(self, consumer: IConsumer) -> Deferred[None]:
-        """Let the bytes flow (Body)."""
-        return Deferred.fromCoroutine(self._pour(consumer))
-
-    def abandon(self) -> None:
-        """Let go of upstream's answer (Body)."""
-        self._opened.body.abandon()
-
-    async def _pour(self, consumer: IConsumer) -> None:
-        if self._part is None:
-            checked = Verifying(consumer, Verifier(self._source.digest))
-            await pour(self._source, checked, 0, None, self._clock, opened=self._opened)
-            checked.finish()
-            self._on_checked()
-        else:
-            start, stop = self._part.start, self._part.stop
-            await pour(self._source, consumer, start, stop, self._clock, opened=self._opened)
 
 
 class Blobs:
@@ -132,7 +63,7 @@ class Blobs:
         self._flights = flights
         self._fills = fills
         self._clock = clock
-        self._questions: Once[_Upstream, int | None] = Once()
+        self._questions: Once[BlobSource, int | None] = Once()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Flight, set[View]] = {}
         self._counts: dict[Flight, Ending] = {}
@@ -182,7 +113,7 @@ class Blobs:
             except AlreadyStored:
                 continue
             except RegistryError:
-                if flight.source == _Upstream(self._client, view, digest):
+                if flight.source == BlobSource(self._client, view, digest):
                     raise
                 # It was refused to the repository that began it; that says nothing of this one.
                 continue
@@ -236,7 +167,7 @@ class Blobs:
         except AlreadyStored:
             return await self._anew(view, digest, wanted, client)
         except RegistryError:
-            if flight.source == _Upstream(self._client, view, digest):
+            if flight.source == BlobSource(self._client, view, digest):
                 raise
             # It was refused to the repository that began it; that says nothing of this one.
             return await self._anew(view, digest, wanted, client)
@@ -267,7 +198,7 @@ class Blobs:
         Raises:
             RegistryError: upstream refuses.
         """
-        other = cast(_Upstream, flight.source).view
+        other = cast(BlobSource, flight.source).view
         if self._permissions.may_join(view, other) or self._permissions.proof(view, digest) is Proof.GIVEN:
             return True
         if view.repository.registry != other.repository.registry:
@@ -295,7 +226,7 @@ class Blobs:
             self._counts.pop(flight, None)
             self._waiting.pop(flight, None)
 
-        source, origin = _Upstream(self._client, view, digest), view.repository.registry
+        source, origin = BlobSource(self._client, view, digest), view.repository.registry
         flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended)
         if not (flight.is_over or flight.has_arrived):
             self._waiting[flight], self._counts[flight] = waiting, count
@@ -311,7 +242,7 @@ class Blobs:
 
         A part that no fill will soon reach; all where the disk cannot take it; what only another registry gave so far.
         """
-        source = _Upstream(self._client, view, digest)
+        source = BlobSource(self._client, view, digest)
         if wanted is not None and wanted.first is None:
             size = await source.size()
             part = None if size is None else _part(wanted, size)
@@ -338,15 +269,15 @@ class Blobs:
             headers["Content-Range"] = part.content_range
         return Reply(streamed.status, headers, self._poured(source, streamed, part))
 
-    def _of_the_whole(self, source: _Upstream, streamed: Streamed, wanted: ByteRange, size: int) -> Reply:
+    def _of_the_whole(self, source: BlobSource, streamed: Streamed, wanted: ByteRange, size: int) -> Reply:
         part = _part(wanted, size)
         if isinstance(part, Reply):
             streamed.body.abandon()
             return part
         return _reply(source.digest, part, self._poured(source, streamed, part), CacheStatus.MISS, whole=False)
 
-    def _poured(self, source: _Upstream, streamed: Streamed, part: Slice | None) -> _Poured:
-        return _Poured(source, streamed, part, self._clock, lambda: self._permissions.given(source.view, source.digest))
+    def _poured(self, source: BlobSource, streamed: Streamed, part: Slice | None) -> Passed:
+        return Passed(source, streamed, part, self._clock, lambda: self._permissions.given(source.view, source.digest))
 
     async def _prove(self, view: View, digest: Digest) -> None:
         """Have the bytes sent for nobody: so upstream shows that they are this repository's. Raises RegistryError."""
@@ -355,7 +286,7 @@ class Blobs:
 
     async def _ask(self, view: View, digest: Digest) -> int | None:
         """Ask upstream whether this repository has the blob; return the size. Raises RegistryError."""
-        source = _Upstream(self._client, view, digest)
+        source = BlobSource(self._client, view, digest)
         try:
             size = await self._questions.run(source, source.size)
         except RegistryError as error:

@@ -148,13 +148,11 @@ class _Conversation(HTTP11ClientProtocol):
                 cast(ITCPTransport, self.transport).abortConnection()
                 return fail(error)
         answered: Deferred[IResponse] = super().request(request)
-        if self._parser is not None:
-            self._parser._log = _UNHEARD
         if self._transportProxy is not None:
             self._transportProxy._producer = _Abrupt(self.transport)
         if self._parser is not None:
             decoders: Any = {b"chunked": _Chunks}
-            self._parser._transferDecoders = decoders
+            self._parser._transferDecoders, self._parser._log = decoders, _UNHEARD
         return answered
 
     def dataReceived(self, data: bytes) -> None:

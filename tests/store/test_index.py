@@ -258,7 +258,7 @@ def test_s11_of_an_earlier_version_only_what_is_stored_stays(path: Path, clock: 
         index = Index(path, clock.seconds)
         assert (index.size(Entry(A)), index.contents(), index.linked(VIEW, A)) == (10, 1, None)
         index.close()
-    assert log.complaints == []
+    assert not any("index" in complaint for complaint in log.complaints)
 
 
 SPOILT = {

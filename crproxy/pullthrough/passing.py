@@ -1,0 +1,85 @@
+"""One blob where upstream has it, and as a body that passes through without being kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IReactorTime
+
+from ..oci.digests import Digest, Verifier
+from ..oci.sizes import parse_size
+from ..policy.ranges import Slice
+from ..store.entries import View
+from ..store.verifying import Verifying
+from ..upstream.client import RegistryClient, Streamed
+from ..upstream.resuming import pour
+
+__all__ = ["BlobSource", "Passed"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSource:
+    """Where the bytes of one blob can be had (Source): its repository, as it is seen by who asks."""
+
+    client: RegistryClient
+    view: View
+    digest: Digest
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        """Ask for the bytes (Source)."""
+        return await self._client.blob(self.view.repository, self.digest, start, stop)
+
+    async def size(self) -> int | None:
+        """Ask how many there are (Source)."""
+        return parse_size((await self._client.head_blob(self.view.repository, self.digest)).get("content-length"))
+
+    @property
+    def _client(self) -> RegistryClient:
+        return self.client.on_behalf_of(self.view.caller)
+
+
+class Passed:
+    """A body that passes through: resumed where upstream cuts it, checked where it is whole, not kept.
+
+    Arguments:
+        on_checked: called when all of it came and was right.
+    """
+
+    def __init__(
+        self,
+        source: BlobSource,
+        opened: Streamed,
+        part: Slice | None,
+        clock: IReactorTime,
+        on_checked: Callable[[], object],
+    ) -> None:
+        self._source = source
+        self._opened = opened
+        self._part = part
+        self._clock = clock
+        self._on_checked = on_checked
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, where that is known."""
+        return self._opened.body.length if self._part is None else self._part.length
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        """Let the bytes flow (Body)."""
+        return Deferred.fromCoroutine(self._pour(consumer))
+
+    def abandon(self) -> None:
+        """Let go of upstream's answer (Body)."""
+        self._opened.body.abandon()
+
+    async def _pour(self, consumer: IConsumer) -> None:
+        if self._part is None:
+            checked = Verifying(consumer, Verifier(self._source.digest))
+            await pour(self._source, checked, 0, None, self._clock, opened=self._opened)
+            checked.finish()
+            self._on_checked()
+        else:
+            start, stop = self._part.start, self._part.stop
+            await pour(self._source, consumer, start, stop, self._clock, opened=self._opened)
