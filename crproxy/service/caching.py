@@ -55,7 +55,7 @@ class CacheService(Service):
             lambda: row_limit(budget),
         )
         self.census = Census(path, files)
-        self.store = Store(files, index, budget, threads)
+        self.store = Store(files, index, budget, threads, files.block_size())
         self.flights = Flights(Dependencies(files, threads, reactor, self.store, self.store.stored))
         self._janitor = Janitor(self.store, threads, reactor, now=now)
 

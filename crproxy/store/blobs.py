@@ -114,6 +114,13 @@ class Blobs:
                 raise
             os.close(fd)
 
+    def block_size(self) -> int:
+        """Return the bytes by which the disk gives room to files; 4096 where it cannot be told."""
+        try:
+            return os.statvfs(self._root).f_frsize
+        except OSError:
+            return 4096
+
     def room_for(self, size: int) -> bool:
         """Tell whether the disk has ``size`` bytes, and a little more, to spare."""
         try:

@@ -69,7 +69,7 @@ class Index:
         self._reader = self._open()
         self._writer = Writer(path, self._memory, limit)
         self._pending = WriteBehind(self._writer, threads, self._is_mended)
-        self._pending.totals = Totals(contents=self._stored_in_file())
+        self._pending.totals = self._totals_in_file()
 
     def close(self) -> None:
         """Let go of the file; what was not written is lost."""
@@ -109,17 +109,18 @@ class Index:
     def bytes_stored(self) -> int:
         """Return the bytes of everything stored."""
         if not self._pending.is_waiting:
-            return self._stored_in_file()
-        return self._pending.totals.contents + sum(notes.bytes for notes in self._pending.waiting())
+            return self._totals_in_file().bytes
+        return self._pending.totals.bytes + sum(notes.bytes for notes in self._pending.waiting())
 
     def row_bytes(self) -> int:
         """Return the bytes that the index itself takes on disk, as it was last written."""
         return self._pending.totals.rows
 
     def contents(self) -> int:
-        """Return how many contents are stored, as far as it is written."""
-        rows = self._read("SELECT contents FROM total")
-        return int(rows[0][0]) if rows else 0
+        """Return how many contents are stored."""
+        if not self._pending.is_waiting:
+            return self._totals_in_file().contents
+        return self._pending.totals.contents + sum(notes.files for notes in self._pending.waiting())
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
@@ -287,8 +288,8 @@ class Index:
         if kept is None and before is None:
             return
         self._pending.notes.blobs[key] = kept
-        change = (0 if kept is None else kept.size) - (before or 0)
-        self._pending.notes.changed[key] = self._pending.notes.changed.get(key, 0) + change
+        size = (0 if kept is None else kept.size) - (before or 0)
+        self._pending.notes.change(key, size, int(kept is not None) - int(before is not None))
         self._pending.begin()
 
     def _unless_revoked(self, whose: ViewKey, link: Link) -> Link:
@@ -308,9 +309,12 @@ class Index:
                 return []
             return self._reader.execute(statement, values).fetchall()
 
-    def _stored_in_file(self) -> int:
-        rows = self._read("SELECT bytes FROM total")
-        return int(rows[0][0]) if rows else 0
+    def _totals_in_file(self) -> Totals:
+        rows = self._read("SELECT bytes, contents FROM total")
+        if not rows:
+            return Totals()
+        ((size, contents),) = rows
+        return Totals(size, contents, self._pending.totals.rows)
 
     def _is_mended(self, error: BaseException) -> bool:
         """Tell whether what could not be written can be now: to another file, in the place of a damaged one."""

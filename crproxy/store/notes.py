@@ -56,10 +56,10 @@ class Stored:
 
 @dataclass(slots=True)
 class Notes:
-    """Rows to be written; None deletes one. ``changed`` is by how many bytes each changes what is stored."""
+    """Rows to be written; None deletes one. ``changed`` is by how many bytes and files each changes what is stored."""
 
     blobs: dict[BlobKey, Stored | None] = field(default_factory=dict)
-    changed: dict[BlobKey, int] = field(default_factory=dict)
+    changed: dict[BlobKey, tuple[int, int]] = field(default_factory=dict)
     used: dict[BlobKey, float] = field(default_factory=dict)
     links: dict[LinkKey, Link | None] = field(default_factory=dict)
     tags: dict[TagKey, TagEntry | None] = field(default_factory=dict)
@@ -72,7 +72,17 @@ class Notes:
     @property
     def bytes(self) -> int:
         """By how many bytes it changes what is stored."""
-        return sum(self.changed.values())
+        return sum(size for size, _ in self.changed.values())
+
+    @property
+    def files(self) -> int:
+        """By how many files it does."""
+        return sum(files for _, files in self.changed.values())
+
+    def change(self, key: BlobKey, size: int, files: int) -> None:
+        """Count a change of ``size`` bytes and so many files."""
+        before = self.changed.get(key, (0, 0))
+        self.changed[key] = (before[0] + size, before[1] + files)
 
     def take(self, limit: int) -> Notes:
         """Return up to ``limit`` of them, which are not among these any more."""
@@ -90,8 +100,8 @@ class Notes:
         for ours, theirs in zip(self._kinds(), earlier._kinds(), strict=True):
             for key, value in theirs.items():
                 ours.setdefault(key, value)
-        for key, size in earlier.changed.items():
-            self.changed[key] = self.changed.get(key, 0) + size
+        for key, change in earlier.changed.items():
+            self.change(key, *change)
         for view, moment in self.revoked.items():
             self._let_nothing_count(view, moment)
 

@@ -73,16 +73,19 @@ class Store:
         index: what is known of them.
         budget: bytes it may take on disk.
         threads: for blocking work.
+        block: bytes that each file may take on disk beyond its own: without them, a cache of one-byte blobs would take
+            thousands of times its size.
     """
 
     _log = Logger()
 
-    def __init__(self, blobs: Blobs, index: Index, budget: int, threads: Threads) -> None:
+    def __init__(self, blobs: Blobs, index: Index, budget: int, threads: Threads, block: int = 0) -> None:
         self.blobs = blobs
         self.index = index
         self.budget = budget
         self.evicted = self.evicted_bytes = 0
         self._threads = threads
+        self._block = block
         # What partial files that are being filled take, or may; and those that nobody fills, the oldest first.
         self._reserved: dict[PartialKey, int] = {}
         self._leftovers: dict[PartialKey, int] = {}
@@ -178,7 +181,8 @@ class Store:
     @property
     def taken(self) -> int:
         """Bytes that all of it takes of the budget."""
-        return self.index.bytes_stored() + self._partial_bytes + self.index.row_bytes()
+        files = self.index.contents() + len(self._reserved) + len(self._leftovers)
+        return self.index.bytes_stored() + self._partial_bytes + self.index.row_bytes() + files * self._block
 
     @property
     def partial_bytes(self) -> int:
@@ -192,7 +196,7 @@ class Store:
 
     def could_hold(self, size: int) -> bool:
         """Tell whether ``size`` bytes would fit if everything else went."""
-        return size <= self.budget - self.index.row_bytes()
+        return size + self._block <= self.budget - self.index.row_bytes()
 
     def reserve(self, key: PartialKey, size: int) -> bool:
         """Tell whether a partial file may grow to ``size`` bytes, after dropping others where that helps.
@@ -200,8 +204,9 @@ class Store:
         What is promised but does not come takes no room: ask for what is in hand. What nobody fills goes first, then
         what was not used for longest. `release` gives the room back.
         """
+        block = 0 if key in self._reserved else self._block
         had = self._reserved.get(key, 0) or self._take_up(key)
-        if size > had and not self._make_room(size - had):
+        if size > had and not self._make_room(size - had + block):
             self._note_partial(key, had)
             return False
         self._note_partial(key, max(size, had))
@@ -230,7 +235,8 @@ class Store:
 
     def _make_room(self, size: int) -> bool:
         # What is being filled stays, so nothing goes in vain.
-        if size > self.budget - sum(self._reserved.values()) - self.index.row_bytes():
+        filling = sum(self._reserved.values()) + len(self._reserved) * self._block
+        if size > self.budget - filling - self.index.row_bytes():
             return False
         self._free(self.budget - size)
         while not self.blobs.room_for(size):
@@ -266,8 +272,7 @@ class Store:
             if not unused:
                 self.note_use()
                 unused = oldest
-            stored = self.index.bytes_stored()
-            for entry in to_drop(stored, stored - over, unused):
+            for entry in to_drop(over, 0, [(entry, size + self._block) for entry, size in unused]):
                 size = self.index.size(entry) or 0
                 self._drop(entry, size)
                 self.evicted += 1

@@ -54,8 +54,9 @@ _SHED = (
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What there is, in bytes: contents, and the rows of the index itself."""
+    """What there is: the bytes of contents and their number, and the bytes of the index's own rows."""
 
+    bytes: int = 0
     contents: int = 0
     rows: int = 0
 
@@ -118,8 +119,8 @@ class Writer:
         if taken > limit:
             for statement in _SHED:
                 taken = self._shed_by(database, statement, int(limit * _SHED_TO))
-        ((contents,),) = database.execute("SELECT bytes FROM total")
-        return Totals(int(contents), taken)
+        ((size, contents),) = database.execute("SELECT bytes, contents FROM total")
+        return Totals(int(size), int(contents), taken)
 
     def _shed_by(self, database: sqlite3.Connection, statement: str, limit: int) -> int:
         while (taken := row_bytes(database)) > limit:

@@ -183,6 +183,23 @@ def test_one_that_another_process_fills_is_left_to_it(store: Store) -> None:
     partial.close()
 
 
+def test_each_file_counts_by_what_it_takes_on_disk(tmp_path: Path, clock: Clock) -> None:
+    """Blobs of a byte, each of which takes a block."""
+    store = make_store(tmp_path, clock, 0)
+    store.budget, store._block = 10 * 4096, 4096
+    for number in range(20):
+        entry = Entry(Digest.of(bytes([number])))
+        ended(store.keep(entry, bytes([number])))
+        clock.advance(1)
+        assert store.taken <= store.budget
+    assert store.index.contents() == 9
+    assert store.taken == 9 * 4097 + store.index.row_bytes()
+    assert store.reserve(COMING, 1)
+    assert store.taken <= store.budget
+    assert not store.could_hold(9 * 4096 + 1)
+    assert not store.reserve(COMING, 9 * 4096 + 1)
+
+
 def test_rows_of_the_index_count(store: Store, clock: Clock) -> None:
     entries = kept(store, clock, b"a" * 40, b"b" * 40)
     for number in range(200):
