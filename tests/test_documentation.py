@@ -250,6 +250,20 @@ class TestSecurity:
         rows = security_table.rows_of(security_table.PAGE.read_text("utf-8"))
         assert [row for row in rows if row not in shown] == []
 
+    def test_who_may_have_what_is_one_table(self) -> None:
+        """On the page and in the decision that explains it."""
+        pages = (security_table.PAGE, ROOT / "docs/decisions/0004-private-content.md")
+        tables = [
+            [
+                line
+                for line in page.read_text("utf-8").splitlines()
+                if line.startswith(("| who asks", "| anybody", "| a client"))
+            ]
+            for page in pages
+        ]
+        assert tables[0] == tables[1]
+        assert len(tables[0]) == 8
+
     def test_every_marker_names_a_row(self) -> None:
         rows = security_table.rows_of(security_table.PAGE.read_text("utf-8"))
         assert [found for found in security_table.all_shown() if found.row not in rows] == []
