@@ -168,11 +168,12 @@ class Filling:
                 self._producer.stopProducing()
             self._on_growth()
             return
+        # Before the producer goes on: what comes then comes after.
+        for piece in rest:
+            self._instead.write(piece)
         self._release()
         if self._producer is not None:
             self._instead.registerProducer(self._producer, True)
-        for piece in rest:
-            self._instead.write(piece)
 
     def _unwritten(self) -> list[bytes]:
         written = self._partial.filled - self._current_start
