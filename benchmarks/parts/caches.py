@@ -19,6 +19,9 @@ default_registry = "registry.test"
 endpoint = "{upstream}"
 [cache]
 size = "50G"
+# All of them come from this machine.
+[limits]
+connections_per_client = 2000
 """
 
 NGINX_HTTP = """
