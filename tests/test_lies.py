@@ -70,12 +70,18 @@ def test_a_question_says_in_whose_name() -> None:
     assert (token.kind, token.number) == ("token", 7)
 
 
-@pytest.mark.parametrize("lie", {*HEADS, *STATUSES, *BODIES}, ids=lambda lie: str(lie.__name__))
-@pytest.mark.parametrize("path", PATHS)
+# In one order for all workers. Of what is no manifest no digest is told that could be left out.
+TOLD = [
+    pytest.param(lie, path, id=f"{lie.__name__}-{path}")
+    for lie in dict.fromkeys((*HEADS, *STATUSES, *BODIES))
+    for path in PATHS
+    if lie is not no_digest or "manifests" in path
+]
+
+
+@pytest.mark.parametrize(("lie", "path"), TOLD)
 def test_each_lie_can_be_told_of_everything_and_is_one(lie: object, path: str) -> None:
     assert callable(lie)
-    if lie is no_digest and "manifests" not in path:
-        pytest.skip("there is none to be left out")
     right, told = sound(asked(path)), set()
     for seed in range(30):
         draft = sound(asked(path))

@@ -38,6 +38,8 @@ QUOTA_BLOBS = "quota-blobs.example.org"
 QUOTA_BARE = "quota-bare.example.org"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 BODY = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}, indent=4).encode()
+# Of no blob that is here: one that everybody may pull is served to all repositories.
+NOWHERE = sha256(b"what nobody has")
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +286,7 @@ def test_docker_hubs_names_are_one_registry(daemon: Daemon, hub: FakeUpstream, n
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/team/app/manifests/v1", f"/v2/team/app/blobs/{sha256(BODY)}", "/v2/team/app/tags/list"]
+    "path", ["/v2/team/app/manifests/v1", f"/v2/team/app/blobs/{NOWHERE}", "/v2/team/app/tags/list"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_an_upstream_that_is_down_is_503_with_retry_after(daemon: Daemon, method: str, path: str) -> None:
@@ -344,7 +346,7 @@ def test_bad_digests_are_refused(daemon: Daemon, kind: str, digest: str) -> None
     [
         ("/v2/team/missing/manifests/v1", "MANIFEST_UNKNOWN"),
         (f"/v2/team/missing/manifests/{sha256(BODY)}", "MANIFEST_UNKNOWN"),
-        (f"/v2/team/missing/blobs/{sha256(BODY)}", "BLOB_UNKNOWN"),
+        (f"/v2/team/missing/blobs/{NOWHERE}", "BLOB_UNKNOWN"),
         ("/v2/team/missing/tags/list", "NAME_UNKNOWN"),
     ],
 )
@@ -357,7 +359,7 @@ def test_what_upstream_does_not_have_is_404(daemon: Daemon, path: str, code: str
 
 @pytest.mark.parametrize(
     ("path", "registry"),
-    [("/v2/team/quota/manifests/v1", QUOTA), (f"/v2/team/quota/blobs/{sha256(BODY)}", QUOTA_BLOBS)],
+    [("/v2/team/quota/manifests/v1", QUOTA), (f"/v2/team/quota/blobs/{NOWHERE}", QUOTA_BLOBS)],
 )
 def test_upstreams_429_stays_429_with_its_retry_after(
     daemon: Daemon, fake: FakeUpstream, path: str, registry: str

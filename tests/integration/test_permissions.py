@@ -103,7 +103,7 @@ def test_s11_a_stranger_who_says_200_gets_nothing_of_it(
     daemon: Daemon, evil: FakeUpstream, who: tuple[str, str], ranges: tuple[tuple[str, str], ...]
 ) -> None:
     claimed = blob(SECRET, "a/b", EVIL)
-    evil.script(claimed.path, Answer(headers=(("Content-Length", str(len(SECRET))),)), method="HEAD")
+    evil.script(claimed.path, Answer(declared=len(SECRET)), method="HEAD")
     evil.script(claimed.path, error(404, "BLOB_UNKNOWN"), method="GET")
     there = manifest_place(sha256(DOCUMENT), "a/b", EVIL)
     evil.script(there.path, manifest(DOCUMENT, OCI_MANIFEST), method="HEAD")
@@ -132,7 +132,7 @@ def test_s11_nor_while_it_is_being_fetched(
     larger = SECRET * 2
     place, claimed = blob(larger, "team/secret"), blob(larger, "a/b", EVIL)
     internal.script(place.path, content(larger, fault=Stall(gate, at=len(SECRET))))
-    evil.script(claimed.path, Answer(headers=(("Content-Length", str(len(larger))),)), method="HEAD")
+    evil.script(claimed.path, Answer(declared=len(larger)), method="HEAD")
     evil.script(claimed.path, error(404, "BLOB_UNKNOWN"), method="GET")
     with exchange(daemon.address, "GET", place.through, PRIVILEGED) as response:
         assert response.read(1000) == larger[:1000]

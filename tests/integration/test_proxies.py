@@ -5,6 +5,7 @@ The daemon runs where neither they nor DNS are known: what it got can only have 
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -157,7 +158,7 @@ def test_a_wrong_proxy_password_is_told(
     assert (answer.status, answer.code) == (503, "UNAVAILABLE")
     told = f"{HIDDEN} is not available: the proxy {guarded.authority} answered 407 Proxy Authentication Required"
     assert answer.message == told
-    assert told in daemon.log
+    daemon.wait_for_log(re.escape(told))
     assert "horse" not in daemon.log
     with pytest.raises(Failed, match="503 Service Unavailable"):
         skopeo.pull(name_through(daemon))

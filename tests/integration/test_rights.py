@@ -121,7 +121,7 @@ def test_s11_a_registry_that_claims_to_have_it_does_not_get_it(
     daemon = start({REGISTRY: Upstream(private.url, "puller", "password"), EVIL: theirs})
     pull(daemon)
     claimed = blob(SECRET, "team/app", EVIL)
-    head = Answer(headers=(("Content-Length", str(len(SECRET))),))
+    head = Answer(declared=len(SECRET))
     evil.script(claimed.path, head, method="HEAD")
     reply = ask(daemon.address, "GET", claimed.through)
     assert reply.status == 404

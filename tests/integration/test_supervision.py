@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from tests.parts.requirements import need
 from tests.parts.secure_http import SecureConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.integration
 
@@ -107,12 +108,6 @@ def test_a_daemon_that_stands_still_gives_no_sign_of_life(manager: Manager, tmp_
         manager.wait_for("WATCHDOG")
 
 
-def free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        found = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [each.getsockname()[1] for each in found]
-
-
 @pytest.fixture(params=["index", "name"])
 def activated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, int, Process, Path]]:
     """A daemon as systemd starts it with two sockets, at its first connection: its ports, in the clear and by TLS."""
@@ -120,30 +115,44 @@ def activated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "any.pem").write_bytes(certificate.key.read_bytes() + certificate.chain.read_bytes())
-    http, https = ("index=0", "index=1") if request.param == "index" else ("name=http", "name=https")
-    listen = f'http = ["systemd:domain=INET6:{http}"]\nhttps = ["systemd:domain=INET6:{https}"]'
+    first, second = ("index=0", "index=1") if request.param == "index" else ("name=http", "name=https")
+    listen = f'http = ["systemd:domain=INET6:{first}"]\nhttps = ["systemd:domain=INET6:{second}"]'
     config = configuration({}, domain=DOMAIN, certs=str(tmp_path / "certs"), data_dir=str(tmp_path / "data"))
     (tmp_path / "crproxy.toml").write_text(f'{config}\n[listen]\n{listen}\n[acme]\ndirectory = "none"\n')
-    ports = free_ports(2)
     # In crproxy.socket both have one name, which only the index tells apart.
     names = "crproxy:crproxy" if request.param == "index" else "http:https"
     twistd = str(Path(sys.executable).parent / "twistd")
-    command = [
-        need("systemd-socket-activate"),
-        *(f"--listen=[::]:{port}" for port in ports),
-        f"--fdname={names}",
-        *(f"--setenv={name}" for name in ("HOME", "PATH")),
-        twistd,
-        "-n",
-        "--pidfile=",
-        "crproxy",
-        "--config",
-        str(tmp_path / "crproxy.toml"),
-    ]
     environment = clean_environment(tmp_path, PYTHONPATH=os.environ.get("PYTHONPATH", ""))
-    with Process(command, tmp_path, environment=environment) as process:
-        process.wait_for(r"Listening on \[::\]:\d+ as \d+(?s:.*)Listening on ")
-        yield (ports[0], ports[1], process, authority.file)
+
+    def command(ports: tuple[int, int]) -> list[str]:
+        return [
+            need("systemd-socket-activate"),
+            *(f"--listen=[::]:{port}" for port in ports),
+            f"--fdname={names}",
+            *(f"--setenv={name}" for name in ("HOME", "PATH")),
+            *(twistd, "-n", "--pidfile=", "crproxy", "--config", str(tmp_path / "crproxy.toml")),
+        ]
+
+    with contextlib.ExitStack() as running:
+        ports, process = claimed(
+            lambda ports: running.enter_context(Process(command(ports), tmp_path, environment=environment))
+        )
+        yield (*ports, process, authority.file)
+
+
+def claimed(start: Callable[[tuple[int, int]], Process]) -> tuple[tuple[int, int], Process]:
+    """Two ports, and the program that has taken them. It knows no port 0; of others only its own try tells.
+
+    They are below those that the kernel gives to everybody else (ip(7), ip_local_port_range).
+    """
+    for _ in range(50):
+        first = random.randrange(20_000, 32_000)
+        process = start((first, first + 1))
+        said = process.wait_for(r"Listening on \S+ as \d+(?s:.*)Listening on |Address already in use")
+        if said[0].startswith("Listening"):
+            return (first, first + 1), process
+        process.wait(10)
+    raise AssertionError("no two ports of 50 tried are free")
 
 
 def test_it_takes_the_sockets_that_it_is_handed(activated: tuple[int, int, Process, Path]) -> None:
