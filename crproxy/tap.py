@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -156,11 +157,20 @@ def _never_go_back(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
+def _spare_the_collector(reactor: Any) -> None:
+    """Let the garbage collector pass over what is there when ``reactor`` begins to run.
+
+    Modules and their like stay for good, and looking through them was most of the longest stalls: 60 to 90 ms.
+    """
+    reactor.callWhenRunning(gc.freeze)
+
+
 def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
     _never_go_back(reactor)
+    _spare_the_collector(reactor)
     supervisor = Supervisor.from_environment(os.environ)
     source = Source(options.file, options.parse)
     return make_daemon(options["loaded"], reactor, options.load, source, supervisor, now=time.time)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,14 @@ from crproxy import __version__, tap
 from crproxy.config import Config
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.tap import Options, makeService
+
+
+@pytest.fixture(autouse=True)
+def frozen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the garbage collector was told to pass over what is there: not in the tests' own process."""
+    told: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: told.append(True))
+    return told
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +173,17 @@ def test_twistd_finds_the_plugin() -> None:
     (maker,) = (plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "crproxy")
     assert maker.options is Options
     assert maker.makeService is makeService
+
+
+def test_what_is_there_when_it_runs_is_spared_by_the_collector(frozen: list[bool]) -> None:
+    started: list[Callable[[], object]] = []
+
+    class Reactor:
+        def callWhenRunning(self, call: Callable[[], object]) -> None:
+            started.append(call)
+
+    tap._spare_the_collector(Reactor())
+    assert frozen == []
+    for call in started:
+        call()
+    assert frozen == [True]
