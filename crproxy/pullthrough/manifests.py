@@ -15,6 +15,7 @@ from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
 from ..store.entries import View
+from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.once import Once
@@ -96,10 +97,10 @@ class Manifests:
     # By digest
 
     async def _by_digest(self, view: View, digest: Digest, method: str) -> Reply:
-        if self._permissions.link(view, digest) is not None:
-            kept = self._kept(view, digest)
-            if kept is not None:
-                return _reply(kept, CacheStatus.HIT)
+        link = self._permissions.link(view, digest)
+        kept = None if link is None else self._kept_by(link, view, digest)
+        if kept is not None:
+            return _reply(kept, CacheStatus.HIT)
         stored = self._store.read(view.entry(digest))
         if stored is not None and self._permissions.has_delivered(view, digest):
             return await self._by_word(view, digest, stored)
@@ -129,7 +130,10 @@ class Manifests:
         When that was is for the caller to judge.
         """
         link = self._store.index.linked(view, digest)
-        if link is None or link.media_type is None or (view.private and not link.confirmed):
+        return None if link is None else self._kept_by(link, view, digest)
+
+    def _kept_by(self, link: Link, view: View, digest: Digest) -> Manifest | None:
+        if link.media_type is None or (view.private and not link.confirmed):
             return None
         content = self._store.read(view.entry(digest))
         return None if content is None else Manifest(digest, link.media_type, content)

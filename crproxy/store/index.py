@@ -293,8 +293,10 @@ class Index:
         self._pending.begin()
 
     def _unless_revoked(self, whose: ViewKey, link: Link) -> Link:
-        refused = max((notes.revoked.get(whose, -1.0) for notes in self._pending.waiting()), default=-1.0)
-        return replace(link, confirmed=0.0) if link.confirmed <= refused else link
+        for notes in self._pending.waiting():
+            if notes.revoked and link.confirmed <= notes.revoked.get(whose, -1.0):
+                return replace(link, confirmed=0.0)
+        return link
 
     # The file
 

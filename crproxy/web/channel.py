@@ -116,6 +116,9 @@ class Channel(HTTPChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Take a field, or refuse what others may read in another way (HTTPChannel)."""
+        # Of each line of each request: what begins otherwise is neither of the two.
+        if line[:1] not in b"HhTt":
+            return bool(super().headerReceived(line))
         name, _, value = line.partition(b":")
         name = name.lower()
         if name == b"host" and self.requests[-1].requestHeaders.hasHeader(b"host"):

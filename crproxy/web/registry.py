@@ -78,7 +78,8 @@ class RegistryResource(Resource):
         if isinstance(wanted, TagsRequest) and not config.access.tags:
             return _no_tags(wanted.name)
         try:
-            asked = replace(asked, caller=admitted.authorization)
+            if admitted.authorization is not None:
+                asked = replace(asked, caller=admitted.authorization)
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
             raise _with_advice(error, found, admitted) from error
