@@ -87,7 +87,7 @@ class Monitoring:
     def _index(self) -> Finding:
         index = self._core.cache.store.index
         try:
-            index.bytes_stored()
+            index.check()
         except sqlite3.Error as error:
             return Finding("index", f"it cannot be read: {error}")
         trouble = "" if index.lasts else "it does not open: nothing is remembered beyond this run"

@@ -107,9 +107,7 @@ class Index:
         self._pending.begin()
 
     def bytes_stored(self) -> int:
-        """Return the bytes of everything stored."""
-        if not self._pending.is_waiting:
-            return self._totals_in_file().bytes
+        """Return the bytes of everything stored; what other processes stored counts from the next `refresh` on."""
         return self._pending.totals.bytes + sum(notes.bytes for notes in self._pending.waiting())
 
     def row_bytes(self) -> int:
@@ -118,9 +116,16 @@ class Index:
 
     def contents(self) -> int:
         """Return how many contents are stored."""
-        if not self._pending.is_waiting:
-            return self._totals_in_file().contents
         return self._pending.totals.contents + sum(notes.files for notes in self._pending.waiting())
+
+    def check(self) -> None:
+        """Raise sqlite3.Error where it cannot be read."""
+        self._reader.execute("SELECT bytes FROM total").fetchall()
+
+    def refresh(self) -> None:
+        """Take in what other processes have stored or dropped."""
+        if not self._pending.is_waiting:
+            self._pending.totals = self._totals_in_file()
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""

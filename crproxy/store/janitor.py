@@ -83,6 +83,7 @@ class Janitor:
             self._store.index.rebuilt = False
             await self.tidy()
         self._store.note_use()
+        self._store.index.refresh()
         await self._sweep_partials()
         await self._forget_empty()
         self._store.evict(self._store.budget)

@@ -256,10 +256,16 @@ class Store:
         return self.taken < before
 
     def _free_leftovers(self, budget: int) -> None:
-        while self._leftovers and self.taken > budget:
-            key = next(iter(self._leftovers))
+        over, keys = self.taken - budget, list[PartialKey]()
+        for key, size in self._leftovers.items():
+            if over <= 0:
+                break
+            over -= size + self._block
+            keys.append(key)
+        for key in keys:
             self._take_up(key)
-            self._threads(self._discard, key).addErrback(self._not_removed)
+        if keys:
+            self._threads(self._discard, keys).addErrback(self._not_removed)
 
     def _evict(self, budget: int) -> Iterator[Entry]:
         """Drop whole contents, and give each."""
@@ -290,12 +296,13 @@ class Store:
         if removed is not None:
             self._threads(removed.unlink, True).addErrback(self._not_removed)
 
-    def _discard(self, key: PartialKey) -> None:
-        # Another process may fill it again: then the lock is its.
-        partial = self.blobs.begin(key.entry, key.origin)
-        if partial is not None:
-            partial.discard()
-            partial.close()
+    def _discard(self, keys: list[PartialKey]) -> None:
+        for key in keys:
+            # Another process may fill it again: then the lock is its.
+            partial = self.blobs.begin(key.entry, key.origin)
+            if partial is not None:
+                partial.discard()
+                partial.close()
 
     def _not_removed(self, failure: Failure) -> None:
         failure.trap(OSError)

@@ -151,7 +151,7 @@ def test_what_is_on_disk_is_taken_up_by_the_start_and_the_index_is_closed_by_the
         reactor.take_one()
     ended(stopping)
     with pytest.raises(sqlite3.ProgrammingError):
-        cache.store.index.bytes_stored()
+        cache.store.index.check()
 
 
 def test_stopping_before_all_is_tidy_is_no_failure(start: Start, log: Log) -> None:

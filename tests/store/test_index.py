@@ -220,10 +220,12 @@ def test_it_is_remembered(index: Index, path: Path, clock: Clock) -> None:
 def test_two_processes_see_what_the_other_notes(index: Index, path: Path, clock: Clock) -> None:
     other = Index(path, clock.seconds)
     index.stored(Entry(A), 10)
+    other.refresh()
     assert (other.size(Entry(A)), other.bytes_stored()) == (10, 10)
     other.stored(Entry(A), 10)
     other.stored(Entry(B), 5)
     other.tag(VIEW, "v1", B)
+    index.refresh()
     assert index.bytes_stored() == 15
     assert index.tagged(VIEW, "v1") == TagEntry(B, 0)
     other.close()
@@ -417,6 +419,7 @@ def test_what_is_noted_counts_before_it_is_written(slow: Index, path: Path, cloc
     other = Index(path, clock.seconds)
     assert (other.size(Entry(A)), other.linked(VIEW, A)) == (None, None)
     thread.run()
+    other.refresh()
     seen = (other.size(Entry(A)), other.size(Entry(B)), other.bytes_stored(), other.contents(), other.oldest(9))
     assert seen == (10, None, 10, 1, [(Entry(A), 10)])
     assert (other.linked(VIEW, A), other.tagged(VIEW, "v1")) == (Link("type/x", 10), TagEntry(A, 0.0))
