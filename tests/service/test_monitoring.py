@@ -77,7 +77,7 @@ def test_an_index_that_cannot_be_read_is_told(asked: Asked, monkeypatch: pytest.
     def broken() -> int:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(asked.core.cache.store.index, "bytes_stored", broken)
+    monkeypatch.setattr(asked.core.cache.store.index, "check", broken)
     status, text = asked.ask("readyz")
     assert status == 503
     assert "index: it cannot be read: disk I/O error" in text
