@@ -5,6 +5,7 @@ OCI image specification, "Media Types"; RFC 6838, 4.2 (names of types).
 
 from __future__ import annotations
 
+import functools
 import re
 
 __all__ = ["ANY", "INDEX", "JSON", "is_media_type", "passed_type"]
@@ -26,6 +27,8 @@ def is_media_type(text: object) -> bool:
     return isinstance(text, str) and _MEDIA_TYPE.fullmatch(text) is not None
 
 
+# The same few come again and again; what a stranger makes up is bounded where fields are read.
+@functools.lru_cache(256)
 def passed_type(content_type: str | None, ours: str) -> str:
     """Return the Content-Type to answer with, where a registry said ``content_type``: that, if it is JSON, or ``ours``.
 

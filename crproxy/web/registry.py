@@ -58,7 +58,8 @@ class RegistryResource(Resource):
         ask_for(visit.client)
         self._accounts.check_request(visit.client)
         reply = await self._reply(request, visit)
-        return replace(reply, body=self._accounts.transfer(reply.body, visit.client))
+        body = self._accounts.transfer(reply.body, visit.client)
+        return reply if body is reply.body else replace(reply, body=body)
 
     async def _reply(self, request: Request, visit: Visit) -> Reply:
         _only_reading(request)

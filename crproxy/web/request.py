@@ -23,8 +23,8 @@ __all__ = ["Observe", "ObservedRequest", "ObservedSite", "field_of", "host_of", 
 # Of every answer, errors and what Twisted answers by itself among them: what a registry gave is a stranger's, and must
 # not become a page of ours in somebody's browser. The page for people says what else it needs.
 _INERT = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'",
+    b"X-Content-Type-Options": [b"nosniff"],
+    b"Content-Security-Policy": [b"default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"],
 }
 
 # Is told of each request that is over.
@@ -86,7 +86,7 @@ class ObservedRequest(Request):
     def process(self) -> None:
         """Answer it (Request)."""
         for name, value in _INERT.items():
-            self.setHeader(name, value)
+            self.responseHeaders.setRawHeaders(name, value)
         self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
         super().process()
 
