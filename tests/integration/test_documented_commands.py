@@ -120,6 +120,7 @@ NOT_TYPED = {
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,
     "make bench-hostile": BENCHMARK,
+    "make fuzz-upstreams": "tests/integration/test_fuzz.py runs it in small; whole, it takes long",
     "make security-table": "tests/test_documentation.py compares what it writes with the page",
     "crproxy doctor": "tests/integration/test_doctor.py",
     "crproxy alias": "the name of a command",
