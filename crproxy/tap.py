@@ -14,8 +14,8 @@ from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
+from .admin.alias_file import Source
 from .admin.configured import SYSTEM_CONFIG, config_file, parse_config, read_config
-from .admin.keeping import Source
 from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
 from .service import Supervisor

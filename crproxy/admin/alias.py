@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .client import Door
-from .door_options import door_option, json_option
 from .printing import print_json, print_table
+from .shared_options import door_option, json_option
 
 if TYPE_CHECKING:
-    from .keeping import AliasChange
+    from .alias_file import AliasChange
 
 __all__ = ["alias"]
 
@@ -80,7 +80,7 @@ def remove(label: str, door: Door, as_json: bool) -> None:
 
 def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
     # The configuration's modules take longer to load than all else, and completion and --help do without them.
-    from .keeping import AliasChange
+    from .alias_file import AliasChange
 
     change = _kept(AliasChange.of(document))
     if as_json:
@@ -94,7 +94,7 @@ def _kept(change: AliasChange) -> AliasChange:
     """Write the alias down where the daemon could not."""
     from ..config import ConfigError
     from ..config.editing import with_alias_line
-    from .keeping import rewrite
+    from .alias_file import rewrite
 
     if change.kept or change.file is None or change.sha256 is None:
         return change

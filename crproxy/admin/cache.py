@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from .client import Door
-from .door_options import Size, door_option, json_option
 from .printing import ago, print_json, print_table, size
+from .shared_options import Size, door_option, json_option
 from .verification import Verification, verify_directory, verify_through
 
 __all__ = ["cache"]

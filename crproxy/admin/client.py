@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from .places import SOCKET_VARIABLE
+from .paths import SOCKET_VARIABLE
 
 __all__ = ["Door", "Refused", "Unreachable"]
 

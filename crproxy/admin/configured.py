@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import Config, ConfigError, Options, load
-from .places import usual_data_dir
+from .paths import usual_data_dir
 
 __all__ = ["SYSTEM_CONFIG", "config_file", "parse_config", "read_config", "read_text"]
 

@@ -18,7 +18,7 @@ from ..tls.plan import NameState
 from ..web.branch import Branch
 from ..web.request import Observe
 from ..web.site import PlainSite
-from .alias_door import Aliases, SetAlias
+from .alias_resource import Aliases, SetAlias
 from .documents import json_answer
 
 __all__ = ["make_admin_site"]

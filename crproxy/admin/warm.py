@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from .client import Door, Unreachable
-from .door_options import door_option, json_option
+from .shared_options import door_option, json_option
 
 if TYPE_CHECKING:
     from .warm_display import Display

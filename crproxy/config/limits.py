@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..policy.quantities import Frequency
+from ..policy.units import Frequency
 from .table import Table
 
 __all__ = ["Limits", "read_limits"]

@@ -10,8 +10,8 @@ from typing import Any
 from ..oci.names import Registry
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import Proxies, from_environment
-from ..policy.quantities import parse_size
 from ..policy.routing import Names
+from ..policy.units import parse_size
 from .access import read_access
 from .audit import read_audit
 from .clients import read_clients

@@ -10,8 +10,8 @@ from typing import Any, Never
 from ..oci.errors import RegistryError
 from ..oci.names import Registry
 from ..policy.clients import Network
-from ..policy.quantities import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 from ..policy.redaction import redacted
+from ..policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 
 __all__ = ["ConfigError", "OptionError", "Table"]
 

@@ -18,11 +18,11 @@ from ..policy.clients import is_in
 from ..policy.routing import place
 from ..policy.scopes import Scope
 from ..upstream.logins import Logins
-from .own import OwnDoor
+from .authentication import Admitted, Granted, Visit, Wanted
+from .local import OwnDoor
+from .pass_through import UpstreamDoor
 from .passwords import Passwords
 from .signing import Signer
-from .through import UpstreamDoor
-from .visits import Admitted, Granted, Visit, Wanted
 
 __all__ = ["Login"]
 

@@ -19,7 +19,7 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials
 from ..policy.clients import network_of
 from ..upstream.bounding import drop_oldest
-from ..upstream.once import Once
+from ..upstream.single_flight import Once
 from .fairness import FairQueue, TooMany
 
 __all__ = ["Passwords", "Threads"]

@@ -7,8 +7,8 @@ import contextlib
 from ..config import Config
 from ..oci.errors import RegistryError
 from ..policy.routing import Names, route
+from .authentication import Granted, Visit, Wanted
 from .signing import BadToken, Claims, Signer
-from .visits import Granted, Visit, Wanted
 
 __all__ = ["grant", "read"]
 

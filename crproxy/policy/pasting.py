@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import DOCKER_HUB, Registry, Repository, Tag, looks_like_registry
-from .fronts import Front
+from .external_address import Front
 from .routing import route
 
 __all__ = ["LONGEST", "Image", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]

@@ -27,7 +27,7 @@ from ..store.entries import View
 from ..store.store import OpenContent, Store
 from ..store.verifying import Unread
 from ..upstream.client import RegistryClient, Streamed
-from ..upstream.once import Once
+from ..upstream.single_flight import Once
 from .counting import Ending, counted
 from .passing import BlobSource, Passed
 from .permissions import Permissions, Proof

@@ -18,7 +18,7 @@ from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
-from ..upstream.once import Once
+from ..upstream.single_flight import Once
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
 

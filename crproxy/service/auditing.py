@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ..config import Audit, Config
 from ..policy.audit import Format, Record, fields, write_line
-from .lines import LineFile, Written
+from .log_file import LineFile, Written
 
 __all__ = ["AuditLog"]
 

@@ -18,8 +18,8 @@ from twisted.python.threadpool import ThreadPool
 from ..config import Config
 from ..flights import Dependencies, Flights
 from ..store.blobs import Blobs as StoredBlobs
-from ..store.census import Census
 from ..store.index import Index
+from ..store.inventory import Census
 from ..store.janitor import Janitor
 from ..store.store import Store, row_limit
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from twisted.application.service import MultiService
 from twisted.web.resource import IResource
 
-from ..admin.cache_door import CacheDoor
+from ..admin.cache_resources import CacheDoor
 from ..admin.site import make_admin_site
-from ..admin.warm_door import WarmDoor
+from ..admin.warm_resource import WarmDoor
 from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
@@ -40,8 +40,8 @@ from ..web.token import TokenResource
 from .admitting import LoginService
 from .auditing import AuditLog
 from .caching import CacheService
+from .current_configuration import Live
 from .descriptors import raise_limit
-from .live import Live
 from .showing import state_of
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 
-from ..admin.door import admin_endpoint
-from ..admin.keeping import Source
+from ..admin.alias_file import Source
+from ..admin.endpoint import admin_endpoint
 from ..config import Config
 from ..tls.accepting import TLSFactory
 from .core import Core
-from .doors import client_endpoint, counted
-from .front import Front, InTurn
+from .current_configuration import Live
+from .endpoints import client_endpoint, counted
+from .graceful_shutdown import Front, InTurn
 from .listening import Listener
-from .live import Live
 from .monitoring import Monitoring
 from .reloading import Reloading
 from .reporting import Reporting

@@ -16,7 +16,7 @@ from ..metrics.exposition import Exposition
 from ..web.branch import Branch
 from ..web.site import PlainSite
 from .core import Core
-from .front import Front
+from .graceful_shutdown import Front
 from .listening import Listener
 
 __all__ = ["Monitoring"]

@@ -16,9 +16,9 @@ from ..oci.digests import Digest
 from ..oci.names import Reference
 from ..policy.eviction import to_drop
 from .blobs import PartialKey
-from .census import Shelf
 from .entries import Entry, View
 from .filling import Threads
+from .inventory import Shelf
 from .janitor import LINK_AGE, PARTIAL_AGE
 from .store import Store
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .certificates import Certified
-from .hello import Hello, NotAHello, read_hello
+from .client_hello import Hello, NotAHello, read_hello
 
 __all__ = ["ACME_TLS", "Choose", "TLSFactory"]
 

@@ -15,12 +15,12 @@ from ..acme.client import AcmeClient
 from ..acme.jws import AccountKey, ExternalAccount
 from ..config import Acme, Config
 from ..policy.urls import origin_of
-from .cabinet import Cabinet
 from .certificates import BadCertificate, Certified, self_signed
-from .hello import Hello
+from .client_hello import Hello
 from .issuer import Account, Issuer
 from .plan import NameState, Plan
 from .responders import AlpnResponder, HttpResponder
+from .storage import Cabinet
 from .table import Table
 from .watching import Watch
 

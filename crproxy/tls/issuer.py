@@ -25,16 +25,16 @@ from ..acme.client import AcmeClient
 from ..acme.documents import Challenge
 from ..acme.errors import AcmeError, CaUnreachable, RateLimited, Refused
 from ..acme.jws import ExternalAccount
-from ..upstream.once import Once
+from ..upstream.single_flight import Once
 from .adapter import OrderClient
 from .advice import advice
-from .cabinet import Cabinet
 from .certificates import BadCertificate, Certified, new_key
-from .consulting import Consulted
+from .concurrency import Turns
 from .plan import Plan
+from .renewal_information import Consulted
 from .responders import NothingResponder
+from .storage import Cabinet
 from .table import Table
-from .turns import Turns
 
 __all__ = ["Account", "Issuer"]
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from .accepting import ACME_TLS
 from .certificates import Certified, with_extension
-from .hello import Hello
+from .client_hello import Hello
 from .table import Table
 
 __all__ = ["NOT_NEEDED", "AlpnResponder", "HttpResponder", "NothingResponder"]

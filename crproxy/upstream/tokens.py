@@ -24,8 +24,8 @@ from .agent import send
 from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .fields import field_of
-from .once import Once
 from .relay import BodyBroke, BodyTooLarge, collect
+from .single_flight import Once
 
 __all__ = ["Token", "Tokens", "basic"]
 

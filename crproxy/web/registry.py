@@ -19,8 +19,8 @@ from ..oci.routes import Ping, TagsRequest, parse_path
 from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
+from .authentication import visit_of
 from .request import note, note_user
-from .visiting import visit_of
 
 __all__ = ["RegistryResource"]
 

@@ -23,8 +23,8 @@ from ..policy.authorizations import Credentials, basic_challenge, parse_authoriz
 from ..policy.scopes import parse_scopes
 from ..pullthrough import Content, Reply
 from .answering import answer
+from .authentication import visit_of
 from .request import note_user
-from .visiting import visit_of
 
 __all__ = ["TokenResource"]
 

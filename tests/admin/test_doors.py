@@ -10,16 +10,16 @@ import pytest
 from twisted.internet.task import Clock
 
 from crproxy import __version__
-from crproxy.admin.cache_door import CacheDoor
+from crproxy.admin.cache_resources import CacheDoor
 from crproxy.admin.site import make_admin_site
-from crproxy.admin.warm_door import WarmDoor
+from crproxy.admin.warm_resource import WarmDoor
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry, Repository, Tag
 from crproxy.policy.routing import Names
 from crproxy.pullthrough.warming import Warming
-from crproxy.store.census import Census
 from crproxy.store.entries import Entry, View
+from crproxy.store.inventory import Census
 from tests.logs import Log
 from tests.memory import Network
 from tests.pullthrough.conftest import Client

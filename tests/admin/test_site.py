@@ -9,7 +9,7 @@ from crproxy.admin.site import make_admin_site
 from crproxy.config import Config
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
-from crproxy.service.live import Live
+from crproxy.service.current_configuration import Live
 from crproxy.tls.plan import NameState, State
 from tests.memory import Network
 from tests.web.conftest import Browser, Received

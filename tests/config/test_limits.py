@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 
 from crproxy.config import Limits
-from crproxy.policy.quantities import Frequency
+from crproxy.policy.units import Frequency
 from tests.configs import loaded, mistake
 
 MIB = 1024**2

@@ -14,7 +14,7 @@ from crproxy.limits.accounts import Admission
 from crproxy.limits.shaping import Limited
 from crproxy.oci.errors import RegistryError
 from crproxy.policy.access import Access
-from crproxy.policy.quantities import Frequency
+from crproxy.policy.units import Frequency
 
 A, B = "192.0.2.1", "192.0.2.2"
 PRIVILEGED = "198.51.100.7"

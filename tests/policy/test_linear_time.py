@@ -26,7 +26,7 @@ from crproxy.acme.errors import Malformed, Problem
 from crproxy.acme.jws import is_base64url
 from crproxy.acme.renewal import RenewalInfo
 from crproxy.config import Config
-from crproxy.login.visits import Visit
+from crproxy.login.authentication import Visit
 from crproxy.oci.digests import Digest
 from crproxy.oci.documents import NotJson, parse_json
 from crproxy.oci.errors import ErrorCode, RegistryError
@@ -40,8 +40,8 @@ from crproxy.policy.audit import cache_state
 from crproxy.policy.authorizations import parse_authorization
 from crproxy.policy.challenges import parse_challenges
 from crproxy.policy.clients import client_of
+from crproxy.policy.external_address import front_of
 from crproxy.policy.fields import FIELD_LIMIT
-from crproxy.policy.fronts import front_of
 from crproxy.policy.headers import answer_headers, next_page
 from crproxy.policy.images import parse_image
 from crproxy.policy.pasting import LONGEST, NotAnImage, read_pasted
@@ -53,7 +53,7 @@ from crproxy.policy.refusals import parse_retry_after, refusal
 from crproxy.policy.routing import host_name
 from crproxy.policy.scopes import parse_scopes
 from crproxy.policy.urls import origin_of
-from crproxy.tls.hello import NotAHello, read_hello
+from crproxy.tls.client_hello import NotAHello, read_hello
 from crproxy.upstream.tunnel import _STATUS_LINE, _printable
 from crproxy.web.page.preferences import language_of, wants_html
 

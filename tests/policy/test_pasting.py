@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import DOCKER_HUB, Registry, Repository, Tag
-from crproxy.policy.fronts import front_of
+from crproxy.policy.external_address import front_of
 from crproxy.policy.pasting import _TOOLS, LONGEST, Image, Mistake, NotAnImage, Note, read_pasted
 from crproxy.policy.routing import Names
 from tests import strategies

@@ -11,9 +11,9 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from crproxy.config import Config, Listen, Metrics
 from crproxy.service.core import Core
-from crproxy.service.front import Front
+from crproxy.service.current_configuration import Live
+from crproxy.service.graceful_shutdown import Front
 from crproxy.service.listening import Listener
-from crproxy.service.live import Live
 from crproxy.service.making import make_service
 from crproxy.service.monitoring import Monitoring
 from tests.memory import ended

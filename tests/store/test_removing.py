@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Reference, Registry, Tag
 from crproxy.store.blobs import PartialKey
-from crproxy.store.census import Census
 from crproxy.store.entries import Entry, View
+from crproxy.store.inventory import Census
 from crproxy.store.removing import Freed, Sweepings, plan_removal, remove, sweep, sweepings
 from tests.memory import ended
 from tests.store.shelving import Shelving

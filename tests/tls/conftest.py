@@ -15,7 +15,7 @@ from crproxy.policy.routing import Names
 from crproxy.tls.accepting import ACME_TLS
 from crproxy.tls.certificates import Certified
 from crproxy.tls.certifying import Certificates
-from crproxy.tls.hello import Hello
+from crproxy.tls.client_hello import Hello
 from crproxy.upstream.agent import treq_client
 from tests.acme.fake_ca import ORIGIN
 from tests.logs import Log

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.error import ConnectionLost
 
 from crproxy.tls.certificates import Certified, self_signed
-from crproxy.tls.hello import Hello
+from crproxy.tls.client_hello import Hello
 from tests.tls.wires import ALIAS, DOMAIN, NOW, VALIDATION, Client, Server, Wire, der, in_records, trusting
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

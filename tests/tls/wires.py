@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from crproxy.tls.accepting import TLSFactory
 from crproxy.tls.certificates import Certified, self_signed
-from crproxy.tls.hello import Hello
+from crproxy.tls.client_hello import Hello
 
 __all__ = ["ALIAS", "DOMAIN", "NOW", "VALIDATION", "Client", "Server", "Wire", "der", "in_records", "trusting"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from twisted.web.server import Site
 
-from crproxy.admin.keeping import AliasChange
+from crproxy.admin.alias_file import AliasChange
 from crproxy.admin.site import make_admin_site
 from crproxy.config import Config, ConfigError
 from crproxy.oci.digests import Digest

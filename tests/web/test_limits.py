@@ -15,7 +15,7 @@ from twisted.web.server import Site
 from crproxy.config import Limits, Listen
 from crproxy.oci.digests import Digest
 from crproxy.policy.access import Access
-from crproxy.policy.quantities import Frequency
+from crproxy.policy.units import Frequency
 from tests.memory import Network, answer
 from tests.web.conftest import Browser, Current, Received
 

@@ -13,8 +13,8 @@ from ...upstream.connecting import Reach
 from ...upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
 from ...upstream.relay import BodyBroke, BodyTooLarge, collect
 from .clock import Sighting
+from .environment import SECONDS, Instruments
 from .findings import Area, Finding, failed, fine, skipped
-from .instruments import SECONDS, Instruments
 
 __all__ = ["check_authority"]
 

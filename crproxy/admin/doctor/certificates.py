@@ -11,10 +11,10 @@ from ...config import Config
 from ...policy.endpoints import parse_endpoint
 from .daemon import Daemon
 from .dns import Way
+from .environment import SECONDS, Instruments
 from .findings import Area, Finding, failed, fine, skipped, warning
-from .instruments import SECONDS, Instruments
-from .knocking import Knocked, authority_of, door_of, knock
-from .watching import Shown
+from .http_probe import Knocked, authority_of, door_of, knock
+from .tls_probe import Shown
 
 __all__ = ["check_certificates", "judge"]
 

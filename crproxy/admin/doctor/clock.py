@@ -10,7 +10,7 @@ from twisted.web.iweb import IResponse
 
 from ...upstream.fields import field_of
 from .findings import Area, Finding, failed, fine, skipped, warning
-from .knocking import moment
+from .http_probe import moment
 
 __all__ = ["Sighting", "check_clock"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from ...config import Config
 from ...policy.endpoints import parse_endpoint
-from ..door import admin_endpoint
+from ..endpoint import admin_endpoint
+from .environment import Instruments
 from .findings import Area, Finding, fine, warning
-from .instruments import Instruments
-from .knocking import Knocked, authority_of, door_of, knock
+from .http_probe import Knocked, authority_of, door_of, knock
 
 __all__ = ["Daemon", "find_daemon"]
 

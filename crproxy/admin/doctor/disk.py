@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...config import Config
 from .findings import Area, Finding, failed, fine, skipped, warning
-from .rights import nearest
+from .permissions import nearest
 
 __all__ = ["check_disk"]
 

@@ -10,9 +10,9 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from ...config import Config
 from .daemon import Daemon
+from .environment import SECONDS, Instruments
 from .findings import Area, Finding, failed, fine, skipped, warning
-from .instruments import SECONDS, Instruments
-from .knocking import Knocked, authority_of, knock
+from .http_probe import Knocked, authority_of, knock
 
 __all__ = ["Way", "check_dns", "find_way"]
 

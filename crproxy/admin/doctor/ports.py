@@ -8,7 +8,7 @@ from ...config import Config
 from .daemon import Daemon
 from .dns import Way
 from .findings import Area, Finding, failed, fine, skipped
-from .knocking import Knocked
+from .http_probe import Knocked
 
 __all__ = ["check_ports"]
 

@@ -13,11 +13,11 @@ from twisted.internet.task import react
 
 from ...config import Config, Options
 from ...oci.names import Registry
+from .checks import Report, make_round
 from .configuration import read
+from .environment import Instruments, resolver
 from .findings import Finding
-from .instruments import Instruments, resolver
 from .report import Printed, exit_status, to_json
-from .round import Report, make_round
 
 __all__ = ["run"]
 

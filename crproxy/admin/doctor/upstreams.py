@@ -15,8 +15,8 @@ from ...upstream.exchange import Exchange
 from ...upstream.quotas import Quotas
 from ...upstream.tokens import Tokens
 from .clock import Sighting
+from .environment import SECONDS, Instruments
 from .findings import Area, Finding, Outcome
-from .instruments import SECONDS, Instruments
 
 __all__ = ["Tools", "Visit", "chosen"]
 

@@ -10,10 +10,10 @@ from twisted.web.server import Request
 from ...config import Config
 from ...oci.errors import ErrorCode, RegistryError
 from ...oci.names import Registry, Repository
-from ...policy.fronts import Front, front_of
+from ...policy.external_address import Front, front_of
 from ...policy.routing import host_name, place
+from ..authentication import visit_of
 from ..request import field_of
-from ..visiting import visit_of
 from .converting import Conversion, convert
 from .preferences import language_of
 from .texts import Language

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ...oci.names import DOCKER_HUB
-from ...policy.fronts import Front
+from ...policy.external_address import Front
 from ...policy.setups import SETUPS, ClientFile, Login, SetupError, Target
 
 __all__ = ["Client", "Section", "sections_of"]

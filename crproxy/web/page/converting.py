@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ...oci.errors import RegistryError
 from ...oci.names import Repository
-from ...policy.fronts import Front
+from ...policy.external_address import Front
 from ...policy.pasting import Mistake, NotAnImage, read_pasted
-from ...policy.ways import Line, ways_of, written
+from ...policy.pull_commands import Line, ways_of, written
 
 __all__ = ["Conversion", "convert"]
 

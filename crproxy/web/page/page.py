@@ -20,8 +20,8 @@ from ...config import Config
 from ...oci.errors import RegistryError
 from ...oci.names import DOCKER_HUB, Registry
 from ...policy.aliases import BUILT_IN
-from ...policy.fronts import Front
-from ...policy.ways import Kind
+from ...policy.external_address import Front
+from ...policy.pull_commands import Kind
 from ..branch import Branch
 from ..request import field_of
 from .asking import Asking, asking_of

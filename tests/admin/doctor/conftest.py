@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
+from crproxy.admin.doctor.environment import Instruments
 from crproxy.admin.doctor.findings import Finding
-from crproxy.admin.doctor.instruments import Instruments
 
 NOW = 784111777.0
 

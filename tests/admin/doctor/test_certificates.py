@@ -8,7 +8,7 @@ from cryptography import x509
 
 from crproxy.admin.doctor.certificates import judge
 from crproxy.admin.doctor.findings import Area, Finding
-from crproxy.admin.doctor.watching import Shown
+from crproxy.admin.doctor.tls_probe import Shown
 from crproxy.tls.certificates import self_signed
 
 AUTHORITY = trustme.CA()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.admin.doctor.clock import Sighting, check_clock
-from crproxy.admin.doctor.knocking import moment
+from crproxy.admin.doctor.http_probe import moment
 
 
 @pytest.mark.parametrize(

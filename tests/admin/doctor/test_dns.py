@@ -4,9 +4,9 @@ import pytest
 
 from crproxy.admin.doctor.daemon import Daemon
 from crproxy.admin.doctor.dns import Way, check_dns
+from crproxy.admin.doctor.environment import Instruments, is_here
 from crproxy.admin.doctor.findings import Area
-from crproxy.admin.doctor.instruments import Instruments, is_here
-from crproxy.admin.doctor.knocking import Knocked
+from crproxy.admin.doctor.http_probe import Knocked
 from crproxy.admin.doctor.ports import check_ports
 from crproxy.config import Config
 from crproxy.policy.aliases import BUILT_IN

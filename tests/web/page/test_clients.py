@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.fronts import Front, front_of
+from crproxy.policy.external_address import Front, front_of
 from crproxy.policy.routing import Names
 from crproxy.policy.setups import SETUPS, Target
 from crproxy.web.page.clients import Client, Section, sections_of

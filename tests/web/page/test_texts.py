@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from crproxy.policy.pasting import Mistake, Note
-from crproxy.policy.ways import Kind
+from crproxy.policy.pull_commands import Kind
 from crproxy.web.page.clients import Client
 from crproxy.web.page.texts import TEXTS, Language
 

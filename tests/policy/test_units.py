@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.quantities import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
+from crproxy.policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 from tests.outcomes import outcome
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crproxy.admin import places
-from crproxy.admin.places import find_socket, socket_places, usual_data_dir
+from crproxy.admin.paths import find_socket, socket_places, usual_data_dir
 
 LISTED = [Path("/run/crproxy/admin.sock"), Path("/state/admin.sock"), Path("/var/lib/crproxy/admin.sock")]
 

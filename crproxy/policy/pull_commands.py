@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..oci.errors import RegistryError
 from ..oci.names import DOCKER_HUB, Repository, looks_like_registry
-from .fronts import Front
+from .external_address import Front
 from .pasting import Image, short_path
 
 __all__ = ["Kind", "Line", "Way", "ways_of", "written"]

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from crproxy.oci.digests import Digest
 from crproxy.oci.manifests import references
 from crproxy.oci.names import Registry
-from crproxy.store.census import Census
 from crproxy.store.entries import Entry, View
+from crproxy.store.inventory import Census
 from crproxy.store.store import Store
 from tests.memory import ended
 from tests.store.shelving import INDEX, Shelving

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.tls.hello import HELLO_LIMIT, Hello, NotAHello, read_hello
+from crproxy.tls.client_hello import HELLO_LIMIT, Hello, NotAHello, read_hello
 from tests.outcomes import outcome
 
 

@@ -12,8 +12,8 @@ from twisted.web.server import Request
 from ..config import ConfigError
 from ..oci.names import Registry
 from ..web.branch import Branch
+from .alias_file import AliasChange
 from .documents import json_answer
-from .keeping import AliasChange
 
 __all__ = ["Aliases", "SetAlias"]
 

@@ -8,7 +8,7 @@ import pytest
 from crproxy.config import Config, ConfigError, Listen
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
-from crproxy.service.live import Live
+from crproxy.service.current_configuration import Live
 from tests.logs import Log
 
 QUAY, GHCR = Registry("quay.io"), Registry("ghcr.io")

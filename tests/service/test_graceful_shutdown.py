@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
-from crproxy.service.front import Front, InTurn
+from crproxy.service.graceful_shutdown import Front, InTurn
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import ended, not_yet

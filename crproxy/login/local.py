@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from ..config import Config
 from ..policy.authorizations import Bearer, Credentials
+from .authentication import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 from .passwords import Passwords
 from .signing import Claims, Signer
 from .tokens import grant, read
-from .visits import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 
 __all__ = ["OwnDoor"]
 

@@ -11,11 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from ..policy.images import parse_repository
-from ..policy.quantities import parse_size
 from ..policy.routing import Names
-from ..store.census import Census, StoredImage
+from ..policy.units import parse_size
 from ..store.entries import Entry
 from ..store.filling import Threads
+from ..store.inventory import Census, StoredImage
 from ..store.janitor import verify_gently
 from ..store.removing import Sweepings, plan_removal, remove, sweep, sweepings
 from ..store.store import Store

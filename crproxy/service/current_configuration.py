@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from twisted.logger import Logger
 
-from ..admin.keeping import AliasChange, Source, keep_alias
+from ..admin.alias_file import AliasChange, Source, keep_alias
 from ..config import Config, ConfigError
 from ..config.changes import changes
 from ..config.naming import with_alias

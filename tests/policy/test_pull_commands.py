@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.aliases import BUILT_IN
-from crproxy.policy.fronts import Front, front_of
+from crproxy.policy.external_address import Front, front_of
 from crproxy.policy.pasting import Image, read_pasted
+from crproxy.policy.pull_commands import Kind, Way, ways_of, written
 from crproxy.policy.routing import Names, route
-from crproxy.policy.ways import Kind, Way, ways_of, written
 from tests.policy.test_pasting import images
 
 ALIASES = {f"{label}.cr.example.com": registry for label, registry in BUILT_IN.items()}

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from crproxy.policy.urls import Origin
-from crproxy.tls.cabinet import Cabinet
 from crproxy.tls.certificates import BadCertificate, self_signed
+from crproxy.tls.storage import Cabinet
 
 CA = Origin("https", "acme.example", 443)
 

@@ -23,8 +23,8 @@ from ...policy.urls import origin_of
 from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
 from ...upstream.fields import field_of
 from ...upstream.relay import abandon
-from .instruments import SECONDS
-from .watching import Onlooker, Shown
+from .environment import SECONDS
+from .tls_probe import Onlooker, Shown
 
 __all__ = ["Knocked", "authority_of", "door_of", "knock", "moment"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from crproxy.tls.turns import Turns
+from crproxy.tls.concurrency import Turns
 
 
 def _enter(_: None, given: list[str], name: str) -> None:

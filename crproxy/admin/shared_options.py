@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ..policy.quantities import parse_size
+from ..policy.units import parse_size
 from .client import Door
-from .places import SOCKET_VARIABLE, find_socket
+from .paths import SOCKET_VARIABLE, find_socket
 
 __all__ = ["Size", "door_option", "json_option"]
 

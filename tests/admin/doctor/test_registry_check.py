@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet import error as net_error
 
+from crproxy.admin.doctor.registry_check import visit
 from crproxy.admin.doctor.upstreams import Tools, Visit, chosen
-from crproxy.admin.doctor.visiting import visit
 from crproxy.config import Timeouts, Upstream
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.proxies import Proxies, parse_proxy

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from crproxy.upstream.once import Once
+from crproxy.upstream.single_flight import Once
 from tests.memory import ended, failure_of, not_yet
 
 

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from crproxy.service.lines import LineFile, Written
+from crproxy.service.log_file import LineFile, Written
 from tests.logs import Log
 from tests.memory import ended, not_yet
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...config import Config
 from ...policy.endpoints import Endpoint, parse_endpoint
-from ..door import admin_endpoint
+from ..endpoint import admin_endpoint
 from .configuration import whoever
 from .daemon import Daemon
 from .findings import Area, Finding, failed, fine

@@ -20,9 +20,9 @@ from ...upstream.fields import lines_of
 from ...upstream.relay import abandon
 from .certificates import judge
 from .clock import Sighting
+from .environment import SECONDS
 from .findings import Area, Outcome
-from .instruments import SECONDS
-from .knocking import knock
+from .http_probe import knock
 from .upstreams import Tools, Visit
 
 __all__ = ["visit"]

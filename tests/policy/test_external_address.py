@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.fronts import front_of
+from crproxy.policy.external_address import front_of
 from crproxy.policy.routing import Names
 
 QUAY = Registry("quay.io")

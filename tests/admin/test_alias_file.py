@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crproxy.admin.keeping import AliasChange, Source, keep_alias, rewrite
+from crproxy.admin.alias_file import AliasChange, Source, keep_alias, rewrite
 from crproxy.config import Config, ConfigError
 from crproxy.config.naming import with_alias
 from tests.configs import loaded

@@ -11,7 +11,7 @@ from twisted.web.test.requesthelper import DummyChannel
 
 from crproxy.login import Visit
 from crproxy.policy.clients import Network
-from crproxy.web.visiting import visit_of
+from crproxy.web.authentication import visit_of
 
 
 def request(*fields: tuple[bytes, bytes], peer: IAddress | None = None, secure: bool = False) -> Request:

@@ -13,9 +13,9 @@ from ..policy.routing import route
 from ..policy.scopes import Scope
 from ..upstream.logins import Logins
 from ..upstream.tokens import Token
+from .authentication import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 from .signing import Claims, Signer
 from .tokens import grant, read
-from .visits import Admitted, Granted, Told, Visit, Wanted, tell_nobody
 
 __all__ = ["UpstreamDoor"]
 

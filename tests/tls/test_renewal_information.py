@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from crproxy.tls.consulting import Consulted
+from crproxy.tls.renewal_information import Consulted
 
 
 def test_each_name_is_asked_about_as_often_as_the_ca_likes() -> None:

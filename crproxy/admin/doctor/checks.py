@@ -15,12 +15,12 @@ from .clock import Sighting, check_clock
 from .daemon import find_daemon
 from .disk import check_disk
 from .dns import check_dns, find_way
+from .environment import Instruments
 from .findings import Finding
-from .instruments import Instruments
+from .permissions import check_rights
 from .ports import check_ports
-from .rights import check_rights
+from .registry_check import visit
 from .upstreams import Tools, Visit, chosen
-from .visiting import visit
 
 __all__ = ["Report", "make_round"]
 

@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from crproxy.config import Config, Listen
 from crproxy.limits import Accounts
 from crproxy.limits.accepting import Accepting
-from crproxy.service.doors import client_endpoint, counted
+from crproxy.service.endpoints import client_endpoint, counted
 
 LISTEN = Listen(trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 PROXY, CLIENT = IPv4Address("TCP", "10.0.0.1", 5000), IPv4Address("TCP", "192.0.2.1", 5000)
