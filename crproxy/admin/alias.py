@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .client import Door
+from .client import AdminClient
 from .printing import print_json, print_table
-from .shared_options import door_option, json_option
+from .shared_options import json_option, socket_option
 
 if TYPE_CHECKING:
     from .alias_file import AliasChange
@@ -34,11 +34,11 @@ def alias() -> None:
 
 
 @alias.command("list")
-@door_option
+@socket_option
 @json_option
-def list_aliases(door: Door, as_json: bool) -> None:
+def list_aliases(client: AdminClient, as_json: bool) -> None:
     """List the host names and their registries."""
-    aliases = door.ask("GET", "/aliases")
+    aliases = client.ask("GET", "/aliases")
     if as_json:
         print_json(aliases)
     else:
@@ -48,9 +48,9 @@ def list_aliases(door: Door, as_json: bool) -> None:
 @alias.command()
 @click.argument("label")
 @click.argument("registry")
-@door_option
+@socket_option
 @json_option
-def add(label: str, registry: str, door: Door, as_json: bool) -> None:
+def add(label: str, registry: str, client: AdminClient, as_json: bool) -> None:
     """Let LABEL, below the domain, stand for REGISTRY.
 
     A LABEL with a dot in it is a whole host name. One that is there is replaced. Exits with 1 where it counts now but
@@ -61,24 +61,24 @@ def add(label: str, registry: str, door: Door, as_json: bool) -> None:
       crproxy alias add corp registry.corp.example
       crproxy alias add hub.example.net docker.io
     """
-    _finish(door, door.ask("PUT", f"/aliases/{label}", registry), as_json)
+    _finish(client, client.ask("PUT", f"/aliases/{label}", registry), as_json)
 
 
 @alias.command()
 @click.argument("label")
-@door_option
+@socket_option
 @json_option
-def remove(label: str, door: Door, as_json: bool) -> None:
+def remove(label: str, client: AdminClient, as_json: bool) -> None:
     """Let LABEL stand for nothing any more: also one that is built in.
 
     \b
     Example:
       crproxy alias remove jujucharms
     """
-    _finish(door, door.ask("DELETE", f"/aliases/{label}"), as_json)
+    _finish(client, client.ask("DELETE", f"/aliases/{label}"), as_json)
 
 
-def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
+def _finish(client: AdminClient, document: dict[str, Any], as_json: bool) -> None:
     # The configuration's modules take longer to load than all else, and completion and --help do without them.
     from .alias_file import AliasChange
 
@@ -86,7 +86,7 @@ def _finish(door: Door, document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(change.document())
     else:
-        _tell(door, change)
+        _tell(client, change)
     sys.exit(0 if change.kept else 1)
 
 
@@ -108,12 +108,12 @@ def _kept(change: AliasChange) -> AliasChange:
     return change.but(kept=True, why=None)
 
 
-def _tell(door: Door, change: AliasChange) -> None:
+def _tell(client: AdminClient, change: AliasChange) -> None:
     means = f"stands for {change.registry} now" if change.registry else "stands for nothing any more"
     kept = f", and in {change.file}" if change.kept and change.file else ""
     click.echo(f"{change.host} {means}{kept}")
     if change.registry:
-        for state in door.ask("GET", "/certificates"):
+        for state in client.ask("GET", "/certificates"):
             if state["name"] == change.host:
                 click.echo(f"its certificate: {state['state']}{': ' + state['why'] if state['why'] else ''}")
     if not change.kept:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from .client import Door
+from .client import AdminClient
 from .printing import ago, print_json, print_table, size
-from .shared_options import Size, door_option, json_option
+from .shared_options import Size, json_option, socket_option
 from .verification import Verification, verify_directory, verify_through
 
 __all__ = ["cache"]
@@ -37,11 +37,11 @@ def cache() -> None:
 
 
 @cache.command()
-@door_option
+@socket_option
 @json_option
-def stats(door: Door, as_json: bool) -> None:
+def stats(client: AdminClient, as_json: bool) -> None:
     """Say how much is kept, of how much that may be."""
-    usage = door.ask("GET", "/cache")
+    usage = client.ask("GET", "/cache")
     if as_json:
         return print_json(usage)
     share = f" ({100 * usage['bytes'] / usage['budget']:.0f} %)" if usage["budget"] else ""
@@ -63,9 +63,9 @@ def stats(door: Door, as_json: bool) -> None:
 @click.argument("pattern", default="")
 @click.option("--sort", type=click.Choice(list(_SORTS)), default="name", show_default=True, help="What comes first.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@door_option
+@socket_option
 @json_option
-def list_images(pattern: str, sort: str, reverse: bool, door: Door, as_json: bool) -> None:
+def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_json: bool) -> None:
     """List the images that are kept.
 
     PATTERN is a part of the name, or a pattern of the shell's for all of it. KEPT says whether all of an image is here:
@@ -78,7 +78,7 @@ def list_images(pattern: str, sort: str, reverse: bool, door: Door, as_json: boo
       crproxy cache list nginx --sort used
       crproxy cache list 'docker.io/library/*' --json
     """
-    images = sorted(door.ask("GET", "/cache/images", pattern=pattern), key=_SORTS[sort], reverse=reverse)
+    images = sorted(client.ask("GET", "/cache/images", pattern=pattern), key=_SORTS[sort], reverse=reverse)
     if as_json:
         print_json(images)
         return
@@ -92,9 +92,9 @@ def list_images(pattern: str, sort: str, reverse: bool, door: Door, as_json: boo
 
 @cache.command()
 @click.argument("image")
-@door_option
+@socket_option
 @json_option
-def remove(image: str, door: Door, as_json: bool) -> None:
+def remove(image: str, client: AdminClient, as_json: bool) -> None:
     """Remove IMAGE, by tag or digest; or, without either, all of a repository.
 
     What other images need stays, and who is pulling it gets all of it. When it is next asked for it is fetched again.
@@ -105,7 +105,7 @@ def remove(image: str, door: Door, as_json: bool) -> None:
       crproxy cache remove quay.io/org/app@sha256:0123...
       crproxy cache remove quay.io/org/app
     """
-    gone = door.ask("DELETE", "/cache/images", image=image)
+    gone = client.ask("DELETE", "/cache/images", image=image)
     if as_json:
         return print_json(gone)
     click.echo(f"{gone['removed']}: removed, {size(gone['freed_bytes'])} freed ({gone['freed_bytes']} bytes)")
@@ -114,16 +114,16 @@ def remove(image: str, door: Door, as_json: bool) -> None:
 
 @cache.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@door_option
+@socket_option
 @json_option
-def gc(dry_run: bool, door: Door, as_json: bool) -> None:
+def gc(dry_run: bool, client: AdminClient, as_json: bool) -> None:
     """Drop what nothing needs, without waiting until its place is needed.
 
     That is what was used the longest ago, where the cache is over its size; contents that no repository has a right to
     and nobody asked for in a week; and partial files that nobody has filled for a day. The daemon does the first and
     the last by itself, too.
     """
-    found = door.ask("POST", "/cache/gc", dry_run="1" if dry_run else "")
+    found = client.ask("POST", "/cache/gc", dry_run="1" if dry_run else "")
     if as_json:
         return print_json(found)
     for kind in ("evicted", "orphans", "partials"):
@@ -143,9 +143,9 @@ def gc(dry_run: bool, door: Door, as_json: bool) -> None:
     help="Read this data directory, of a daemon that runs or not, in place of asking the daemon.",
 )
 @click.option("--rate", type=Size(), default="100M", show_default=True, help="Bytes to read per second at the most.")
-@door_option
+@socket_option
 @json_option
-def verify(data_dir: Path | None, rate: int, door: Door, as_json: bool) -> None:
+def verify(data_dir: Path | None, rate: int, client: AdminClient, as_json: bool) -> None:
     """Read all that is kept again, and drop what is damaged.
 
     Each content's bytes are hashed and compared with its digest. Exits with 1 where something was dropped: it is
@@ -158,7 +158,7 @@ def verify(data_dir: Path | None, rate: int, door: Door, as_json: bool) -> None:
     """
     seen = Verification(quiet=as_json)
     if data_dir is None:
-        verify_through(door, rate, seen)
+        verify_through(client, rate, seen)
     else:
         verify_directory(data_dir, rate, seen)
     if as_json:

@@ -15,24 +15,24 @@ from ..policy.routing import Names
 from ..policy.units import parse_size
 from ..store.entries import Entry
 from ..store.filling import Threads
-from ..store.inventory import Census, StoredImage
+from ..store.inventory import Inventory, StoredImage
 from ..store.janitor import verify_gently
 from ..store.removing import Sweepings, plan_removal, remove, sweep, sweepings
 from ..store.store import Store
 from ..web.branch import Branch
 from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
 
-__all__ = ["CacheDoor"]
+__all__ = ["CacheResource"]
 
 
-class CacheDoor(Branch):
+class CacheResource(Branch):
     """``GET /cache``: how much is kept.
 
     Below it ``GET`` and ``DELETE /cache/images``, ``POST /cache/verify`` and ``POST /cache/gc``.
 
     Arguments:
         store: what is kept.
-        census: looks at it.
+        inventory: looks at it.
         threads: for blocking work.
         names: returns the names this proxy answers to.
         clock: the time.
@@ -42,7 +42,7 @@ class CacheDoor(Branch):
     def __init__(
         self,
         store: Store,
-        census: Census,
+        inventory: Inventory,
         threads: Threads,
         names: Callable[[], Names],
         clock: IReactorTime,
@@ -51,9 +51,9 @@ class CacheDoor(Branch):
     ) -> None:
         super().__init__()
         self._store = store
-        self._census = census
+        self._inventory = inventory
         self._threads = threads
-        self.putChild(b"images", _Images(store, census, threads, names, clock))
+        self.putChild(b"images", _Images(store, inventory, threads, names, clock))
         self.putChild(b"verify", _Verify(store, threads, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
@@ -63,7 +63,7 @@ class CacheDoor(Branch):
 
     async def _usage(self) -> dict[str, Any]:
         self._store.note_use()
-        usage = await self._threads(self._census.usage)
+        usage = await self._threads(self._inventory.usage)
         return {**asdict(usage), "budget": self._store.budget}
 
 
@@ -71,11 +71,11 @@ class _Images(Branch):
     """``GET /cache/images?pattern=``; ``DELETE /cache/images?image=``."""
 
     def __init__(
-        self, store: Store, census: Census, threads: Threads, names: Callable[[], Names], clock: IReactorTime
+        self, store: Store, inventory: Inventory, threads: Threads, names: Callable[[], Names], clock: IReactorTime
     ) -> None:
         super().__init__()
         self._store = store
-        self._census = census
+        self._inventory = inventory
         self._threads = threads
         self._names = names
         self._clock = clock
@@ -88,13 +88,13 @@ class _Images(Branch):
 
     async def _list(self, pattern: str) -> list[dict[str, Any]]:
         self._store.note_use()
-        images: list[StoredImage] = await self._threads(lambda: list(self._census.images()))
+        images: list[StoredImage] = await self._threads(lambda: list(self._inventory.images()))
         return [_described(image) for image in images if _matches(image, pattern)]
 
     async def _remove(self, name: str) -> dict[str, Any]:
         repository, reference = parse_repository(self._names(), name)
-        shelves = await self._threads(self._census.shelves, repository)
-        removals = await self._threads(plan_removal, shelves, reference)
+        views = await self._threads(self._inventory.by_credential, repository)
+        removals = await self._threads(plan_removal, views, reference)
         what = str(repository) if reference is None else repository.named(reference)
         if not removals:
             raise Mistake(f"{what} is not in the cache: crproxy cache list shows what is", 404)

@@ -18,7 +18,7 @@ import click
 
 from .paths import SOCKET_VARIABLE
 
-__all__ = ["Door", "Refused", "Unreachable"]
+__all__ = ["AdminClient", "Refused", "Unreachable"]
 
 # Seconds until the daemon must have answered; a stream of lines may be silent for longer.
 _PATIENCE = 60.0
@@ -34,7 +34,7 @@ class Refused(click.ClickException):
     """The daemon does not do what it was asked for; the text is its own. The command exits with 1."""
 
 
-class Door:
+class AdminClient:
     """The admin socket at ``path``."""
 
     def __init__(self, path: Path) -> None:

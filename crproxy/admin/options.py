@@ -10,7 +10,7 @@ import click
 from ..config import Options
 from .configured import SYSTEM_CONFIG
 
-__all__ = ["config_option", "daemon_options", "spoken"]
+__all__ = ["config_option", "daemon_options", "options_of"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -40,7 +40,7 @@ def daemon_options(command: Command) -> Command:
     return command
 
 
-def spoken(values: dict[str, Any]) -> Options:
+def options_of(values: dict[str, Any]) -> Options:
     """Return what these options say, taken out of a command's arguments."""
     single = {name.replace("-", "_"): values.pop(name.replace("-", "_"), None) for name in _SINGLE}
     http, https, aliases = (tuple(values.pop(name, ())) for name in _REPEATED)

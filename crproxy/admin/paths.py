@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["SOCKET_VARIABLE", "find_socket", "socket_places", "usual_data_dir"]
+__all__ = ["SOCKET_VARIABLE", "find_socket", "socket_paths", "usual_data_dir"]
 
 SOCKET_VARIABLE = "CRPROXY_ADMIN"
 _SYSTEM_SOCKET = Path("/run/crproxy/admin.sock")
@@ -23,7 +23,7 @@ def usual_data_dir(environment: Mapping[str, str]) -> str:
     return directories.partition(":")[0] or platformdirs.user_data_dir("crproxy", appauthor=False)
 
 
-def socket_places(environment: Mapping[str, str]) -> Iterator[Path]:
+def socket_paths(environment: Mapping[str, str]) -> Iterator[Path]:
     """Yield where an admin socket may be, the likeliest first."""
     named = environment.get(SOCKET_VARIABLE, "")
     if named:
@@ -39,7 +39,7 @@ def find_socket(given: Path | None) -> Path:
     """Return the socket to connect to: the one that was given, else the first that is there, else the likeliest."""
     if given is not None:
         return given
-    places = list(socket_places(os.environ))
+    places = list(socket_paths(os.environ))
     return next((place for place in places if _may_be_there(place)), places[0])
 
 

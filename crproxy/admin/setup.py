@@ -17,7 +17,7 @@ from ..policy.setups import SETUPS, Login, Setup, SetupError, Target
 from ..policy.urls import origin_of
 from .arguments import RegistryName
 from .configured import read_config
-from .options import config_option, daemon_options, spoken
+from .options import config_option, daemon_options, options_of
 
 __all__ = ["setup"]
 
@@ -105,7 +105,7 @@ def _at(host: str) -> Target:
 
 def _configured(config_file: str | None, said: dict[str, Any], login: str | None) -> Target:
     try:
-        config = read_config(config_file, spoken(said))
+        config = read_config(config_file, options_of(said))
     except ConfigError as error:
         raise click.ClickException(f"{error}; or name the proxy by --host") from error
     if config.clients.users is not None and login is None:

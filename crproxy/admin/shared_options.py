@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from ..policy.units import parse_size
-from .client import Door
+from .client import AdminClient
 from .paths import SOCKET_VARIABLE, find_socket
 
-__all__ = ["Size", "door_option", "json_option"]
+__all__ = ["Size", "json_option", "socket_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,14 +30,14 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-def door_option(command: Command) -> Command:
-    """Give ``command`` the option --socket, and the daemon's door as its argument ``door``."""
+def socket_option(command: Command) -> Command:
+    """Give ``command`` the option --socket, and the daemon's client as its argument ``client``."""
     option = click.option(
         "--socket",
-        "door",
+        "client",
         metavar="PATH",
         type=click.Path(path_type=Path),
-        callback=lambda ctx, param, value: Door(find_socket(value)),
+        callback=lambda ctx, param, value: AdminClient(find_socket(value)),
         help=f"The daemon's admin socket.  [default: ${SOCKET_VARIABLE}, else /run/crproxy/admin.sock, else "
         "admin.sock in the daemon's data directory]",
     )

@@ -1,4 +1,4 @@
-"""The operator's own door: HTTP on a socket of the daemon's, and what is where below its root.
+"""The operator's own client: HTTP on a socket of the daemon's, and what is where below its root.
 
 JSON in and out. Who may connect is a matter of the socket's mode; there is no other check here.
 """
@@ -30,7 +30,7 @@ def make_admin_site(
     states: Callable[[], list[NameState]],
     reactor: IReactorTime,
     observe: Observe | None = None,
-    doors: Mapping[str, IResource] | None = None,
+    resources: Mapping[str, IResource] | None = None,
 ) -> PlainSite:
     """Return the site of the admin socket.
 
@@ -39,14 +39,14 @@ def make_admin_site(
         set_alias: adds one, or takes one away; raises ConfigError.
         states: returns how it stands with each certificate.
         observe: is told of each request that is over.
-        doors: what else there is, by its name below the root.
+        resources: what else there is, by its name below the root.
     """
     root = Branch()
     root.putChild(b"aliases", Aliases(aliases, set_alias))
     root.putChild(b"certificates", _Certificates(states))
     root.putChild(b"version", _Version())
-    for name, door in (doors or {}).items():
-        root.putChild(name.encode(), door)
+    for name, resource in (resources or {}).items():
+        root.putChild(name.encode(), resource)
     return PlainSite.make(root, "admin", reactor, observe)
 
 

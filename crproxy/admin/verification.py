@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .client import Door, Unreachable
+from .client import AdminClient, Unreachable
 
 __all__ = ["Verification", "verify_directory", "verify_through"]
 
@@ -35,9 +35,9 @@ class Verification:
             click.echo(f"damaged, dropped: {what}")
 
 
-def verify_through(door: Door, rate: int, seen: Verification) -> None:
+def verify_through(client: AdminClient, rate: int, seen: Verification) -> None:
     """Let the daemon read everything. Raises Unreachable, Refused."""
-    lines = door.lines("POST", "/cache/verify", rate=str(rate))
+    lines = client.lines("POST", "/cache/verify", rate=str(rate))
     total = next(lines, {}).get("total", 0)
     over = False
     with click.progressbar(length=total, label="verifying", file=sys.stderr) as bar:
@@ -49,7 +49,7 @@ def verify_through(door: Door, rate: int, seen: Verification) -> None:
             seen.read = line["read"]
             over = over or "verified" in line
     if not over:
-        raise Unreachable(f"the daemon at {door.path} ended before it had read everything")
+        raise Unreachable(f"the daemon at {client.path} ended before it had read everything")
 
 
 def verify_directory(data_dir: Path, rate: int, seen: Verification) -> None:

@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .client import Door, Unreachable
-from .shared_options import door_option, json_option
+from .client import AdminClient, Unreachable
+from .shared_options import json_option, socket_option
 
 if TYPE_CHECKING:
     from .warm_display import Display
@@ -37,7 +37,7 @@ __all__ = ["warm"]
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Transfers at a time.")
 @click.option("--referrers", is_flag=True, help="Also what refers to each image: signatures, attestations, SBOMs.")
-@door_option
+@socket_option
 @json_option
 def warm(
     images: tuple[str, ...],
@@ -45,7 +45,7 @@ def warm(
     platforms: tuple[str, ...],
     jobs: int,
     referrers: bool,
-    door: Door,
+    client: AdminClient,
     as_json: bool,
 ) -> None:
     """Pull images into the cache, through the daemon, so that they are served from there.
@@ -68,21 +68,21 @@ def warm(
         raise click.UsageError("name an IMAGE, or a --file with some")
     body = json.dumps({"images": wanted, "platforms": platforms, "referrers": referrers, "jobs": jobs})
     with _display(as_json) as display:
-        failed = _follow(door, body, display)
+        failed = _follow(client, body, display)
     sys.exit(1 if failed else 0)
 
 
-def _follow(door: Door, body: str, display: Display) -> int:
+def _follow(client: AdminClient, body: str, display: Display) -> int:
     """Show what the daemon tells; return how many images failed."""
     failed: int | None = None
     try:
-        for line in door.lines("POST", "/warm", body):
+        for line in client.lines("POST", "/warm", body):
             display.show(line)
             failed = line.get("failed", failed)
     except KeyboardInterrupt:
         raise click.ClickException("interrupted: what has come is kept, the same command goes on from there") from None
     if failed is None:
-        raise Unreachable(f"the daemon at {door.path} ended before all was here: the same command goes on from there")
+        raise Unreachable(f"the daemon at {client.path} ended before all was here: the same command goes on from there")
     return failed
 
 

@@ -18,14 +18,14 @@ from ..pullthrough.warming import Warming
 from ..web.branch import Branch
 from .documents import Lines, Mistake, answer_lines, json_answer, json_body
 
-__all__ = ["WarmDoor"]
+__all__ = ["WarmResource"]
 
 # Seconds between two lines about what is on its way.
 _TICK = 0.25
 _MOST_JOBS = 64
 
 
-class WarmDoor(Branch):
+class WarmResource(Branch):
     """``POST /warm`` with ``{"images": [...], "platforms": [...], "referrers": false, "jobs": 4}``.
 
     Arguments:

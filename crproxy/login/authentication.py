@@ -16,7 +16,15 @@ from ..policy.authorizations import Bearer, Credentials, basic_challenge, bearer
 from ..policy.routing import Names, host_name
 from ..policy.scopes import Scope
 
-__all__ = ["TOKEN_PATH", "Admitted", "Granted", "Told", "Visit", "Wanted", "tell_nobody"]
+__all__ = [
+    "TOKEN_PATH",
+    "AuthRequest",
+    "Identity",
+    "IssuedToken",
+    "OnCredentials",
+    "Target",
+    "ignore_credentials",
+]
 
 TOKEN_PATH = "/token"  # noqa: S105 - where tokens are had, not one
 
@@ -24,15 +32,15 @@ _PORT = re.compile(r":([1-9][0-9]{0,4})\Z")
 _LAST_PORT = 65535
 
 # Is told whether credentials that a client brought were right.
-Told = Callable[[bool], object]
+OnCredentials = Callable[[bool], object]
 
 
-def tell_nobody(right: bool) -> None:
-    """Tell nobody (Told)."""
+def ignore_credentials(right: bool) -> None:
+    """Tell nobody (OnCredentials)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Target:
     """What a client wants to have.
 
     Arguments:
@@ -47,7 +55,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class Identity:
     """A client that is let in.
 
     Arguments:
@@ -62,7 +70,7 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class IssuedToken:
     """A token, and the seconds that it lasts."""
 
     token: str = field(repr=False)
@@ -70,7 +78,7 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class AuthRequest:
     """A request, as far as it matters who makes it.
 
     Arguments:
@@ -96,14 +104,14 @@ class Visit:
         port = _PORT.search(self.host)
         return self.name if port is None or int(port[1]) > _LAST_PORT else self.name + port[0]
 
-    def said(self, names: Names, wanted: Wanted | None) -> Credentials | Bearer | None:
+    def said(self, names: Names, target: Target | None) -> Credentials | Bearer | None:
         """Return what the client says of itself. Raises RegistryError: UNAUTHORIZED for what cannot be read."""
         try:
             return parse_authorization(self.authorization)
         except ValueError as error:
-            self.refuse(names, wanted, str(error))
+            self.refuse(names, target, str(error))
 
-    def challenge(self, names: Names, wanted: Wanted | None, error: str | None = None) -> str:
+    def challenge(self, names: Names, target: Target | None, error: str | None = None) -> str:
         """Return how the client may log in.
 
         A token is had by a URL, which must be one of ours, and https: then the password is sent to that alone. Else it
@@ -112,13 +120,13 @@ class Visit:
         if not self.secure or self.name not in names:
             return basic_challenge()
         realm = f"https://{self.address}{TOKEN_PATH}"
-        scope = None if wanted is None else str(Scope(wanted.name))
+        scope = None if target is None else str(Scope(target.name))
         return bearer_challenge(realm, self.name, scope, error)
 
-    def refuse(self, names: Names, wanted: Wanted | None, why: str, error: str | None = None) -> Never:
+    def refuse(self, names: Names, target: Target | None, why: str, error: str | None = None) -> Never:
         """Raise UNAUTHORIZED with a challenge.
 
         Arguments:
             error: what is wrong with the token that was sent (RFC 6750, 3.1).
         """
-        raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=self.challenge(names, wanted, error))
+        raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=self.challenge(names, target, error))

@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 from ..config import Config
 from ..policy.authorizations import Bearer, Credentials
-from .authentication import Admitted, Granted, Told, Visit, Wanted, tell_nobody
+from .authentication import AuthRequest, Identity, IssuedToken, OnCredentials, Target, ignore_credentials
 from .passwords import Passwords
 from .signing import Claims, Signer
-from .tokens import grant, read
+from .tokens import issue, read
 
-__all__ = ["OwnDoor"]
+__all__ = ["LocalLogin"]
 
 
-class OwnDoor:
-    """Lets users in (Door).
+class LocalLogin:
+    """Lets users in (Authenticator).
 
     Arguments:
         config: the one that counts for this request.
         users: names, and their passwords as bcrypt hashed them.
         passwords: checks them.
         signer: makes and reads tokens.
-        told: whether credentials were right.
+        on_credentials: whether credentials were right.
     """
 
     def __init__(
@@ -31,36 +31,38 @@ class OwnDoor:
         users: Mapping[str, bytes],
         passwords: Passwords,
         signer: Signer,
-        told: Told = tell_nobody,
+        on_credentials: OnCredentials = ignore_credentials,
     ) -> None:
         self._config = config
         self._users = users
         self._passwords = passwords
         self._signer = signer
-        self._told = told
+        self._on_credentials = on_credentials
 
-    async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
-        """Let a user in (Door)."""
+    async def authenticate(self, request: AuthRequest, target: Target | None) -> Identity:
+        """Let a user in (Authenticator)."""
         names = self._config.names
-        match visit.said(names, wanted):
+        match request.said(names, target):
             case Bearer(token):
-                claims = read(self._signer, names, token, visit, wanted)
+                claims = read(self._signer, names, token, request, target)
                 if claims.registry is not None or claims.user not in self._users:
-                    visit.refuse(names, wanted, f"there is no user {claims.user} here: log in again", "invalid_token")
-                return Admitted(claims.user)
+                    request.refuse(names, target, f"there is no user {claims.user} here: log in again", "invalid_token")
+                return Identity(claims.user)
             case said:
-                return Admitted(await self._known(said, visit, wanted))
+                return Identity(await self._known(said, request, target))
 
-    async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
-        """Give a user a token (Door)."""
-        user = await self._known(credentials, visit, None)
-        return grant(self._signer, self._config, Claims(user, visit.name, repositories))
+    async def issue_token(
+        self, request: AuthRequest, credentials: Credentials | None, repositories: frozenset[str]
+    ) -> IssuedToken:
+        """Give a user a token (Authenticator)."""
+        user = await self._known(credentials, request, None)
+        return issue(self._signer, self._config, Claims(user, request.name, repositories))
 
-    async def _known(self, credentials: Credentials | None, visit: Visit, wanted: Wanted | None) -> str:
+    async def _known(self, credentials: Credentials | None, request: AuthRequest, target: Target | None) -> str:
         if credentials is None:
-            visit.refuse(self._config.names, wanted, f"log in first: docker login {visit.address}")
-        right = await self._passwords.are_right(self._users, credentials, visit.client)
-        self._told(right)
+            request.refuse(self._config.names, target, f"log in first: docker login {request.address}")
+        right = await self._passwords.are_right(self._users, credentials, request.client)
+        self._on_credentials(right)
         if not right:
-            visit.refuse(self._config.names, wanted, "the username or the password is wrong")
+            request.refuse(self._config.names, target, "the username or the password is wrong")
         return credentials.username

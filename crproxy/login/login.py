@@ -18,19 +18,19 @@ from ..policy.clients import is_in
 from ..policy.routing import place
 from ..policy.scopes import Scope
 from ..upstream.logins import Logins
-from .authentication import Admitted, Granted, Visit, Wanted
-from .local import OwnDoor
-from .pass_through import UpstreamDoor
+from .authentication import AuthRequest, Identity, IssuedToken, Target
+from .local import LocalLogin
+from .pass_through import PassThroughLogin
 from .passwords import Passwords
 from .signing import Signer
 
 __all__ = ["Login"]
 
 
-class Door(Protocol):
+class Authenticator(Protocol):
     """Lets clients in at a host."""
 
-    async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
+    async def authenticate(self, request: AuthRequest, target: Target | None) -> Identity:
         """Return who the client is; None is wanted by one that only looks whether a registry is here.
 
         Raises:
@@ -38,19 +38,23 @@ class Door(Protocol):
                 upstream answers that was asked.
         """
 
-    async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
-        """Return a token for repositories, as they are named at this host. Raises RegistryError as `admit` does."""
+    async def issue_token(
+        self, request: AuthRequest, credentials: Credentials | None, repositories: frozenset[str]
+    ) -> IssuedToken:
+        """Return a token for repositories, as they are named at this host. Raises as `authenticate` does."""
 
 
-class OpenDoor:
-    """Lets everybody in (Door)."""
+class NoLogin:
+    """Lets everybody in (Authenticator)."""
 
-    async def admit(self, visit: Visit, wanted: Wanted | None) -> Admitted:
-        """Let it in, whatever it says (Door)."""
-        return Admitted()
+    async def authenticate(self, request: AuthRequest, target: Target | None) -> Identity:
+        """Let it in, whatever it says (Authenticator)."""
+        return Identity()
 
-    async def grant(self, visit: Visit, credentials: Credentials | None, repositories: frozenset[str]) -> Granted:
-        """Say that nobody needs a token (Door)."""
+    async def issue_token(
+        self, request: AuthRequest, credentials: Credentials | None, repositories: frozenset[str]
+    ) -> IssuedToken:
+        """Say that nobody needs a token (Authenticator)."""
         raise RegistryError(ErrorCode.NAME_UNKNOWN, "nobody has to log in here: ask without a token")
 
 
@@ -83,26 +87,32 @@ class Login:
         self._now = now or clock.seconds
         self.right = self.wrong = 0
 
-    async def admit(self, visit: Visit, wanted: Wanted | None = None) -> Admitted:
-        """Return who the client is. Raises RegistryError: see Door; 421 for a host that is not ours."""
-        return await self._door(visit).admit(visit, wanted)
+    async def authenticate(self, request: AuthRequest, target: Target | None = None) -> Identity:
+        """Return who the client is. Raises RegistryError: see Authenticator; 421 for a host that is not ours."""
+        return await self._authenticator(request).authenticate(request, target)
 
-    async def grant(self, visit: Visit, credentials: Credentials | None, scopes: tuple[Scope, ...]) -> Granted:
-        """Return a token. Raises RegistryError: see Door; 404 where none is needed, 421 for a host that is not ours."""
-        return await self._door(visit).grant(visit, credentials, frozenset(scope.name for scope in scopes))
+    async def issue_token(
+        self, request: AuthRequest, credentials: Credentials | None, scopes: tuple[Scope, ...]
+    ) -> IssuedToken:
+        """Return a token. Raises RegistryError, also: 404, none is needed; 421, the host is not ours."""
+        return await self._authenticator(request).issue_token(
+            request, credentials, frozenset(scope.name for scope in scopes)
+        )
 
-    def _door(self, visit: Visit) -> Door:
+    def _authenticator(self, request: AuthRequest) -> Authenticator:
         config = self._current()
-        alias = place(config.names, visit.host)
+        alias = place(config.names, request.host)
         upstream = None if alias is None else config.upstream(alias)
-        exempt = not config.clients.privileged_login and is_in(visit.client, config.access.privileged)
+        exempt = not config.clients.privileged_login and is_in(request.client, config.access.privileged)
         users = None if exempt else config.clients.users
         if upstream is not None and upstream.passthrough:
             now, closed = self._now(), users is not None
-            return UpstreamDoor(config, upstream, self._logins, self._signer, now, closed=closed, told=self._count)
+            return PassThroughLogin(
+                config, upstream, self._logins, self._signer, now, closed=closed, on_credentials=self._count
+            )
         if users is None:
-            return OpenDoor()
-        return OwnDoor(config, users, self._passwords, self._signer, self._count)
+            return NoLogin()
+        return LocalLogin(config, users, self._passwords, self._signer, self._count)
 
     def _count(self, right: bool) -> None:
         if right:

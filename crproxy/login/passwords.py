@@ -19,7 +19,7 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials
 from ..policy.clients import network_of
 from ..upstream.bounding import drop_oldest
-from ..upstream.single_flight import Once
+from ..upstream.single_flight import SingleFlight
 from .fairness import FairQueue, TooMany
 
 __all__ = ["Passwords", "Threads"]
@@ -54,7 +54,7 @@ class Passwords:
         # Of what is remembered only a keyed hash is in memory, with a key that ends with the process.
         self._key = secrets.token_bytes(32)
         self._right: dict[bytes, float] = {}
-        self._checks: Once[bytes, bool] = Once()
+        self._checks: SingleFlight[bytes, bool] = SingleFlight()
         self._queue = FairQueue(at_once, _MOST_OF_CLIENT, _MOST)
 
     async def are_right(self, users: Mapping[str, bytes], credentials: Credentials, client: str | None) -> bool:

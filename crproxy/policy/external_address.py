@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..oci.names import DOCKER_HUB, Registry, canonical_host
 from .routing import Names, host_name
 
-__all__ = ["Front", "front_of"]
+__all__ = ["ExternalAddress", "external_address"]
 
 _PORT = re.compile(r":([1-9][0-9]{0,4})$")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::[1-9][0-9]{0,4})?")
@@ -21,7 +21,7 @@ _LONGEST_HOST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class ExternalAddress:
     """The names that clients write.
 
     Arguments:
@@ -58,7 +58,7 @@ class Front:
         return host == self.base or host_name(host) in self.names
 
 
-def front_of(names: Names, host: str, *, secure: bool) -> Front:
+def external_address(names: Names, host: str, *, secure: bool) -> ExternalAddress:
     """Return how a client writes this proxy that asked for ``host`` (its Host header).
 
     Arguments:
@@ -67,16 +67,16 @@ def front_of(names: Names, host: str, *, secure: bool) -> Front:
     name = host_name(host)
     port = _port(host, "443" if secure or names.domain is not None else "80")
     if names.domain is not None:
-        return Front(names, f"{names.domain}{port}", port, secure=True)
+        return ExternalAddress(names, f"{names.domain}{port}", port, secure=True)
     if name in names.aliases:
-        return Front(names, None, port, secure)
+        return ExternalAddress(names, None, port, secure)
     canonical = canonical_host(name) if len(host) <= _LONGEST_HOST and _HOST.fullmatch(host) else None
     if canonical is None:
-        return Front(names, _LOCAL, "", secure)
+        return ExternalAddress(names, _LOCAL, "", secure)
     # A first part without a dot or a port is no registry for Docker, but for this one.
     if canonical != "localhost" and "." not in canonical and not port and not canonical.startswith("["):
         port = ":443" if secure else ":80"
-    return Front(names, f"{canonical}{port}", port, secure)
+    return ExternalAddress(names, f"{canonical}{port}", port, secure)
 
 
 def _port(host: str, usual: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import DOCKER_HUB, Registry, Repository, Tag, looks_like_registry
-from .external_address import Front
+from .external_address import ExternalAddress
 from .routing import route
 
 __all__ = ["LONGEST", "Image", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]
@@ -140,11 +140,11 @@ _MISTAKES = {
 }
 
 
-def read_pasted(text: str, front: Front) -> Pasted:
+def read_pasted(text: str, address: ExternalAddress) -> Pasted:
     """Return what ``text`` means: its first line that names an image.
 
     Arguments:
-        front: this proxy, whose own names may already stand in front.
+        address: this proxy, whose own names may already stand in front.
 
     Raises:
         NotAnImage: there is none; of several lines, what is wrong with the first.
@@ -159,7 +159,7 @@ def read_pasted(text: str, front: Front) -> Pasted:
     first: NotAnImage | None = None
     for line in text.splitlines():
         try:
-            return _read_line(line, front)
+            return _read_line(line, address)
         except NotAnImage as mistake:
             if mistake.mistake is not Mistake.NOTHING:
                 first = first or mistake
@@ -180,7 +180,7 @@ def short_path(repository: Repository) -> str:
     return repository.path if repository.registry != DOCKER_HUB or "/" in short else short
 
 
-def _read_line(line: str, front: Front) -> Pasted:
+def _read_line(line: str, address: ExternalAddress) -> Pasted:
     # Spaces are one: before each of many, expressions would look for all that may follow them.
     line = _COMMENT.sub("", _PROMPT.sub("", " ".join(line.split())))
     form, name = _form_and_name(line)
@@ -189,7 +189,7 @@ def _read_line(line: str, front: Front) -> Pasted:
         raise NotAnImage(Mistake.NOTHING)
     if form.startswith("FROM ") and name.lower() == "scratch":
         raise NotAnImage(Mistake.SCRATCH)
-    return replace(_read_name(name, front), form=form)
+    return replace(_read_name(name, address), form=form)
 
 
 def _form_and_name(line: str) -> tuple[str, str]:
@@ -239,7 +239,7 @@ def _bare(name: str) -> str:
     return bare
 
 
-def _read_name(name: str, front: Front) -> Pasted:
+def _read_name(name: str, address: ExternalAddress) -> Pasted:
     written, at, digest = name.partition("@")
     notes: list[Note] = []
     # A port is in front of a slash, a tag behind the last.
@@ -250,7 +250,7 @@ def _read_name(name: str, front: Front) -> Pasted:
         path = path.lower()
         notes.append(Note.LOWERED)
     try:
-        repository = _repository(path, front)
+        repository = _repository(path, address)
         reference: Tag | Digest | None = Tag.parse(tag) if colon else None
         if at:
             # One that has both is refused by some clients, and the digest says which it is.
@@ -261,15 +261,15 @@ def _read_name(name: str, front: Front) -> Pasted:
     return Pasted(Image(repository, reference), _PULL, tuple(notes))
 
 
-def _repository(path: str, front: Front) -> Repository:
+def _repository(path: str, address: ExternalAddress) -> Repository:
     first, _, rest = path.partition("/")
     if not looks_like_registry(first):
         # What Docker means, whatever is meant here where no registry is named.
         return DOCKER_HUB.repository(path)
     if not rest:
         raise NotAnImage(Mistake.NO_REPOSITORY)
-    if front.is_own(first):
-        return route(front.names, first, rest).repository
+    if address.is_own(first):
+        return route(address.names, first, rest).repository
     try:
         registry = Registry.parse(first)
     except RegistryError:

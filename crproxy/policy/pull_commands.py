@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from ..oci.errors import RegistryError
 from ..oci.names import DOCKER_HUB, Repository, looks_like_registry
-from .external_address import Front
+from .external_address import ExternalAddress
 from .pasting import Image, short_path
 
-__all__ = ["Kind", "Line", "Way", "ways_of", "written"]
+__all__ = ["PullCommand", "PullMethod", "PullName", "pull_command", "pull_names"]
 
 
-class Kind(enum.Enum):
+class PullMethod(enum.Enum):
     """How a client asks."""
 
     PREFIX = "prefix"
@@ -25,7 +25,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class PullName:
     """One way to ask for an image.
 
     Arguments:
@@ -34,7 +34,7 @@ class Way:
         rest: and what stands behind that.
     """
 
-    kind: Kind
+    kind: PullMethod
     host: str
     rest: str
 
@@ -45,10 +45,10 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PullCommand:
     """A whole line to type, in three parts of which ``host`` is this proxy's."""
 
-    kind: Kind
+    kind: PullMethod
     before: str
     host: str
     after: str
@@ -59,31 +59,31 @@ class Line:
         return self.before + self.host + self.after
 
 
-def ways_of(image: Image, front: Front) -> tuple[Way, ...]:
+def pull_names(image: Image, address: ExternalAddress) -> tuple[PullName, ...]:
     """Return all ways in which ``image`` can be asked for here; none where its registry has a port and no alias."""
     registry, path = image.repository.registry, short_path(image.repository) + image.suffix
-    ways = []
-    if front.base is not None and _fits_in_a_name(image):
-        ways.append(Way(Kind.PREFIX, f"{front.base}/", f"{registry}/{path}"))
-    alias = front.alias(registry)
+    names = []
+    if address.base is not None and _fits_in_a_name(image):
+        names.append(PullName(PullMethod.PREFIX, f"{address.base}/", f"{registry}/{path}"))
+    alias = address.alias(registry)
     if alias is not None:
-        ways.append(Way(Kind.ALIAS, f"{alias}/", path))
+        names.append(PullName(PullMethod.ALIAS, f"{alias}/", path))
     # At the base domain a mirror's first part would be taken for a registry if it looks like one.
     misread = alias is None and looks_like_registry(image.repository.path.partition("/")[0])
-    if registry == DOCKER_HUB and front.mirror() is not None and not misread:
-        ways.append(Way(Kind.MIRROR, "", str(image)))
-    return tuple(ways)
+    if registry == DOCKER_HUB and address.mirror() is not None and not misread:
+        names.append(PullName(PullMethod.MIRROR, "", str(image)))
+    return tuple(names)
 
 
-def written(form: str, way: Way, front: Front) -> Line | None:
-    """Return the whole line: ``form``, as ``pasting`` gives it, with the name in it; None where it has no such way."""
-    if way.kind is Kind.MIRROR and not form.startswith(_MIRRORED):
+def pull_command(form: str, name: PullName, address: ExternalAddress) -> PullCommand | None:
+    """Return the whole line: ``form``, as ``pasting`` gives it, with the name in it; None where it has no such name."""
+    if name.kind is PullMethod.MIRROR and not form.startswith(_MIRRORED):
         return None
     before, _, after = form.partition("{}")
-    if way.kind is not Kind.MIRROR and not front.secure:
+    if name.kind is not PullMethod.MIRROR and not address.secure:
         for tool, told in _IN_THE_CLEAR.items():
             before = before.replace(tool, told)
-    return Line(way.kind, before, way.host, way.rest + after)
+    return PullCommand(name.kind, before, name.host, name.rest + after)
 
 
 def _fits_in_a_name(image: Image) -> bool:

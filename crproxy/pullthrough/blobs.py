@@ -27,7 +27,7 @@ from ..store.entries import View
 from ..store.store import OpenContent, Store
 from ..store.verifying import Unread
 from ..upstream.client import RegistryClient, Streamed
-from ..upstream.single_flight import Once
+from ..upstream.single_flight import SingleFlight
 from .counting import Ending, counted
 from .passing import BlobSource, Passed
 from .permissions import Permissions, Proof
@@ -63,7 +63,7 @@ class Blobs:
         self._flights = flights
         self._fills = fills
         self._clock = clock
-        self._questions: Once[BlobSource, int | None] = Once()
+        self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Flight, set[View]] = {}
         self._counts: dict[Flight, Ending] = {}

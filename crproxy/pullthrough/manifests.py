@@ -18,7 +18,7 @@ from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
-from ..upstream.single_flight import Once
+from ..upstream.single_flight import SingleFlight
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
 
@@ -60,8 +60,8 @@ class Manifests:
         self._permissions = permissions
         self._lifetimes = lifetimes
         self._now = now or clock.seconds
-        self._fetches: Once[tuple[View, Reference], Manifest] = Once()
-        self._checks: Once[tuple[View, Tag], Mapping[str, str] | None] = Once()
+        self._fetches: SingleFlight[tuple[View, Reference], Manifest] = SingleFlight()
+        self._checks: SingleFlight[tuple[View, Tag], Mapping[str, str] | None] = SingleFlight()
 
     async def get(self, view: View, reference: Reference, method: str) -> Reply:
         """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ..config import Audit, Config
 from ..policy.audit import Format, Record, fields, write_line
-from .log_file import LineFile, Written
+from .log_file import LogFile, Written
 
 __all__ = ["AuditLog"]
 
@@ -29,7 +29,7 @@ class AuditLog(Service):
         self._current = current
         self._reactor = reactor
         self._audit = Audit()
-        self._file: LineFile | None = None
+        self._file: LogFile | None = None
         # As an attribute of the class it would take this module's name.
         self._log = Logger(namespace="crproxy.audit")
 
@@ -60,7 +60,7 @@ class AuditLog(Service):
                 before.close()
             return
         if self._file is None:
-            self._file = LineFile(self._audit.file, self._reactor, self._in_a_thread)
+            self._file = LogFile(self._audit.file, self._reactor, self._in_a_thread)
         self._file.open(self._audit.file)
 
     def _in_a_thread(self, work: Callable[[], Written]) -> Deferred[Written]:

@@ -19,7 +19,7 @@ from ..config import Config
 from ..flights import Dependencies, Flights
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
-from ..store.inventory import Census
+from ..store.inventory import Inventory
 from ..store.janitor import Janitor
 from ..store.store import Store, row_limit
 
@@ -29,7 +29,7 @@ __all__ = ["CacheService"]
 class CacheService(Service):
     """The cache, open while the service runs.
 
-    ``store`` is what is kept, ``flights`` what is on its way there; ``census`` looks at it, in ``threads``.
+    ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``.
     """
 
     _log = Logger()
@@ -54,7 +54,7 @@ class CacheService(Service):
             functools.partial(deferToThreadPool, reactor, self._index_pool),
             lambda: row_limit(budget),
         )
-        self.census = Census(path, files)
+        self.inventory = Inventory(path, files)
         self.store = Store(files, index, budget, threads, files.block_size())
         self.flights = Flights(Dependencies(files, threads, reactor, self.store, self.store.stored))
         self._janitor = Janitor(self.store, threads, reactor, now=now)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from twisted.application.service import MultiService
 from twisted.web.resource import IResource
 
-from ..admin.cache_resources import CacheDoor
+from ..admin.cache_resources import CacheResource
 from ..admin.site import make_admin_site
-from ..admin.warm_resource import WarmDoor
+from ..admin.warm_resource import WarmResource
 from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
@@ -40,7 +40,7 @@ from ..web.token import TokenResource
 from .admitting import LoginService
 from .auditing import AuditLog
 from .caching import CacheService
-from .current_configuration import Live
+from .current_configuration import CurrentConfiguration
 from .descriptors import raise_limit
 from .showing import state_of
 
@@ -55,7 +55,7 @@ class Core:
     """What answers.
 
     Arguments:
-        live: the configuration that counts now.
+        current: the configuration that counts now.
         audit: has a line for each request.
         meters: count.
         accounts: what clients have used of what they may.
@@ -69,7 +69,7 @@ class Core:
         now: seconds since the epoch.
     """
 
-    live: Live
+    current: CurrentConfiguration
     audit: AuditLog
     meters: Meters
     accounts: Accounts
@@ -83,18 +83,18 @@ class Core:
     now: Callable[[], float]
 
     @classmethod
-    def make(cls, live: Live, reactor: Any, *, now: Callable[[], float] | None = None) -> Self:
+    def make(cls, current: CurrentConfiguration, reactor: Any, *, now: Callable[[], float] | None = None) -> Self:
         """Return what answers by the configuration as it is now, not yet started.
 
         Arguments:
             now: seconds since the epoch; the reactor's by default.
         """
-        config, now = live(), now or reactor.seconds
-        meters, cache = Meters(live), CacheService(config, reactor, now=now)
+        config, now = current(), now or reactor.seconds
+        meters, cache = Meters(current), CacheService(config, reactor, now=now)
         bounds = Descriptors.of(raise_limit())
-        accounts = Accounts(live, reactor, bounds.clients, bounds.of_client)
+        accounts = Accounts(current, reactor, bounds.clients, bounds.of_client)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
-        fills, quotas = Fills(live), Quotas(now)
+        fills, quotas = Fills(current), Quotas(now)
         clients, tokens = Clients(reactor, config.timeouts, sockets), Tokens(config.timeouts, reactor, now=now)
         exchange = Exchange(
             clients.client,
@@ -106,16 +106,16 @@ class Core:
             meters.upstreams.received,
         )
         return cls(
-            live,
-            AuditLog(live, reactor),
+            current,
+            AuditLog(current, reactor),
             meters,
             accounts,
             fills,
             quotas,
             cache,
-            make_pullthrough(live, cache, exchange, reactor, fills, quotas, now=now),
-            LoginService(live, Logins(clients.client, exchange, tokens, reactor), reactor, now=now),
-            _certificates(live, clients, reactor, now) if config.listen.https else None,
+            make_pullthrough(current, cache, exchange, reactor, fills, quotas, now=now),
+            LoginService(current, Logins(clients.client, exchange, tokens, reactor), reactor, now=now),
+            _certificates(current, clients, reactor, now) if config.listen.https else None,
             reactor,
             now,
         )
@@ -129,7 +129,7 @@ class Core:
 
     def reload(self) -> bool:
         """Read the configuration again, and open the audit log's file again; tell whether the former succeeded."""
-        reloaded = self.live.reload()
+        reloaded = self.current.reload()
         self.audit.reopen()
         return reloaded
 
@@ -146,20 +146,20 @@ class Core:
 
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        page = PageResource(self.live, state_of(self.cache.store, self.ends, self.meters))
-        registry = RegistryResource(self.live, self.admitting.login, self.pullthrough, self.accounts)
-        tokens = TokenResource(self.live, self.admitting.login, self.accounts, self.reactor, now=self.now)
-        return make_site(page, registry, tokens, self.reactor, self.live().timeouts.write, self.observe)
+        page = PageResource(self.current, state_of(self.cache.store, self.ends, self.meters))
+        registry = RegistryResource(self.current, self.admitting.login, self.pullthrough, self.accounts)
+        tokens = TokenResource(self.current, self.admitting.login, self.accounts, self.reactor, now=self.now)
+        return make_site(page, registry, tokens, self.reactor, self.current().timeouts.write, self.observe)
 
     def plain_site(self, site: PlainSite) -> PlainSite:
         """Return what is answered in the clear; where there is TLS, ``site`` itself is only if that is configured."""
         if self.certificates is None:
             return site
-        config = self.live()
+        config = self.current()
         otherwise = site.resource if config.listen.serve_plain else None
         _, port = config.reached_at
         find_answer = self.certificates.find_answer
-        return make_plain_site(find_answer, otherwise, self.live, port, self.reactor, self.observe)
+        return make_plain_site(find_answer, otherwise, self.current, port, self.reactor, self.observe)
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
@@ -172,24 +172,24 @@ class Core:
             monitoring: what else there is, by its name below the root.
         """
         return make_admin_site(
-            lambda: self.live().names.aliases,
-            self.live.set_alias,
+            lambda: self.current().names.aliases,
+            self.current.set_alias,
             self.certificates.states if self.certificates is not None else list,
             self.reactor,
             self.observe,
-            {**self._doors(), **monitoring},
+            {**self._admin_resources(), **monitoring},
         )
 
-    def _doors(self) -> dict[str, IResource]:
-        live, cache, reactor = self.live, self.cache, self.reactor
+    def _admin_resources(self) -> dict[str, IResource]:
+        current, cache, reactor = self.current, self.cache, self.reactor
 
         def names() -> Names:
-            return live().names
+            return current().names
 
-        warming = Warming(self.pullthrough, cache.store, lambda repository: live().access.check(repository), reactor)
+        warming = Warming(self.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
         return {
-            "cache": CacheDoor(cache.store, cache.census, cache.threads, names, reactor, now=self.now),
-            "warm": WarmDoor(warming, names, reactor),
+            "cache": CacheResource(cache.store, cache.inventory, cache.threads, names, reactor, now=self.now),
+            "warm": WarmResource(warming, names, reactor),
         }
 
 
@@ -223,10 +223,12 @@ def make_pullthrough(
     )
 
 
-def _certificates(live: Live, clients: Clients, reactor: Any, now: Callable[[], float]) -> Certificates:
+def _certificates(
+    current: CurrentConfiguration, clients: Clients, reactor: Any, now: Callable[[], float]
+) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(live(), clients.reaching(Reach.of_ca(live())), reactor, now=now)
-    live.changed.append(lambda changed: certificates.rename(names_of(changed)))
+    certificates = Certificates(current(), clients.reaching(Reach.of_ca(current())), reactor, now=now)
+    current.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

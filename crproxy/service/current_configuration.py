@@ -12,13 +12,13 @@ from ..config import Config, ConfigError
 from ..config.changes import changes
 from ..config.naming import with_alias
 
-__all__ = ["Live"]
+__all__ = ["CurrentConfiguration"]
 
 # What is read once, when the daemon starts.
 _AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics")
 
 
-class Live:
+class CurrentConfiguration:
     """The running configuration.
 
     Arguments:

@@ -14,12 +14,12 @@ from twisted.logger import Logger
 from ..web.connections import Connections
 from ..web.site import PlainSite
 
-__all__ = ["Front", "InTurn"]
+__all__ = ["Listeners", "OrderedServices"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class InTurn(MultiService):
+class OrderedServices(MultiService):
     """Services that start together and stop one after the other, the last first."""
 
     @inlineCallbacks
@@ -30,7 +30,7 @@ class InTurn(MultiService):
             yield maybeDeferred(service.stopService)
 
 
-class Front(MultiService):
+class Listeners(MultiService):
     """The listeners.
 
     Arguments:

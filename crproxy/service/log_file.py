@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-__all__ = ["LineFile", "Run", "Written"]
+__all__ = ["LogFile", "Run", "Written"]
 
 # Seconds that a line waits for others, at the most.
 _INTERVAL = 0.5
@@ -35,7 +35,7 @@ class Run(Protocol):
         """Return what comes of ``work``."""
 
 
-class LineFile:
+class LogFile:
     """Adds lines to a file, which its owner writes and its group reads.
 
     What cannot be written waits, and is tried again. Beyond ``most`` bytes lines are lost, which the log says once, and

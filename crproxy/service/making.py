@@ -14,9 +14,9 @@ from ..admin.endpoint import admin_endpoint
 from ..config import Config
 from ..tls.accepting import TLSFactory
 from .core import Core
-from .current_configuration import Live
+from .current_configuration import CurrentConfiguration
 from .endpoints import client_endpoint, counted
-from .graceful_shutdown import Front, InTurn
+from .graceful_shutdown import Listeners, OrderedServices
 from .listening import Listener
 from .monitoring import Monitoring
 from .reloading import Reloading
@@ -45,53 +45,53 @@ def make_service(
         supervisor: is told how it goes.
         now: seconds since the epoch; the reactor's by default.
     """
-    live = Live(config, load or (lambda: config), source)
-    whole, daemon = InTurn(), MultiService()
+    current = CurrentConfiguration(config, load or (lambda: config), source)
+    whole, daemon = OrderedServices(), MultiService()
     daemon.setServiceParent(whole)
-    reporting = Reporting(supervisor, lambda: _status(front), reactor)
+    reporting = Reporting(supervisor, lambda: _status(listeners), reactor)
     reporting.setServiceParent(daemon)
-    core = Core.make(live, reactor, now=now)
+    core = Core.make(current, reactor, now=now)
     core.start_with(daemon)
-    front = Front(config.listen.grace, reporting.stopping, reactor)
-    front.setServiceParent(whole)
-    monitoring = Monitoring(core, front)
+    listeners = Listeners(config.listen.grace, reporting.stopping, reactor)
+    listeners.setServiceParent(whole)
+    monitoring = Monitoring(core, listeners)
     monitoring.start_with(daemon)
-    _listen(front, core, config, monitoring)
+    _listen(listeners, core, config, monitoring)
     Reloading(lambda: reporting.reload(core.reload), reactor).setServiceParent(daemon)
     return whole
 
 
-def _status(front: Front) -> str:
+def _status(listeners: Listeners) -> str:
     """Return where it listens, in a line."""
-    urls = [service.url for service in front if isinstance(service, Listener)]
+    urls = [service.url for service in listeners if isinstance(service, Listener)]
     return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
-def _listen(front: Front, core: Core, config: Config, monitoring: Monitoring) -> None:
-    """Let clients and the operator come in by ``front``."""
+def _listen(listeners: Listeners, core: Core, config: Config, monitoring: Monitoring) -> None:
+    """Let clients and the operator come in by ``listeners``."""
     site, too_many, certificates = core.site(), core.refusing_site(), core.certificates
-    front.watch(site)
-    front.watch(too_many)
+    listeners.watch(site)
+    listeners.watch(too_many)
 
     def client_door(description: str, scheme: str, inside: IProtocolFactory, refusing: IProtocolFactory) -> None:
-        door = counted(description, inside, refusing, core.accounts, core.reactor)
+        factory = counted(description, inside, refusing, core.accounts, core.reactor)
         endpoint = client_endpoint(description, config.listen, core.reactor)
         # Where there is TLS, images are pulled by it.
         in_the_clear = "" if certificates is not None else None
         known_as = config.names.domain if scheme == "https" else in_the_clear
-        Listener(description, endpoint, door, scheme, known_as=known_as).setServiceParent(front)
+        Listener(description, endpoint, factory, scheme, known_as=known_as).setServiceParent(listeners)
 
     if certificates is not None:
         for description in config.listen.https:
             secure, refusing = (TLSFactory(one, certificates.choose, core.reactor) for one in (site, too_many))
             client_door(description, "https", secure, refusing)
     plain = core.plain_site(site)
-    front.watch(plain)
+    listeners.watch(plain)
     for description in config.listen.http:
         client_door(description, "http", plain, too_many)
     admin = admin_endpoint(config)
     if admin:
         operators, endpoint = core.operators_site(monitoring.resources()), serverFromString(core.reactor, admin)
         optional = config.listen.admin is None
-        Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(front)
-        front.watch(operators)
+        Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(listeners)
+        listeners.watch(operators)

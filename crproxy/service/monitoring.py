@@ -16,7 +16,7 @@ from ..metrics.exposition import Exposition
 from ..web.branch import Branch
 from ..web.site import PlainSite
 from .core import Core
-from .graceful_shutdown import Front
+from .graceful_shutdown import Listeners
 from .listening import Listener
 
 __all__ = ["Monitoring"]
@@ -27,17 +27,17 @@ class Monitoring:
 
     Arguments:
         core: what answers.
-        front: the listeners.
+        listeners: the listeners.
     """
 
-    def __init__(self, core: Core, front: Front) -> None:
+    def __init__(self, core: Core, listeners: Listeners) -> None:
         self._core = core
-        self._front = front
+        self._listeners = listeners
         core.meters.registry.register(Readings(self._stock()))
 
     def start_with(self, daemon: MultiService) -> None:
         """Let its services be those of ``daemon``; what listens here listens until everything else has stopped."""
-        core, config = self._core, self._core.live()
+        core, config = self._core, self._core.current()
         Lag(core.meters.lag, core.reactor).setServiceParent(daemon)
         Stalls(core.meters.turn, core.reactor).setServiceParent(daemon)
         listen = config.metrics.listen
@@ -68,17 +68,17 @@ class Monitoring:
             lambda: _disk(self._directory),
             lambda: core.meters.upstreams.bytes_received,
             core.meters.registries,
-            lambda: self._front.connections,
+            lambda: self._listeners.connections,
         )
 
     @property
     def _directory(self) -> Path:
-        return Path(self._core.live().data_dir) / "cache"
+        return Path(self._core.current().data_dir) / "cache"
 
     def _ready(self) -> Iterator[Finding]:
-        if not self._front.running:
+        if not self._listeners.running:
             yield Finding("daemon", "it is stopping")
-        for listener in self._front:
+        for listener in self._listeners:
             if isinstance(listener, Listener):
                 yield listener.finding()
         yield Finding("data directory", _trouble_with(self._directory), bears_it=True)

@@ -23,7 +23,7 @@ from .entries import View
 from .index import view_of
 from .schema import POOL
 
-__all__ = ["Census", "Shelf", "StoredImage", "Usage"]
+__all__ = ["Inventory", "RepositoryContents", "StoredImage", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Kept:
 
 
 @dataclass
-class Shelf:
+class RepositoryContents:
     """What one repository has by one credential, or by none.
 
     Arguments:
@@ -166,7 +166,7 @@ class Shelf:
             return file.read(MANIFEST_LIMIT + 1)
 
 
-class Census:
+class Inventory:
     """The cache below one data directory, looked at.
 
     Arguments:
@@ -204,34 +204,34 @@ class Census:
             for registry, path, credential in repositories:
                 with contextlib.suppress(RegistryError):
                     repository = Repository.parse(Registry.parse(registry), path)
-                    shelf = self._shelf(database, repository, credential)
-                    for reference, digest in shelf.roots.items():
-                        yield shelf.image(reference, digest)
+                    contents = self._contents(database, repository, credential)
+                    for reference, digest in contents.roots.items():
+                        yield contents.image(reference, digest)
 
-    def shelves(self, repository: Repository) -> list[Shelf]:
+    def by_credential(self, repository: Repository) -> list[RepositoryContents]:
         """Return what the repository has, without credentials and with each that it was seen with."""
         with self._connected() as database:
             credentials = database.execute(_CREDENTIALS, (repository.registry.name, repository.path) * 2).fetchall()
-            return [self._shelf(database, repository, credential) for (credential,) in credentials]
+            return [self._contents(database, repository, credential) for (credential,) in credentials]
 
-    def _shelf(self, database: sqlite3.Connection, repository: Repository, credential: str) -> Shelf:
-        shelf = Shelf(view_of(repository, credential), self._blobs)
-        pool = repository.registry.name if shelf.view.private else ""
+    def _contents(self, database: sqlite3.Connection, repository: Repository, credential: str) -> RepositoryContents:
+        contents = RepositoryContents(view_of(repository, credential), self._blobs)
+        pool = repository.registry.name if contents.view.private else ""
         whose = (repository.registry.name, repository.path, credential)
         for name, text in database.execute(_TAGS, whose):
-            shelf.tags[name] = Digest.parse(text)
+            contents.tags[name] = Digest.parse(text)
         for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
             digest = Digest.parse(text)
-            shelf.links[digest] = media_type is not None
+            contents.links[digest] = media_type is not None
             if size is not None:
-                shelf.kept[digest] = Kept(size, used)
+                contents.kept[digest] = Kept(size, used)
         # A layer may be here by another repository's doing.
-        manifests = [digest for digest, is_manifest in shelf.links.items() if is_manifest]
-        referred = {found.digest for digest in manifests for found in shelf.references(digest) or ()}
-        for digest in referred - shelf.kept.keys():
+        manifests = [digest for digest, is_manifest in contents.links.items() if is_manifest]
+        referred = {found.digest for digest in manifests for found in contents.references(digest) or ()}
+        for digest in referred - contents.kept.keys():
             for size, used in database.execute(_KEPT, (str(digest), pool)):
-                shelf.kept[digest] = Kept(size, used)
-        return shelf
+                contents.kept[digest] = Kept(size, used)
+        return contents
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:

@@ -18,7 +18,7 @@ from ..policy.eviction import to_drop
 from .blobs import PartialKey
 from .entries import Entry, View
 from .filling import Threads
-from .inventory import Shelf
+from .inventory import RepositoryContents
 from .janitor import LINK_AGE, PARTIAL_AGE
 from .store import Store
 
@@ -71,35 +71,35 @@ class Sweepings:
         return whole + sum(size for _, size in self.partials)
 
 
-def plan_removal(shelves: Iterable[Shelf], reference: Reference | None) -> list[Removal]:
+def plan_removal(views: Iterable[RepositoryContents], reference: Reference | None) -> list[Removal]:
     """Return what goes with an image, or with a whole repository (None); nothing where it is not here.
 
     What other images of the repository need stays with it.
     """
-    planned = (_all_of(shelf) if reference is None else _one_of(shelf, reference) for shelf in shelves)
+    planned = (_all_of(contents) if reference is None else _one_of(contents, reference) for contents in views)
     return [removal for removal in planned if removal.tags or removal.digests]
 
 
-def _all_of(shelf: Shelf) -> Removal:
-    return Removal(shelf.view, frozenset(shelf.tags), frozenset(shelf.links))
+def _all_of(contents: RepositoryContents) -> Removal:
+    return Removal(contents.view, frozenset(contents.tags), frozenset(contents.links))
 
 
-def _one_of(shelf: Shelf, reference: Reference) -> Removal:
+def _one_of(contents: RepositoryContents, reference: Reference) -> Removal:
     if isinstance(reference, Digest):
-        tags = {name for name, digest in shelf.tags.items() if digest == reference}
-        return _without(shelf, reference, tags, barred=frozenset({reference}))
-    digest = shelf.tags.get(reference.name)
+        tags = {name for name, digest in contents.tags.items() if digest == reference}
+        return _without(contents, reference, tags, barred=frozenset({reference}))
+    digest = contents.tags.get(reference.name)
     if digest is None:
-        return Removal(shelf.view, frozenset(), frozenset())
-    return _without(shelf, digest, {reference.name}, barred=frozenset())
+        return Removal(contents.view, frozenset(), frozenset())
+    return _without(contents, digest, {reference.name}, barred=frozenset())
 
 
-def _without(shelf: Shelf, digest: Digest, tags: set[str], barred: frozenset[Digest]) -> Removal:
-    lost = shelf.reach([digest]) & shelf.links.keys()
-    tagged = [found for name, found in shelf.tags.items() if name not in tags]
-    others = [found for found, is_manifest in shelf.links.items() if is_manifest and found not in lost]
-    needed = shelf.reach([*tagged, *others], barred)
-    return Removal(shelf.view, frozenset(tags), frozenset(lost - needed))
+def _without(contents: RepositoryContents, digest: Digest, tags: set[str], barred: frozenset[Digest]) -> Removal:
+    lost = contents.reach([digest]) & contents.links.keys()
+    tagged = [found for name, found in contents.tags.items() if name not in tags]
+    others = [found for found, is_manifest in contents.links.items() if is_manifest and found not in lost]
+    needed = contents.reach([*tagged, *others], barred)
+    return Removal(contents.view, frozenset(tags), frozenset(lost - needed))
 
 
 async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime) -> Freed:

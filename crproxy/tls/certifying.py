@@ -20,7 +20,7 @@ from .client_hello import Hello
 from .issuer import Account, Issuer
 from .plan import NameState, Plan
 from .responders import AlpnResponder, HttpResponder
-from .storage import Cabinet
+from .storage import CertificateStorage
 from .table import Table
 from .watching import Watch
 
@@ -96,9 +96,9 @@ class Certificates(MultiService):
         origin = origin_of(directory)
         if origin is None:
             return None
-        cabinet = Cabinet(data_dir, origin)
+        storage = CertificateStorage(data_dir, origin)
         try:
-            key = AccountKey(cabinet.account_key())
+            key = AccountKey(storage.account_key())
         except (OSError, BadCertificate) as error:
             self._log.error("no certificate can be asked for, because the account has no key: {error}", error=error)
             return None
@@ -108,7 +108,7 @@ class Certificates(MultiService):
         client = AcmeClient(http, directory, key, self._clock, now=self._now)
         responder = self._http if acme.challenge == self._http.challenge_type else self._alpn
         return Issuer(
-            client, Account(acme.email, external), cabinet, self.table, self.plan, responder, self._clock, now=self._now
+            client, Account(acme.email, external), storage, self.table, self.plan, responder, self._clock, now=self._now
         )
 
     def _stand_in(self, name: str) -> Certified:

@@ -8,10 +8,10 @@ import itertools
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Turns"]
+__all__ = ["ConcurrencyLimit"]
 
 
-class Turns:
+class ConcurrencyLimit:
     """Gives turns to those who wait, the lowest rank first.
 
     Arguments:
@@ -26,14 +26,14 @@ class Turns:
         self._numbers = itertools.count()
         self._taken: set[str] = set()
 
-    def take(self, name: str, rank: int) -> Deferred[None]:
+    def acquire(self, name: str, rank: int) -> Deferred[None]:
         """Return what fires when it is the turn of ``name``, which it has until it leaves."""
         turn: Deferred[None] = Deferred()
         heapq.heappush(self._waiting, (rank, next(self._numbers), name, turn))
         self._clock.callLater(0, self._give)
         return turn
 
-    def leave(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Let the next one have the turn of ``name``, if it has one."""
         if name in self._taken:
             self._taken.discard(name)

@@ -25,15 +25,15 @@ from ..acme.client import AcmeClient
 from ..acme.documents import Challenge
 from ..acme.errors import AcmeError, CaUnreachable, RateLimited, Refused
 from ..acme.jws import ExternalAccount
-from ..upstream.single_flight import Once
+from ..upstream.single_flight import SingleFlight
 from .adapter import OrderClient
 from .advice import advice
 from .certificates import BadCertificate, Certified, new_key
-from .concurrency import Turns
+from .concurrency import ConcurrencyLimit
 from .plan import Plan
-from .renewal_information import Consulted
+from .renewal_information import RenewalInformation
 from .responders import NothingResponder
-from .storage import Cabinet
+from .storage import CertificateStorage
 from .table import Table
 
 __all__ = ["Account", "Issuer"]
@@ -72,7 +72,7 @@ class Issuer(MultiService):
     Arguments:
         client: asks the CA.
         account: who asks.
-        cabinet: where certificates are kept.
+        storage: where certificates are kept.
         table: where they are shown.
         plan: which names, and when.
         responder: shows the CA that a name is ours.
@@ -86,7 +86,7 @@ class Issuer(MultiService):
         self,
         client: AcmeClient,
         account: Account,
-        cabinet: Cabinet,
+        storage: CertificateStorage,
         table: Table,
         plan: Plan,
         responder: Any,
@@ -97,18 +97,18 @@ class Issuer(MultiService):
         super().__init__()
         self._client = client
         self._account = account
-        self._cabinet = cabinet
+        self._storage = storage
         self._table = table
         self.plan = plan
         self._responder = responder
         self._clock = clock
         self._now = now or clock.seconds
-        self._turns = Turns(_AT_ONCE, clock)
+        self._concurrency = ConcurrencyLimit(_AT_ONCE, clock)
         self._timer: IDelayedCall | None = None
         self._under_way: set[Deferred[Any]] = set()
         self._registered = False
-        self._registrations: Once[str, None] = Once()
-        self._consulted = Consulted()
+        self._registrations: SingleFlight[str, None] = SingleFlight()
+        self._renewal_information = RenewalInformation()
         self._consulting = False
         self._service = AcmeIssuingService(
             cert_store=_Store(self),
@@ -164,7 +164,7 @@ class Issuer(MultiService):
         """Keep and show what it got."""
         now = self._now()
         try:
-            self._cabinet.keep(name, certified)
+            self._storage.keep(name, certified)
         except OSError as error:
             self._log.error(
                 "the certificate of {name} cannot be kept, so the next start asks for another: {error}",
@@ -173,7 +173,7 @@ class Issuer(MultiService):
             )
         self._table.issue(name, certified)
         trouble = self.plan.done(name, certified.not_before, certified.not_after, now)
-        self._turns.leave(name)
+        self._concurrency.release(name)
         self._log.info("{name} has a certificate until {until}", name=name, until=_date(certified.not_after))
         if trouble is not None:
             self._log.error("{name}: {trouble}", name=name, trouble=trouble)
@@ -183,7 +183,7 @@ class Issuer(MultiService):
         return succeed(OrderClient(self._client, self._prepare, self._replaced, self._gave_up, self._under_way))
 
     async def _prepare(self, name: str) -> None:
-        await self._turns.take(name, self.plan.rank(name))
+        await self._concurrency.acquire(name, self.plan.rank(name))
         if self.plan.is_paused(self._now()):
             raise _LeftAlone
         if not self._registered:
@@ -209,7 +209,7 @@ class Issuer(MultiService):
         else:
             self._note(failure, name)
         # Whoever comes next is to know of it.
-        self._turns.leave(name)
+        self._concurrency.release(name)
         self._arm()
 
     def _note(self, failure: Failure, name: str) -> None:
@@ -261,12 +261,12 @@ class Issuer(MultiService):
     async def _consult(self) -> None:
         """Ask the CA when it wants certificates renewed (RFC 9773), for each as often as it likes to be asked."""
         try:
-            for name in self._consulted.due(self.plan.names, self._now()):
+            for name in self._renewal_information.due(self.plan.names, self._now()):
                 leaf = self._replaced(name)
                 info = None if leaf is None else await self._client.renewal_info(leaf)
                 if info is not None:
                     self.plan.advise(name, info.moment(secrets.randbelow(_GRAINS) / _GRAINS).timestamp())
-                self._consulted.asked(name, self._now(), None if info is None else info.ask_again)
+                self._renewal_information.asked(name, self._now(), None if info is None else info.ask_again)
         except AcmeError as error:
             # It is a service besides: the last third of its life comes for each without it.
             self._log.info("the CA does not say when to renew: {error}", error=error)
@@ -281,7 +281,7 @@ class Issuer(MultiService):
 
     def _load(self, name: str) -> None:
         try:
-            certified = self._cabinet.load(name)
+            certified = self._storage.load(name)
         except (OSError, BadCertificate) as error:
             self._log.error("the kept certificate of {name} cannot be used: {error}", name=name, error=error)
             return

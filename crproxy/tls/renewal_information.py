@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Consulted"]
+__all__ = ["RenewalInformation"]
 
 # Where the CA says nothing: it may begin to.
 _USUAL_INTERVAL = 24 * 3600.0
 
 
 @dataclass(slots=True)
-class Consulted:
+class RenewalInformation:
     """What was asked for which name, and until when that is enough."""
 
     _until: dict[str, float] = field(default_factory=dict)

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ..policy.urls import Origin
 from .certificates import BadCertificate, Certified, new_key
 
-__all__ = ["Cabinet"]
+__all__ = ["CertificateStorage"]
 
 _MODE = 0o600
 
 
-class Cabinet:
+class CertificateStorage:
     """What is kept for one CA: the account's key, and a file for each name.
 
     Certificates of another CA, such as a staging one, are not found here, and so are issued anew.

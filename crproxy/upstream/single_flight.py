@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["Once"]
+__all__ = ["SingleFlight"]
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-class Once(Generic[Key, Result]):
+class SingleFlight(Generic[Key, Result]):
     """Runs the work for a key once at a time.
 
     The work goes on when a waiter leaves: another may be waiting, and its result is kept by whoever does it. One

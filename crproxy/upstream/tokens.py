@@ -25,7 +25,7 @@ from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .fields import field_of
 from .relay import BodyBroke, BodyTooLarge, collect
-from .single_flight import Once
+from .single_flight import SingleFlight
 
 __all__ = ["Token", "Tokens", "basic"]
 
@@ -61,7 +61,7 @@ class Tokens:
         self._timeouts = timeouts
         self._clock = clock
         self._now = now or clock.seconds
-        self._once: Once[_Key, str] = Once()
+        self._fetches: SingleFlight[_Key, str] = SingleFlight()
         self._tokens: dict[_Key, Token] = {}
         self._remembered: dict[tuple[Registry, str, str | None], _Key] = {}
 
@@ -117,7 +117,7 @@ class Tokens:
         authorization = self._valid(key)
         if authorization is not None and authorization != rejected:
             return authorization
-        return await self._once.run(key, lambda: self._fetch(http, upstream, key))
+        return await self._fetches.run(key, lambda: self._fetch(http, upstream, key))
 
     async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
         _, request, username = key

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from twisted.web.server import Request
 
 from ..limits.accepting import address_of
-from ..login import Visit
+from ..login import AuthRequest
 from ..policy.clients import Network, client_of, is_in
 from .request import field_of, host_of, note_client
 
-__all__ = ["visit_of"]
+__all__ = ["auth_request"]
 
 
-def visit_of(request: Request, trusted: Sequence[Network]) -> Visit:
+def auth_request(request: Request, trusted: Sequence[Network]) -> AuthRequest:
     """Return what ``request`` says of who makes it, and note the client for its line in the audit log.
 
     Arguments:
@@ -25,7 +25,7 @@ def visit_of(request: Request, trusted: Sequence[Network]) -> Visit:
     behind = bool(trusted) and (peer is None or is_in(peer, trusted))
     client = client_of(peer, forwarded, trusted)
     note_client(request, client)
-    return Visit(
+    return AuthRequest(
         host=host_of(request),
         authorization=field_of(request, b"authorization"),
         client=client,

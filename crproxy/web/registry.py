@@ -13,13 +13,13 @@ from twisted.web.server import Request
 from ..config import Config
 from ..limits import Accounts
 from ..limits.asking import ask_for
-from ..login import Admitted, Login, Visit, Wanted
+from ..login import AuthRequest, Identity, Login, Target
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, TagsRequest, parse_path
 from ..policy.routing import Route, route
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
-from .authentication import visit_of
+from .authentication import auth_request
 from .request import note, note_user
 
 __all__ = ["RegistryResource"]
@@ -54,36 +54,36 @@ class RegistryResource(Resource):
         return answer(request, self._limited(request))
 
     async def _limited(self, request: Request) -> Reply:
-        visit = visit_of(request, self._current().listen.trusted_proxies)
-        ask_for(visit.client)
-        self._accounts.check_request(visit.client)
-        reply = await self._reply(request, visit)
-        body = self._accounts.transfer(reply.body, visit.client)
+        auth = auth_request(request, self._current().listen.trusted_proxies)
+        ask_for(auth.client)
+        self._accounts.check_request(auth.client)
+        reply = await self._reply(request, auth)
+        body = self._accounts.transfer(reply.body, auth.client)
         return reply if body is reply.body else replace(reply, body=body)
 
-    async def _reply(self, request: Request, visit: Visit) -> Reply:
+    async def _reply(self, request: Request, auth: AuthRequest) -> Reply:
         _only_reading(request)
         wanted = parse_path(request.path.decode("latin-1"))
-        asked, config = _asked(request, visit.client), self._current()
+        asked, config = _asked(request, auth.client), self._current()
         if isinstance(wanted, Ping):
-            note_user(request, (await self._login.admit(visit)).user)
+            note_user(request, (await self._login.authenticate(auth)).user)
             return Reply(200, {"Content-Type": "application/json"}, Content(b"{}"))
         ns = asked.query.get("ns")
-        found = route(config.names, visit.host, wanted.name, ns)
+        found = route(config.names, auth.host, wanted.name, ns)
         note(request, found.repository, wanted)
         if found.namespace is not None:
             request.setHeader("OCI-Namespace", found.namespace)
-        admitted = await self._login.admit(visit, Wanted(found.repository, wanted.name, ns))
-        note_user(request, admitted.user)
-        config.access.check(found.repository, visit.client)
+        identity = await self._login.authenticate(auth, Target(found.repository, wanted.name, ns))
+        note_user(request, identity.user)
+        config.access.check(found.repository, auth.client)
         if isinstance(wanted, TagsRequest) and not config.access.tags:
             return _no_tags(wanted.name)
         try:
-            if admitted.authorization is not None:
-                asked = replace(asked, caller=admitted.authorization)
+            if identity.authorization is not None:
+                asked = replace(asked, caller=identity.authorization)
             return await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
-            raise _with_advice(error, found, admitted) from error
+            raise _with_advice(error, found, identity) from error
 
 
 def _no_tags(name: str) -> Reply:
@@ -92,10 +92,10 @@ def _no_tags(name: str) -> Reply:
     return Reply(200, {"Content-Type": "application/json"}, Content(document))
 
 
-def _with_advice(error: RegistryError, found: Route, admitted: Admitted) -> RegistryError:
+def _with_advice(error: RegistryError, found: Route, identity: Identity) -> RegistryError:
     """Return ``error`` with what was perhaps meant, and with a challenge where a login may help."""
-    if error.status == 403 and admitted.challenge is not None:
-        error = RegistryError(ErrorCode.UNAUTHORIZED, error.message, challenge=admitted.challenge)
+    if error.status == 403 and identity.challenge is not None:
+        error = RegistryError(ErrorCode.UNAUTHORIZED, error.message, challenge=identity.challenge)
     if found.hint is None or error.status not in (401, 403, 404):
         return error
     return error.with_hint(found.hint)

@@ -17,13 +17,13 @@ from twisted.web.server import Request
 from ..config import Config
 from ..limits import Accounts
 from ..limits.asking import ask_for
-from ..login import Granted, Login, Visit
+from ..login import AuthRequest, IssuedToken, Login
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials, basic_challenge, parse_authorization
 from ..policy.scopes import parse_scopes
 from ..pullthrough import Content, Reply
 from .answering import answer
-from .authentication import visit_of
+from .authentication import auth_request
 from .request import note_user
 
 __all__ = ["TokenResource"]
@@ -66,22 +66,22 @@ class TokenResource(Resource):
         return answer(request, self._reply(request))
 
     async def _reply(self, request: Request) -> Reply:
-        visit = visit_of(request, self._current().listen.trusted_proxies)
-        ask_for(visit.client)
-        self._accounts.check_request(visit.client)
-        fields, credentials = _asked(request, visit)
-        granted = await self._login.grant(visit, credentials, parse_scopes(fields.get("scope", [])))
+        auth = auth_request(request, self._current().listen.trusted_proxies)
+        ask_for(auth.client)
+        self._accounts.check_request(auth.client)
+        fields, credentials = _asked(request, auth)
+        issued = await self._login.issue_token(auth, credentials, parse_scopes(fields.get("scope", [])))
         if credentials is not None:
             note_user(request, credentials.username)
         headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        return Reply(200, headers, Content(_document(granted, self._now())))
+        return Reply(200, headers, Content(_document(issued, self._now())))
 
 
-def _asked(request: Request, visit: Visit) -> tuple[dict[str, list[str]], Credentials | None]:
+def _asked(request: Request, auth: AuthRequest) -> tuple[dict[str, list[str]], Credentials | None]:
     match request.method:
         case b"GET" | b"HEAD":
             fields = _fields(request.uri.partition(b"?")[2])
-            return fields, _credentials(visit)
+            return fields, _credentials(auth)
         case b"POST":
             body = b"" if request.content is None else request.content.read(_LONGEST + 1)
             if len(body) > _LONGEST:
@@ -99,9 +99,9 @@ def _fields(text: bytes) -> dict[str, list[str]]:
         raise RegistryError(ErrorCode.UNSUPPORTED, "this is no form", status=400) from None
 
 
-def _credentials(visit: Visit) -> Credentials | None:
+def _credentials(auth: AuthRequest) -> Credentials | None:
     try:
-        said = parse_authorization(visit.authorization)
+        said = parse_authorization(auth.authorization)
     except ValueError as error:
         # "... MUST send a WWW-Authenticate header field" (RFC 9110, 15.5.2).
         raise RegistryError(ErrorCode.UNAUTHORIZED, str(error), challenge=basic_challenge()) from None
@@ -120,14 +120,14 @@ def _form_credentials(fields: dict[str, list[str]]) -> Credentials:
     return Credentials(username, password)
 
 
-def _document(granted: Granted, now: float) -> bytes:
+def _document(issued: IssuedToken, now: float) -> bytes:
     """Return the answer: "token" for Docker, "access_token" for OAuth2's clients."""
-    issued = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    issued_at = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json.dumps(
         {
-            "token": granted.token,
-            "access_token": granted.token,
-            "expires_in": granted.lifetime,
-            "issued_at": issued,
+            "token": issued.token,
+            "access_token": issued.token,
+            "expires_in": issued.lifetime,
+            "issued_at": issued_at,
         }
     ).encode()

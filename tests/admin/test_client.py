@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from crproxy.admin.client import Door, Refused, Unreachable
+from crproxy.admin.client import AdminClient, Refused, Unreachable
 from crproxy.admin.command import main
 
 
@@ -61,20 +61,20 @@ def path(tmp_path: Path) -> Path:
 
 def told(path: Path, *answers: bytes) -> str:
     with daemon(path, *answers), pytest.raises(Unreachable) as raised:
-        Door(path).ask("GET", "/cache")
+        AdminClient(path).ask("GET", "/cache")
     return raised.value.message
 
 
 def test_an_answer_is_read(path: Path) -> None:
     with daemon(path, answer(200, {"a": 1})) as asked:
-        assert Door(path).ask("PUT", "/aliases/a b", "quay.io", pattern="x y", empty="") == {"a": 1}
+        assert AdminClient(path).ask("PUT", "/aliases/a b", "quay.io", pattern="x y", empty="") == {"a": 1}
     assert asked[0].startswith(b"PUT /aliases/a%20b?pattern=x+y HTTP/1.1\r\n")
     assert asked[0].endswith(b"\r\n\r\nquay.io")
 
 
 def test_a_refusal_is_told_in_the_daemons_words(path: Path) -> None:
     with daemon(path, answer(400, {"error": "no such alias"})), pytest.raises(Refused, match="no such alias"):
-        Door(path).ask("DELETE", "/aliases/x")
+        AdminClient(path).ask("DELETE", "/aliases/x")
 
 
 @pytest.mark.parametrize(
@@ -95,15 +95,15 @@ def test_what_is_no_answer_is_told_for_what_it_is(path: Path, sent: bytes, what:
 def test_lines_come_one_by_one(path: Path) -> None:
     body = b'{"read": 1}\n{"read": 2}\n'
     with daemon(path, answer(200, body, "application/x-ndjson")):
-        assert list(Door(path).lines("POST", "/x")) == [{"read": 1}, {"read": 2}]
+        assert list(AdminClient(path).lines("POST", "/x")) == [{"read": 1}, {"read": 2}]
     path.unlink()
     with daemon(path, answer(200, body + b'{"error": "it broke"}\n')), pytest.raises(Refused, match="it broke"):
-        list(Door(path).lines("POST", "/x"))
+        list(AdminClient(path).lines("POST", "/x"))
 
 
 def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="cannot be connected to: AF_UNIX path too long"):
-        Door(tmp_path / ("x" * 200)).ask("GET", "/cache")
+        AdminClient(tmp_path / ("x" * 200)).ask("GET", "/cache")
 
 
 def runs(path: Path, *words: str, stdin: str = "") -> Result:

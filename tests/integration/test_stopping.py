@@ -40,7 +40,7 @@ SLACK = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Port:
     """One way into a daemon: its port, in the clear or by TLS."""
 
     port: int
@@ -94,14 +94,14 @@ def begin(fake: FakeUpstream, tmp_path: Path) -> Iterator[Callable[[str], Daemon
         yield begin
 
 
-def doors(daemon: Daemon, tmp_path: Path) -> list[Door]:
+def ports(daemon: Daemon, tmp_path: Path) -> list[Port]:
     context = ssl.create_default_context(cafile=str(tmp_path / "authority.pem"))
-    return [Door(daemon.port), Door(daemon.tls_port, context)]
+    return [Port(daemon.port), Port(daemon.tls_port, context)]
 
 
-def read_all(door: Door, place: Place, begun: Barrier) -> tuple[int, str]:
+def read_all(port: Port, place: Place, begun: Barrier) -> tuple[int, str]:
     """GET a blob, wait with its first byte in hand until everybody has theirs, and read the rest."""
-    with door.connected() as connection:
+    with port.connected() as connection:
         send(connection, place.through)
         with received(connection) as response:
             assert response.status == 200
@@ -119,10 +119,10 @@ def test_transfers_that_are_under_way_finish(
     fake.script(kept.path, content(Filler(32 * MEBIBYTE, seed=1)))
     fake.script(cold.path, ranged(Filler(64 * MEBIBYTE, seed=2), Stall(gate, at=32 * MEBIBYTE)))
     assert fetch(daemon.address, kept.through, ("Host", DOMAIN)).digest == digest(kept)
-    ways = [(door, place) for door in doors(daemon, tmp_path) for place in (kept, cold) for _ in range(6)]
+    ways = [(port, place) for port in ports(daemon, tmp_path) for place in (kept, cold) for _ in range(6)]
     begun = Barrier(len(ways) + 1)
     with ThreadPoolExecutor(len(ways)) as clients:
-        reading = [clients.submit(read_all, door, place, begun) for door, place in ways]
+        reading = [clients.submit(read_all, port, place, begun) for port, place in ways]
         begun.wait(60)
         daemon.signal(signal.SIGTERM)
         daemon.wait_for_log(r"stopping: \d+ connections have 60 s to end")
@@ -141,9 +141,9 @@ def test_idle_connections_do_not_hold_it(begin: Callable[[str], Daemon], tmp_pat
     """Their clients neither close them nor look at them, as those that keep a pool do."""
     daemon = begin("120s")
     with contextlib.ExitStack() as opened:
-        for door in doors(daemon, tmp_path):
+        for port in ports(daemon, tmp_path):
             for requests in (0, 1, 2):
-                connection = opened.enter_context(door.connected())
+                connection = opened.enter_context(port.connected())
                 for _ in range(requests):
                     send(connection, "/v2/")
                     with received(connection) as response:
@@ -161,7 +161,7 @@ def test_an_answer_that_begins_meanwhile_ends_its_connection(
     place = blob(b"small")
     fake.script(place.path, content(b"small", fault=Stall(gate)))
     with contextlib.ExitStack() as opened:
-        connections = [opened.enter_context(door.connected()) for door in doors(daemon, tmp_path)]
+        connections = [opened.enter_context(port.connected()) for port in ports(daemon, tmp_path)]
         for connection in connections:
             send(connection, place.through)
         fake.seen.wait_for_request(place.path)
@@ -181,7 +181,7 @@ def test_a_client_that_reads_nothing_holds_it_no_longer_than_the_grace(
     daemon = begin("2s")
     place = blob(Filler(64 * MEBIBYTE))
     fake.script(place.path, content(Filler(64 * MEBIBYTE)))
-    with doors(daemon, tmp_path)[secure].connected(receive_buffer=64 * 1024) as connection:
+    with ports(daemon, tmp_path)[secure].connected(receive_buffer=64 * 1024) as connection:
         send(connection, place.through)
         with received(connection) as response:
             assert response.status == 200

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from crproxy.config import Config, Upstream
 from crproxy.config.values import Clients
-from crproxy.login import Admitted, Granted, Login, Visit, Wanted
+from crproxy.login import AuthRequest, Identity, IssuedToken, Login, Target
 from crproxy.login.passwords import Passwords
 from crproxy.login.signing import Claims, Signer
 from crproxy.oci.errors import ErrorCode, RegistryError
@@ -42,9 +42,9 @@ def basic(credentials: Credentials) -> str:
     return "Basic " + base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
 
 
-def wanted(host: str, name: str, ns: str | None = None) -> Wanted:
+def wanted(host: str, name: str, ns: str | None = None) -> Target:
     """What a client that asks for this name wants."""
-    return Wanted(route(NAMES, host, name, ns).repository, name, ns)
+    return Target(route(NAMES, host, name, ns).repository, name, ns)
 
 
 @dataclass
@@ -83,19 +83,19 @@ class Desk:
         passwords = Passwords(threads, self.clock)
         self.login = Login(lambda: self.config, passwords, cast(Logins, self.logins), self.signer, self.clock)
 
-    def admit(self, visit: Visit, found: Wanted | None = None) -> Admitted:
-        return ended(Deferred.fromCoroutine(self.login.admit(visit, found)))
+    def authenticate(self, auth: AuthRequest, found: Target | None = None) -> Identity:
+        return ended(Deferred.fromCoroutine(self.login.authenticate(auth, found)))
 
-    def grant(self, visit: Visit, credentials: Credentials | None, *names: str) -> Granted:
-        return ended(Deferred.fromCoroutine(self.login.grant(visit, credentials, tuple(map(Scope, names)))))
+    def issue_token(self, auth: AuthRequest, credentials: Credentials | None, *names: str) -> IssuedToken:
+        return ended(Deferred.fromCoroutine(self.login.issue_token(auth, credentials, tuple(map(Scope, names)))))
 
-    def not_admitted(self, visit: Visit, found: Wanted | None = None) -> RegistryError:
-        return refused(self.login.admit(visit, found))
+    def not_admitted(self, auth: AuthRequest, found: Target | None = None) -> RegistryError:
+        return refused(self.login.authenticate(auth, found))
 
-    def not_granted(self, visit: Visit, credentials: Credentials | None, *names: str) -> RegistryError:
-        return refused(self.login.grant(visit, credentials, tuple(map(Scope, names))))
+    def not_granted(self, auth: AuthRequest, credentials: Credentials | None, *names: str) -> RegistryError:
+        return refused(self.login.issue_token(auth, credentials, tuple(map(Scope, names))))
 
-    def carrying(self, host: str, claims: Claims, lifetime: float = 300) -> Visit:
+    def carrying(self, host: str, claims: Claims, lifetime: float = 300) -> AuthRequest:
         """A visit with a token that says this."""
         return at(host, f"Bearer {self.signer.sign(claims, lifetime)}")
 
@@ -107,8 +107,8 @@ class Desk:
         self.config = replace(self.config, clients=Clients())
 
 
-def at(host: str, authorization: str | None = None, client: str = "192.0.2.1") -> Visit:
-    return Visit(host, authorization, client, secure=True)
+def at(host: str, authorization: str | None = None, client: str = "192.0.2.1") -> AuthRequest:
+    return AuthRequest(host, authorization, client, secure=True)
 
 
 def refused(work: Coroutine[Deferred[Any], Any, object]) -> RegistryError:

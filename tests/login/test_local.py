@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from twisted.internet.task import Clock
 
-from crproxy.login import Admitted
+from crproxy.login import Identity
 from crproxy.login.signing import Claims
 from crproxy.oci.errors import ErrorCode
 from crproxy.policy.authorizations import Credentials
@@ -22,7 +22,7 @@ def closed(desk: Desk) -> None:
 
 def test_a_password_lets_in(desk: Desk) -> None:
     for found in (None, FOUND):
-        assert desk.admit(at(BASE, basic(ALICE)), found) == Admitted("alice")
+        assert desk.authenticate(at(BASE, basic(ALICE)), found) == Identity("alice")
 
 
 @pytest.mark.parametrize("credentials", [Credentials("alice", "x"), Credentials("mallory", "of alice"), BOB])
@@ -48,30 +48,30 @@ def test_s14_no_host_is_named_that_is_not_ours(desk: Desk, host: str) -> None:
 
 
 def test_a_token_lets_in_to_what_it_is_for(desk: Desk, clock: Clock) -> None:
-    granted = desk.grant(at(BASE), ALICE, FOUND.name)
+    granted = desk.issue_token(at(BASE), ALICE, FOUND.name)
     assert granted.lifetime == 300
     carrying = at(BASE, f"Bearer {granted.token}")
     for found in (None, FOUND, wanted(BASE, "org/name", "quay.io")):
-        assert desk.admit(carrying, found) == Admitted("alice")
+        assert desk.authenticate(carrying, found) == Identity("alice")
     assert desk.not_admitted(carrying, wanted(BASE, "quay.io/org/other")).message.startswith("this token is not for ")
     clock.advance(300)
     assert desk.not_admitted(carrying, FOUND).message.startswith("this token has expired")
 
 
 def test_one_for_nothing_shows_that_there_is_a_login(desk: Desk) -> None:
-    carrying = at(BASE, f"Bearer {desk.grant(at(BASE), ALICE).token}")
-    assert desk.admit(carrying) == Admitted("alice")
+    carrying = at(BASE, f"Bearer {desk.issue_token(at(BASE), ALICE).token}")
+    assert desk.authenticate(carrying) == Identity("alice")
     assert desk.not_admitted(carrying, FOUND).code is ErrorCode.UNAUTHORIZED
 
 
 def test_at_an_alias_it_is_for_that_alias(desk: Desk) -> None:
-    token = desk.grant(at(DOCKER), ALICE, "nginx").token
-    assert desk.admit(at(DOCKER, f"Bearer {token}"), wanted(DOCKER, "library/nginx")) == Admitted("alice")
+    token = desk.issue_token(at(DOCKER), ALICE, "nginx").token
+    assert desk.authenticate(at(DOCKER, f"Bearer {token}"), wanted(DOCKER, "library/nginx")) == Identity("alice")
     assert desk.not_admitted(at(BASE, f"Bearer {token}"), wanted(BASE, "nginx")).code is ErrorCode.UNAUTHORIZED
 
 
 def test_s23_a_user_who_is_taken_off_the_list_is_out_at_once(desk: Desk) -> None:
-    carrying = at(BASE, f"Bearer {desk.grant(at(BASE), ALICE, FOUND.name).token}")
+    carrying = at(BASE, f"Bearer {desk.issue_token(at(BASE), ALICE, FOUND.name).token}")
     desk.config = replace(desk.config, clients=replace(desk.config.clients, users={"bob": USERS["bob"]}))
     error = desk.not_admitted(carrying, FOUND)
     assert error.message == "there is no user alice here: log in again"
@@ -102,6 +102,6 @@ def test_what_cannot_be_read_lets_nobody_in(desk: Desk, said: str) -> None:
 
 def test_the_login_of_an_upstream_is_none_here(desk: Desk) -> None:
     """S7: what a client sends to this proxy stays there."""
-    desk.admit(at(BASE, basic(ALICE)), FOUND)
+    desk.authenticate(at(BASE, basic(ALICE)), FOUND)
     desk.not_admitted(at(BASE, basic(BOB)), wanted(BASE, "ghcr.io/org/name"))
     assert desk.logins.asked == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from crproxy.config.values import Clients
-from crproxy.login import Admitted
+from crproxy.login import Identity
 from crproxy.oci.errors import ErrorCode
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.access import Access
@@ -26,7 +26,7 @@ def privileged(text: str) -> Access:
 @pytest.mark.parametrize("host", [BASE, DOCKER])
 def test_where_there_is_no_login_everybody_is_let_in_whatever_they_say(desk: Desk, host: str, said: str | None) -> None:
     for found in (None, FOUND):
-        assert desk.admit(at(host, said), found) == Admitted()
+        assert desk.authenticate(at(host, said), found) == Identity()
 
 
 def test_and_needs_no_token(desk: Desk) -> None:
@@ -38,13 +38,13 @@ def test_and_needs_no_token(desk: Desk) -> None:
 def test_where_there_are_users_they_log_in(desk: Desk, host: str) -> None:
     desk.close()
     assert desk.not_admitted(at(host)).message.startswith("log in first: docker login ")
-    assert desk.admit(at(host, basic(ALICE))) == Admitted("alice")
+    assert desk.authenticate(at(host, basic(ALICE))) == Identity("alice")
 
 
 def test_at_a_host_of_pass_through_its_registry_says_who_gets_in(desk: Desk) -> None:
     for _ in ("open", "closed"):
         assert desk.not_admitted(at(GITHUB)).message == "log in with your own credentials of ghcr.io"
-        assert desk.admit(at(GITHUB, basic(ALICE))).authorization is not None
+        assert desk.authenticate(at(GITHUB, basic(ALICE))).authorization is not None
         assert "does not know alice" in desk.not_admitted(at(GITHUB, basic(WRONG))).message
         desk.close()
 
@@ -52,9 +52,9 @@ def test_at_a_host_of_pass_through_its_registry_says_who_gets_in(desk: Desk) -> 
 def test_by_prefix_the_registry_of_pass_through_is_asked_as_nobody(desk: Desk) -> None:
     """S7: at the base domain a password is meant for the proxy, if for anybody."""
     found = wanted(BASE, "ghcr.io/org/name")
-    assert desk.admit(at(BASE, basic(ALICE)), found) == Admitted()
+    assert desk.authenticate(at(BASE, basic(ALICE)), found) == Identity()
     desk.close()
-    assert desk.admit(at(BASE, basic(ALICE)), found) == Admitted("alice")
+    assert desk.authenticate(at(BASE, basic(ALICE)), found) == Identity("alice")
     assert desk.logins.asked == []
 
 
@@ -83,26 +83,26 @@ def test_privileged_networks_need_no_login_where_it_is_so_written(
         desk.config, access=privileged("192.0.2.0/24"), clients=Clients(USERS, privileged_login=login)
     )
     for host, found in ((BASE, FOUND), (GITHUB, wanted(GITHUB, "org/name"))):
-        visit = replace(at(host), client=client)
+        auth = replace(at(host), client=client)
         if let_in:
-            assert desk.admit(visit, found).user is None
+            assert desk.authenticate(auth, found).user is None
         else:
-            assert desk.not_admitted(visit, found).code is ErrorCode.UNAUTHORIZED
-        assert desk.admit(replace(visit, authorization=basic(ALICE)), found).user in (None, "alice")
+            assert desk.not_admitted(auth, found).code is ErrorCode.UNAUTHORIZED
+        assert desk.authenticate(replace(auth, authorization=basic(ALICE)), found).user in (None, "alice")
 
 
 def test_locally_a_password_is_asked_for_directly(desk: Desk) -> None:
     desk.close()
     desk.config = replace(desk.config, names=Names())
-    visit = replace(at("localhost:5000"), secure=False)
-    assert (desk.not_admitted(visit, FOUND).challenge or "").startswith("Basic ")
-    assert desk.admit(replace(visit, authorization=basic(ALICE)), FOUND) == Admitted("alice")
+    auth = replace(at("localhost:5000"), secure=False)
+    assert (desk.not_admitted(auth, FOUND).challenge or "").startswith("Basic ")
+    assert desk.authenticate(replace(auth, authorization=basic(ALICE)), FOUND) == Identity("alice")
 
 
 def test_an_alias_that_goes_takes_its_login_along(desk: Desk) -> None:
     names = Names(BASE, {GITHUB: DOCKER_HUB, DOCKER: Registry("ghcr.io")})
     desk.config = replace(desk.config, names=names)
-    assert desk.admit(at(GITHUB)) == Admitted()
+    assert desk.authenticate(at(GITHUB)) == Identity()
     assert desk.not_admitted(at(DOCKER)).code is ErrorCode.UNAUTHORIZED
 
 
@@ -110,7 +110,7 @@ def test_an_alias_that_goes_takes_its_login_along(desk: Desk) -> None:
 def test_credentials_are_counted_by_whether_they_were_right(desk: Desk, host: str) -> None:
     desk.close()
     desk.not_admitted(at(host))
-    desk.admit(at(host, basic(ALICE)))
+    desk.authenticate(at(host, basic(ALICE)))
     for _ in range(2):
         desk.not_admitted(at(host, basic(WRONG)))
     assert (desk.login.right, desk.login.wrong) == (1, 2)

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from crproxy.config import Upstream
-from crproxy.login import Admitted
+from crproxy.login import Identity
 from crproxy.login.signing import Claims, Signer
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import DOCKER_HUB, Registry
@@ -26,7 +26,7 @@ LOG_IN = "log in with your own credentials of ghcr.io"
 
 
 def test_nobody_is_let_in_to_what_is_public_and_told_how_to_log_in_for_the_rest(desk: Desk) -> None:
-    admitted = desk.admit(at(GITHUB), FOUND)
+    admitted = desk.authenticate(at(GITHUB), FOUND)
     assert (admitted.user, admitted.authorization) == (None, None)
     assert admitted.challenge == (
         f'Bearer realm="https://{GITHUB}/token",service="{GITHUB}",scope="repository:{NAME}:pull"'
@@ -41,9 +41,9 @@ def test_docker_learns_at_the_root_that_there_is_a_login(desk: Desk) -> None:
 
 def test_nobody_gets_a_token_that_is_nobodys(desk: Desk, signer: Signer) -> None:
     """Docker asks for one before each pull."""
-    granted = desk.grant(at(GITHUB), None, NAME)
+    granted = desk.issue_token(at(GITHUB), None, NAME)
     assert signer.read(granted.token, GITHUB) == Claims("", GITHUB, frozenset({NAME}), "ghcr.io")
-    assert desk.admit(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Admitted()
+    assert desk.authenticate(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Identity()
     assert desk.logins.asked == []
 
 
@@ -51,52 +51,55 @@ def test_nobody_gets_a_token_that_is_nobodys(desk: Desk, signer: Signer) -> None
 
 
 def test_credentials_are_exchanged_for_what_upstream_takes(desk: Desk) -> None:
-    assert desk.admit(at(GITHUB, basic(ALICE)), FOUND) == Admitted("alice", ALICES)
+    assert desk.authenticate(at(GITHUB, basic(ALICE)), FOUND) == Identity("alice", ALICES)
     assert desk.logins.asked == [("ghcr.io", "alice", SCOPE)]
 
 
 def test_they_are_looked_at_by_upstream_each_time(desk: Desk, logins: Vouching) -> None:
     """S12: what was right a minute ago may have been revoked."""
-    desk.admit(at(GITHUB, basic(ALICE)), FOUND)
+    desk.authenticate(at(GITHUB, basic(ALICE)), FOUND)
     logins.known.clear()
     assert desk.not_admitted(at(GITHUB, basic(ALICE)), FOUND).code is ErrorCode.UNAUTHORIZED
 
 
 def test_a_login_alone_is_for_nothing(desk: Desk) -> None:
-    assert desk.admit(at(GITHUB, basic(ALICE))).user == "alice"
+    assert desk.authenticate(at(GITHUB, basic(ALICE))).user == "alice"
     assert desk.logins.asked == [("ghcr.io", "alice", "")]
 
 
 def test_a_token_holds_what_upstream_gave(desk: Desk, signer: Signer) -> None:
-    granted = desk.grant(at(GITHUB), ALICE, NAME, "org/other")
+    granted = desk.issue_token(at(GITHUB), ALICE, NAME, "org/other")
     scope = f"{SCOPE} repository:org/other:pull"
     assert desk.logins.asked == [("ghcr.io", "alice", scope)]
     claims = signer.read(granted.token, GITHUB)
     assert claims == Claims("alice", GITHUB, frozenset({NAME, "org/other"}), "ghcr.io", f"Bearer of alice for {scope}")
-    admitted = desk.admit(at(GITHUB, f"Bearer {granted.token}"), FOUND)
-    assert admitted == Admitted("alice", f"Bearer of alice for {scope}")
+    admitted = desk.authenticate(at(GITHUB, f"Bearer {granted.token}"), FOUND)
+    assert admitted == Identity("alice", f"Bearer of alice for {scope}")
     assert len(desk.logins.asked) == 1
 
 
 def test_upstream_is_asked_for_what_names_mean(desk: Desk) -> None:
     upstream = replace(Upstream.public(DOCKER_HUB), passthrough=True)
     desk.config = replace(desk.config, upstreams={DOCKER_HUB: upstream})
-    desk.grant(at(DOCKER), ALICE, "nginx", "library/nginx")
+    desk.issue_token(at(DOCKER), ALICE, "nginx", "library/nginx")
     assert desk.logins.asked == [("docker.io", "alice", "repository:library/nginx:pull")]
 
 
 def test_also_where_a_client_repeats_the_registry_in_the_path(desk: Desk) -> None:
     """Containerd with override_path asks for a token by the path that it pulls by, and cannot say ns= there."""
     name = f"ghcr.io/{NAME}"
-    granted = desk.grant(at(GITHUB), ALICE, name)
+    granted = desk.issue_token(at(GITHUB), ALICE, name)
     assert desk.logins.asked == [("ghcr.io", "alice", SCOPE)]
-    assert desk.admit(at(GITHUB, f"Bearer {granted.token}"), wanted(GITHUB, name, "ghcr.io")).authorization == ALICES
+    assert (
+        desk.authenticate(at(GITHUB, f"Bearer {granted.token}"), wanted(GITHUB, name, "ghcr.io")).authorization
+        == ALICES
+    )
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(300.0, 300), (100.5, 100), (30.0, 60), (-1.0, 60), (86400.0, 300)])
 def test_s23_it_ends_with_that_within_bounds(desk: Desk, logins: Vouching, theirs: float, ours: int) -> None:
     logins.lifetime = theirs
-    assert desk.grant(at(GITHUB), ALICE, NAME).lifetime == ours
+    assert desk.issue_token(at(GITHUB), ALICE, NAME).lifetime == ours
 
 
 def test_a_token_that_was_refused_is_told_with_upstreams_words(desk: Desk) -> None:
@@ -127,10 +130,10 @@ def test_what_is_too_long_to_hand_on_is_told(desk: Desk) -> None:
 
 def test_an_upstream_that_has_no_login_gives_everybody_what_it_has(desk: Desk, logins: Vouching) -> None:
     logins.open = True
-    assert desk.admit(at(GITHUB, basic(WRONG)), FOUND) == Admitted("alice")
-    granted = desk.grant(at(GITHUB), WRONG, NAME)
+    assert desk.authenticate(at(GITHUB, basic(WRONG)), FOUND) == Identity("alice")
+    granted = desk.issue_token(at(GITHUB), WRONG, NAME)
     assert granted.lifetime == 300
-    assert desk.admit(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Admitted("alice")
+    assert desk.authenticate(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Identity("alice")
 
 
 # Tokens that are another's
@@ -147,7 +150,7 @@ def test_s23_a_token_of_the_proxys_own_is_nothing_here(desk: Desk) -> None:
 
 def test_s7_a_token_goes_to_the_registry_that_it_was_given_for(desk: Desk) -> None:
     """Though its host stands for another now."""
-    carrying = at(GITHUB, f"Bearer {desk.grant(at(GITHUB), ALICE, NAME).token}")
+    carrying = at(GITHUB, f"Bearer {desk.issue_token(at(GITHUB), ALICE, NAME).token}")
     corp = Registry("corp.example")
     upstream = replace(Upstream.public(corp), passthrough=True)
     desk.config = replace(desk.config, names=Names(BASE, {GITHUB: corp}), upstreams={corp: upstream})
@@ -156,7 +159,7 @@ def test_s7_a_token_goes_to_the_registry_that_it_was_given_for(desk: Desk) -> No
 
 
 def test_s23_a_token_is_for_what_it_was_asked_for(desk: Desk, clock: Clock) -> None:
-    carrying = at(GITHUB, f"Bearer {desk.grant(at(GITHUB), ALICE, NAME).token}")
+    carrying = at(GITHUB, f"Bearer {desk.issue_token(at(GITHUB), ALICE, NAME).token}")
     other = wanted(GITHUB, "org/other")
     assert desk.not_admitted(carrying, other).message == "this token is not for org/other"
     clock.advance(300)
@@ -185,9 +188,9 @@ def test_a_closed_proxy_serves_nobody_what_is_public(closed: Desk) -> None:
 
 
 def test_it_serves_those_whom_the_upstream_knows(closed: Desk) -> None:
-    assert closed.admit(at(GITHUB, basic(ALICE)), FOUND) == Admitted("alice", ALICES)
-    granted = closed.grant(at(GITHUB), ALICE, NAME)
-    assert closed.admit(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Admitted("alice", ALICES)
+    assert closed.authenticate(at(GITHUB, basic(ALICE)), FOUND) == Identity("alice", ALICES)
+    granted = closed.issue_token(at(GITHUB), ALICE, NAME)
+    assert closed.authenticate(at(GITHUB, f"Bearer {granted.token}"), FOUND) == Identity("alice", ALICES)
 
 
 def test_an_upstream_that_has_no_login_vouches_for_nobody(closed: Desk, logins: Vouching) -> None:
@@ -206,7 +209,7 @@ def test_an_upstream_that_has_no_login_vouches_for_nobody(closed: Desk, logins: 
 def test_nor_does_it_by_a_token_of_the_time_before(desk: Desk, logins: Vouching) -> None:
     """It was given to whoever said any name at all."""
     logins.open = True
-    carrying = at(GITHUB, f"Bearer {desk.grant(at(GITHUB), WRONG, NAME).token}")
+    carrying = at(GITHUB, f"Bearer {desk.issue_token(at(GITHUB), WRONG, NAME).token}")
     desk.close()
     for found in (None, FOUND):
         assert desk.not_admitted(carrying, found).message == LOG_IN

@@ -7,15 +7,15 @@ from twisted.internet.task import Clock
 
 from crproxy.config import Config
 from crproxy.config.values import Clients
-from crproxy.login import Wanted
+from crproxy.login import Target
 from crproxy.login.signing import Claims, Signer
-from crproxy.login.tokens import grant, read
+from crproxy.login.tokens import issue, read
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.policy.challenges import parse_challenges
 from tests.login.conftest import BASE, DOCKER, KEY, NAMES, at, wanted
 
 
-def good(signer: Signer, host: str, name: str, found: Wanted | None) -> Claims:
+def good(signer: Signer, host: str, name: str, found: Target | None) -> Claims:
     """What a token for this name says where something is wanted; raises where it is not good for it."""
     claims = Claims("alice", host, frozenset({name}))
     return read(signer, NAMES, signer.sign(claims, 300), at(host), found)
@@ -109,7 +109,7 @@ def test_one_that_is_over_is_told_so(signer: Signer, clock: Clock) -> None:
 def test_s23_a_token_lasts_as_long_as_what_it_stands_for_within_bounds(
     signer: Signer, clock: Clock, ttl: float, lifetime: float | None, seconds: int
 ) -> None:
-    granted = grant(signer, Config(NAMES, clients=Clients(token_ttl=ttl)), Claims("alice", BASE), lifetime)
+    granted = issue(signer, Config(NAMES, clients=Clients(token_ttl=ttl)), Claims("alice", BASE), lifetime)
     assert granted.lifetime == seconds
     clock.advance(seconds - 1)
     assert signer.read(granted.token, BASE).user == "alice"
@@ -122,6 +122,6 @@ def test_s23_a_token_lasts_as_long_as_what_it_stands_for_within_bounds(
 def test_s23_however_long_that_is(ttl: float, lifetime: float | None) -> None:
     clock = Clock()
     signer = Signer(lambda: KEY, clock)
-    granted = grant(signer, Config(NAMES, clients=Clients(token_ttl=ttl)), Claims("alice", BASE), lifetime)
+    granted = issue(signer, Config(NAMES, clients=Clients(token_ttl=ttl)), Claims("alice", BASE), lifetime)
     assert 60 <= granted.lifetime <= ttl
     assert signer.read(granted.token, BASE).user == "alice"

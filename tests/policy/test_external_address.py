@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.external_address import front_of
+from crproxy.policy.external_address import external_address
 from crproxy.policy.routing import Names
 
 QUAY = Registry("quay.io")
@@ -44,28 +44,28 @@ ALONE = Names(None, {"hub.example.net": DOCKER_HUB})
     ],
 )
 def test_a_front_is_what_clients_write(names: Names, host: str, secure: bool, base: str | None, scheme: str) -> None:
-    front = front_of(names, host, secure=secure)
-    assert (front.base, front.scheme) == (base, scheme)
+    address = external_address(names, host, secure=secure)
+    assert (address.base, address.scheme) == (base, scheme)
 
 
 @pytest.mark.parametrize("host", ["", "<script>", "a b", "evil.example/\r\nX: y", "a" * 300, "..", "[::1", "é\0"])
 def test_s14_a_host_that_is_no_name_is_not_repeated(host: str) -> None:
-    assert front_of(LOCAL, host, secure=False).base == "localhost:5000"
+    assert external_address(LOCAL, host, secure=False).base == "localhost:5000"
 
 
 @given(host=st.text(max_size=60), names=st.sampled_from([DOMAIN, LOCAL, ALONE]), secure=st.booleans())
 def test_s14_whatever_the_host_is_a_front_is_a_name_and_a_port(host: str, names: Names, secure: bool) -> None:
-    front = front_of(names, host, secure=secure)
-    assert front.base is None or re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[1-9][0-9]{0,4})?", front.base)
-    assert re.fullmatch(r"(:[1-9][0-9]{0,4})?", front.port)
+    address = external_address(names, host, secure=secure)
+    assert address.base is None or re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[1-9][0-9]{0,4})?", address.base)
+    assert re.fullmatch(r"(:[1-9][0-9]{0,4})?", address.port)
 
 
 def test_of_several_aliases_the_shortest_is_shown() -> None:
-    assert front_of(DOMAIN, "cr.example.com:8443", secure=True).alias(QUAY) == "quay.cr.example.com:8443"
+    assert external_address(DOMAIN, "cr.example.com:8443", secure=True).alias(QUAY) == "quay.cr.example.com:8443"
 
 
 def test_a_registry_without_an_alias_has_none() -> None:
-    assert front_of(DOMAIN, "cr.example.com", secure=True).alias(Registry("ghcr.io")) is None
+    assert external_address(DOMAIN, "cr.example.com", secure=True).alias(Registry("ghcr.io")) is None
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_a_registry_without_an_alias_has_none() -> None:
     ],
 )
 def test_a_mirror_is_where_docker_hub_is(names: Names, mirror: str | None) -> None:
-    assert front_of(names, "cr.example.com", secure=True).mirror() == mirror
+    assert external_address(names, "cr.example.com", secure=True).mirror() == mirror
 
 
 def test_only_its_own_names_are_its_own() -> None:
-    front = front_of(DOMAIN, "cr.example.com:8443", secure=True)
-    assert front.is_own("cr.example.com")
-    assert front.is_own("cr.example.com:8443")
-    assert front.is_own("quay.cr.example.com")
-    assert not front.is_own("quay.io")
-    assert not front_of(LOCAL, "localhost:5000", secure=False).is_own("localhost:5001")
+    address = external_address(DOMAIN, "cr.example.com:8443", secure=True)
+    assert address.is_own("cr.example.com")
+    assert address.is_own("cr.example.com:8443")
+    assert address.is_own("quay.cr.example.com")
+    assert not address.is_own("quay.io")
+    assert not external_address(LOCAL, "localhost:5000", secure=False).is_own("localhost:5001")

@@ -26,7 +26,7 @@ from crproxy.acme.errors import Malformed, Problem
 from crproxy.acme.jws import is_base64url
 from crproxy.acme.renewal import RenewalInfo
 from crproxy.config import Config
-from crproxy.login.authentication import Visit
+from crproxy.login.authentication import AuthRequest
 from crproxy.oci.digests import Digest
 from crproxy.oci.documents import NotJson, parse_json
 from crproxy.oci.errors import ErrorCode, RegistryError
@@ -40,7 +40,7 @@ from crproxy.policy.audit import cache_state
 from crproxy.policy.authorizations import parse_authorization
 from crproxy.policy.challenges import parse_challenges
 from crproxy.policy.clients import client_of
-from crproxy.policy.external_address import front_of
+from crproxy.policy.external_address import external_address
 from crproxy.policy.fields import FIELD_LIMIT
 from crproxy.policy.headers import answer_headers, next_page
 from crproxy.policy.images import parse_image
@@ -107,7 +107,7 @@ class Parser:
 
 
 _NETWORKS = (ipaddress.ip_network("10.0.0.0/8"),)
-_FRONT = front_of(Config().names, "localhost:5000", secure=False)
+_FRONT = external_address(Config().names, "localhost:5000", secure=False)
 
 
 def _refused(body: str) -> RegistryError:
@@ -327,7 +327,11 @@ PARSERS = {
     "reference": Parser(parse_reference, ("a", ".", ":", "sha256:", "0"), ("", "sha256:")),
     "digest": Parser(Digest.parse, ("0", "f", ":"), ("", "sha512:")),
     "Host": Parser(
-        lambda text: (host_name(text), front_of(Config().names, text, secure=True), Visit(host=text).address),
+        lambda text: (
+            host_name(text),
+            external_address(Config().names, text, secure=True),
+            AuthRequest(host=text).address,
+        ),
         ("a", ":", "1", "[", "]", ".", ":1", "-", "é", "a."),
         ("", "["),
         ("", "!", ":443", "]"),
@@ -515,8 +519,8 @@ EXPRESSIONS = {
     "policy.endpoints._ESCAPED": OPERATOR,
     "policy.endpoints._PORT": OPERATOR,
     "policy.fields._PLAIN": "Link",
-    "policy.fronts._HOST": "Host",
-    "policy.fronts._PORT": "Host",
+    "policy.external_address._HOST": "Host",
+    "policy.external_address._PORT": "Host",
     "policy.headers._VISIBLE": "what passes of a header",
     "policy.links._NAME": "Link",
     "policy.links._SPACE": "Link",
@@ -533,9 +537,9 @@ EXPRESSIONS = {
     "policy.proxies._PORTED": OPERATOR,
     "policy.proxies._SCHEME": OPERATOR,
     "policy.proxies._SEPARATORS": OPERATOR,
-    "policy.quantities._DURATION": OPERATOR,
-    "policy.quantities._FREQUENCY": OPERATOR,
-    "policy.quantities._SIZE": OPERATOR,
+    "policy.units._DURATION": OPERATOR,
+    "policy.units._FREQUENCY": OPERATOR,
+    "policy.units._SIZE": OPERATOR,
     "policy.quotas._FIELD": "ratelimit",
     "policy.ranges._CONTENT_RANGE": "Content-Range",
     "policy.ranges._ONE": "Range",
@@ -552,8 +556,8 @@ EXPRESSIONS = {
     "policy.scopes._SCOPE": "scope",
     "policy.urls._AUTHORITY": "URL",
     "policy.urls._PLAIN": "URL",
-    "login.visits._PORT": "Host",
-    "tls.hello._HOST": "ClientHello",
+    "login.authentication._PORT": "Host",
+    "tls.client_hello._HOST": "ClientHello",
     "upstream.tunnel._STATUS_LINE": "status line of a proxy",
     "upstream.tunnel._UNPRINTABLE": "status line of a proxy",
     "web.page.preferences._WEIGHT": "Accept",

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import DOCKER_HUB, Registry, Repository, Tag
-from crproxy.policy.external_address import front_of
+from crproxy.policy.external_address import external_address
 from crproxy.policy.pasting import _TOOLS, LONGEST, Image, Mistake, NotAnImage, Note, read_pasted
 from crproxy.policy.routing import Names
 from tests import strategies
 
-FRONT = front_of(
+FRONT = external_address(
     Names(
         "cr.example.com",
         {"docker.cr.example.com": DOCKER_HUB, "quay.cr.example.com": Registry("quay.io")},
@@ -21,7 +21,7 @@ FRONT = front_of(
     "cr.example.com",
     secure=True,
 )
-LOCAL = front_of(Names(), "localhost:5000", secure=False)
+LOCAL = external_address(Names(), "localhost:5000", secure=False)
 A, B = "a" * 64, "B" * 128
 
 

@@ -6,29 +6,29 @@ from hypothesis import strategies as st
 
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.aliases import BUILT_IN
-from crproxy.policy.external_address import Front, front_of
+from crproxy.policy.external_address import ExternalAddress, external_address
 from crproxy.policy.pasting import Image, read_pasted
-from crproxy.policy.pull_commands import Kind, Way, ways_of, written
+from crproxy.policy.pull_commands import PullMethod, PullName, pull_command, pull_names
 from crproxy.policy.routing import Names, route
 from tests.policy.test_pasting import images
 
 ALIASES = {f"{label}.cr.example.com": registry for label, registry in BUILT_IN.items()}
-DOMAIN = front_of(Names("cr.example.com", ALIASES), "cr.example.com", secure=True)
-OTHER_PORT = front_of(Names("cr.example.com", ALIASES), "cr.example.com:8443", secure=True)
-LOCAL = front_of(Names(), "localhost:5000", secure=False)
-ALONE = front_of(Names(None, {"quay.example.net": Registry("quay.io")}), "quay.example.net", secure=False)
-NO_DEFAULT = front_of(Names("cr.example.com", {}, None), "cr.example.com", secure=True)
+DOMAIN = external_address(Names("cr.example.com", ALIASES), "cr.example.com", secure=True)
+OTHER_PORT = external_address(Names("cr.example.com", ALIASES), "cr.example.com:8443", secure=True)
+LOCAL = external_address(Names(), "localhost:5000", secure=False)
+ALONE = external_address(Names(None, {"quay.example.net": Registry("quay.io")}), "quay.example.net", secure=False)
+NO_DEFAULT = external_address(Names("cr.example.com", {}, None), "cr.example.com", secure=True)
 
 
-def typed(text: str, front: Front) -> dict[str, str]:
+def typed(text: str, address: ExternalAddress) -> dict[str, str]:
     """What is shown for `text`, by its kind."""
-    pasted = read_pasted(text, front)
-    lines = (written(pasted.form, way, front) for way in ways_of(pasted.image, front))
+    pasted = read_pasted(text, address)
+    lines = (pull_command(pasted.form, name, address) for name in pull_names(pasted.image, address))
     return {line.kind.value: line.text for line in lines if line is not None}
 
 
 @pytest.mark.parametrize(
-    ("front", "text", "expected"),
+    ("address", "text", "expected"),
     [
         (
             DOMAIN,
@@ -83,8 +83,8 @@ def typed(text: str, front: Front) -> dict[str, str]:
         (NO_DEFAULT, "nginx", {"prefix": "docker pull cr.example.com/docker.io/nginx"}),
     ],
 )
-def test_what_to_type(front: Front, text: str, expected: dict[str, str]) -> None:
-    assert typed(text, front) == expected
+def test_what_to_type(address: ExternalAddress, text: str, expected: dict[str, str]) -> None:
+    assert typed(text, address) == expected
 
 
 def test_a_port_does_not_fit_into_a_name() -> None:
@@ -100,30 +100,30 @@ known = st.builds(
 )
 
 
-def asked(way: Way, image: Image) -> tuple[str, str]:
+def asked(pull: PullName, image: Image) -> tuple[str, str]:
     """Host and name, as a client takes them from what it was told to pull."""
-    host, _, name = way.name.removesuffix(image.suffix).partition("/")
+    host, _, name = pull.name.removesuffix(image.suffix).partition("/")
     return host, name
 
 
-@given(image=st.one_of(images, known), front=fronts)
-def test_every_way_leads_back_to_the_image(image: Image, front: Front) -> None:
-    for way in ways_of(image, front):
-        if way.kind is Kind.MIRROR:
-            host, name = front.mirror() or "", image.repository.path
+@given(image=st.one_of(images, known), address=fronts)
+def test_every_way_leads_back_to_the_image(image: Image, address: ExternalAddress) -> None:
+    for pull in pull_names(image, address):
+        if pull.kind is PullMethod.MIRROR:
+            host, name = address.mirror() or "", image.repository.path
         else:
-            host, name = asked(way, image)
-        assert route(front.names, host, name).repository == image.repository
+            host, name = asked(pull, image)
+        assert route(address.names, host, name).repository == image.repository
 
 
-@given(image=st.one_of(images, known), front=fronts)
-def test_what_was_converted_is_still_the_same_image(image: Image, front: Front) -> None:
-    for way in ways_of(image, front):
-        assert read_pasted(way.name, front).image == image
+@given(image=st.one_of(images, known), address=fronts)
+def test_what_was_converted_is_still_the_same_image(image: Image, address: ExternalAddress) -> None:
+    for name in pull_names(image, address):
+        assert read_pasted(name.name, address).image == image
 
 
 @given(image=known)
 def test_each_registry_with_an_alias_has_two_ways_and_docker_hub_a_third(image: Image) -> None:
-    kinds = [way.kind for way in ways_of(image, DOMAIN)]
-    mirrors = [Kind.MIRROR] if image.repository.registry == DOCKER_HUB else []
-    assert kinds == [Kind.PREFIX, Kind.ALIAS, *mirrors]
+    kinds = [name.kind for name in pull_names(image, DOMAIN)]
+    mirrors = [PullMethod.MIRROR] if image.repository.registry == DOCKER_HUB else []
+    assert kinds == [PullMethod.PREFIX, PullMethod.ALIAS, *mirrors]

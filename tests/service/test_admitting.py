@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from crproxy.config import Config
 from crproxy.config.values import Clients
-from crproxy.login import Admitted, Visit
+from crproxy.login import AuthRequest, Identity
 from crproxy.oci.errors import RegistryError
 from crproxy.policy.authorizations import Credentials
 from crproxy.policy.routing import Names
@@ -47,8 +47,8 @@ def service(config: Config, reactor: Reactor) -> Iterator[LoginService]:
         service.stopService()
 
 
-def admitting(service: LoginService, authorization: str | None) -> Deferred[Admitted]:
-    return Deferred.fromCoroutine(service.login.admit(Visit(HOST, authorization)))
+def admitting(service: LoginService, authorization: str | None) -> Deferred[Identity]:
+    return Deferred.fromCoroutine(service.login.authenticate(AuthRequest(HOST, authorization)))
 
 
 def threads() -> int:
@@ -60,7 +60,7 @@ def test_passwords_are_checked_in_a_thread(service: LoginService, reactor: React
     asking = admitting(service, ALICES)
     assert not_yet(asking)
     reactor.take_one()
-    assert ended(asking) == Admitted("alice")
+    assert ended(asking) == Identity("alice")
     wrong = admitting(service, WRONG)
     reactor.take_one()
     failure_of(wrong, RegistryError)
@@ -69,7 +69,9 @@ def test_passwords_are_checked_in_a_thread(service: LoginService, reactor: React
 def test_many_passwords_take_two_threads(service: LoginService, reactor: Reactor) -> None:
     """The rest of the machine's, and the disk's, are for images."""
     service.startService()
-    password = [Deferred.fromCoroutine(service.login.admit(Visit(HOST, basic(str(number))))) for number in range(8)]
+    password = [
+        Deferred.fromCoroutine(service.login.authenticate(AuthRequest(HOST, basic(str(number))))) for number in range(8)
+    ]
     assert threads() <= 2
     for _ in password:
         reactor.take_one()
@@ -100,7 +102,7 @@ def test_a_key_is_made_where_the_first_token_is(service: LoginService, reactor: 
     assert not key.exists()
     granted = token_of(service)
     assert key.stat().st_size == 64
-    assert ended(admitting(service, f"Bearer {granted}")) == Admitted("alice")
+    assert ended(admitting(service, f"Bearer {granted}")) == Identity("alice")
 
 
 def test_a_token_is_good_after_a_restart(service: LoginService, reactor: Reactor, config: Config) -> None:
@@ -111,7 +113,7 @@ def test_a_token_is_good_after_a_restart(service: LoginService, reactor: Reactor
     granted = token_of(service)
     service.stopService()
     again = LoginService(lambda: config, cast(Logins, None), reactor)
-    assert ended(admitting(again, f"Bearer {granted}")) == Admitted("alice")
+    assert ended(admitting(again, f"Bearer {granted}")) == Identity("alice")
 
 
 def test_the_configuration_that_counts_is_the_one_of_now(reactor: Reactor, config: Config) -> None:
@@ -119,7 +121,7 @@ def test_the_configuration_that_counts_is_the_one_of_now(reactor: Reactor, confi
     service = LoginService(lambda: current[0], cast(Logins, None), reactor)
     failure_of(admitting(service, None), RegistryError)
     current[0] = replace(config, clients=Clients())
-    assert ended(admitting(service, None)) == Admitted()
+    assert ended(admitting(service, None)) == Identity()
 
 
 def basic(password: str) -> str:
@@ -129,7 +131,7 @@ def basic(password: str) -> str:
 def token_of(service: LoginService) -> str:
     """A token for alice, whose password is remembered."""
     granting: Deferred[Any] = Deferred.fromCoroutine(
-        service.login.grant(Visit(HOST), Credentials("alice", "of alice"), (Scope("a/b"),))
+        service.login.issue_token(AuthRequest(HOST), Credentials("alice", "of alice"), (Scope("a/b"),))
     )
     token: str = ended(granting).token
     return token

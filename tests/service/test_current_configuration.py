@@ -8,7 +8,7 @@ import pytest
 from crproxy.config import Config, ConfigError, Listen
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
-from crproxy.service.current_configuration import Live
+from crproxy.service.current_configuration import CurrentConfiguration
 from tests.logs import Log
 
 QUAY, GHCR = Registry("quay.io"), Registry("ghcr.io")
@@ -23,17 +23,17 @@ def log() -> Iterator[Log]:
 
 
 def test_what_is_read_again_counts_and_is_told(log: Log) -> None:
-    live, told = Live(BEFORE, lambda: AFTER), list[Config]()
-    live.changed.append(told.append)
-    assert live() is BEFORE
-    assert live.reload()
-    assert live().names == AFTER.names
-    assert told == [live()]
+    current, told = CurrentConfiguration(BEFORE, lambda: AFTER), list[Config]()
+    current.changed.append(told.append)
+    assert current() is BEFORE
+    assert current.reload()
+    assert current().names == AFTER.names
+    assert told == [current()]
     assert log.lines == ["the configuration was read again: [aliases]: added new.cr.test"]
 
 
 def test_where_nothing_is_different_that_is_told(log: Log) -> None:
-    assert Live(BEFORE, lambda: replace(BEFORE)).reload()
+    assert CurrentConfiguration(BEFORE, lambda: replace(BEFORE)).reload()
     assert log.lines == ["the configuration was read again: nothing has changed"]
 
 
@@ -41,28 +41,28 @@ def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:
     def load() -> Config:
         raise ConfigError("line 3: domian: there is no such key")
 
-    live = Live(BEFORE, load)
-    assert not live.reload()
-    assert live() is BEFORE
+    current = CurrentConfiguration(BEFORE, load)
+    assert not current.reload()
+    assert current() is BEFORE
     assert log.lines == [
         "the configuration was not read again, nothing has changed: line 3: domian: there is no such key"
     ]
 
 
 def test_what_only_a_restart_changes_stays_and_is_named(log: Log) -> None:
-    live = Live(BEFORE, lambda: replace(AFTER, listen=Listen(("tcp:1",)), data_dir="/elsewhere"))
-    live.reload()
-    assert (live().listen, live().data_dir, live().names) == (BEFORE.listen, BEFORE.data_dir, AFTER.names)
+    current = CurrentConfiguration(BEFORE, lambda: replace(AFTER, listen=Listen(("tcp:1",)), data_dir="/elsewhere"))
+    current.reload()
+    assert (current().listen, current().data_dir, current().names) == (BEFORE.listen, BEFORE.data_dir, AFTER.names)
     assert "changed, but only a restart changes these: listen, data_dir" in log.lines
 
 
 def test_an_alias_is_added_and_taken_away_while_running() -> None:
-    live, told = Live(BEFORE, lambda: BEFORE), list[Config]()
-    live.changed.append(told.append)
-    live.set_alias("ghcr", "ghcr.io")
-    assert live().names.aliases == {"quay.cr.test": QUAY, "ghcr.cr.test": GHCR}
-    live.set_alias("quay", "")
-    assert live().names.aliases == {"ghcr.cr.test": GHCR}
+    current, told = CurrentConfiguration(BEFORE, lambda: BEFORE), list[Config]()
+    current.changed.append(told.append)
+    current.set_alias("ghcr", "ghcr.io")
+    assert current().names.aliases == {"quay.cr.test": QUAY, "ghcr.cr.test": GHCR}
+    current.set_alias("quay", "")
+    assert current().names.aliases == {"ghcr.cr.test": GHCR}
     assert len(told) == 2
 
 
@@ -76,8 +76,8 @@ def test_an_alias_is_added_and_taken_away_while_running() -> None:
     ],
 )
 def test_an_alias_that_is_none_changes_nothing(label: str, registry: str, what: str) -> None:
-    live = Live(BEFORE, lambda: BEFORE)
+    current = CurrentConfiguration(BEFORE, lambda: BEFORE)
     with pytest.raises(ConfigError) as raised:
-        live.set_alias(label, registry)
+        current.set_alias(label, registry)
     assert str(raised.value).startswith(what)
-    assert live() is BEFORE
+    assert current() is BEFORE

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
-from crproxy.service.graceful_shutdown import Front, InTurn
+from crproxy.service.graceful_shutdown import Listeners, OrderedServices
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import ended, not_yet
@@ -55,28 +55,28 @@ class Told:
         self.said.append((connections, grace))
 
 
-def front_of(reactor: Reactor, told: Told | None = None) -> tuple[Front, PlainSite]:
-    front = Front(20, told or Told(), reactor)
+def external_address(reactor: Reactor, told: Told | None = None) -> tuple[Listeners, PlainSite]:
+    listeners = Listeners(20, told or Told(), reactor)
     site = PlainSite(Resource(), reactor=reactor)
-    front.watch(site)
-    front.startService()
-    return front, site
+    listeners.watch(site)
+    listeners.startService()
+    return listeners, site
 
 
 def test_with_nobody_there_it_stops_at_once() -> None:
     reactor, told = Reactor(), Told()
-    front, _ = front_of(reactor, told)
-    ended(front.stopService())
+    listeners, _ = external_address(reactor, told)
+    ended(listeners.stopService())
     assert told.said == [(0, 20)]
     assert reactor.getDelayedCalls() == []
 
 
 def test_it_waits_for_who_is_there() -> None:
     reactor, told = Reactor(), Told()
-    front, site = front_of(reactor, told)
+    listeners, site = external_address(reactor, told)
     guest, other = Guest(site), Guest(site)
     with Log() as log:
-        stopped = front.stopService()
+        stopped = listeners.stopService()
         guest.leave()
         assert not_yet(stopped)
         other.leave()
@@ -88,9 +88,9 @@ def test_it_waits_for_who_is_there() -> None:
 
 def test_who_takes_longer_than_the_grace_is_cut_off() -> None:
     reactor = Reactor()
-    front, site = front_of(reactor)
+    listeners, site = external_address(reactor)
     guest = Guest(site)
-    stopped = front.stopService()
+    stopped = listeners.stopService()
     reactor.advance(19.9)
     aborted = guest.aborted
     with Log() as log:
@@ -103,9 +103,9 @@ def test_who_takes_longer_than_the_grace_is_cut_off() -> None:
 def test_a_second_signal_cuts_everybody_off_and_signals_are_as_before_then() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     for number in (signal.SIGTERM, signal.SIGINT):
-        front, site = front_of(Reactor())
+        listeners, site = external_address(Reactor())
         guest = Guest(site)
-        stopped = front.stopService()
+        stopped = listeners.stopService()
         os.kill(os.getpid(), number)
         assert guest.aborted
         ended(stopped)
@@ -114,10 +114,10 @@ def test_a_second_signal_cuts_everybody_off_and_signals_are_as_before_then() -> 
 
 def test_a_site_that_has_two_doors_is_one() -> None:
     reactor, told = Reactor(), Told()
-    front, site = front_of(reactor, told)
-    front.watch(site)
+    listeners, site = external_address(reactor, told)
+    listeners.watch(site)
     guest = Guest(site)
-    front.stopService()
+    listeners.stopService()
     assert told.said == [(1, 20)]
     guest.leave()
 
@@ -134,7 +134,7 @@ class Slow(Service):
 
 
 def test_services_stop_one_after_the_other_the_last_first() -> None:
-    whole, first, last = InTurn(), Slow(), Slow()
+    whole, first, last = OrderedServices(), Slow(), Slow()
     first.setServiceParent(whole)
     last.setServiceParent(whole)
     whole.startService()

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from crproxy.service.log_file import LineFile, Written
+from crproxy.service.log_file import LogFile, Written
 from tests.logs import Log
 from tests.memory import ended, not_yet
 
@@ -61,11 +61,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def lines(path: Path, clock: Clock, threads: Threads) -> LineFile:
-    return LineFile(str(path), clock, threads, most=100)
+def lines(path: Path, clock: Clock, threads: Threads) -> LogFile:
+    return LogFile(str(path), clock, threads, most=100)
 
 
-def test_lines_are_written_soon_and_together(lines: LineFile, path: Path, clock: Clock) -> None:
+def test_lines_are_written_soon_and_together(lines: LogFile, path: Path, clock: Clock) -> None:
     lines.add("one")
     lines.add("two")
     assert not path.exists()
@@ -74,14 +74,14 @@ def test_lines_are_written_soon_and_together(lines: LineFile, path: Path, clock:
     assert clock.getDelayedCalls() == []
 
 
-def test_they_are_added_to_what_is_there(lines: LineFile, path: Path, clock: Clock) -> None:
+def test_they_are_added_to_what_is_there(lines: LogFile, path: Path, clock: Clock) -> None:
     path.write_text("before\n")
     lines.add("one")
     clock.advance(0.5)
     assert path.read_text() == "before\none\n"
 
 
-def test_the_file_is_its_groups_to_read_whatever_the_umask(lines: LineFile, path: Path) -> None:
+def test_the_file_is_its_groups_to_read_whatever_the_umask(lines: LogFile, path: Path) -> None:
     before = os.umask(0o077)
     try:
         lines.open(str(path))
@@ -90,15 +90,13 @@ def test_the_file_is_its_groups_to_read_whatever_the_umask(lines: LineFile, path
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_the_mode_of_a_file_that_is_there_is_left_alone(lines: LineFile, path: Path) -> None:
+def test_the_mode_of_a_file_that_is_there_is_left_alone(lines: LogFile, path: Path) -> None:
     path.touch(0o600)
     lines.open(str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_was_moved_gets_what_waits_and_a_new_one_the_rest(
-    lines: LineFile, path: Path, clock: Clock
-) -> None:
+def test_a_file_that_was_moved_gets_what_waits_and_a_new_one_the_rest(lines: LogFile, path: Path, clock: Clock) -> None:
     lines.add("one")
     clock.advance(0.5)
     moved = path.rename(path.with_suffix(".1"))
@@ -110,7 +108,7 @@ def test_a_file_that_was_moved_gets_what_waits_and_a_new_one_the_rest(
 
 
 def test_a_reopening_waits_for_what_is_being_written(
-    lines: LineFile, path: Path, clock: Clock, threads: Threads
+    lines: LogFile, path: Path, clock: Clock, threads: Threads
 ) -> None:
     threads.busy = True
     lines.add("one")
@@ -128,7 +126,7 @@ def test_a_reopening_waits_for_what_is_being_written(
 
 
 def test_nobody_waits_for_a_disk_that_stands_still(
-    lines: LineFile, path: Path, clock: Clock, threads: Threads, log: Log
+    lines: LogFile, path: Path, clock: Clock, threads: Threads, log: Log
 ) -> None:
     threads.busy = True
     for number in range(40):
@@ -143,7 +141,7 @@ def test_nobody_waits_for_a_disk_that_stands_still(
 
 
 def test_a_directory_that_is_missing_is_told_once_and_lines_wait_for_it(
-    lines: LineFile, path: Path, clock: Clock, log: Log
+    lines: LogFile, path: Path, clock: Clock, log: Log
 ) -> None:
     other = path.parent / "missing" / "audit.log"
     lines.open(str(other))
@@ -158,7 +156,7 @@ def test_a_directory_that_is_missing_is_told_once_and_lines_wait_for_it(
 
 
 def test_a_full_disk_costs_lines_is_told_once_and_tears_no_line(
-    lines: LineFile, path: Path, clock: Clock, log: Log, monkeypatch: pytest.MonkeyPatch
+    lines: LogFile, path: Path, clock: Clock, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, free = os.write, 10
 
@@ -194,7 +192,7 @@ def test_a_file_of_its_greatest_size_is_a_full_disk(path: Path, clock: Clock, th
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
     try:
-        lines = LineFile(str(path), clock, threads)
+        lines = LogFile(str(path), clock, threads)
         lines.add("x" * 20)
         clock.advance(0.5)
     finally:
@@ -206,7 +204,7 @@ def test_a_file_of_its_greatest_size_is_a_full_disk(path: Path, clock: Clock, th
     assert path.read_text() == "x" * 20 + "\n"
 
 
-def test_closing_writes_what_waits_and_what_still_comes(lines: LineFile, path: Path, clock: Clock) -> None:
+def test_closing_writes_what_waits_and_what_still_comes(lines: LogFile, path: Path, clock: Clock) -> None:
     lines.add("one")
     ended(lines.close())
     assert path.read_text() == "one\n"
@@ -215,7 +213,7 @@ def test_closing_writes_what_waits_and_what_still_comes(lines: LineFile, path: P
     assert clock.getDelayedCalls() == []
 
 
-def test_closing_waits_for_what_is_being_written(lines: LineFile, path: Path, clock: Clock, threads: Threads) -> None:
+def test_closing_waits_for_what_is_being_written(lines: LogFile, path: Path, clock: Clock, threads: Threads) -> None:
     threads.busy = True
     lines.add("one")
     clock.advance(0.5)
@@ -228,6 +226,6 @@ def test_closing_waits_for_what_is_being_written(lines: LineFile, path: Path, cl
     assert path.read_text() == "one\ntwo\nthree\n"
 
 
-def test_closing_what_never_had_a_line_makes_no_file(lines: LineFile, path: Path) -> None:
+def test_closing_what_never_had_a_line_makes_no_file(lines: LogFile, path: Path) -> None:
     ended(lines.close())
     assert not path.exists()

@@ -11,8 +11,8 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from crproxy.config import Config, Listen, Metrics
 from crproxy.service.core import Core
-from crproxy.service.current_configuration import Live
-from crproxy.service.graceful_shutdown import Front
+from crproxy.service.current_configuration import CurrentConfiguration
+from crproxy.service.graceful_shutdown import Listeners
 from crproxy.service.listening import Listener
 from crproxy.service.making import make_service
 from crproxy.service.monitoring import Monitoring
@@ -28,13 +28,13 @@ class Asked:
 
     def __init__(self, directory: Path) -> None:
         self.reactor = Reactor()
-        live = Live(Config(data_dir=str(directory), listen=Listen(admin="")), lambda: live())
-        self.core = Core.make(live, self.reactor)
-        self.front = Front(1.0, lambda *_: None, self.reactor)
-        self.front.watch(self.core.site())
-        self.resources = Monitoring(self.core, self.front).resources()
-        self.front.privilegedStartService()
-        self.front.startService()
+        current = CurrentConfiguration(Config(data_dir=str(directory), listen=Listen(admin="")), lambda: current())
+        self.core = Core.make(current, self.reactor)
+        self.listeners = Listeners(1.0, lambda *_: None, self.reactor)
+        self.listeners.watch(self.core.site())
+        self.resources = Monitoring(self.core, self.listeners).resources()
+        self.listeners.privilegedStartService()
+        self.listeners.startService()
 
     def ask(self, name: str) -> tuple[int, str]:
         request: Any = DummyRequest([b""])
@@ -56,7 +56,7 @@ def test_a_daemon_that_runs_is_ready(asked: Asked) -> None:
 
 
 def test_one_that_stops_is_not_but_lives(asked: Asked) -> None:
-    asked.front.stopService()
+    asked.listeners.stopService()
     status, text = asked.ask("readyz")
     assert (status, text.splitlines()[0]) == (503, "daemon: it is stopping")
     assert asked.ask("healthz")[0] == 200
@@ -65,9 +65,9 @@ def test_one_that_stops_is_not_but_lives(asked: Asked) -> None:
 
 def test_one_that_does_not_listen_is_not_unless_it_need_not(asked: Asked) -> None:
     silent: Any = None
-    asked.front.services.append(Listener("tcp:1", silent, silent, optional=True))
+    asked.listeners.services.append(Listener("tcp:1", silent, silent, optional=True))
     assert asked.ask("readyz")[0] == 200
-    asked.front.services.append(Listener("tcp:2", silent, silent))
+    asked.listeners.services.append(Listener("tcp:2", silent, silent))
     status, text = asked.ask("readyz")
     assert status == 503
     assert "tcp:2: it is not listened on" in text

@@ -11,7 +11,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.names import Reference, Registry, Tag
 from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry, View
-from crproxy.store.inventory import Census
+from crproxy.store.inventory import Inventory
 from crproxy.store.removing import Freed, Sweepings, plan_removal, remove, sweep, sweepings
 from tests.memory import ended
 from tests.store.shelving import Shelving
@@ -30,10 +30,10 @@ class Cache:
         self.clock.advance(100 * DAY)
         self.store = make_store(path, self.clock, budget=10_000)
         self.shelving = Shelving(self.store)
-        self.census = Census(path / "index.sqlite", self.store.blobs)
+        self.inventory = Inventory(path / "index.sqlite", self.store.blobs)
 
     def remove(self, reference: Reference | None, repository: object = APP) -> Freed | None:
-        removals = plan_removal(self.census.shelves(repository), reference)  # type: ignore[arg-type]
+        removals = plan_removal(self.inventory.by_credential(repository), reference)  # type: ignore[arg-type]
         return self._done(remove(self.store, removals, self.clock)) if removals else None
 
     def sweepings(self) -> Sweepings:
@@ -43,7 +43,7 @@ class Cache:
         return self._done(sweep(self.store, self.sweepings(), threads, self.clock))
 
     def names(self) -> list[str]:
-        return [image.name for image in self.census.images()]
+        return [image.name for image in self.inventory.images()]
 
     def has(self, content: bytes, pool: Registry | None = None) -> bool:
         entry = Entry(Digest.of(content), pool)
@@ -106,8 +106,8 @@ def test_what_credentials_brought_is_apart(cache: Cache) -> None:
 
 def test_of_an_index_one_platform_goes_or_all(cache: Cache) -> None:
     index = cache.shelving.index(View(APP), "v1", amd64=b"a", arm64=b"b")
-    shelf, *_ = cache.census.shelves(APP)
-    first, second = (one.digest for one in shelf.references(index) or ())
+    contents, *_ = cache.inventory.by_credential(APP)
+    first, second = (one.digest for one in contents.references(index) or ())
     assert cache.remove(first) is not None
     assert [cache.has(one) for one in (b"a", b"b")] == [False, True]
     assert cache.names() == ["quay.io/org/app:v1"]
@@ -146,7 +146,9 @@ def test_many_go_in_small_steps(cache: Cache) -> None:
     cache.store.budget = 100_000
     layers = [str(number).encode() for number in range(120)]
     cache.shelving.image(View(APP), *layers, tag="v1")
-    removing = Deferred.fromCoroutine(remove(cache.store, plan_removal(cache.census.shelves(APP), None), cache.clock))
+    removing = Deferred.fromCoroutine(
+        remove(cache.store, plan_removal(cache.inventory.by_credential(APP), None), cache.clock)
+    )
     assert not removing.called
     cache.clock.pump([0] * 5)
     assert ended(removing).contents == 122

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from crproxy.tls.renewal_information import Consulted
+from crproxy.tls.renewal_information import RenewalInformation
 
 
 def test_each_name_is_asked_about_as_often_as_the_ca_likes() -> None:
-    consulted = Consulted()
+    consulted = RenewalInformation()
     assert consulted.due(("a", "b"), 0) == ["a", "b"]
     consulted.asked("a", 0, 100)
     consulted.asked("b", 0, None)

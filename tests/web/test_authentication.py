@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.server import Request
 from twisted.web.test.requesthelper import DummyChannel
 
-from crproxy.login import Visit
+from crproxy.login import AuthRequest
 from crproxy.policy.clients import Network
-from crproxy.web.authentication import visit_of
+from crproxy.web.authentication import auth_request
 
 
 def request(*fields: tuple[bytes, bytes], peer: IAddress | None = None, secure: bool = False) -> Request:
@@ -28,11 +28,11 @@ def request(*fields: tuple[bytes, bytes], peer: IAddress | None = None, secure: 
 
 def test_a_visit_is_what_a_request_says() -> None:
     fields = (b"Host", b"cr.test:8443"), (b"authorization", b"Bearer x")
-    assert visit_of(request(*fields), ()) == Visit("cr.test:8443", "Bearer x", "192.0.2.7", secure=False)
+    assert auth_request(request(*fields), ()) == AuthRequest("cr.test:8443", "Bearer x", "192.0.2.7", secure=False)
 
 
 def test_what_it_does_not_say_is_not_made_up() -> None:
-    assert visit_of(request(), ()) == Visit("", None, "192.0.2.7", secure=False)
+    assert auth_request(request(), ()) == AuthRequest("", None, "192.0.2.7", secure=False)
 
 
 @pytest.mark.parametrize(
@@ -44,23 +44,23 @@ def test_what_it_does_not_say_is_not_made_up() -> None:
     ],
 )
 def test_a_client_has_an_address_where_it_comes_by_ip(peer: IAddress, client: str | None) -> None:
-    assert visit_of(request(peer=peer), ()).client == client
+    assert auth_request(request(peer=peer), ()).client == client
 
 
 def test_s25_not_the_one_that_it_says() -> None:
     fields = (b"X-Forwarded-For", b"10.0.0.1"), (b"X-Forwarded-Proto", b"https"), (b"X-Forwarded-Host", b"cr.test")
-    assert visit_of(request(*fields), ()) == Visit("", None, "192.0.2.7", secure=False)
+    assert auth_request(request(*fields), ()) == AuthRequest("", None, "192.0.2.7", secure=False)
 
 
 @pytest.mark.parametrize("secure", [True, False])
 def test_whether_it_comes_by_tls_its_connection_says(secure: bool) -> None:
-    assert visit_of(request(secure=secure), ()).secure is secure
+    assert auth_request(request(secure=secure), ()).secure is secure
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"caf\xc3\xa9", b"\x80\xfe"])
 def test_any_bytes_are_some_text(raw: bytes) -> None:
-    visit = visit_of(request((b"Host", raw), (b"Authorization", b"Basic " + raw)), ())
-    assert (visit.host, visit.authorization) == (raw.decode("latin-1"), f"Basic {raw.decode('latin-1')}")
+    auth = auth_request(request((b"Host", raw), (b"Authorization", b"Basic " + raw)), ())
+    assert (auth.host, auth.authorization) == (raw.decode("latin-1"), f"Basic {raw.decode('latin-1')}")
 
 
 PROXIES = (ip_network("192.0.2.0/24"),)
@@ -68,11 +68,11 @@ FORWARDED = (b"X-Forwarded-For", b"198.51.100.9"), (b"X-Forwarded-Proto", b"http
 
 
 def test_s25_a_trusted_proxy_says_who_asks_and_how() -> None:
-    visit = visit_of(request(*FORWARDED), PROXIES)
-    assert (visit.client, visit.secure) == ("198.51.100.9", True)
+    auth = auth_request(request(*FORWARDED), PROXIES)
+    assert (auth.client, auth.secure) == ("198.51.100.9", True)
 
 
 @pytest.mark.parametrize("trusted", [(), (ip_network("203.0.113.0/24"),)])
 def test_s25_nobody_else_does(trusted: tuple[Network, ...]) -> None:
-    visit = visit_of(request(*FORWARDED), trusted)
-    assert (visit.client, visit.secure) == ("192.0.2.7", False)
+    auth = auth_request(request(*FORWARDED), trusted)
+    assert (auth.client, auth.secure) == ("192.0.2.7", False)

@@ -219,14 +219,14 @@ def test_a_client_is_named_by_its_address(observed: Observed, address: IAddress,
 
 
 def test_who_has_logged_in_is_told(network: Network) -> None:
-    class Door(Resource):
+    class Authenticator(Resource):
         isLeaf = True
 
         def render(self, request: Request) -> bytes:
             note_user(request, "alice")
             return b""
 
-    observed = Observed(PlainSite.make(Door(), "registry", network.clock, None), network)
+    observed = Observed(PlainSite.make(Authenticator(), "registry", network.clock, None), network)
     observed.ask("/")
     assert observed.record.user == "alice"
 
@@ -250,14 +250,14 @@ def test_s26_what_twisted_writes_of_a_request_has_no_secret_in_it(observed: Obse
 
 
 def test_a_form_is_not_read_into_memory(network: Network) -> None:
-    class Door(Resource):
+    class Authenticator(Resource):
         isLeaf = True
 
         def render(self, request: Request) -> bytes:
             assert isinstance(request, ObservedRequest)
             return repr(request.args).encode()
 
-    observed = Observed(PlainSite.make(Door(), "registry", network.clock, None), network)
+    observed = Observed(PlainSite.make(Authenticator(), "registry", network.clock, None), network)
     observed.send(
         b"POST / HTTP/1.1\r\nHost: cr.test\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         b"Content-Length: 3\r\n\r\na=b"

@@ -12,8 +12,8 @@ from ...upstream.agent import Clients, send
 from ...upstream.connecting import Reach
 from ...upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
 from ...upstream.relay import BodyBroke, BodyTooLarge, collect
-from .clock import Sighting
-from .environment import SECONDS, Instruments
+from .clock import ClockReading
+from .environment import SECONDS, ProbeEnvironment
 from .findings import Area, Finding, failed, fine, skipped
 
 __all__ = ["check_authority"]
@@ -22,12 +22,12 @@ _LIMIT = 1024 * 1024
 _ADVICE = "See that this machine reaches it (firewall, https_proxy), and directory and ca_file under [acme]"
 
 
-async def check_authority(config: Config, instruments: Instruments) -> tuple[list[Finding], Sighting | None]:
+async def check_authority(config: Config, environment: ProbeEnvironment) -> tuple[list[Finding], ClockReading | None]:
     """Ask for the CA's directory (RFC 8555, 7.1.1); return how that went, and what time it has there."""
     directory = config.acme.directory
     if directory is None or not config.listen.https:
         return [skipped(Area.AUTHORITY, "CA", "none is asked")], None
-    clock = instruments.reactor
+    clock = environment.reactor
     http = Clients(clock, config.timeouts).reaching(Reach.of_ca(config))
     began = clock.seconds()
     try:
@@ -35,8 +35,8 @@ async def check_authority(config: Config, instruments: Instruments) -> tuple[lis
         body = await collect(response, _LIMIT, SECONDS, clock)
     except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke, BodyTooLarge) as error:
         return [failed(Area.AUTHORITY, directory, f"cannot be asked: {describe(error)}", _ADVICE)], None
-    sighting = Sighting.of(directory, response, instruments.now())
-    return [_judge(directory, response, body, clock.seconds() - began)], sighting
+    reading = ClockReading.of(directory, response, environment.now())
+    return [_judge(directory, response, body, clock.seconds() - began)], reading
 
 
 def _judge(directory: str, response: IResponse, body: bytes, seconds: float) -> Finding:

@@ -10,11 +10,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from ...config import Config
 from ...policy.endpoints import parse_endpoint
 from .daemon import Daemon
-from .dns import Way
-from .environment import SECONDS, Instruments
+from .dns import DnsResult
+from .environment import SECONDS, ProbeEnvironment
 from .findings import Area, Finding, failed, fine, skipped, warning
-from .http_probe import Knocked, authority_of, door_of, knock
-from .tls_probe import Shown
+from .http_probe import ProbeResult, client_endpoint, host_and_port, probe
+from .tls_probe import ShownCertificate
 
 __all__ = ["check_certificates", "judge"]
 
@@ -22,52 +22,54 @@ __all__ = ["check_certificates", "judge"]
 _SOON = 10 * 86400.0
 
 
-async def check_certificates(config: Config, daemon: Daemon, way: Way, instruments: Instruments) -> list[Finding]:
+async def check_certificates(
+    config: Config, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment
+) -> list[Finding]:
     """Return how it stands with every name."""
     if config.names.domain is None or config.reached_at[0] != "https":
         return [skipped(Area.CERTIFICATES, "TLS", "there is none without a domain")]
     if not daemon.runs:
         return [skipped(Area.CERTIFICATES, "every name", "crproxy is not running")]
-    return [await _check(name, config, daemon, way, instruments) for name in config.names.hosts]
+    return [await _check(name, config, daemon, names, environment) for name in config.names.hosts]
 
 
-async def _check(name: str, config: Config, daemon: Daemon, way: Way, instruments: Instruments) -> Finding:
-    door, port = _door(name, config, daemon, way, instruments)
-    if door is None:
+async def _check(name: str, config: Config, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment) -> Finding:
+    endpoint, port = _endpoint(name, config, daemon, names, environment)
+    if endpoint is None:
         return skipped(Area.CERTIFICATES, name, "nothing can be connected to: see the ports above")
-    knocked = await knock(instruments.reactor, door, f"https://{authority_of(name, port, 'https')}/v2/")
-    if knocked.shown is None:
-        return _unseen(name, knocked)
-    return judge(Area.CERTIFICATES, name, knocked.shown, instruments.now(), kept_by_hand=config.certs is not None)
+    result = await probe(environment.reactor, endpoint, f"https://{host_and_port(name, port, 'https')}/v2/")
+    if result.shown is None:
+        return _unseen(name, result)
+    return judge(Area.CERTIFICATES, name, result.shown, environment.now(), kept_by_hand=config.certs is not None)
 
 
-def _door(
-    name: str, config: Config, daemon: Daemon, way: Way, instruments: Instruments
+def _endpoint(
+    name: str, config: Config, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment
 ) -> tuple[IStreamClientEndpoint | None, int]:
     """Return where ``name`` is looked at: here, since not every network lets one out and in again, else by its name."""
     _, port = config.reached_at
     for description in config.listen.https:
-        known = daemon.doors.get(description)
+        known = daemon.answers.get(description)
         if known is not None and known.connected:
-            return door_of(parse_endpoint(description), instruments.reactor), port
-    for address in sorted(way.addresses.get(name, frozenset())):
+            return client_endpoint(parse_endpoint(description), environment.reactor), port
+    for address in sorted(names.addresses.get(name, frozenset())):
         if not config.listen.https:
-            return HostnameEndpoint(instruments.reactor, address, port, timeout=SECONDS), port
+            return HostnameEndpoint(environment.reactor, address, port, timeout=SECONDS), port
     return None, port
 
 
-def _unseen(name: str, knocked: Knocked) -> Finding:
-    if not knocked.connected:
-        return skipped(Area.CERTIFICATES, name, f"nothing can be connected to: {knocked.why}")
+def _unseen(name: str, result: ProbeResult) -> Finding:
+    if not result.connected:
+        return skipped(Area.CERTIFICATES, name, f"nothing can be connected to: {result.why}")
     return failed(
         Area.CERTIFICATES,
         name,
-        f"no certificate is shown for it: {knocked.why}",
+        f"no certificate is shown for it: {result.why}",
         "Reload crproxy, if the name is new in its configuration",
     )
 
 
-def judge(area: Area, subject: str, shown: Shown, now: float, *, kept_by_hand: bool = False) -> Finding:
+def judge(area: Area, subject: str, shown: ShownCertificate, now: float, *, kept_by_hand: bool = False) -> Finding:
     """Return whether clients take a certificate.
 
     Arguments:
@@ -92,7 +94,7 @@ def judge(area: Area, subject: str, shown: Shown, now: float, *, kept_by_hand: b
     return _in_time(area, subject, shown, now) or _vouched(area, subject, shown, now, kept_by_hand)
 
 
-def _in_time(area: Area, subject: str, shown: Shown, now: float) -> Finding | None:
+def _in_time(area: Area, subject: str, shown: ShownCertificate, now: float) -> Finding | None:
     if now > shown.ends:
         return failed(
             area,
@@ -111,7 +113,7 @@ def _in_time(area: Area, subject: str, shown: Shown, now: float) -> Finding | No
     return None
 
 
-def _vouched(area: Area, subject: str, shown: Shown, now: float, kept_by_hand: bool) -> Finding:
+def _vouched(area: Area, subject: str, shown: ShownCertificate, now: float, kept_by_hand: bool) -> Finding:
     if not shown.is_trusted:
         text = f"its certificate is by {shown.issuer}, whom this machine does not trust"
         if kept_by_hand:

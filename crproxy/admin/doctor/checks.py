@@ -11,18 +11,18 @@ from ...oci.names import Registry
 from .access import check_access
 from .authority import check_authority
 from .certificates import check_certificates
-from .clock import Sighting, check_clock
+from .clock import ClockReading, check_clock
 from .daemon import find_daemon
 from .disk import check_disk
-from .dns import check_dns, find_way
-from .environment import Instruments
+from .dns import check_dns, resolve_names
+from .environment import ProbeEnvironment
 from .findings import Finding
-from .permissions import check_rights
+from .permissions import check_permissions
 from .ports import check_ports
-from .registry_check import visit
-from .upstreams import Tools, Visit, chosen
+from .registry_check import check_registry
+from .upstreams import RegistryCheck, Tools, chosen
 
-__all__ = ["Report", "make_round"]
+__all__ = ["Report", "run_checks"]
 
 # Registries that are asked at the same time.
 _AT_ONCE = 8
@@ -30,34 +30,36 @@ _AT_ONCE = 8
 Report = Callable[[Iterable[Finding]], None]
 
 
-async def make_round(config: Config, named: Iterable[Registry], instruments: Instruments, report: Report) -> None:
+async def run_checks(config: Config, named: Iterable[Registry], environment: ProbeEnvironment, report: Report) -> None:
     """Look at everything, and ``report`` what was found as soon as it is.
 
     Arguments:
         named: the registries to look at, in place of those that the configuration knows.
     """
-    daemon = await find_daemon(config, instruments)
-    report(check_rights(config, daemon))
+    daemon = await find_daemon(config, environment)
+    report(check_permissions(config, daemon))
     report(check_disk(config))
     report([daemon.finding])
-    way = await find_way(config, instruments)
-    report(check_dns(config, daemon, way, instruments))
-    report(check_ports(config, daemon, way))
-    report(await check_certificates(config, daemon, way, instruments))
-    findings, seen = await check_authority(config, instruments)
+    names = await resolve_names(config, environment)
+    report(check_dns(config, daemon, names, environment))
+    report(check_ports(config, daemon, names))
+    report(await check_certificates(config, daemon, names, environment))
+    findings, seen = await check_authority(config, environment)
     report(findings)
-    sightings: list[Sighting | None] = [seen]
-    for visited in await _visits(config, named, instruments):
-        report(visited.findings)
-        sightings.append(visited.sighting)
-    report(check_clock(sightings))
+    readings: list[ClockReading | None] = [seen]
+    for checked in await _check_registries(config, named, environment):
+        report(checked.findings)
+        readings.append(checked.reading)
+    report(check_clock(readings))
     report(check_access(config))
 
 
-async def _visits(config: Config, named: Iterable[Registry], instruments: Instruments) -> list[Visit]:
-    tools, turns = Tools.of(config, instruments), DeferredSemaphore(_AT_ONCE)
+async def _check_registries(
+    config: Config, named: Iterable[Registry], environment: ProbeEnvironment
+) -> list[RegistryCheck]:
+    tools, limit = Tools.of(config, environment), DeferredSemaphore(_AT_ONCE)
 
-    def begin(registry: Registry) -> Deferred[Visit]:
-        return turns.run(lambda: Deferred.fromCoroutine(visit(config.upstream(registry), tools)))
+    def begin(registry: Registry) -> Deferred[RegistryCheck]:
+        return limit.run(lambda: Deferred.fromCoroutine(check_registry(config.upstream(registry), tools)))
 
     return await gatherResults([begin(registry) for registry in chosen(config, named)])

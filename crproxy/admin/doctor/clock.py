@@ -12,7 +12,7 @@ from ...upstream.fields import field_of
 from .findings import Area, Finding, failed, fine, skipped, warning
 from .http_probe import moment
 
-__all__ = ["Sighting", "check_clock"]
+__all__ = ["ClockReading", "check_clock"]
 
 # Seconds. A Date has whole ones, and an answer takes some; from 5 minutes on tokens and certificates are refused.
 _NOTICED, _TOO_MUCH = 30.0, 300.0
@@ -20,7 +20,7 @@ _ADVICE = "Set this machine's clock, and let it be kept right: timedatectl set-n
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ClockReading:
     """Somebody else's clock.
 
     Arguments:
@@ -32,20 +32,20 @@ class Sighting:
     behind: float
 
     @classmethod
-    def of(cls, whose: str, response: IResponse, now: float) -> Sighting | None:
+    def of(cls, whose: str, response: IResponse, now: float) -> ClockReading | None:
         """Return what an answer that came ``now`` (seconds since the epoch) says of the time; None for nothing."""
         date = moment(field_of(response, b"date") or "")
         # What a cache on the way has kept has the Date of then (RFC 9111, 5.1).
         return None if date is None or response.headers.hasHeader("age") else cls(whose, date - now)
 
 
-def check_clock(sightings: Iterable[Sighting | None]) -> list[Finding]:
+def check_clock(readings: Iterable[ClockReading | None]) -> list[Finding]:
     """Return by how much this machine's clock is wrong, as most see it: one of them may be wrong itself."""
-    seen = [sighting for sighting in sightings if sighting is not None]
+    seen = [reading for reading in readings if reading is not None]
     if not seen:
         return [skipped(Area.CLOCK, "this machine", "nobody answered who could tell the time")]
-    behind = statistics.median_low(sighting.behind for sighting in seen)
-    nearest = min(seen, key=lambda sighting: abs(sighting.behind - behind))
+    behind = statistics.median_low(reading.behind for reading in seen)
+    nearest = min(seen, key=lambda reading: abs(reading.behind - behind))
     said = f"is {_span(abs(behind))} {'behind' if behind > 0 else 'ahead'}, by {nearest.whose}"
     if abs(behind) >= _TOO_MUCH:
         return [failed(Area.CLOCK, "this machine", f"{said}: certificates and tokens are misjudged", _ADVICE)]

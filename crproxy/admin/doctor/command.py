@@ -9,7 +9,7 @@ import click
 from ...oci.names import Registry
 from ..arguments import RegistryName
 from ..configured import SYSTEM_CONFIG
-from ..options import config_option, daemon_options, spoken
+from ..options import config_option, daemon_options, options_of
 
 __all__ = ["doctor"]
 
@@ -31,5 +31,5 @@ def doctor(config_file: str | None, upstreams: tuple[Registry, ...], strict: boo
     # What it looks with takes most of a second to import, which the other commands need not spend.
     from .running import run
 
-    status = run(config_file, spoken(said), SYSTEM_CONFIG, upstreams, strict=strict, json=as_json)
+    status = run(config_file, options_of(said), SYSTEM_CONFIG, upstreams, strict=strict, json=as_json)
     raise click.exceptions.Exit(status)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ...config import Config
 from ...policy.endpoints import parse_endpoint
 from ..endpoint import admin_endpoint
-from .environment import Instruments
+from .environment import ProbeEnvironment
 from .findings import Area, Finding, fine, warning
-from .http_probe import Knocked, authority_of, door_of, knock
+from .http_probe import ProbeResult, client_endpoint, host_and_port, probe
 
 __all__ = ["Daemon", "find_daemon"]
 
@@ -20,18 +20,18 @@ class Daemon:
     """The daemon, as it is seen from this machine.
 
     Arguments:
-        doors: what came of a knock at each endpoint, but for those of which it cannot be told where they are.
-        door: the same for the operator's.
+        answers: what came of a probe at each endpoint, but for those of which it cannot be told where they are.
+        admin: the same for the operator's.
     """
 
-    doors: Mapping[str, Knocked] = field(default_factory=dict)
-    door: Knocked | None = None
+    answers: Mapping[str, ProbeResult] = field(default_factory=dict)
+    admin: ProbeResult | None = None
 
     @property
     def runs(self) -> bool:
         """Tell whether there is one."""
-        operators = self.door is not None and self.door.status is not None
-        return operators or any(knocked.is_crproxy for knocked in self.doors.values())
+        operators = self.admin is not None and self.admin.status is not None
+        return operators or any(result.is_crproxy for result in self.answers.values())
 
     @property
     def finding(self) -> Finding:
@@ -46,24 +46,26 @@ class Daemon:
         )
 
 
-async def find_daemon(config: Config, instruments: Instruments) -> Daemon:
+async def find_daemon(config: Config, environment: ProbeEnvironment) -> Daemon:
     """Knock wherever ``config`` says that it listens."""
-    doors: dict[str, Knocked] = {}
+    answers: dict[str, ProbeResult] = {}
     host = config.names.domain or "localhost"
     listed = [(one, "http") for one in config.listen.http] + [(one, "https") for one in config.listen.https]
     for description, scheme in listed:
-        knocked = await _knock(description, scheme, host, "/v2/", instruments)
-        if knocked is not None:
-            doors[description] = knocked
+        result = await _probe(description, scheme, host, "/v2/", environment)
+        if result is not None:
+            answers[description] = result
     admin = admin_endpoint(config)
-    return Daemon(doors, await _knock(admin, "http", "crproxy", "/aliases", instruments) if admin else None)
+    return Daemon(answers, await _probe(admin, "http", "crproxy", "/aliases", environment) if admin else None)
 
 
-async def _knock(description: str, scheme: str, host: str, path: str, instruments: Instruments) -> Knocked | None:
+async def _probe(
+    description: str, scheme: str, host: str, path: str, environment: ProbeEnvironment
+) -> ProbeResult | None:
     endpoint = parse_endpoint(description)
     secure = "https" if endpoint.kind == "ssl" else scheme
-    door = door_of(endpoint, instruments.reactor)
-    if door is None or endpoint.proxied:
+    target = client_endpoint(endpoint, environment.reactor)
+    if target is None or endpoint.proxied:
         return None
-    authority = authority_of(host, endpoint.port or {"http": 80, "https": 443}[secure], secure)
-    return await knock(instruments.reactor, door, f"{secure}://{authority}{path}")
+    authority = host_and_port(host, endpoint.port or {"http": 80, "https": 443}[secure], secure)
+    return await probe(environment.reactor, target, f"{secure}://{authority}{path}")

@@ -13,7 +13,7 @@ from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-__all__ = ["SECONDS", "Instruments", "Resolve", "is_here", "resolver"]
+__all__ = ["SECONDS", "ProbeEnvironment", "Resolve", "is_here", "resolver"]
 
 # For one question: somebody sits and waits.
 SECONDS = 10.0
@@ -23,7 +23,7 @@ Resolve = Callable[[str], Awaitable[frozenset[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Instruments:
+class ProbeEnvironment:
     """What is handed to each check.
 
     Arguments:

@@ -1,4 +1,4 @@
-"""Knocking at a door: one GET of ``/v2/``, and who answered.
+"""Knocking at a endpoint: one GET of ``/v2/``, and who answered.
 
 Sends nothing secret, so whatever certificate is shown will do: it is looked at afterwards.
 """
@@ -24,14 +24,14 @@ from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
 from ...upstream.fields import field_of
 from ...upstream.relay import abandon
 from .environment import SECONDS
-from .tls_probe import Onlooker, Shown
+from .tls_probe import CertificateRecorder, ShownCertificate
 
-__all__ = ["Knocked", "authority_of", "door_of", "knock", "moment"]
+__all__ = ["ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
-class Knocked:
-    """What came of a knock.
+class ProbeResult:
+    """What came of a probe.
 
     Arguments:
         why: what went wrong; empty where there was an answer.
@@ -51,7 +51,7 @@ class Knocked:
     server: str = ""
     date: float | None = None
     seconds: float = 0.0
-    shown: Shown | None = None
+    shown: ShownCertificate | None = None
 
     @property
     def is_crproxy(self) -> bool:
@@ -64,44 +64,44 @@ class Knocked:
         return self.server or "something that does not say what it is"
 
 
-def door_of(endpoint: Endpoint, reactor: Any) -> IStreamClientEndpoint | None:
+def client_endpoint(endpoint: Endpoint, reactor: Any) -> IStreamClientEndpoint | None:
     """Return what connects to where this machine listens; None where that cannot be told, such as systemd's sockets."""
     if endpoint.kind == "unix":
         return UNIXClientEndpoint(reactor, endpoint.path, timeout=SECONDS)
     return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=SECONDS) if endpoint.port else None
 
 
-def authority_of(name: str, port: int, scheme: str) -> str:
+def host_and_port(name: str, port: int, scheme: str) -> str:
     """Return a URL's host and port as they are written: without the scheme's own port."""
     host = f"[{name}]" if ":" in name else name
     return host if port == {"https": 443, "http": 80}[scheme] else f"{host}:{port}"
 
 
-async def knock(reactor: Any, door: IStreamClientEndpoint, url: str, authorities: str | None = None) -> Knocked:
+async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authorities: str | None = None) -> ProbeResult:
     """Ask for ``url`` at ``door``, wherever that leads, and return what came of it.
 
     Arguments:
         authorities: whom a certificate is to be vouched for by, in PEM, in place of the system's.
     """
     origin = origin_of(url)
-    onlooker = Onlooker(origin.host if origin is not None else "", authorities)
+    recorder = CertificateRecorder(origin.host if origin is not None else "", authorities)
     if url.startswith("https://"):
-        door = wrapClientTLS(onlooker, door)
-    agent = Agent.usingEndpointFactory(reactor, _Always(door))
+        endpoint = wrapClientTLS(recorder, endpoint)
+    agent = Agent.usingEndpointFactory(reactor, _Always(endpoint))
     began = reactor.seconds()
     headers = Headers({"User-Agent": [f"crproxy-doctor/{__version__}"]})
     try:
         response: IResponse = await agent.request(b"GET", url.encode("ascii"), headers).addTimeout(SECONDS, reactor)
     except TRANSPORT_ERRORS as failure:
-        return _missed(failure, onlooker.shown)
+        return _missed(failure, recorder.shown)
     abandon(response)
     field = field_of(response, b"server") or ""
-    return Knocked(
+    return ProbeResult(
         status=response.code,
         server=field,
         date=moment(field_of(response, b"date") or ""),
         seconds=reactor.seconds() - began,
-        shown=onlooker.shown,
+        shown=recorder.shown,
     )
 
 
@@ -113,20 +113,20 @@ def moment(date: str) -> float | None:
         return None
 
 
-def _missed(failure: BaseException, shown: Shown | None) -> Knocked:
+def _missed(failure: BaseException, shown: ShownCertificate | None) -> ProbeResult:
     root = innermost(failure)
     # Twisted tells so of sockets that are not there, and of names that are not known.
     connected = not isinstance(root, error.ConnectError | error.DNSLookupError)
-    return Knocked(describe(failure), connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
+    return ProbeResult(describe(failure), connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
 
 
 @implementer(IAgentEndpointFactory)
 class _Always:
-    """Connects to the same door, whatever is asked for."""
+    """Connects to the same endpoint, whatever is asked for."""
 
-    def __init__(self, door: IStreamClientEndpoint) -> None:
-        self._door = door
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Return the door (IAgentEndpointFactory)."""
-        return self._door
+        """Return that endpoint (IAgentEndpointFactory)."""
+        return self._endpoint

@@ -15,10 +15,10 @@ from .configuration import whoever
 from .daemon import Daemon
 from .findings import Area, Finding, failed, fine
 
-__all__ = ["check_rights", "nearest"]
+__all__ = ["check_permissions", "nearest"]
 
 
-def check_rights(config: Config, daemon: Daemon) -> list[Finding]:
+def check_permissions(config: Config, daemon: Daemon) -> list[Finding]:
     """Return what may be done, by whoever the doctor is; a port that the daemon has already it may have."""
     descriptions = (*config.listen.http, *config.listen.https)
     ports = [_port(one, daemon) for one in descriptions]
@@ -35,7 +35,7 @@ def nearest(directory: Path) -> Path:
 
 def _port(description: str, daemon: Daemon) -> Finding | None:
     endpoint = parse_endpoint(description)
-    known = daemon.doors.get(description)
+    known = daemon.answers.get(description)
     if endpoint.kind not in ("tcp", "tcp6", "ssl") or not endpoint.port:
         return None
     if known is not None and known.connected:

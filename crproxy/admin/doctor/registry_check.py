@@ -19,13 +19,13 @@ from ...upstream.exchange import USER_AGENT
 from ...upstream.fields import lines_of
 from ...upstream.relay import abandon
 from .certificates import judge
-from .clock import Sighting
+from .clock import ClockReading
 from .environment import SECONDS
 from .findings import Area, Outcome
-from .http_probe import knock
-from .upstreams import Tools, Visit
+from .http_probe import probe
+from .upstreams import RegistryCheck, Tools
 
-__all__ = ["visit"]
+__all__ = ["check_registry"]
 
 # Small, and there for years.
 _KNOWN_IMAGES = {
@@ -41,9 +41,9 @@ _KNOWN_IMAGES = {
 _ANY_IMAGE = ("library/hello-world", "latest")
 
 
-async def visit(upstream: Upstream, tools: Tools) -> Visit:
+async def check_registry(upstream: Upstream, tools: Tools) -> RegistryCheck:
     """Take every step of a pull but the pull. After one that fails, those that depend on it are left out."""
-    seen = Visit(upstream)
+    seen = RegistryCheck(upstream)
     for name, step in (("name", _look_up), ("connection", _greet), ("manifest", _ask)):
         if not await step(seen, tools):
             if name != "manifest":
@@ -52,13 +52,13 @@ async def visit(upstream: Upstream, tools: Tools) -> Visit:
     return seen
 
 
-async def _look_up(seen: Visit, tools: Tools) -> bool:
+async def _look_up(seen: RegistryCheck, tools: Tools) -> bool:
     origin, proxy = _reached(seen.upstream)
     if proxy is not None:
         return seen.note(Outcome.OK, "name", f"is left to the proxy {proxy}, through which it is reached")
     if is_address(origin.host):
         return True
-    addresses = await tools.instruments.resolve(origin.host)
+    addresses = await tools.environment.resolve(origin.host)
     if addresses:
         return seen.note(Outcome.OK, "name", f"{origin.host} leads to {', '.join(sorted(addresses))}")
     return seen.note(
@@ -69,9 +69,9 @@ async def _look_up(seen: Visit, tools: Tools) -> bool:
     )
 
 
-async def _greet(seen: Visit, tools: Tools) -> bool:
+async def _greet(seen: RegistryCheck, tools: Tools) -> bool:
     """Ask for ``/v2/`` ("Determining Support"), and log in if it wants that."""
-    clock = tools.instruments.reactor
+    clock = tools.environment.reactor
     http = tools.http(seen.upstream)
     url, began = f"{seen.upstream.endpoint}/v2/", clock.seconds()
     try:
@@ -79,11 +79,11 @@ async def _greet(seen: Visit, tools: Tools) -> bool:
     except (*TRANSPORT_ERRORS, RefusedEncoding) as error:
         return await _unanswered(seen, tools, error)
     abandon(response)
-    seen.sighting = Sighting.of(str(seen.upstream.registry), response, tools.instruments.now())
+    seen.reading = ClockReading.of(str(seen.upstream.registry), response, tools.environment.now())
     return _answered(seen, response.code, clock.seconds() - began) and await _log_in(seen, tools, http, response)
 
 
-def _answered(seen: Visit, status: int, seconds: float) -> bool:
+def _answered(seen: RegistryCheck, status: int, seconds: float) -> bool:
     said = f"/v2/ is answered {status} in {seconds:.2f} s"
     if status < 400 or status == 401:
         return seen.note(Outcome.OK, "connection", said)
@@ -92,7 +92,7 @@ def _answered(seen: Visit, status: int, seconds: float) -> bool:
     return seen.note(Outcome.FAILED if status >= 500 else Outcome.WARNING, "connection", said, advice)
 
 
-async def _unanswered(seen: Visit, tools: Tools, error: BaseException) -> bool:
+async def _unanswered(seen: RegistryCheck, tools: Tools, error: BaseException) -> bool:
     """Say what hinders it; of a certificate that is refused, what is wrong with it."""
     why = describe(error)
     advice = "See that this machine reaches it: firewall, proxy, and whether it is up (its status page)"
@@ -106,24 +106,24 @@ async def _unanswered(seen: Visit, tools: Tools, error: BaseException) -> bool:
     return seen.note(Outcome.FAILED, "connection", why, advice)
 
 
-async def _look_at_certificate(seen: Visit, tools: Tools, origin: Origin) -> bool:
+async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin) -> bool:
     """Say what is wrong with its certificate; return whether that is all that is wrong."""
-    upstream, now = seen.upstream, tools.instruments.now()
-    door = HostnameEndpoint(tools.instruments.reactor, origin.host, origin.port, timeout=SECONDS)
-    knocked = await knock(tools.instruments.reactor, door, f"{upstream.endpoint}/v2/", upstream.authorities)
-    if knocked.shown is None:
+    upstream, now = seen.upstream, tools.environment.now()
+    endpoint = HostnameEndpoint(tools.environment.reactor, origin.host, origin.port, timeout=SECONDS)
+    result = await probe(tools.environment.reactor, endpoint, f"{upstream.endpoint}/v2/", upstream.authorities)
+    if result.shown is None:
         return False
-    if knocked.date is not None:
-        seen.sighting = Sighting(str(upstream.registry), knocked.date - now)
-    finding = judge(Area.UPSTREAMS, "", knocked.shown, now)
+    if result.date is not None:
+        seen.reading = ClockReading(str(upstream.registry), result.date - now)
+    finding = judge(Area.UPSTREAMS, "", result.shown, now)
     if finding.outcome is not Outcome.FAILED:
         return False
     known = "in its ca_file" if upstream.authorities is not None else "that this machine's system trusts"
-    untrusted = not knocked.shown.is_trusted
+    untrusted = not result.shown.is_trusted
     seen.note(
         Outcome.FAILED,
         "connection",
-        f"its certificate is by {knocked.shown.issuer}, for whom no authority {known} vouches"
+        f"its certificate is by {result.shown.issuer}, for whom no authority {known} vouches"
         if untrusted
         else finding.text,
         f"Name the authority's certificate as ca_file under {seen.table}"
@@ -133,13 +133,13 @@ async def _look_at_certificate(seen: Visit, tools: Tools, origin: Origin) -> boo
     return True
 
 
-async def _log_in(seen: Visit, tools: Tools, http: HTTPClient, response: IResponse) -> bool:
+async def _log_in(seen: RegistryCheck, tools: Tools, http: HTTPClient, response: IResponse) -> bool:
     upstream = seen.upstream
     if response.code != 401:
         return True
     challenges = parse_challenges(lines_of(response, b"www-authenticate"))
     who = "anonymously" if upstream.username is None else f"as {upstream.username!r}"
-    began = tools.instruments.reactor.seconds()
+    began = tools.environment.reactor.seconds()
     try:
         authorization = await tools.tokens.authorize(
             http, upstream, challenges, f"repository:{_image(upstream)[0]}:pull"
@@ -156,7 +156,7 @@ async def _log_in(seen: Visit, tools: Tools, http: HTTPClient, response: IRespon
     if refused:
         text = f"{who}: the registry does not know this username and password"
         return seen.note(Outcome.FAILED, "login", text, f"Correct username and password_file under {seen.table}")
-    seconds = tools.instruments.reactor.seconds() - began
+    seconds = tools.environment.reactor.seconds() - began
     return seen.note(Outcome.OK, "login", f"{who}, in {seconds:.2f} s")
 
 
@@ -164,7 +164,7 @@ async def _knows(upstream: Upstream, tools: Tools, authorization: str) -> bool:
     return await tools.exchange.challenges(upstream, authorization) is None
 
 
-def _no_way_in(seen: Visit) -> bool:
+def _no_way_in(seen: RegistryCheck) -> bool:
     if seen.upstream.passthrough:
         return seen.note(Outcome.OK, "login", "is the clients' own")
     return seen.note(
@@ -175,7 +175,7 @@ def _no_way_in(seen: Visit) -> bool:
     )
 
 
-def _login_advice(seen: Visit, error: RegistryError) -> str:
+def _login_advice(seen: RegistryCheck, error: RegistryError) -> str:
     if error.code is ErrorCode.UNAVAILABLE:
         return "See that this machine reaches the registry's token service, too"
     if error.code is ErrorCode.TOOMANYREQUESTS:
@@ -183,18 +183,18 @@ def _login_advice(seen: Visit, error: RegistryError) -> str:
     return f"Correct username and password_file under {seen.table}, or what else it says"
 
 
-async def _ask(seen: Visit, tools: Tools) -> bool:
+async def _ask(seen: RegistryCheck, tools: Tools) -> bool:
     """Ask for the head of an image that should be there, which no registry counts."""
     registry = seen.upstream.registry
     if registry.name not in _KNOWN_IMAGES:
         return seen.note(Outcome.SKIPPED, "manifest", "no image is known here that anybody may pull there")
     path, tag = _image(seen.upstream)
-    repository, began = Repository.parse(registry, path), tools.instruments.reactor.seconds()
+    repository, began = Repository.parse(registry, path), tools.environment.reactor.seconds()
     try:
         header = await tools.client.head_manifest(repository, Tag.parse(tag))
     except RegistryError as error:
         return _no_manifest(seen, error)
-    seconds = tools.instruments.reactor.seconds() - began
+    seconds = tools.environment.reactor.seconds() - began
     said = (
         "is there" if header is not None else "was asked for, but HEAD tells nothing here, so the first pull will show"
     )
@@ -202,7 +202,7 @@ async def _ask(seen: Visit, tools: Tools) -> bool:
     return _count_quota(seen, tools)
 
 
-def _no_manifest(seen: Visit, error: RegistryError) -> bool:
+def _no_manifest(seen: RegistryCheck, error: RegistryError) -> bool:
     if error.code is ErrorCode.MANIFEST_UNKNOWN:
         return seen.note(Outcome.WARNING, "manifest", error.message, "Harmless, if what you pull is there")
     if error.code is ErrorCode.TOOMANYREQUESTS:
@@ -212,11 +212,11 @@ def _no_manifest(seen: Visit, error: RegistryError) -> bool:
     return seen.note(Outcome.FAILED, "manifest", error.message, advice)
 
 
-def _count_quota(seen: Visit, tools: Tools) -> bool:
+def _count_quota(seen: RegistryCheck, tools: Tools) -> bool:
     quota = tools.client.quotas.seen(seen.upstream.registry)
     if quota is None:
         return True
-    if quota.is_low(tools.instruments.now()):
+    if quota.is_low(tools.environment.now()):
         advice = f"What is kept is served without asking; an account under {seen.table} has a larger quota"
         return seen.note(Outcome.WARNING, "quota", f"{quota} of its manifests", advice)
     return seen.note(Outcome.OK, "quota", f"{quota} of its manifests")

@@ -13,9 +13,9 @@ from twisted.internet.task import react
 
 from ...config import Config, Options
 from ...oci.names import Registry
-from .checks import Report, make_round
+from .checks import Report, run_checks
 from .configuration import read
-from .environment import Instruments, resolver
+from .environment import ProbeEnvironment, resolver
 from .findings import Finding
 from .report import Printed, exit_status, to_json
 
@@ -56,7 +56,7 @@ def _look(config: Config, named: tuple[Registry, ...], report: Report) -> None:
     """Run a reactor for one round. react takes the global one by itself, and ends by SystemExit."""
 
     def look(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(make_round(config, named, Instruments(reactor, resolver(reactor)), report))
+        return Deferred.fromCoroutine(run_checks(config, named, ProbeEnvironment(reactor, resolver(reactor)), report))
 
     try:
         react(look)

@@ -16,14 +16,14 @@ from zope.interface import implementer
 from ...policy.addresses import is_address
 from ...tls.certificates import names_in
 
-__all__ = ["Onlooker", "Shown"]
+__all__ = ["CertificateRecorder", "ShownCertificate"]
 
 # openssl-verify(1), "Diagnostics": what is about time is told from the certificate itself.
 _SELF_SIGNED, _OF_TIME = 18, frozenset({9, 10})
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCertificate:
     """A certificate as a client sees it.
 
     Arguments:
@@ -78,7 +78,7 @@ class Shown:
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class Onlooker:
+class CertificateRecorder:
     """Connects, whatever is shown. Nothing secret may be sent over such a connection.
 
     Arguments:
@@ -106,10 +106,10 @@ class Onlooker:
         return connection
 
     @property
-    def shown(self) -> Shown | None:
+    def shown(self) -> ShownCertificate | None:
         """What was shown; None where it did not come to that."""
         certificate = None if self._connection is None else self._connection.get_peer_certificate(as_cryptography=True)
-        return None if certificate is None else Shown(self._name, certificate, frozenset(self._complaints))
+        return None if certificate is None else ShownCertificate(self._name, certificate, frozenset(self._complaints))
 
     def _trust_own(self, context: SSL.Context, authorities: str) -> None:
         store = context.get_cert_store()

@@ -14,11 +14,11 @@ from ...upstream.client import RegistryClient
 from ...upstream.exchange import Exchange
 from ...upstream.quotas import Quotas
 from ...upstream.tokens import Tokens
-from .clock import Sighting
-from .environment import SECONDS, Instruments
+from .clock import ClockReading
+from .environment import SECONDS, ProbeEnvironment
 from .findings import Area, Finding, Outcome
 
-__all__ = ["Tools", "Visit", "chosen"]
+__all__ = ["RegistryCheck", "Tools", "chosen"]
 
 
 def chosen(config: Config, named: Iterable[Registry] = ()) -> list[Registry]:
@@ -44,26 +44,26 @@ class Tools:
     tokens: Tokens
     exchange: Exchange
     client: RegistryClient
-    instruments: Instruments
+    environment: ProbeEnvironment
 
     @classmethod
-    def of(cls, config: Config, instruments: Instruments) -> Tools:
+    def of(cls, config: Config, environment: ProbeEnvironment) -> Tools:
         """Return what the daemon would ask with; it is less patient, because somebody waits."""
         timeouts = replace(config.timeouts, headers=min(config.timeouts.headers, SECONDS))
-        clients = Clients(instruments.reactor, timeouts)
-        tokens = Tokens(timeouts, instruments.reactor, now=instruments.now)
-        exchange = Exchange(clients.client, tokens, timeouts, instruments.reactor)
-        client = RegistryClient(config.upstream, exchange, Quotas(instruments.now))
-        return cls(clients.client, tokens, exchange, client, instruments)
+        clients = Clients(environment.reactor, timeouts)
+        tokens = Tokens(timeouts, environment.reactor, now=environment.now)
+        exchange = Exchange(clients.client, tokens, timeouts, environment.reactor)
+        client = RegistryClient(config.upstream, exchange, Quotas(environment.now))
+        return cls(clients.client, tokens, exchange, client, environment)
 
 
 @dataclass(slots=True)
-class Visit:
+class RegistryCheck:
     """What was seen at one registry."""
 
     upstream: Upstream
     findings: list[Finding] = field(default_factory=list)
-    sighting: Sighting | None = None
+    reading: ClockReading | None = None
 
     def note(self, outcome: Outcome, step: str, text: str, advice: str = "") -> bool:
         """Add what came of a step; return whether it came to something."""

@@ -10,9 +10,9 @@ from twisted.web.server import Request
 from ...config import Config
 from ...oci.errors import ErrorCode, RegistryError
 from ...oci.names import Registry, Repository
-from ...policy.external_address import Front, front_of
+from ...policy.external_address import ExternalAddress, external_address
 from ...policy.routing import host_name, place
-from ..authentication import visit_of
+from ..authentication import auth_request
 from ..request import field_of
 from .converting import Conversion, convert
 from .preferences import language_of
@@ -29,7 +29,7 @@ class Asking:
     """What is asked for.
 
     Arguments:
-        front: the host that is asked, and how images are asked for there.
+        address: the host that is asked, and how images are asked for there.
         registry: what that host stands for; None is all of them.
         host: its name, as configured, and its port.
         conversion: of what was pasted.
@@ -37,7 +37,7 @@ class Asking:
         chosen: the language was chosen, not found in a header.
     """
 
-    front: Front
+    address: ExternalAddress
     registry: Registry | None
     host: str | None
     conversion: Conversion
@@ -51,19 +51,19 @@ def asking_of(request: Request, config: Config) -> Asking:
     Raises:
         RegistryError: 421 where its host is not ours, 400 where its query cannot be read.
     """
-    visit = visit_of(request, config.listen.trusted_proxies)
-    registry = place(config.names, visit.host)
-    front = front_of(config.names, visit.host, secure=visit.secure)
+    auth = auth_request(request, config.listen.trusted_proxies)
+    registry = place(config.names, auth.host)
+    address = external_address(config.names, auth.host, secure=auth.secure)
     fields = _fields(request)
 
     def check(repository: Repository) -> None:
-        config.access.check(repository, visit.client)
+        config.access.check(repository, auth.client)
 
     return Asking(
-        front,
+        address,
         registry,
-        front.base if registry is None else f"{host_name(visit.host)}{front.port}",
-        convert(fields.get("image", ""), front, check),
+        address.base if registry is None else f"{host_name(auth.host)}{address.port}",
+        convert(fields.get("image", ""), address, check),
         language_of(fields.get("lang"), field_of(request, b"accept-language")),
         fields.get("lang") in {language.value for language in Language},
     )

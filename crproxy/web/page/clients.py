@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ...oci.names import DOCKER_HUB
-from ...policy.external_address import Front
+from ...policy.external_address import ExternalAddress
 from ...policy.setups import SETUPS, ClientFile, Login, SetupError, Target
 
 __all__ = ["Client", "Section", "sections_of"]
@@ -42,15 +42,15 @@ class Section:
     commands: tuple[str, ...] = ()
 
 
-def sections_of(front: Front, *, login: bool) -> tuple[Section, ...]:
+def sections_of(address: ExternalAddress, *, login: bool) -> tuple[Section, ...]:
     """Return a section for each client that there can be one for here.
 
     Arguments:
         login: this proxy serves nobody who does not log in.
     """
-    if front.base is None:
+    if address.base is None:
         return ()
-    target = Target.of_names(front.names, front.base, secure=front.secure)
+    target = Target.of_names(address.names, address.base, secure=address.secure)
     if login:
         target = replace(target, login=Login(_USER))
     return tuple(section for client in Client for section in _section(client, target))

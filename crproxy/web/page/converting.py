@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ...oci.errors import RegistryError
 from ...oci.names import Repository
-from ...policy.external_address import Front
+from ...policy.external_address import ExternalAddress
 from ...policy.pasting import Mistake, NotAnImage, read_pasted
-from ...policy.pull_commands import Line, ways_of, written
+from ...policy.pull_commands import PullCommand, pull_command, pull_names
 
 __all__ = ["Conversion", "convert"]
 
@@ -28,19 +28,19 @@ class Conversion:
 
     pasted: str
     image: str = ""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[PullCommand, ...] = ()
     notes: tuple[str, ...] = ()
     mistake: str = ""
 
 
-def convert(text: str, front: Front, check: Callable[[Repository], None]) -> Conversion:
+def convert(text: str, address: ExternalAddress, check: Callable[[Repository], None]) -> Conversion:
     """Return what to type for what ``text`` means.
 
     Arguments:
         check: raises RegistryError for what this proxy does not serve.
     """
     try:
-        pasted = read_pasted(text, front)
+        pasted = read_pasted(text, address)
     except NotAnImage as error:
         nothing = error.mistake is Mistake.NOTHING
         return Conversion(text, mistake="" if nothing else f"mistake_{error.mistake.name.lower()}")
@@ -49,7 +49,7 @@ def convert(text: str, front: Front, check: Callable[[Repository], None]) -> Con
         check(pasted.image.repository)
     except RegistryError:
         return Conversion(text, image, mistake="mistake_refused")
-    written_ways = (written(pasted.form, way, front) for way in ways_of(pasted.image, front))
-    lines = tuple(line for line in written_ways if line is not None)
+    commands = (pull_command(pasted.form, name, address) for name in pull_names(pasted.image, address))
+    lines = tuple(line for line in commands if line is not None)
     notes = tuple(f"note_{note.name.lower()}" for note in pasted.notes)
     return Conversion(text, image, lines, notes, "" if lines else "mistake_no_way")

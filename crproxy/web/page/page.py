@@ -20,8 +20,8 @@ from ...config import Config
 from ...oci.errors import RegistryError
 from ...oci.names import DOCKER_HUB, Registry
 from ...policy.aliases import BUILT_IN
-from ...policy.external_address import Front
-from ...policy.pull_commands import Kind
+from ...policy.external_address import ExternalAddress
+from ...policy.pull_commands import PullMethod
 from ..branch import Branch
 from ..request import field_of
 from .asking import Asking, asking_of
@@ -109,22 +109,22 @@ class PageResource(_Readable):
     def _page(self, request: Request, config: Config, asking: Asking) -> bytes:
         request.setHeader("Content-Type", "text/html; charset=utf-8")
         request.setHeader("Content-Language", asking.language.tag)
-        front, kept = asking.front, asking.language.value if asking.chosen else ""
+        address, kept = asking.address, asking.language.value if asking.chosen else ""
         login = config.clients.users is not None
         return render(
             "page.html",
             t=Words(asking.language),
             asking=asking,
             conversion=asking.conversion,
-            front=front,
-            kinds=[kind.value for kind in Kind],
+            address=address,
+            kinds=[kind.value for kind in PullMethod],
             kept=kept,
             other=Words(asking.language.other),
             other_link=_link(asking.language.other, asking.conversion.pasted),
             other_tag=asking.language.other.tag,
             examples=[(example, _link(asking.language if kept else None, example)) for example in _EXAMPLES],
-            addresses=list(_addresses(front)),
-            setups=sections_of(front, login=login),
+            addresses=list(_addresses(address)),
+            setups=sections_of(address, login=login),
             login=login,
             state=self._read_state() if config.page.state else None,
             asset=self._assets.url,
@@ -169,9 +169,9 @@ def _link(language: Language | None, pasted: str) -> str:
     return "?" + urlencode({name: value for name, value in fields.items() if value})
 
 
-def _addresses(front: Front) -> Iterator[tuple[Registry, str]]:
+def _addresses(address: ExternalAddress) -> Iterator[tuple[Registry, str]]:
     """Give registries, and what stands in front of a path in each; Docker Hub, which is asked most, first."""
-    hosts = [(registry, f"{host}{front.port}") for host, registry in front.names.aliases.items()]
-    if not hosts and front.base is not None:
-        hosts = [(registry, f"{front.base}/{registry}") for registry in set(BUILT_IN.values())]
+    hosts = [(registry, f"{host}{address.port}") for host, registry in address.names.aliases.items()]
+    if not hosts and address.base is not None:
+        hosts = [(registry, f"{address.base}/{registry}") for registry in set(BUILT_IN.values())]
     yield from sorted(hosts, key=lambda found: (found[0] != DOCKER_HUB, found))

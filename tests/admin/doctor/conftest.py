@@ -1,4 +1,4 @@
-"""Instruments that a test sets, and what findings come to."""
+"""ProbeEnvironment that a test sets, and what findings come to."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from twisted.internet.testing import MemoryReactorClock
 
-from crproxy.admin.doctor.environment import Instruments
+from crproxy.admin.doctor.environment import ProbeEnvironment
 from crproxy.admin.doctor.findings import Finding
 
 NOW = 784111777.0
 
 
-def instruments(
+def environment(
     addresses: Mapping[str, set[str]], here: frozenset[str] = frozenset(), reactor: Any = None
-) -> Instruments:
+) -> ProbeEnvironment:
     """What looks up these names alone, on a machine with these addresses."""
 
     async def resolve(name: str) -> frozenset[str]:
         return frozenset(addresses.get(name, ()))
 
-    return Instruments(reactor or MemoryReactorClock(), resolve, here.__contains__, lambda: NOW)
+    return ProbeEnvironment(reactor or MemoryReactorClock(), resolve, here.__contains__, lambda: NOW)
 
 
 def told(findings: list[Finding]) -> dict[str, str]:
@@ -31,5 +31,5 @@ def told(findings: list[Finding]) -> dict[str, str]:
 
 
 @pytest.fixture
-def nothing() -> Instruments:
-    return instruments({})
+def nothing() -> ProbeEnvironment:
+    return environment({})

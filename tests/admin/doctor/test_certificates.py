@@ -8,7 +8,7 @@ from cryptography import x509
 
 from crproxy.admin.doctor.certificates import judge
 from crproxy.admin.doctor.findings import Area, Finding
-from crproxy.admin.doctor.tls_probe import Shown
+from crproxy.admin.doctor.tls_probe import ShownCertificate
 from crproxy.tls.certificates import self_signed
 
 AUTHORITY = trustme.CA()
@@ -24,7 +24,7 @@ def certificate(*names: str) -> x509.Certificate:
 
 
 def judged(name: str, *complaints: int, days_left: float = 30.0, kept_by_hand: bool = False) -> Finding:
-    shown = Shown(name, certificate("cr.test", "*.cr.test", "127.0.0.1"), frozenset(complaints))
+    shown = ShownCertificate(name, certificate("cr.test", "*.cr.test", "127.0.0.1"), frozenset(complaints))
     return judge(Area.CERTIFICATES, name, shown, ENDS.timestamp() - days_left * DAY, kept_by_hand=kept_by_hand)
 
 
@@ -58,7 +58,7 @@ def test_an_authority_of_the_operators_own_is_a_warning() -> None:
 
 def test_one_that_is_signed_by_itself_is_told_as_that() -> None:
     own = self_signed("cr.test", ENDS.timestamp())
-    shown = Shown("cr.test", own.leaf, frozenset({SELF_SIGNED}))
+    shown = ShownCertificate("cr.test", own.leaf, frozenset({SELF_SIGNED}))
     found = judge(Area.CERTIFICATES, "cr.test", shown, ENDS.timestamp(), kept_by_hand=True)
     assert found.outcome.value == "failed"
     assert "signed by itself" in found.text

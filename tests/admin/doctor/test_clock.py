@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.admin.doctor.clock import Sighting, check_clock
+from crproxy.admin.doctor.clock import ClockReading, check_clock
 from crproxy.admin.doctor.http_probe import moment
 
 
@@ -21,13 +21,13 @@ from crproxy.admin.doctor.http_probe import moment
     ],
 )
 def test_by_how_much_it_is_off(behind: float, outcome: str, said: str) -> None:
-    (found,) = check_clock([None, Sighting("quay.io", behind)])
+    (found,) = check_clock([None, ClockReading("quay.io", behind)])
     assert found.outcome.value == outcome
     assert said in found.text
 
 
 def test_one_that_is_wrong_itself_is_outvoted() -> None:
-    (found,) = check_clock([Sighting("a", 0.0), Sighting("b", 90000.0), Sighting("c", 1.0)])
+    (found,) = check_clock([ClockReading("a", 0.0), ClockReading("b", 90000.0), ClockReading("c", 1.0)])
     assert found.outcome.value == "ok"
 
 

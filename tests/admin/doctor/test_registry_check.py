@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from twisted.internet import error as net_error
 
-from crproxy.admin.doctor.registry_check import visit
-from crproxy.admin.doctor.upstreams import Tools, Visit, chosen
+from crproxy.admin.doctor.registry_check import check_registry
+from crproxy.admin.doctor.upstreams import RegistryCheck, Tools, chosen
 from crproxy.config import Timeouts, Upstream
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.proxies import Proxies, parse_proxy
@@ -14,7 +14,7 @@ from crproxy.upstream.errors import RefusedAddress
 from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
-from tests.admin.doctor.conftest import NOW, instruments, told
+from tests.admin.doctor.conftest import NOW, environment, told
 from tests.configs import loaded
 from tests.memory import Network, Seen, answer, ended
 
@@ -31,14 +31,14 @@ def network() -> Network:
     return Network()
 
 
-def visited(network: Network, upstream: Upstream) -> Visit:
+def checked(network: Network, upstream: Upstream) -> RegistryCheck:
     """What is seen at an upstream."""
     http, timeouts = treq_client(network.agent()), Timeouts()
     tokens = Tokens(timeouts, network.clock)
     exchange = Exchange(lambda _: http, tokens, timeouts, network.clock)
     client = RegistryClient(lambda _: upstream, exchange, Quotas(lambda: NOW))
-    tools = Tools(lambda _: http, tokens, exchange, client, instruments(ADDRESSES, reactor=network.clock))
-    return ended(network.run(visit(upstream, tools)))
+    tools = Tools(lambda _: http, tokens, exchange, client, environment(ADDRESSES, reactor=network.clock))
+    return ended(network.run(check_registry(upstream, tools)))
 
 
 def hub(seen: Seen, *quota: str) -> bytes:
@@ -51,12 +51,12 @@ def test_every_step_of_a_pull_from_docker_hub(network: Network) -> None:
     quota = ("ratelimit-limit: 100;w=21600", "ratelimit-remaining: 76;w=21600")
     network.serve(HUB, lambda seen: hub(seen, *quota))
     network.serve("https://auth.docker.io", answer(200, b'{"token": "t"}'))
-    seen = visited(network, Upstream.public(DOCKER_HUB))
+    seen = checked(network, Upstream.public(DOCKER_HUB))
     steps = ("name", "connection", "login", "manifest", "quota")
     assert told(seen.findings) == {f"docker.io: {step}": "ok" for step in steps}
     assert seen.findings[-1].text == "76 of 100 left of its manifests"
-    assert seen.sighting is not None
-    assert seen.sighting.behind == 0.0
+    assert seen.reading is not None
+    assert seen.reading.behind == 0.0
     asked = [request.line.split(" ")[0] for request in network.seen]
     assert "GET /v2/library" not in " ".join(request.line for request in network.seen)
     assert asked == ["GET", "GET", "HEAD"]
@@ -65,18 +65,18 @@ def test_every_step_of_a_pull_from_docker_hub(network: Network) -> None:
 def test_a_quota_that_is_nearly_used_up_is_a_warning(network: Network) -> None:
     network.serve(HUB, lambda seen: hub(seen, "ratelimit-limit: 100;w=21600", "ratelimit-remaining: 2;w=21600"))
     network.serve("https://auth.docker.io", answer(200, b'{"token": "t"}'))
-    assert told(visited(network, Upstream.public(DOCKER_HUB)).findings)["docker.io: quota"] == "warning"
+    assert told(checked(network, Upstream.public(DOCKER_HUB)).findings)["docker.io: quota"] == "warning"
 
 
 def test_a_quota_that_is_used_up_fails(network: Network) -> None:
     network.serve(HUB, [answer(200), answer(429, b"", "Retry-After: 60")])
-    assert told(visited(network, Upstream.public(DOCKER_HUB)).findings)["docker.io: quota"] == "failed"
+    assert told(checked(network, Upstream.public(DOCKER_HUB)).findings)["docker.io: quota"] == "failed"
 
 
 def test_a_login_that_the_token_service_refuses_fails(network: Network) -> None:
     network.serve(HUB, lambda seen: hub(seen))
     network.serve("https://auth.docker.io", answer(401, b"{}"))
-    seen = visited(network, Upstream(DOCKER_HUB, HUB, username="me", password="secret"))
+    seen = checked(network, Upstream(DOCKER_HUB, HUB, username="me", password="secret"))
     assert told(seen.findings)["docker.io: login"] == "failed"
     assert told(seen.findings)["docker.io: what follows"] == "skipped"
     assert "secret" not in str(seen.findings)
@@ -84,7 +84,7 @@ def test_a_login_that_the_token_service_refuses_fails(network: Network) -> None:
 
 def test_a_password_is_sent_to_the_registry_alone_and_only_when_it_asks(network: Network) -> None:
     network.serve("https://quay.io", [answer(401, b"", 'WWW-Authenticate: Basic realm="x"'), answer(200), answer(404)])
-    seen = visited(network, Upstream(QUAY, "https://quay.io", username="me", password="secret"))
+    seen = checked(network, Upstream(QUAY, "https://quay.io", username="me", password="secret"))
     assert told(seen.findings)["quay.io: login"] == "ok"
     assert [request.one("Authorization") is not None for request in network.seen[:2]] == [False, True]
 
@@ -92,18 +92,18 @@ def test_a_password_is_sent_to_the_registry_alone_and_only_when_it_asks(network:
 @pytest.mark.parametrize("passthrough", [False, True])
 def test_a_registry_that_serves_nobody_who_does_not_log_in(network: Network, passthrough: bool) -> None:
     network.serve("https://quay.io", answer(401, b"", 'WWW-Authenticate: Basic realm="x"'))
-    seen = visited(network, Upstream(QUAY, "https://quay.io", passthrough=passthrough))
+    seen = checked(network, Upstream(QUAY, "https://quay.io", passthrough=passthrough))
     assert told(seen.findings)["quay.io: login"] == ("ok" if passthrough else "failed")
 
 
 def test_an_image_that_is_there_no_more_is_a_warning(network: Network) -> None:
     network.serve("https://quay.io", [answer(200), answer(404)])
-    assert told(visited(network, Upstream.public(QUAY)).findings)["quay.io: manifest"] == "warning"
+    assert told(checked(network, Upstream.public(QUAY)).findings)["quay.io: manifest"] == "warning"
 
 
 def test_a_registry_without_head_is_believed_no_further_than_it_tells(network: Network) -> None:
     network.serve("https://quay.io", [answer(200), answer(405)])
-    found = visited(network, Upstream.public(QUAY)).findings[-1]
+    found = checked(network, Upstream.public(QUAY)).findings[-1]
     assert (found.outcome.value, "HEAD tells nothing here" in found.text) == ("ok", True)
 
 
@@ -112,11 +112,11 @@ def test_a_registry_without_head_is_believed_no_further_than_it_tells(network: N
 )
 def test_how_it_greets(network: Network, status: int, outcome: str) -> None:
     network.serve("https://quay.io", [answer(status), answer(404)])
-    assert told(visited(network, Upstream.public(QUAY)).findings)["quay.io: connection"] == outcome
+    assert told(checked(network, Upstream.public(QUAY)).findings)["quay.io: connection"] == outcome
 
 
 def test_a_name_that_cannot_be_resolved_ends_the_visit(network: Network) -> None:
-    seen = visited(network, Upstream.public(Registry("absent.example")))
+    seen = checked(network, Upstream.public(Registry("absent.example")))
     assert told(seen.findings) == {"absent.example: name": "failed", "absent.example: what follows": "skipped"}
 
 
@@ -129,7 +129,7 @@ def test_a_name_that_cannot_be_resolved_ends_the_visit(network: Network) -> None
 )
 def test_what_hinders_a_connection_is_said(network: Network, error: Exception, said: str, advice: str) -> None:
     network.refuse("http://192.0.2.9", error)
-    seen = visited(network, Upstream(Registry("registry.example"), "http://192.0.2.9"))
+    seen = checked(network, Upstream(Registry("registry.example"), "http://192.0.2.9"))
     (failed, _) = seen.findings
     assert said in failed.text
     assert advice in failed.advice
@@ -138,7 +138,7 @@ def test_what_hinders_a_connection_is_said(network: Network, error: Exception, s
 def test_behind_a_proxy_names_are_its_business(network: Network) -> None:
     network.serve("https://quay.io", [answer(200), answer(404)])
     proxies = Proxies.always(parse_proxy("http://me:secret@proxy.test:3128"))
-    (name, *_) = visited(network, Upstream.public(QUAY, proxies)).findings
+    (name, *_) = checked(network, Upstream.public(QUAY, proxies)).findings
     assert (name.outcome.value, name.text) == (
         "ok",
         "is left to the proxy proxy.test:3128, through which it is reached",

@@ -6,22 +6,22 @@ import tomllib
 import pytest
 
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.external_address import Front, front_of
+from crproxy.policy.external_address import ExternalAddress, external_address
 from crproxy.policy.routing import Names
 from crproxy.policy.setups import SETUPS, Target
 from crproxy.web.page.clients import Client, Section, sections_of
 
 QUAY = Registry("quay.io")
-DOMAIN = front_of(
+DOMAIN = external_address(
     Names("cr.example.com", {"docker.cr.example.com": DOCKER_HUB, "quay.cr.example.com": QUAY}),
     "cr.example.com",
     secure=True,
 )
-LOCAL = front_of(Names(), "localhost:5000", secure=False)
+LOCAL = external_address(Names(), "localhost:5000", secure=False)
 
 
-def section(front: Front, client: Client, *, login: bool = False) -> Section:
-    return {one.client: one for one in sections_of(front, login=login)}[client]
+def section(address: ExternalAddress, client: Client, *, login: bool = False) -> Section:
+    return {one.client: one for one in sections_of(address, login=login)}[client]
 
 
 def test_each_client_has_a_section() -> None:
@@ -61,12 +61,14 @@ def test_docker_sends_a_mirror_no_password_so_that_it_has_no_file_where_there_is
 
 
 def test_without_docker_hub_docker_has_no_mirror() -> None:
-    front = front_of(Names("cr.example.com", {}, None), "cr.example.com", secure=True)
-    assert Client.DOCKER not in [one.client for one in sections_of(front, login=False)]
+    address = external_address(Names("cr.example.com", {}, None), "cr.example.com", secure=True)
+    assert Client.DOCKER not in [one.client for one in sections_of(address, login=False)]
 
 
 def test_a_host_that_stands_for_one_registry_alone_has_none() -> None:
     assert (
-        sections_of(front_of(Names(None, {"quay.example.net": QUAY}), "quay.example.net", secure=False), login=False)
+        sections_of(
+            external_address(Names(None, {"quay.example.net": QUAY}), "quay.example.net", secure=False), login=False
+        )
         == ()
     )

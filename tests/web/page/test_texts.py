@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from crproxy.policy.pasting import Mistake, Note
-from crproxy.policy.pull_commands import Kind
+from crproxy.policy.pull_commands import PullMethod
 from crproxy.web.page.clients import Client
 from crproxy.web.page.texts import TEXTS, Language
 
@@ -41,7 +41,7 @@ def test_what_the_script_shows_has_no_markup(language: Language) -> None:
 def test_there_is_a_text_for_all_that_can_be_said() -> None:
     needed = {f"mistake_{mistake.name.lower()}" for mistake in Mistake if mistake is not Mistake.NOTHING}
     needed |= {f"note_{note.name.lower()}" for note in Note}
-    needed |= {f"way_{kind.value}{about}" for kind in Kind for about in ("", "_about")}
+    needed |= {f"way_{kind.value}{about}" for kind in PullMethod for about in ("", "_about")}
     needed |= {f"setup_{client}{about}" for client in Client for about in ("", "_about")}
     assert needed <= set(ENGLISH)
 

@@ -10,16 +10,16 @@ import pytest
 from twisted.internet.task import Clock
 
 from crproxy import __version__
-from crproxy.admin.cache_resources import CacheDoor
+from crproxy.admin.cache_resources import CacheResource
 from crproxy.admin.site import make_admin_site
-from crproxy.admin.warm_resource import WarmDoor
+from crproxy.admin.warm_resource import WarmResource
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry, Repository, Tag
 from crproxy.policy.routing import Names
 from crproxy.pullthrough.warming import Warming
 from crproxy.store.entries import Entry, View
-from crproxy.store.inventory import Census
+from crproxy.store.inventory import Inventory
 from tests.logs import Log
 from tests.memory import Network
 from tests.pullthrough.conftest import Client
@@ -31,7 +31,7 @@ REPOSITORY = Registry("quay.io").repository("org/app")
 LAYER = b"layer" * 10
 
 
-class Door:
+class AdminClient:
     """The admin socket of a daemon whose upstream says what the test wants."""
 
     def __init__(self, path: Path) -> None:
@@ -43,12 +43,14 @@ class Door:
         self.client = Client(clock)
         self.denied: set[Repository] = set()
         warming = Warming(pull_through(self.client, self.store, clock), self.store, self._check, clock)
-        census = Census(path / "index.sqlite", self.store.blobs)
-        doors = {
-            "cache": CacheDoor(self.store, census, threads, Names, clock),
-            "warm": WarmDoor(warming, Names, clock),
+        inventory = Inventory(path / "index.sqlite", self.store.blobs)
+        resources = {
+            "cache": CacheResource(self.store, inventory, threads, Names, clock),
+            "warm": WarmResource(warming, Names, clock),
         }
-        self.site = make_admin_site(dict, lambda label, registry: pytest.fail("not asked"), list, clock, doors=doors)
+        self.site = make_admin_site(
+            dict, lambda label, registry: pytest.fail("not asked"), list, clock, resources=resources
+        )
 
     def open(self, method: str, target: str, body: str = "") -> Browser:
         browser = Browser(self.site, self.network)
@@ -84,43 +86,43 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Door:
-    return Door(tmp_path)
+def client(tmp_path: Path) -> AdminClient:
+    return AdminClient(tmp_path)
 
 
-def test_the_version_is_told(door: Door) -> None:
-    assert door.json("GET", "/version") == {"version": __version__}
+def test_the_version_is_told(client: AdminClient) -> None:
+    assert client.json("GET", "/version") == {"version": __version__}
 
 
 # /cache
 
 
-def test_how_much_is_kept(door: Door) -> None:
-    door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    usage = door.json("GET", "/cache")
-    stored = door.store.index.bytes_stored()
+def test_how_much_is_kept(client: AdminClient) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    usage = client.json("GET", "/cache")
+    stored = client.store.index.bytes_stored()
     assert (usage["bytes"], usage["budget"], usage["by_registry"]) == (stored, 1 << 30, {"quay.io": stored})
 
 
-def test_what_was_used_just_now_is_known(door: Door) -> None:
-    door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    door.network.advance(100)
-    door.store.read(Entry(Digest.of(LAYER)))
-    (image,) = door.json("GET", "/cache/images")
+def test_what_was_used_just_now_is_known(client: AdminClient) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    client.network.advance(100)
+    client.store.read(Entry(Digest.of(LAYER)))
+    (image,) = client.json("GET", "/cache/images")
     assert image["used"] == pytest.approx(1_000_100)
 
 
-def test_images_are_listed(door: Door) -> None:
-    digest = door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    door.shelving.image(View(Registry("ghcr.io").repository("a/b"), "account"), b"x", tag="v2")
-    first, second = door.json("GET", "/cache/images")
+def test_images_are_listed(client: AdminClient) -> None:
+    digest = client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    client.shelving.image(View(Registry("ghcr.io").repository("a/b"), "account"), b"x", tag="v2")
+    first, second = client.json("GET", "/cache/images")
     assert (first["image"], first["private"]) == ("ghcr.io/a/b:v2", True)
     assert second == {
         "image": "quay.io/org/app:v1",
         "repository": "quay.io/org/app",
         "reference": "v1",
         "digest": str(digest),
-        "bytes": door.store.index.size(Entry(digest)) + len(LAYER) + 2,  # type: ignore[operator]
+        "bytes": client.store.index.size(Entry(digest)) + len(LAYER) + 2,  # type: ignore[operator]
         "used": 1_000_000,
         "complete": True,
         "platforms": [],
@@ -131,60 +133,62 @@ def test_images_are_listed(door: Door) -> None:
 @pytest.mark.parametrize(
     ("pattern", "count"), [("app", 1), ("quay.io/*", 1), ("quay.io/org/app", 1), ("*v2", 0), ("[pq]*", 1), ("io", 1)]
 )
-def test_a_pattern_chooses(door: Door, pattern: str, count: int) -> None:
-    door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    assert len(door.json("GET", f"/cache/images?pattern={pattern}")) == count
+def test_a_pattern_chooses(client: AdminClient, pattern: str, count: int) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    assert len(client.json("GET", f"/cache/images?pattern={pattern}")) == count
 
 
-def test_an_image_is_removed(door: Door) -> None:
-    door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    stored = door.store.index.bytes_stored()
-    assert door.json("DELETE", "/cache/images?image=quay.io/org/app:v1") == {
+def test_an_image_is_removed(client: AdminClient) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    stored = client.store.index.bytes_stored()
+    assert client.json("DELETE", "/cache/images?image=quay.io/org/app:v1") == {
         "removed": "quay.io/org/app:v1",
         "tags": ["v1"],
         "freed_bytes": stored,
         "freed_contents": 3,
     }
-    assert door.json("DELETE", "/cache/images?image=quay.io/org/app", 404)["error"].startswith("quay.io/org/app is not")
+    assert client.json("DELETE", "/cache/images?image=quay.io/org/app", 404)["error"].startswith(
+        "quay.io/org/app is not"
+    )
 
 
 @pytest.mark.parametrize("image", ["", "UPPER", "quay.io/a@sha256:1"])
-def test_what_names_no_image_is_told(door: Door, image: str) -> None:
-    assert door.json("DELETE", f"/cache/images?image={image}", 400)["error"]
+def test_what_names_no_image_is_told(client: AdminClient, image: str) -> None:
+    assert client.json("DELETE", f"/cache/images?image={image}", 400)["error"]
 
 
-def test_all_is_verified(door: Door) -> None:
-    door.shelving.image(View(REPOSITORY), LAYER, tag="v1")
-    total = door.store.index.bytes_stored()
-    door.store.blobs.keep(Entry(Digest.of(LAYER))).write_bytes(b"x" * len(LAYER))
-    received = door.ask("POST", "/cache/verify?rate=1M")
+def test_all_is_verified(client: AdminClient) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    total = client.store.index.bytes_stored()
+    client.store.blobs.keep(Entry(Digest.of(LAYER))).write_bytes(b"x" * len(LAYER))
+    received = client.ask("POST", "/cache/verify?rate=1M")
     lines = [json.loads(line) for line in received.body.splitlines()]
     assert lines[0] == {"read": 0, "total": total}
     assert {"damaged": str(Digest.of(LAYER))} in lines
     assert lines[-1] == {"verified": True, "read": total, "dropped": 1}
-    assert door.store.size(Entry(Digest.of(LAYER))) is None
-    assert door.json("POST", "/cache/verify?rate=fast", 400)["error"].startswith("'fast' is not a size")
+    assert client.store.size(Entry(Digest.of(LAYER))) is None
+    assert client.json("POST", "/cache/verify?rate=fast", 400)["error"].startswith("'fast' is not a size")
 
 
-def test_what_can_go_is_told_or_goes(door: Door) -> None:
+def test_what_can_go_is_told_or_goes(client: AdminClient) -> None:
     entry = Entry(Digest.of(b"orphan"))
-    door.shelving.manifest(View(REPOSITORY), b"{}", "v1")
-    door.store.blobs.keep(entry).write_bytes(b"orphan")
-    door.store.index.stored(entry, 6)
-    door.network.advance(8 * 86400)
+    client.shelving.manifest(View(REPOSITORY), b"{}", "v1")
+    client.store.blobs.keep(entry).write_bytes(b"orphan")
+    client.store.index.stored(entry, 6)
+    client.network.advance(8 * 86400)
     found = {"evicted": [], "orphans": [{"content": str(entry), "bytes": 6}], "partials": [], "bytes": 6}
-    assert door.json("POST", "/cache/gc?dry_run=1") == {"dry_run": True, **found}
-    assert door.store.size(entry) == 6
-    assert door.json("POST", "/cache/gc") == {"dry_run": False, **found, "freed_bytes": 6, "freed_contents": 1}
-    assert door.store.size(entry) is None
+    assert client.json("POST", "/cache/gc?dry_run=1") == {"dry_run": True, **found}
+    assert client.store.size(entry) == 6
+    assert client.json("POST", "/cache/gc") == {"dry_run": False, **found, "freed_bytes": 6, "freed_contents": 1}
+    assert client.store.size(entry) is None
 
 
 # /warm
 
 
-def test_an_image_comes_and_each_step_is_told(door: Door) -> None:
-    digest = door.publish()
-    *_, last, total = door.warm(images=["quay.io/org/app:v1"])
+def test_an_image_comes_and_each_step_is_told(client: AdminClient) -> None:
+    digest = client.publish()
+    *_, last, total = client.warm(images=["quay.io/org/app:v1"])
     assert last == {
         "number": 0,
         "image": "quay.io/org/app:v1",
@@ -196,24 +200,24 @@ def test_an_image_comes_and_each_step_is_told(door: Door) -> None:
         "why": None,
     }
     assert total == {"warmed": 1, "failed": 0}
-    assert door.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
+    assert client.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
 
 
-def test_names_that_are_none_fail_beside_others(door: Door) -> None:
-    door.publish()
-    lines = door.warm(images=["UPPER", "quay.io/org/app:v1"], jobs=1)
+def test_names_that_are_none_fail_beside_others(client: AdminClient) -> None:
+    client.publish()
+    lines = client.warm(images=["UPPER", "quay.io/org/app:v1"], jobs=1)
     assert lines[-1] == {"warmed": 1, "failed": 1}
     (failed,) = [line for line in lines if line.get("state") == "failed"]
     assert (failed["number"], failed["image"]) == (0, "UPPER")
     assert "is not a repository's name" in failed["why"]
 
 
-def test_s28_what_clients_are_refused_is_refused(door: Door) -> None:
-    door.publish()
-    door.denied.add(REPOSITORY)
-    *_, failed, total = door.warm(images=["quay.io/org/app:v1"])
+def test_s28_what_clients_are_refused_is_refused(client: AdminClient) -> None:
+    client.publish()
+    client.denied.add(REPOSITORY)
+    *_, failed, total = client.warm(images=["quay.io/org/app:v1"])
     assert (failed["why"], total) == ("not served", {"warmed": 0, "failed": 1})
-    assert door.client.asked == []
+    assert client.client.asked == []
 
 
 @pytest.mark.parametrize(
@@ -228,39 +232,39 @@ def test_s28_what_clients_are_refused_is_refused(door: Door) -> None:
         ('{"jobs": "many"}', "jobs is a number from 1 to 64"),
     ],
 )
-def test_a_wish_that_is_wrong_is_told(door: Door, body: str, what: str) -> None:
-    received = door.ask("POST", "/warm", body)
+def test_a_wish_that_is_wrong_is_told(client: AdminClient, body: str, what: str) -> None:
+    received = client.ask("POST", "/warm", body)
     assert received.status == 400
     assert json.loads(received.body)["error"].startswith(what)
 
 
-def test_who_leaves_ends_it(door: Door) -> None:
-    door.publish()
-    browser = door.open("POST", "/warm", '{"images": ["quay.io/org/app:v1"]}')
-    assert door.client.blobs[Digest.of(LAYER)]._waiting
+def test_who_leaves_ends_it(client: AdminClient) -> None:
+    client.publish()
+    browser = client.open("POST", "/warm", '{"images": ["quay.io/org/app:v1"]}')
+    assert client.client.blobs[Digest.of(LAYER)]._waiting
     with Log() as log:
         browser.leave()
-        door.network.advance(1)
+        client.network.advance(1)
     assert log.complaints == []
 
 
-def test_who_does_not_read_is_told_only_what_matters(door: Door) -> None:
-    door.publish()
-    browser = door.open("POST", "/warm", '{"images": ["quay.io/org/app:v1"]}')
-    body = door.client.blobs[Digest.of(LAYER)].answer()
+def test_who_does_not_read_is_told_only_what_matters(client: AdminClient) -> None:
+    client.publish()
+    browser = client.open("POST", "/warm", '{"images": ["quay.io/org/app:v1"]}')
+    body = client.client.blobs[Digest.of(LAYER)].answer()
     body.send(LAYER[:5])
-    door.network.advance(0.3)
+    client.network.advance(0.3)
     *_, told = browser.received().body.splitlines()
     assert b'"state": "fetching", "done": 5, "total": 50' in told
     browser.stall()
     before = len(browser.wire.value())
     for byte in LAYER[5:20]:
         body.send(bytes([byte]))
-        door.network.advance(0.3)
+        client.network.advance(0.3)
     assert len(browser.wire.value()) == before
     body.send(LAYER[20:])
     body.end()
-    door.network.advance(1)
+    client.network.advance(1)
     assert browser.wire.value().endswith(b'{"warmed": 1, "failed": 0}\n')
 
 
@@ -268,5 +272,5 @@ def test_who_does_not_read_is_told_only_what_matters(door: Door) -> None:
     ("method", "target"),
     [("GET", "/warm"), ("POST", "/cache"), ("GET", "/cache/gc"), ("GET", "/cache/x"), ("PUT", "/cache/images")],
 )
-def test_there_is_nothing_else(door: Door, method: str, target: str) -> None:
-    assert door.ask(method, target).status in (404, 405)
+def test_there_is_nothing_else(client: AdminClient, method: str, target: str) -> None:
+    assert client.ask(method, target).status in (404, 405)
