@@ -15,7 +15,7 @@ from twisted.python import usage
 
 from . import __version__
 from .admin.alias_file import Source
-from .admin.configured import SYSTEM_CONFIG, config_file, parse_config, read_config
+from .admin.configuration_file import SYSTEM_CONFIG, config_file, parse_config, read_config
 from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
 from .service import Supervisor

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from ..config import Options
-from .configured import SYSTEM_CONFIG
+from .configuration_file import SYSTEM_CONFIG
 
 __all__ = ["config_option", "daemon_options", "options_of"]
 

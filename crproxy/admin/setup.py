@@ -16,7 +16,7 @@ from ..policy.endpoints import parse_endpoint
 from ..policy.setups import SETUPS, Login, Setup, SetupError, Target
 from ..policy.urls import origin_of
 from .arguments import RegistryName
-from .configured import read_config
+from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
 
 __all__ = ["setup"]

@@ -20,7 +20,7 @@ from ..policy.authorizations import Credentials
 from ..policy.clients import network_of
 from ..upstream.bounding import drop_oldest
 from ..upstream.single_flight import SingleFlight
-from .fairness import FairQueue, TooMany
+from .fair_queue import FairQueue, TooMany
 
 __all__ = ["Passwords", "Threads"]
 

@@ -25,7 +25,7 @@ from ..oci.routes import ManifestRequest
 from ..store.entries import Entry
 from ..store.store import Store
 from .pullthrough import PullThrough
-from .referring import referrers, signature_tags
+from .referrers import referrers, signature_tags
 from .reply import Asked, Content
 
 __all__ = ["Progress", "Pulling", "State", "Wish", "together"]

@@ -37,12 +37,12 @@ from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
 from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
-from .admitting import LoginService
 from .auditing import AuditLog
 from .caching import CacheService
 from .current_configuration import CurrentConfiguration
 from .descriptors import raise_limit
-from .showing import state_of
+from .login_service import LoginService
+from .page_state import state_of
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -55,7 +55,7 @@ class Core:
     """What answers.
 
     Arguments:
-        current: the configuration that counts now.
+        configuration: the one that counts now.
         audit: has a line for each request.
         meters: count.
         accounts: what clients have used of what they may.
@@ -63,13 +63,13 @@ class Core:
         quotas: what upstreams said of ours.
         cache: what is kept.
         pullthrough: answers requests for images.
-        admitting: lets clients in.
+        login_service: lets clients in.
         certificates: None where there is no TLS.
         reactor: runs it all.
         now: seconds since the epoch.
     """
 
-    current: CurrentConfiguration
+    configuration: CurrentConfiguration
     audit: AuditLog
     meters: Meters
     accounts: Accounts
@@ -77,7 +77,7 @@ class Core:
     quotas: Quotas
     cache: CacheService
     pullthrough: PullThrough
-    admitting: LoginService
+    login_service: LoginService
     certificates: Certificates | None
     reactor: Any
     now: Callable[[], float]
@@ -123,13 +123,13 @@ class Core:
     def start_with(self, daemon: MultiService) -> None:
         """Let its services be those of ``daemon``."""
         # The first to start is the last to stop: what the others' ends cut has its lines.
-        for service in (self.audit, self.cache, self.admitting, self.certificates):
+        for service in (self.audit, self.cache, self.login_service, self.certificates):
             if service is not None:
                 service.setServiceParent(daemon)
 
     def reload(self) -> bool:
         """Read the configuration again, and open the audit log's file again; tell whether the former succeeded."""
-        reloaded = self.current.reload()
+        reloaded = self.configuration.reload()
         self.audit.reopen()
         return reloaded
 
@@ -146,20 +146,20 @@ class Core:
 
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        page = PageResource(self.current, state_of(self.cache.store, self.ends, self.meters))
-        registry = RegistryResource(self.current, self.admitting.login, self.pullthrough, self.accounts)
-        tokens = TokenResource(self.current, self.admitting.login, self.accounts, self.reactor, now=self.now)
-        return make_site(page, registry, tokens, self.reactor, self.current().timeouts.write, self.observe)
+        page = PageResource(self.configuration, state_of(self.cache.store, self.ends, self.meters))
+        registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
+        tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)
+        return make_site(page, registry, tokens, self.reactor, self.configuration().timeouts.write, self.observe)
 
     def plain_site(self, site: PlainSite) -> PlainSite:
         """Return what is answered in the clear; where there is TLS, ``site`` itself is only if that is configured."""
         if self.certificates is None:
             return site
-        config = self.current()
+        config = self.configuration()
         otherwise = site.resource if config.listen.serve_plain else None
         _, port = config.reached_at
         find_answer = self.certificates.find_answer
-        return make_plain_site(find_answer, otherwise, self.current, port, self.reactor, self.observe)
+        return make_plain_site(find_answer, otherwise, self.configuration, port, self.reactor, self.observe)
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
@@ -172,8 +172,8 @@ class Core:
             monitoring: what else there is, by its name below the root.
         """
         return make_admin_site(
-            lambda: self.current().names.aliases,
-            self.current.set_alias,
+            lambda: self.configuration().names.aliases,
+            self.configuration.set_alias,
             self.certificates.states if self.certificates is not None else list,
             self.reactor,
             self.observe,
@@ -181,7 +181,7 @@ class Core:
         )
 
     def _admin_resources(self) -> dict[str, IResource]:
-        current, cache, reactor = self.current, self.cache, self.reactor
+        current, cache, reactor = self.configuration, self.cache, self.reactor
 
         def names() -> Names:
             return current().names
@@ -224,11 +224,11 @@ def make_pullthrough(
 
 
 def _certificates(
-    current: CurrentConfiguration, clients: Clients, reactor: Any, now: Callable[[], float]
+    configuration: CurrentConfiguration, clients: Clients, reactor: Any, now: Callable[[], float]
 ) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(current(), clients.reaching(Reach.of_ca(current())), reactor, now=now)
-    current.changed.append(lambda changed: certificates.rename(names_of(changed)))
+    certificates = Certificates(configuration(), clients.reaching(Reach.of_ca(configuration())), reactor, now=now)
+    configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

@@ -37,7 +37,7 @@ class Monitoring:
 
     def start_with(self, daemon: MultiService) -> None:
         """Let its services be those of ``daemon``; what listens here listens until everything else has stopped."""
-        core, config = self._core, self._core.current()
+        core, config = self._core, self._core.configuration()
         Lag(core.meters.lag, core.reactor).setServiceParent(daemon)
         Stalls(core.meters.turn, core.reactor).setServiceParent(daemon)
         listen = config.metrics.listen
@@ -63,7 +63,7 @@ class Monitoring:
             core.fills,
             core.accounts,
             core.quotas,
-            core.admitting.login,
+            core.login_service.login,
             core.ends,
             lambda: _disk(self._directory),
             lambda: core.meters.upstreams.bytes_received,
@@ -73,7 +73,7 @@ class Monitoring:
 
     @property
     def _directory(self) -> Path:
-        return Path(self._core.current().data_dir) / "cache"
+        return Path(self._core.configuration().data_dir) / "cache"
 
     def _ready(self) -> Iterator[Finding]:
         if not self._listeners.running:

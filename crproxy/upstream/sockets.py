@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..limits.asking import asked_for
 from ..limits.counts import Counts
+from ..limits.current_client import asked_for
 from ..policy.clients import network_of
 from .errors import TooManySockets
 

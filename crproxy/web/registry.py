@@ -12,7 +12,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
-from ..limits.asking import ask_for
+from ..limits.current_client import ask_for
 from ..login import AuthRequest, Identity, Login, Target
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, TagsRequest, parse_path

@@ -16,7 +16,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
-from ..limits.asking import ask_for
+from ..limits.current_client import ask_for
 from ..login import AuthRequest, IssuedToken, Login
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials, basic_challenge, parse_authorization

@@ -10,15 +10,15 @@ from twisted.application.service import MultiService
 from twisted.web.test.requesthelper import DummyRequest
 
 from crproxy.config import Config, Listen, Metrics
+from crproxy.service.assembly import make_service
 from crproxy.service.core import Core
 from crproxy.service.current_configuration import CurrentConfiguration
 from crproxy.service.graceful_shutdown import Listeners
 from crproxy.service.listening import Listener
-from crproxy.service.making import make_service
 from crproxy.service.monitoring import Monitoring
 from tests.memory import ended
 from tests.metrics.records import record
-from tests.service.test_making import Reactor
+from tests.service.test_assembly import Reactor
 
 ENDPOINT = "tcp:9090:interface=127.0.0.1"
 

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectError
 from twisted.web.client import Agent
 from twisted.web.iweb import IResponse
 
-from crproxy.limits.asking import ask_for
+from crproxy.limits.current_client import ask_for
 from crproxy.upstream.agent import send, treq_client
 from crproxy.upstream.errors import TooManySockets, describe, innermost, is_ours, kind_of
 from crproxy.upstream.protocol import make_pool

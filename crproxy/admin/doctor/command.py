@@ -8,7 +8,7 @@ import click
 
 from ...oci.names import Registry
 from ..arguments import RegistryName
-from ..configured import SYSTEM_CONFIG
+from ..configuration_file import SYSTEM_CONFIG
 from ..options import config_option, daemon_options, options_of
 
 __all__ = ["doctor"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...config import Config, ConfigError, OptionError, Options
-from ..configured import config_file, read_config, read_text
+from ..configuration_file import config_file, read_config, read_text
 from .findings import Area, Finding, failed, fine
 
 __all__ = ["Reading", "read", "whoever"]

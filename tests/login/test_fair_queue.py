@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from crproxy.login.fairness import FairQueue, TooMany
+from crproxy.login.fair_queue import FairQueue, TooMany
 from tests.memory import ended, failure_of, not_yet
 
 

@@ -18,10 +18,10 @@ from crproxy.oci.errors import RegistryError
 from crproxy.policy.authorizations import Credentials
 from crproxy.policy.routing import Names
 from crproxy.policy.scopes import Scope
-from crproxy.service.admitting import LoginService
+from crproxy.service.login_service import LoginService
 from crproxy.upstream.logins import Logins
 from tests.memory import ended, failure_of, not_yet
-from tests.service.test_making import Reactor
+from tests.service.test_assembly import Reactor
 
 HOST = "cr.test"
 ALICES = "Basic YWxpY2U6b2YgYWxpY2U="  # alice:of alice
@@ -47,7 +47,7 @@ def service(config: Config, reactor: Reactor) -> Iterator[LoginService]:
         service.stopService()
 
 
-def admitting(service: LoginService, authorization: str | None) -> Deferred[Identity]:
+def login_service(service: LoginService, authorization: str | None) -> Deferred[Identity]:
     return Deferred.fromCoroutine(service.login.authenticate(AuthRequest(HOST, authorization)))
 
 
@@ -57,11 +57,11 @@ def threads() -> int:
 
 def test_passwords_are_checked_in_a_thread(service: LoginService, reactor: Reactor) -> None:
     service.startService()
-    asking = admitting(service, ALICES)
+    asking = login_service(service, ALICES)
     assert not_yet(asking)
     reactor.take_one()
     assert ended(asking) == Identity("alice")
-    wrong = admitting(service, WRONG)
+    wrong = login_service(service, WRONG)
     reactor.take_one()
     failure_of(wrong, RegistryError)
 
@@ -81,7 +81,7 @@ def test_many_passwords_take_two_threads(service: LoginService, reactor: Reactor
 
 def test_its_threads_end_with_it(service: LoginService, reactor: Reactor) -> None:
     service.startService()
-    asking = admitting(service, ALICES)
+    asking = login_service(service, ALICES)
     reactor.take_one()
     ended(asking)
     service.stopService()
@@ -89,39 +89,39 @@ def test_its_threads_end_with_it(service: LoginService, reactor: Reactor) -> Non
 
 
 def test_what_needs_no_check_needs_no_thread(service: LoginService) -> None:
-    failure_of(admitting(service, None), RegistryError)
-    failure_of(admitting(service, "Bearer x"), RegistryError)
+    failure_of(login_service(service, None), RegistryError)
+    failure_of(login_service(service, "Bearer x"), RegistryError)
 
 
 def test_a_key_is_made_where_the_first_token_is(service: LoginService, reactor: Reactor, config: Config) -> None:
     service.startService()
     key = Path(config.data_dir) / "login.key"
-    first = admitting(service, ALICES)
+    first = login_service(service, ALICES)
     reactor.take_one()
     ended(first)
     assert not key.exists()
     granted = token_of(service)
     assert key.stat().st_size == 64
-    assert ended(admitting(service, f"Bearer {granted}")) == Identity("alice")
+    assert ended(login_service(service, f"Bearer {granted}")) == Identity("alice")
 
 
 def test_a_token_is_good_after_a_restart(service: LoginService, reactor: Reactor, config: Config) -> None:
     service.startService()
-    first = admitting(service, ALICES)
+    first = login_service(service, ALICES)
     reactor.take_one()
     ended(first)
     granted = token_of(service)
     service.stopService()
     again = LoginService(lambda: config, cast(Logins, None), reactor)
-    assert ended(admitting(again, f"Bearer {granted}")) == Identity("alice")
+    assert ended(login_service(again, f"Bearer {granted}")) == Identity("alice")
 
 
 def test_the_configuration_that_counts_is_the_one_of_now(reactor: Reactor, config: Config) -> None:
     current = [config]
     service = LoginService(lambda: current[0], cast(Logins, None), reactor)
-    failure_of(admitting(service, None), RegistryError)
+    failure_of(login_service(service, None), RegistryError)
     current[0] = replace(config, clients=Clients())
-    assert ended(admitting(service, None)) == Identity()
+    assert ended(login_service(service, None)) == Identity()
 
 
 def basic(password: str) -> str:

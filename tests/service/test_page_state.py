@@ -9,7 +9,7 @@ from crproxy.metrics import Meters
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.policy.audit import CacheState
-from crproxy.service.showing import state_of
+from crproxy.service.page_state import state_of
 from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry
 from crproxy.upstream.attempts import Attempt
