@@ -1,4 +1,4 @@
-"""Where the operator's door is: the endpoint that the daemon listens on for the crproxy command."""
+"""Where the admin socket is: the endpoint that the daemon listens on for the crproxy command."""
 
 from __future__ import annotations
 

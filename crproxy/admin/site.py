@@ -1,4 +1,4 @@
-"""The operator's own client: HTTP on a socket of the daemon's, and what is where below its root.
+"""The admin API: HTTP on a socket of the daemon's, and what is where below its root.
 
 JSON in and out. Who may connect is a matter of the socket's mode; there is no other check here.
 """

@@ -172,6 +172,8 @@ class FromProxies:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen (IStreamServerEndpoint)."""
+        # What reads PROXY headers is Twisted's own, and says of itself that it starts and stops (Factory.noisy).
+        vars(protocolFactory)["noisy"] = False
         return self._endpoint.listen(_Trusting(protocolFactory, self._trusted, self._clock))
 
 

@@ -1,4 +1,4 @@
-"""A client at the door: what it says of itself, what it wants, and what it is told.
+"""Authentication of a request: what a client says of itself, what it wants, and what it is told.
 
 Values alone; knows nothing of who checks them.
 """

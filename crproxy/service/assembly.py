@@ -73,7 +73,7 @@ def _listen(listeners: Listeners, core: Core, config: Config, monitoring: Monito
     listeners.watch(site)
     listeners.watch(too_many)
 
-    def client_door(description: str, scheme: str, inside: IProtocolFactory, refusing: IProtocolFactory) -> None:
+    def listen_for_clients(description: str, scheme: str, inside: IProtocolFactory, refusing: IProtocolFactory) -> None:
         factory = counted(description, inside, refusing, core.accounts, core.reactor)
         endpoint = client_endpoint(description, config.listen, core.reactor)
         # Where there is TLS, images are pulled by it.
@@ -84,11 +84,11 @@ def _listen(listeners: Listeners, core: Core, config: Config, monitoring: Monito
     if certificates is not None:
         for description in config.listen.https:
             secure, refusing = (TLSFactory(one, certificates.choose, core.reactor) for one in (site, too_many))
-            client_door(description, "https", secure, refusing)
+            listen_for_clients(description, "https", secure, refusing)
     plain = core.plain_site(site)
     listeners.watch(plain)
     for description in config.listen.http:
-        client_door(description, "http", plain, too_many)
+        listen_for_clients(description, "http", plain, too_many)
     admin = admin_endpoint(config)
     if admin:
         operators, endpoint = core.operators_site(monitoring.resources()), serverFromString(core.reactor, admin)

@@ -9,11 +9,16 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.python import log
 from twisted.python.failure import Failure
 
 from ..metrics import Finding
 
 __all__ = ["ListenError", "Listener"]
+
+# Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
+_UNSAID = {"log_format": ""}
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - what was listened on, not what to listen on
 
 
 class ListenError(Exception):
@@ -27,7 +32,7 @@ class Listener(Service):
         description: the endpoint string, for messages.
         endpoint: listens.
         factory: makes what speaks there.
-        scheme: of its URLs; also the option that sets it, but for the operator's door, ``admin``, and that of
+        scheme: of its URLs; also the option that sets it, but for the admin socket's, ``admin``, and that of
             monitoring, ``metrics``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
@@ -58,7 +63,8 @@ class Listener(Service):
         """Listen, while the process may still use ports below 1024."""
         super().privilegedStartService()
         failures: list[Failure] = []
-        self._endpoint.listen(self._factory).addCallbacks(self._listens, failures.append)
+        listening = log.callWithContext(_UNSAID, self._endpoint.listen, self._factory)
+        listening.addCallbacks(self._listens, failures.append)
         # Twisted's endpoints fail at once. Raised here, it stops the start; in the Deferred, the daemon would idle on.
         for failure in failures:
             if self._optional:
@@ -79,13 +85,15 @@ class Listener(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
-        where = _where(port.getHost())
-        self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{where}"
+        address = port.getHost()
+        everywhere = getattr(address, "host", "") in _EVERY_ADDRESS
+        self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{_written(address)}"
         if self._scheme == "metrics":
             self._log.info("monitoring may ask at {url}/metrics", url=self.url)
             return
-        self._log.info("crproxy listens on {url}", url=self.url)
-        host = where if self._known_as is None else self._known_as
+        what = " (every address of this machine)" if everywhere else ""
+        self._log.info("crproxy listens on {url}{what}", url=self.url, what=what)
+        host = _from_here(address) if self._known_as is None else self._known_as
         if host:
             self._log.info("try: docker pull {host}/quay.io/prometheus/busybox:latest", host=host)
 
@@ -98,13 +106,18 @@ class Listener(Service):
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
 
 
-def _where(address: IAddress) -> str:
-    """Return the address as it is written in front of an image's name."""
+def _from_here(address: IAddress) -> str:
+    """Return the address as this machine writes it in front of an image's name."""
+    if isinstance(address, IPv4Address | IPv6Address) and address.host in _EVERY_ADDRESS:
+        return f"localhost:{address.port}"
+    return _written(address)
+
+
+def _written(address: IAddress) -> str:
+    """Return the address as it is written in a URL."""
     if isinstance(address, UNIXAddress):
         return os.fsdecode(address.name or b"")
     if not isinstance(address, IPv4Address | IPv6Address):
         return str(address)
-    if address.host in ("0.0.0.0", "::"):  # noqa: S104 - what was listened on, not what to listen on
-        return f"localhost:{address.port}"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"

@@ -12,11 +12,11 @@ __all__ = ["ConcurrencyLimit"]
 
 
 class ConcurrencyLimit:
-    """Gives turns to those who wait, the lowest rank first.
+    """Lets so many names in at a time, the lowest rank first.
 
     Arguments:
-        at_once: how many have theirs at a time.
-        clock: turns are given a moment later, when all have come who come at once.
+        at_once: how many.
+        clock: they are let in a moment later, when all have come who come at once.
     """
 
     def __init__(self, at_once: int, clock: IReactorTime) -> None:
@@ -24,26 +24,26 @@ class ConcurrencyLimit:
         self._clock = clock
         self._waiting: list[tuple[int, int, str, Deferred[None]]] = []
         self._numbers = itertools.count()
-        self._taken: set[str] = set()
+        self._admitted: set[str] = set()
 
     def acquire(self, name: str, rank: int) -> Deferred[None]:
-        """Return what fires when it is the turn of ``name``, which it has until it leaves."""
-        turn: Deferred[None] = Deferred()
-        heapq.heappush(self._waiting, (rank, next(self._numbers), name, turn))
-        self._clock.callLater(0, self._give)
-        return turn
+        """Return what fires when ``name`` is let in; it is until it is released."""
+        admitted: Deferred[None] = Deferred()
+        heapq.heappush(self._waiting, (rank, next(self._numbers), name, admitted))
+        self._clock.callLater(0, self._admit)
+        return admitted
 
     def release(self, name: str) -> None:
-        """Let the next one have the turn of ``name``, if it has one."""
-        if name in self._taken:
-            self._taken.discard(name)
+        """Let the next one in, in place of ``name``, if that was let in."""
+        if name in self._admitted:
+            self._admitted.discard(name)
             self._free += 1
-            self._give()
+            self._admit()
 
-    def _give(self) -> None:
+    def _admit(self) -> None:
         while self._free and self._waiting:
-            *_, name, turn = heapq.heappop(self._waiting)
-            if not turn.called:
+            *_, name, admitted = heapq.heappop(self._waiting)
+            if not admitted.called:
                 self._free -= 1
-                self._taken.add(name)
-                turn.callback(None)
+                self._admitted.add(name)
+                admitted.callback(None)

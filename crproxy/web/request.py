@@ -50,6 +50,7 @@ class ObservedSite(Site):
         observe: is told.
     """
 
+    noisy = False  # otherwise it says of itself, as an object at an address, that it starts and stops
     called = "registry"
     observe: Observe | None = None
 

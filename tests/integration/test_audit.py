@@ -150,11 +150,11 @@ def test_every_site_has_lines(tmp_path: Path) -> None:
         assert ask(audited.daemon.address, "GET", "/").status == 200
         assert ask(audited.daemon.address, "GET", "/favicon.ico").status == 404
         assert tell(audited.daemon.data_dir / "admin.sock", "GET", "/aliases").status == 200
-        page, icon, door = audited.lines(3)
+        page, icon, admin = audited.lines(3)
         assert '"GET / HTTP/1.1" 200 ' in page
         assert '"GET /favicon.ico HTTP/1.1" 404 ' in icon
-        assert door.startswith("- - - [")
-        assert "site=admin" in door
+        assert admin.startswith("- - - [")
+        assert "site=admin" in admin
 
 
 def test_a_plain_endpoint_has_lines_for_its_redirects(tmp_path: Path) -> None:

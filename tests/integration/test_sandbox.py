@@ -140,7 +140,7 @@ def test_it_needs_no_capability_but_that_to_bind_ports(tmp_path: Path, bind: boo
             if not bind:
                 daemon.wait_for("cannot listen on tcp:443: .*Permission denied")
                 return
-            daemon.wait_for("listens on http://localhost:80")
+            daemon.wait_for(r"listens on http://0\.0\.0\.0:80 \(every")
             status = Path(f"/proc/{daemon.pid}/status").read_text()
             found = {int(mask, 16) for mask in re.findall(r"^Cap(?:Prm|Eff|Bnd):\s+([0-9a-f]+)$", status, re.MULTILINE)}
             assert found == {NET_BIND_SERVICE}

@@ -1,4 +1,4 @@
-"""A login in memory: its doors, and the upstream that vouches for clients."""
+"""A login in memory: its authenticators, and the upstream that vouches for clients."""
 
 from __future__ import annotations
 

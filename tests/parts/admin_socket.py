@@ -1,4 +1,4 @@
-"""The operator's door: requests to the daemon's socket, as its command makes them."""
+"""The admin socket: requests to the daemon's socket, as its command makes them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class _Door(HTTPConnection):
 
 def tell(path: Path, method: str, target: str, body: str = "") -> Reply:
     """Send one request to the socket at ``path`` and read the answer to its end."""
-    door = _Door(path)
+    connection = _Door(path)
     try:
-        door.request(method, target, body.encode() or None)
-        response = door.getresponse()
+        connection.request(method, target, body.encode() or None)
+        response = connection.getresponse()
         return Reply(response.status, response.headers, response.read())
     finally:
-        door.close()
+        connection.close()

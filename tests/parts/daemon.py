@@ -26,6 +26,8 @@ __all__ = ["TROUBLE", "Daemon", "Start", "Upstream", "configuration"]
 
 _PLAIN = "tcp:0:interface=127.0.0.1"
 TROUBLE = re.compile(r"Traceback|unhandled error", re.IGNORECASE)
+# What Twisted says of its own parts, which tells an operator nothing.
+_NOISE = re.compile(r".* object at 0x.*| starting on .*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Daemon:
             if socket is not None:
                 self._process.wait_for(r"listens on http:///")
             elif listen is None or listen[listen.index("--http") + 1]:
-                self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1]
+                self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1].replace("0.0.0.0", "localhost")
             if certificate is not None or (listen is not None and listen[listen.index("--https") + 1]):
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
         except BaseException:
@@ -204,9 +206,10 @@ class Daemon:
         return Cache(self.data_dir)
 
     def assert_calm(self, *, after: int = 0) -> None:
-        """Fail if the log, from character ``after`` on, tells of an error that nobody handled."""
+        """Fail if the log, from character ``after`` on, tells of an error that nobody handled, or of inner parts."""
         log = self.log[after:]
         assert not TROUBLE.search(log), f"crproxy logged an error nobody handled:\n{log}"
+        assert _NOISE.findall(log) == []
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""

@@ -88,9 +88,9 @@ def start(reactor: Reactor, tmp_path: Path) -> Iterator[Start]:
 
 def test_without_a_word_it_listens_on_port_5000_of_this_machine_alone(reactor: Reactor, start: Start) -> None:
     start()
-    ((port, door, _, interface),) = reactor.tcpServers
+    ((port, factory, _, interface),) = reactor.tcpServers
     assert (port, interface) == (5000, "127.0.0.1")
-    assert isinstance(door, Accepting)
+    assert isinstance(factory, Accepting)
 
 
 def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
@@ -99,16 +99,16 @@ def test_each_endpoint_is_listened_on(reactor: Reactor, start: Start) -> None:
     assert [server[0] for server in reactor.unixServers] == ["/run/crproxy.sock"]
 
 
-def test_s24_the_operators_door_is_a_socket_for_its_user_and_group(
+def test_s24_the_admin_socket_is_a_socket_for_its_user_and_group(
     reactor: Reactor, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = tmp_path_factory.mktemp("d")
     service = make_service(Config(data_dir=str(data)), reactor)
     assert isinstance(service, MultiService)
     service.privilegedStartService()
-    ((path, door, _, mode, _),) = reactor.unixServers
+    ((path, factory, _, mode, _),) = reactor.unixServers
     assert (path, mode) == (str(data / "admin.sock"), 0o660)
-    assert all(server[1] is not door for server in reactor.tcpServers)
+    assert all(server[1] is not factory for server in reactor.tcpServers)
 
 
 def test_nothing_is_listened_on_before_the_start(reactor: Reactor, tmp_path: Path) -> None:
@@ -193,18 +193,18 @@ def listener(listening: Port | Exception, scheme: str = "http", **options: Any) 
 
 
 @pytest.mark.parametrize(
-    ("address", "where"),
+    ("address", "where", "host"),
     [
-        (IPv4Address("TCP", "127.0.0.1", 5000), "127.0.0.1:5000"),
-        (IPv4Address("TCP", "0.0.0.0", 80), "localhost:80"),
-        (IPv6Address("TCP", "::", 80), "localhost:80"),
-        (IPv6Address("TCP", "::1", 5000), "[::1]:5000"),
+        (IPv4Address("TCP", "127.0.0.1", 5000), "127.0.0.1:5000", "127.0.0.1:5000"),
+        (IPv4Address("TCP", "0.0.0.0", 80), "0.0.0.0:80 (every address of this machine)", "localhost:80"),
+        (IPv6Address("TCP", "::", 80), "[::]:80 (every address of this machine)", "localhost:80"),
+        (IPv6Address("TCP", "::1", 5000), "[::1]:5000", "[::1]:5000"),
     ],
 )
-def test_it_says_where_it_listens_and_what_to_try(log: Log, address: IAddress, where: str) -> None:
+def test_it_says_where_it_listens_and_what_to_try(log: Log, address: IAddress, where: str, host: str) -> None:
     listener(Port(address)).privilegedStartService()
     assert f"crproxy listens on http://{where}" in log.lines
-    assert f"try: docker pull {where}/quay.io/prometheus/busybox:latest" in log.lines
+    assert f"try: docker pull {host}/quay.io/prometheus/busybox:latest" in log.lines
 
 
 def test_a_socket_of_this_machine_is_named_by_its_path(log: Log) -> None:
@@ -215,7 +215,7 @@ def test_a_socket_of_this_machine_is_named_by_its_path(log: Log) -> None:
 @pytest.mark.parametrize(("known_as", "tried"), [("cr.test", ["try: docker pull cr.test/"]), ("", [])])
 def test_what_clients_write_for_it_is_what_to_try(log: Log, known_as: str, tried: list[str]) -> None:
     listener(Port(IPv4Address("TCP", "0.0.0.0", 443)), "https", known_as=known_as).privilegedStartService()
-    assert "crproxy listens on https://localhost:443" in log.lines
+    assert "crproxy listens on https://0.0.0.0:443 (every address of this machine)" in log.lines
     assert [line.partition("quay.io")[0] for line in log.lines if line.startswith("try: ")] == tried
 
 

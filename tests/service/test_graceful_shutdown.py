@@ -112,7 +112,7 @@ def test_a_second_signal_cuts_everybody_off_and_signals_are_as_before_then() -> 
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_a_site_that_has_two_doors_is_one() -> None:
+def test_a_site_that_has_two_endpoints_is_one() -> None:
     reactor, told = Reactor(), Told()
     listeners, site = external_address(reactor, told)
     listeners.watch(site)

@@ -109,5 +109,5 @@ def unable(label: str, registry: str) -> AliasChange:
 
 @MANY
 @given(conversation=conversations(WORLD))
-def test_whatever_is_sent_to_the_operators_door_is_answered(network: Network, conversation: Conversation) -> None:
+def test_whatever_is_sent_to_the_admin_socket_is_answered(network: Network, conversation: Conversation) -> None:
     converse(make_admin_site(dict, unable, list, network.clock), network, conversation)

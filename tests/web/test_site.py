@@ -69,5 +69,5 @@ def test_s30_every_answer_is_inert(browser: Browser, method: str, target: str) -
 
 @pytest.mark.parametrize("target", ["/aliases", "/aliases/quay", "/certificates", "/v2/../aliases", "//aliases"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_s24_the_operators_door_is_not_among_what_is_public(browser: Browser, method: str, target: str) -> None:
+def test_s24_the_admin_socket_is_not_among_what_is_public(browser: Browser, method: str, target: str) -> None:
     assert browser.get(target, "Content-Length: 0", method=method).status in (400, 404, 405)

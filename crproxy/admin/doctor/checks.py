@@ -1,4 +1,4 @@
-"""One round past everything, each thing after what it depends on."""
+"""All checks in order, each after what it depends on."""
 
 from __future__ import annotations
 

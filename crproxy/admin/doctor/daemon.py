@@ -47,7 +47,7 @@ class Daemon:
 
 
 async def find_daemon(config: Config, environment: ProbeEnvironment) -> Daemon:
-    """Knock wherever ``config`` says that it listens."""
+    """Probe wherever ``config`` says that it listens."""
     answers: dict[str, ProbeResult] = {}
     host = config.names.domain or "localhost"
     listed = [(one, "http") for one in config.listen.http] + [(one, "https") for one in config.listen.https]

@@ -1,4 +1,4 @@
-"""What the doctor looks with: a reactor, a resolver, this machine's addresses, and the time."""
+"""What checks are run with: a reactor, a resolver, this machine's addresses, and the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knocking at a endpoint: one GET of ``/v2/``, and who answered.
+"""An HTTP probe: one GET of ``/v2/``, and who answered.
 
 Sends nothing secret, so whatever certificate is shown will do: it is looked at afterwards.
 """
@@ -78,7 +78,7 @@ def host_and_port(name: str, port: int, scheme: str) -> str:
 
 
 async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authorities: str | None = None) -> ProbeResult:
-    """Ask for ``url`` at ``door``, wherever that leads, and return what came of it.
+    """Ask for ``url`` at ``endpoint``, wherever that leads, and return what came of it.
 
     Arguments:
         authorities: whom a certificate is to be vouched for by, in PEM, in place of the system's.
