@@ -29,11 +29,11 @@ def test_s25_only_where_the_endpoint_says_so_a_header_is_expected_and_from_proxi
 ) -> None:
     reactor = MemoryReactorClock()
     accounts = Accounts(Config, reactor)
-    factory = counted(description, Factory(), Factory(), accounts, reactor)
-    assert isinstance(factory, Accepting)
-    client_endpoint(description, LISTEN, reactor).listen(factory)
+    accepting = counted(description, Factory(), Factory(), accounts, reactor)
+    assert isinstance(accepting, Accepting)
+    client_endpoint(description, LISTEN, reactor).listen(accepting)
     ((port, factory, _, listened),) = reactor.tcpServers
     assert (port, listened) == (80, interface)
     assert factory.buildProtocol(PROXY) is not None
     assert (factory.buildProtocol(CLIENT) is None) is proxied
-    assert factory.proxied is proxied
+    assert accepting.proxied is proxied
