@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.parts.ports import reserve_port
+
 from .certificates import Certificate
 from .meter import Meter
 
@@ -95,7 +97,7 @@ def nginx(
         hosts: names that it serves as well, and the file with the key and the certificate of each.
     """
     directory.mkdir()
-    port = free_port()
+    port = reserve_port()
     if certificate is not None:
         http += f" ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};"
     configuration = directory / "nginx.conf"
@@ -140,7 +142,7 @@ def crproxy(
         certs: a directory with the files of its names' certificates, which `certificate` does not count beside.
     """
     directory.mkdir()
-    port = free_port()
+    port = reserve_port()
     file = directory / "crproxy.toml"
     file.write_text(configuration)
     twistd = str(Path(sys.executable).with_name("twistd"))
@@ -163,7 +165,7 @@ def docker_registry(
 ) -> Iterator[Server]:
     """Debian's docker-registry as a pull-through cache of `upstream`, quiet, otherwise as its package sets it up."""
     directory.mkdir()
-    port = free_port()
+    port = reserve_port()
     http: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "of no interest"}
     if certificate is not None:
         http["tls"] = {"certificate": str(certificate.chain), "key": str(certificate.key)}
@@ -233,13 +235,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def free_port() -> int:
-    """A port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def program(name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from ..limits.accepting import address_of
@@ -91,6 +92,10 @@ class ObservedRequest(Request):
         self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
         super().process()
 
+    def render(self, resrc: IResource) -> None:
+        """Answer with what the resource says (Request)."""
+        super().render(_Headless(resrc) if self.method == b"HEAD" else resrc)
+
     def connectionLost(self, reason: Failure) -> None:
         """Tell that nothing more of it is sent, and end what works for it (Request)."""
         # Inside of TLS an abort has no reason of its own.
@@ -129,6 +134,24 @@ class ObservedRequest(Request):
             cache=cache_state(_text(self.responseHeaders.getRawHeaders(b"Cache-Status", [None])[-1])),
             ending=ending,
         )
+
+
+class _Headless(Resource):
+    """A resource asked by HEAD: what a GET would have in its body is counted, and left out.
+
+    Twisted leaves it out, too, but writes a line into the log each time.
+    """
+
+    def __init__(self, asked: IResource) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def render(self, request: Request) -> bytes | int:
+        body: bytes | int = self._asked.render(request)
+        if isinstance(body, bytes) and body:
+            request.setHeader("Content-Length", str(len(body)))
+            return b""
+        return body
 
 
 def host_of(request: Request) -> str:

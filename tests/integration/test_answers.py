@@ -18,6 +18,7 @@ from tests.parts.answers import Answer, Request
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, sha256
+from tests.parts.ports import reserve_port
 from tests.parts.raw_http import Reply, ask
 from tests.parts.shapes import content, error, manifest, tag_pages
 
@@ -59,17 +60,10 @@ def running(tmp_path_factory: pytest.TempPathFactory, fake: FakeUpstream, hub: F
     upstreams = {
         **{name: Upstream(fake.url) for name in (REGISTRY, QUOTA, QUOTA_BLOBS, QUOTA_BARE)},
         "docker.io": Upstream(hub.url),
-        DOWN: Upstream(f"http://127.0.0.1:{closed_port()}"),
+        DOWN: Upstream(f"http://127.0.0.1:{reserve_port()}"),
     }
     with Daemon(tmp_path_factory.mktemp("daemon"), configuration(upstreams)) as daemon:
         yield daemon
-
-
-def closed_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
 
 
 def through(path: str, registry: str = REGISTRY) -> str:

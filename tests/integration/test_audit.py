@@ -22,6 +22,7 @@ from tests.parts.images import OCI_MANIFEST
 from tests.parts.issuing import DOMAIN, IssuingDaemon
 from tests.parts.pebble import Pebble
 from tests.parts.places import REGISTRY, Place, blob, manifest_place
+from tests.parts.ports import reserve_port
 from tests.parts.raw_http import Reply, ask, asking, exchange
 from tests.parts.secure_http import SecureConnection
 from tests.parts.shapes import challenge, content, error, manifest, redirect, token
@@ -253,9 +254,7 @@ class Leaky:
 
     def places(self) -> dict[Place, int | None]:
         """Everything that may happen, and what comes of it; None is an answer that is cut."""
-        closed = socket.create_server(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/x?sig={SECRET}"
-        closed.close()
+        nobody = f"http://127.0.0.1:{reserve_port()}/x?sig={SECRET}"
         return {
             self.serve("good", self.signed("good", content(b"good"))): 200,
             self.serve("cut", self.signed("cut", content(b"cut", fault=Cut(2)))): None,

@@ -13,7 +13,8 @@ import pytest
 from tests.parts.answers import Answer, Cut, Script
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.issuing import DOMAIN, HTTP_01, TLS_ALPN_01, IssuingDaemon
-from tests.parts.pebble import Pebble, free_ports
+from tests.parts.pebble import Pebble
+from tests.parts.ports import reserve_port
 from tests.parts.s_client import Handshake
 
 if TYPE_CHECKING:
@@ -216,8 +217,7 @@ def test_a_name_that_leads_nowhere_is_told(tmp_path_factory: pytest.TempPathFact
 
 def pair() -> tuple[int, int]:
     """Two ports that the CA does not look at."""
-    plain, secure = free_ports(2)
-    return plain, secure
+    return reserve_port(), reserve_port()
 
 
 # A clock that is wrong

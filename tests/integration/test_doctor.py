@@ -26,7 +26,8 @@ from tests.parts.doctor import Found, Report, examine
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.mounts import fill_up, small_disk
 from tests.parts.node import Node
-from tests.parts.pebble import Pebble, free_ports
+from tests.parts.pebble import Pebble
+from tests.parts.ports import reserve_port
 from tests.parts.program import Failed, Program
 from tests.parts.registry import PASSWORD, USERNAME, DockerRegistry, htpasswd_auth
 from tests.parts.requirements import need, need_root
@@ -120,7 +121,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(tmp_path_factory.mktemp("pushed"), storage=storage) as open_registry:
         for repository in ("library/hello-world", "prometheus/busybox"):
             skopeo.push(layout.source(layout.image()), open_registry.authority, f"{repository}:latest")
-    http, https = free_ports(2)
+    http, https = reserve_port(), reserve_port()
     certs = write_certificate(tmp_path_factory.mktemp("certs"), authority.issue(DOMAIN, f"*.{DOMAIN}"))
     node = Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, *ALIASES], authority.file)
     served = {"auth": htpasswd_auth(directory), "storage": storage, "certificate": authority.issue("127.0.0.1")}
@@ -176,7 +177,7 @@ def test_one_registry_can_be_looked_at_alone(tmp_path: Path, house: House) -> No
 
 
 def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, house: House) -> None:
-    http, https = free_ports(2)
+    http, https = reserve_port(), reserve_port()
     data_dir = tmp_path / "data"
     changes: dict[str, Any] = {"http": http, "https": https, "data_dir": data_dir}
     report = look(tmp_path, house, **changes)
@@ -214,7 +215,7 @@ def test_a_domain_that_leads_elsewhere_is_named(tmp_path: Path, house: House) ->
 
 
 def test_a_port_that_nobody_listens_at_is_named(tmp_path: Path, house: House) -> None:
-    (port,) = free_ports(1)
+    port = reserve_port()
     named = cause(look(tmp_path, house, https=port))
     assert (named.area, named.subject) == ("ports", f"tcp:{port}:interface=127.0.0.1")
     assert "nothing listens there, though crproxy runs" in named.text
@@ -232,7 +233,7 @@ def test_a_port_that_something_else_has_is_named(tmp_path: Path, house: House, f
 def test_a_certificate_that_has_ended_is_named(tmp_path: Path, house: House) -> None:
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
     certs = write_certificate(tmp_path / "certs", house.authority.issue(DOMAIN, f"*.{DOMAIN}", not_after=yesterday))
-    http, https = free_ports(2)
+    http, https = reserve_port(), reserve_port()
     changes: dict[str, Any] = {"certs": certs, "http": http, "https": https, "data_dir": tmp_path / "data"}
     setting = replace(house.setting, **changes)
     (tmp_path / "daemon").mkdir()
@@ -278,7 +279,7 @@ def test_a_disk_that_is_smaller_than_the_cache_may_be_is_told(tmp_path: Path, ho
 
 
 def test_an_upstream_that_is_down_is_named(tmp_path: Path, house: House) -> None:
-    (port,) = free_ports(1)
+    port = reserve_port()
     report = look(tmp_path, house, quay=f"https://127.0.0.1:{port}")
     named = cause(report)
     assert (named.area, named.subject) == ("upstreams", "quay.io: connection")

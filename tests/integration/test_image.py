@@ -7,7 +7,6 @@ recipe and what it adds, not the base that it names.
 from __future__ import annotations
 
 import json
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.base_image import make_base
+from tests.parts.ports import reserve_port
 from tests.parts.program import Failed, Program
 from tests.parts.raw_http import ask
 from tests.parts.requirements import need, need_root
@@ -66,10 +66,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number = free.getsockname()[1]
-        assert isinstance(number, int)
-        return number
+    return reserve_port()
 
 
 @pytest.fixture(scope="module")

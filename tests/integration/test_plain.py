@@ -10,7 +10,7 @@ import pytest
 
 from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon, configuration
-from tests.parts.pebble import free_ports
+from tests.parts.ports import reserve_port
 from tests.parts.raw_http import ask
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
     certs = tmp_path_factory.mktemp("certs")
     issued = Authority(tmp_path_factory.mktemp("authority")).issue(f"*.{DOMAIN}", DOMAIN)
     (certs / "proxy.pem").write_bytes(issued.key.read_bytes() + issued.chain.read_bytes())
-    (port,) = free_ports(1)
+    port = reserve_port()
     listen = ["--http", "tcp:0:interface=127.0.0.1", "--https", f"tcp:{port}:interface=127.0.0.1"]
     options = [*listen, "--certs", str(certs), "--acme-directory", "none"]
     with Daemon(tmp_path_factory.mktemp("daemon"), configuration({}, domain=DOMAIN), listen=options) as daemon:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import socket
 import sys
@@ -15,13 +14,14 @@ import pytest
 
 from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon, configuration
+from tests.parts.ports import reserve_port
 from tests.parts.process import Process, clean_environment
 from tests.parts.raw_http import ask
 from tests.parts.requirements import need
 from tests.parts.secure_http import SecureConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.integration
 
@@ -133,26 +133,10 @@ def activated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
             *(twistd, "-n", "--pidfile=", "crproxy", "--config", str(tmp_path / "crproxy.toml")),
         ]
 
-    with contextlib.ExitStack() as running:
-        ports, process = claimed(
-            lambda ports: running.enter_context(Process(command(ports), tmp_path, environment=environment))
-        )
+    ports = reserve_port(), reserve_port()
+    with Process(command(ports), tmp_path, environment=environment) as process:
+        process.wait_for(r"Listening on \S+ as \d+(?s:.*)Listening on ")
         yield (*ports, process, authority.file)
-
-
-def claimed(start: Callable[[tuple[int, int]], Process]) -> tuple[tuple[int, int], Process]:
-    """Two ports, and the program that has taken them. It knows no port 0; of others only its own try tells.
-
-    They are below those that the kernel gives to everybody else (ip(7), ip_local_port_range).
-    """
-    for _ in range(50):
-        first = random.randrange(20_000, 32_000)
-        process = start((first, first + 1))
-        said = process.wait_for(r"Listening on \S+ as \d+(?s:.*)Listening on |Address already in use")
-        if said[0].startswith("Listening"):
-            return (first, first + 1), process
-        process.wait(10)
-    raise AssertionError("no two ports of 50 tried are free")
 
 
 def test_it_takes_the_sockets_that_it_is_handed(activated: tuple[int, int, Process, Path]) -> None:

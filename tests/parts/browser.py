@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from .ports import reserve_port
 from .process import clean_environment
 from .requirements import need
 
@@ -57,7 +58,7 @@ class Chromium:
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         environment = clean_environment(directory, **({} if fonts is None else {"FONTCONFIG_FILE": str(fonts)}))
-        self._driver = webdriver.Chrome(options, Service(need("chromedriver"), env=environment))
+        self._driver = webdriver.Chrome(options, Service(need("chromedriver"), reserve_port(), env=environment))
         self._driver.set_script_timeout(_PATIENCE)
 
     def __enter__(self) -> Self:

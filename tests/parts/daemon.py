@@ -209,7 +209,8 @@ class Daemon:
         """Fail if the log, from character ``after`` on, tells of an error that nobody handled, or of inner parts."""
         log = self.log[after:]
         assert not TROUBLE.search(log), f"crproxy logged an error nobody handled:\n{log}"
-        assert _NOISE.findall(log) == []
+        noise = _NOISE.findall(log)
+        assert not noise, f"crproxy logged what Twisted says of its own parts:\n{noise}"
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""

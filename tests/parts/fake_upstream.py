@@ -10,6 +10,7 @@ from .answers import Answer, Request, Script
 from .connection import Connection
 from .images import Image, Index
 from .ledger import Ledger
+from .ports import reserve
 from .shapes import content, error, manifest
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class FakeUpstream:
         self._lock = threading.Lock()
         self._connections: list[Connection] = []
         self._reached: list[tuple[str, int]] = []
-        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        # While it is stopped, nobody else may answer there.
+        self._reserved = reserve()
+        self._listener = listener or socket.create_server(self._reserved.getsockname(), backlog=256)
         self._port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -43,6 +46,7 @@ class FakeUpstream:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._reserved.close()
 
     @property
     def address(self) -> tuple[str, int]:

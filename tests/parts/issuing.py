@@ -12,7 +12,8 @@ from crproxy.policy.aliases import BUILT_IN
 
 from .admin_socket import tell
 from .daemon import Daemon, Upstream, configuration
-from .pebble import Pebble, free_ports
+from .pebble import Pebble
+from .ports import reserve_port
 from .s_client import Handshake, SClient
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class IssuingDaemon(Daemon):
             self.root.write_bytes(ca.root())
         else:
             trustme.CA().cert_pem.write_to_path(str(self.root))
-        plain, secure = ports or ((ca.http_port, ca.tls_port) if isinstance(ca, Pebble) else tuple(free_ports(2)))
+        looked_at = (ca.http_port, ca.tls_port) if isinstance(ca, Pebble) else (reserve_port(), reserve_port())
+        plain, secure = ports or looked_at
         self.names = _names(BUILT_IN if aliases is None else aliases)
         listen = ["--http", f"tcp:{plain}:{_LOCAL}" if challenge == HTTP_01 else ""]
         listen += ["--https", f"tcp:{secure}:{_LOCAL}"]

@@ -5,16 +5,30 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Self
 
 from twisted.names import dns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["NameServer"]
+__all__ = ["EveryName", "NameServer"]
 
 _NO_SUCH_NAME = 3
+
+
+class EveryName(Mapping[str, "Sequence[str]"]):
+    """A zone in which every name there can be is 127.0.0.1, and none has an IPv6 address."""
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        return ("127.0.0.1",)
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("there is no end to them")
+
+    def __len__(self) -> int:
+        raise TypeError("there is no end to them")
 
 
 class NameServer:
@@ -46,6 +60,8 @@ class NameServer:
 
     def __exit__(self, *_: object) -> None:
         self._stopping = True
+        # Wakes it up.
+        self._socket.sendto(b"", self._socket.getsockname())
         self._thread.join()
         self._socket.close()
 
@@ -56,12 +72,10 @@ class NameServer:
             return list(self._asked)
 
     def _serve(self) -> None:
-        self._socket.settimeout(0.2)
-        while not self._stopping:
-            try:
-                data, client = self._socket.recvfrom(4096)
-            except TimeoutError:
-                continue
+        while True:
+            data, client = self._socket.recvfrom(4096)
+            if self._stopping:
+                return
             self._socket.sendto(self._answer(data), client)
 
     def _answer(self, data: bytes) -> bytes:

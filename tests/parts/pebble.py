@@ -11,13 +11,14 @@ import re
 import signal
 import socket
 import ssl
-import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
 import trustme
 
+from .name_server import EveryName, NameServer
+from .ports import reserve_port, wait_until_listening
 from .process import Process, clean_environment
 from .requirements import need
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Pebble", "free_ports"]
+__all__ = ["Pebble"]
 
 _PATIENCE = 20
 _VALIDATION = re.compile(r'Pulled a task from the Tasks queue: .*?Type:"dns", Value:"([^"]+)"')
@@ -62,15 +63,15 @@ class Pebble:
         lifetime: int | None = None,
         strict: bool = True,
     ) -> None:
-        free, management, dns, dns_management, free_http, free_tls = free_ports(6)
-        self._port = acme = port or free
-        self.http_port = http_port or free_http
-        self.tls_port = tls_port or free_tls
-        self.directory_url = f"https://127.0.0.1:{acme}/dir"
+        management = reserve_port()
+        self._port = port or reserve_port()
+        self.http_port = http_port or reserve_port()
+        self.tls_port = tls_port or reserve_port()
+        self.directory_url = f"https://127.0.0.1:{self._port}/dir"
         self.authority = authority or trustme.CA()
         self._management = f"https://127.0.0.1:{management}"
         config = {
-            "listenAddress": f"127.0.0.1:{acme}",
+            "listenAddress": f"127.0.0.1:{self._port}",
             "managementListenAddress": f"127.0.0.1:{management}",
             **self._write_certificate(directory),
             "httpPort": self.http_port,
@@ -88,14 +89,15 @@ class Pebble:
             PEBBLE_AUTHZREUSE=str(reused_authorizations),
             PEBBLE_VA_NOSLEEP="1",
         )
-        command = [need("pebble"), "-config", str(file), "-dnsserver", f"127.0.0.1:{dns}"]
+        names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        names.bind(("127.0.0.1", 0))
+        command = [need("pebble"), "-config", str(file), "-dnsserver", f"127.0.0.1:{names.getsockname()[1]}"]
         with ExitStack() as running:
-            names = running.enter_context(Process(_name_server(dns, dns_management), directory))
-            _wait_until_listening(names, dns)
+            running.enter_context(NameServer(names, EveryName()))
             self._process = Process([*command, *(["-strict"] if strict else [])], directory, environment=environment)
             running.enter_context(self._process)
-            for port in (acme, management):
-                _wait_until_listening(self._process, port)
+            for listening in (self._port, management):
+                wait_until_listening(listening, self._process)
             self._running = running.pop_all()
 
     def __enter__(self) -> Self:
@@ -167,30 +169,3 @@ class Pebble:
         issued.cert_chain_pems[0].write_to_path(str(certificate))
         issued.private_key_pem.write_to_path(str(key))
         return {"certificate": str(certificate), "privateKey": str(key)}
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens at now, for programs that do not choose one themselves."""
-    with ExitStack() as bound:
-        sockets = [bound.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in sockets]
-
-
-def _name_server(port: int, management: int) -> list[str]:
-    """A name server by which every name is 127.0.0.1, and none has an IPv6 address."""
-    off = [f"-{service}01=" for service in ("http", "https", "tlsalpn")]
-    where = [f"-dns01=127.0.0.1:{port}", f"-management=127.0.0.1:{management}"]
-    return [need("pebble-challtestsrv"), *where, *off, "-defaultIPv4=127.0.0.1", "-defaultIPv6="]
-
-
-def _wait_until_listening(process: Process, port: int) -> None:
-    """Wait until ``port`` can be connected to: neither program says when it can be, and both are soon there."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, f"nothing listens at port {port}; its log:\n{process.log}"
-            time.sleep(0.01)
-        else:
-            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Self
 
+from .ports import reserve_port
 from .process import Process
 from .requirements import need
 
@@ -65,7 +66,7 @@ class DockerRegistry:
         config: dict[str, Any] = {
             "version": 0.1,
             "storage": {"filesystem": {"rootdirectory": str(self.storage)}, "delete": {"enabled": False}},
-            "http": {"addr": "127.0.0.1:0", "secret": "of no interest", "tls": tls},
+            "http": {"addr": f"127.0.0.1:{reserve_port()}", "secret": "of no interest", "tls": tls},
             **({"auth": auth} if auth else {}),
         }
         file = directory / "registry.yml"

@@ -28,7 +28,6 @@ _DEBIAN_PACKAGES = {
     "nsenter": "util-linux",
     "openssl": "openssl",
     "pebble": "pebble",
-    "pebble-challtestsrv": "pebble",
     "podman": "podman",
     "runc": "runc",
     "setpriv": "util-linux",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from .ports import reserve_port, wait_until_listening
 from .process import Process
 from .registry import write_htpasswd
 from .requirements import need, need_root
@@ -59,12 +58,7 @@ class Squid:
         hosts = directory / "hosts"
         hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in names))
         access = _password_access(directory) if password else "http_access allow all"
-        # Squid takes no port 0. Bound but not listening, ours is given to nobody who asks for any free port, and squid
-        # may bind it all the same, since both set SO_REUSEADDR.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
-        port = self._reserved.getsockname()[1]
+        port = reserve_port()
         self.address = ("127.0.0.1", port)
         self.authority = f"127.0.0.1:{port}"
         file = directory / "squid.conf"
@@ -72,7 +66,8 @@ class Squid:
         self._process = Process([need("squid"), "-N", "-d", "2", "-f", str(file)], directory)
         try:
             self._process.wait_for("Accepting HTTP Socket connections")
-            _wait_until_listening(self.address)
+            # Squid says so a little too early.
+            wait_until_listening(port, self._process)
         except BaseException:
             self.stop()
             raise
@@ -94,21 +89,7 @@ class Squid:
 
     def stop(self) -> None:
         self._process.kill()  # asked to end, it takes its time, and it has nothing to tidy up
-        self._reserved.close()
         self._directory.cleanup()
-
-
-def _wait_until_listening(address: tuple[str, int], seconds: float = 10) -> None:
-    """Wait for what squid announces a little too early, and nothing tells of."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(address).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, f"squid does not listen after {seconds} s"
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _password_access(directory: Path) -> str:

@@ -66,7 +66,7 @@ class TokenServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.stop()
+        self._http.__exit__()
 
     @property
     def realm(self) -> str:
