@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,9 +151,8 @@ def test_c1_containerd_pulls_without_a_ping(
 ) -> None:
     before = len(daemon.log)
     assert containerd.pull(f"{HUB}/{repository}:v1", by_way_of_the_daemon) == image.digests
-    said = daemon.log[before:]
-    assert f'"HEAD {by_namespace(tag)} HTTP/1.1" 200' in said
-    assert "/v2/ HTTP" not in said
+    daemon.wait_for_log(re.escape(f'"HEAD {by_namespace(tag)} HTTP/1.1" 200'), after=before)
+    assert "/v2/ HTTP" not in daemon.log[before:]
     assert methods(hub, tag.path) == ["HEAD"]
     assert methods(hub, repository).count("GET") == len(image.digests)
 
@@ -261,7 +261,7 @@ def test_c7_containerd_pulls_with_override_path(
 ) -> None:
     option = hosts(tmp_path, f"{daemon.url}/v2/{HUB}", "override_path = true")
     assert containerd.pull(f"{HUB}/{repository}:v1", option) == image.digests
-    assert f'"HEAD /v2/{HUB}/{repository}/manifests/v1?ns={HUB} HTTP/1.1" 200' in daemon.log
+    daemon.wait_for_log(rf'"HEAD /v2/{HUB}/{repository}/manifests/v1\?ns={HUB} HTTP/1\.1" 200')
 
 
 # C8, C9: containerd's secrets are not asked for, and not passed on.

@@ -56,7 +56,7 @@ def test_d3_docker_asks_its_mirror_with_library(
     image = layout.image()
     hub.publish("library/d3", "v1", image)
     assert mirrored.pull("d3:v1").contents == image.unpacked
-    assert "HEAD /v2/library/d3/manifests/v1 HTTP" in mirror.log
+    mirror.wait_for_log("HEAD /v2/library/d3/manifests/v1 HTTP")
     assert {request.path.rpartition("/d3/")[0] for request in hub.seen.requests("/d3/")} == {"/v2/library"}
     assert second.seen.requests("/d3/") == []
 

@@ -255,7 +255,7 @@ def test_d3_docker_asks_by_prefix_without_library(
 ) -> None:
     fake.publish("library/d3", "v1", images)
     assert docker.pull(f"127.0.0.1:{daemon.port}/docker.io/d3:v1").contents == images.images[0].unpacked
-    assert "HEAD /v2/docker.io/d3/manifests/v1 HTTP" in daemon.log
+    daemon.wait_for_log("HEAD /v2/docker.io/d3/manifests/v1 HTTP")
     assert {request.path.rpartition("/d3/")[0] for request in fake.seen.requests("/d3/")} == {"/v2/library"}
 
 

@@ -275,7 +275,7 @@ def test_who_may_fetch_one_blob_may_have_one_that_is_not_kept(tmp_path: Path, fa
     with small_disk(tmp_path / "disk", "16m") as disk, Daemon(tmp_path, limited, data_dir=disk) as daemon:
         for _ in range(2):
             assert fetch(daemon.address, blob(large).through).digest == large.digest
-        assert f"{large.digest} is passed on but not kept" in daemon.log
+        daemon.wait_for_log(f"{large.digest} is passed on but not kept")
 
 
 def until(holds: Callable[[], bool]) -> None:

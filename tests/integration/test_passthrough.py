@@ -67,9 +67,12 @@ class Proxy:
         with SecureConnection(self.daemon.tls_port, host, self.root) as connection:
             return connection.get(path, *fields)
 
-    def blobs_served(self) -> int:
-        """How often upstream has given a blob."""
-        return self.registry.log.count('"GET /v2/team/private/blobs/')
+    def assert_each_was_served_once(self, image: Image) -> None:
+        """Fail unless upstream has given each of the image's blobs, and none twice. It says so afterwards."""
+        for blob in image.blobs:
+            said = f'"GET /v2/{PRIVATE}/blobs/{blob.digest}'
+            self.registry.wait_for_log(said)
+            assert self.registry.log.count(said) == 1
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +127,7 @@ def test_s11_who_may_pulls_cold_and_warm_and_nobody_else_does(
             with pytest.raises(Failed, match="denied: "):
                 docker_pulls(docker_there, proxy, user, proxy.private)
         assert docker_pulls(docker_there, proxy, "alice", proxy.private) == image.unpacked
-        served = proxy.blobs_served()
-        assert served == len(image.blobs)
+        proxy.assert_each_was_served_once(image)
     for user in ("bob", ""):
         with pytest.raises(Failed, match="denied: "):
             docker_pulls(docker_there, proxy, user, proxy.private)
@@ -142,7 +144,7 @@ def test_s12_a_right_that_is_revoked_upstream_ends_with_the_next_pull(
     # Given to another, it begins with the next pull, and the bytes need not come again.
     proxy.tokens.rights["bob"].add(PRIVATE)
     assert docker_pulls(docker_there, proxy, "bob", proxy.private) == image.unpacked
-    assert proxy.blobs_served() == len(image.blobs)
+    proxy.assert_each_was_served_once(image)
 
 
 def test_docker_is_told_that_upstream_does_not_know_its_password(docker_there: DockerEngine, proxy: Proxy) -> None:

@@ -190,8 +190,9 @@ def test_p5_podman_waits_as_long_and_gets_it(
     fake.script(path, error(429, "TOOMANYREQUESTS", "slow down", ("Retry-After", "1")), good)
     before = len(daemon.log)
     assert podman.pull(f"127.0.0.1:{daemon.port}/{registry}/{repository}:v1") == kept(image)
-    said = daemon.log[before:]
     target = path.replace("/v2/", f"/v2/{registry}/")
+    daemon.wait_for_log(f'"GET {target} HTTP/1.1" 200', after=before)
+    said = daemon.log[before:]
     assert said.count(f'"GET {target} HTTP/1.1" 429') == said.count(f'"GET {target} HTTP/1.1" 200') == 1
 
 

@@ -278,4 +278,6 @@ def test_d4_c5_a_client_whose_line_breaks_gets_all_of_it(
         else:
             assert containerd.pull(name) == image.digests
         assert line.has_cut
-    assert daemon.log.count(f'{image.layers[0].digest} HTTP/1.1" 206') == 1
+    resumed = f'{image.layers[0].digest} HTTP/1.1" 206'
+    daemon.wait_for_log(resumed)
+    assert daemon.log.count(resumed) == 1

@@ -1,15 +1,19 @@
-"""A child process whose output is read line by line as it is written, so that a test can wait for a line.
+"""A child process whose output is read as it is written, so that a test can wait for a line.
 
-It knows nothing of what the child is.
+What was written before the output is looked at is in it: a line that a program writes before it does something is there
+once that is seen. For what is written afterwards, a test waits. It knows nothing of what the child is.
 """
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import re
+import select
 import subprocess
 import threading
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +53,8 @@ class Process:
     ) -> None:
         self.command = tuple(command)
         self.patience = patience
-        self._lines: list[str] = []
+        self._pieces: list[str] = []
+        self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
         self._ended = False
         self._news = threading.Condition()
         self._child = subprocess.Popen(
@@ -59,11 +64,11 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
         assert self._child.stdout is not None
-        self._reader = threading.Thread(target=self._read, args=(self._child.stdout,), daemon=True)
+        self._output = self._child.stdout
+        os.set_blocking(self._output.fileno(), False)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def __enter__(self) -> Self:
@@ -80,18 +85,20 @@ class Process:
     def log(self) -> str:
         """All that it has written so far."""
         with self._news:
-            return "".join(self._lines)
+            self._take()
+            return self._text()
 
     def wait_for(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
         looked_for = re.compile(pattern)
 
         def found_or_ended() -> re.Match[str] | bool:
-            return looked_for.search("".join(self._lines), after) or self._ended
+            return looked_for.search(self._text(), after) or self._ended
 
         with self._news:
+            self._take()
             self._news.wait_for(found_or_ended, seconds)
-            match = looked_for.search("".join(self._lines), after)
+            match = looked_for.search(self._text(), after)
         if match is None:
             what = "ended" if self._ended else f"said nothing of it in {seconds} s"
             raise AssertionError(f"{self.command[0]} {what} before it wrote {pattern!r}; its log:\n{self.log}")
@@ -135,12 +142,25 @@ class Process:
         self._child.wait()
         self._reader.join(self.patience)
 
-    def _read(self, output: IO[str]) -> None:
-        with output:
-            for line in output:
-                with self._news:
-                    self._lines.append(line)
-                    self._news.notify_all()
-        with self._news:
-            self._ended = True
-            self._news.notify_all()
+    def _read(self) -> None:
+        """Take what comes, in a thread, until there is an end to it."""
+        while not self._ended:
+            select.select([self._output], [], [])
+            with self._news:
+                self._take()
+                self._news.notify_all()
+        self._output.close()
+
+    def _take(self) -> None:
+        """Take all that is there now. Whoever calls this has the lock."""
+        while not self._ended:
+            try:
+                data = os.read(self._output.fileno(), 1 << 16)
+            except BlockingIOError:
+                return
+            self._pieces.append(self._decoder.decode(data, final=not data))
+            self._ended = not data
+
+    def _text(self) -> str:
+        self._pieces = ["".join(self._pieces)]
+        return self._pieces[0]

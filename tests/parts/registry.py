@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from .ports import reserve_port
@@ -91,6 +92,10 @@ class DockerRegistry:
     @property
     def log(self) -> str:
         return self._process.log
+
+    def wait_for_log(self, pattern: str) -> re.Match[str]:
+        """Return the first match of ``pattern`` in the log, as soon as it is there."""
+        return self._process.wait_for(pattern)
 
     def stop(self) -> None:
         self._process.stop()
