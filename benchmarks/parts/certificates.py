@@ -6,7 +6,10 @@ from typing import Self
 
 import trustme
 
-__all__ = ["Certificate"]
+__all__ = ["HOST", "Certificate"]
+
+# The domain that crproxy is started with, and what every server is called by its clients.
+HOST = "cr.example.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +22,19 @@ class Certificate:
 
     @classmethod
     def write(cls, directory: Path) -> Self:
-        """Issue a certificate for 127.0.0.1 by an authority of its own."""
+        """Issue a certificate for HOST by an authority of its own."""
         directory.mkdir()
         written = cls(directory / "chain.pem", directory / "key.pem", directory / "authority.pem")
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        issued = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)
+        issued = authority.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
         for pem in issued.cert_chain_pems:
             pem.write_to_path(written.chain, append=True)
         issued.private_key_pem.write_to_path(written.key)
         authority.cert_pem.write_to_path(written.authority)
         return written
+
+    def write_together(self, directory: Path) -> Path:
+        """Make a directory with the key and the chain in one file, as crproxy's ``--certs`` wants it; return it."""
+        directory.mkdir()
+        (directory / "all.pem").write_bytes(self.key.read_bytes() + self.chain.read_bytes())
+        return directory

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from .blobs import MANIFEST_TYPE
+from .certificates import HOST
 from .servers import Server, environment, program
 
 __all__ = [
@@ -77,6 +78,7 @@ def _curl(server: Server, path: str, *options: str) -> subprocess.Popen[str]:
     command = [program("curl"), "-s", "-o", "/dev/null", "--max-time", str(SECONDS), "-w", REPORT, *options]
     if server.certificate is not None:
         command += ["--cacert", str(server.certificate), "--http2" if server.http2 else "--http1.1"]
+        command += ["--resolve", f"{HOST}:{server.port}:127.0.0.1"]
     return subprocess.Popen([*command, server.url(path)], stdout=subprocess.PIPE, text=True, env=environment())
 
 
@@ -91,7 +93,9 @@ def _report(running: subprocess.Popen[str], url: str, size: int) -> float:
 def requests_per_second(server: Server, path: str, seconds: int, connections: int) -> float:
     """Ask for a manifest over and over with wrk (HTTP/1.1, keep-alive); return how often it was answered."""
     command = [program("wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds}s"]
-    command += ["-H", f"Accept: {MANIFEST_TYPE}", server.url(path)]
+    # It looks names up by the system alone, so it is given the address, and the name beside it.
+    url = server.url(path).replace(HOST, "127.0.0.1")
+    command += ["-H", f"Accept: {MANIFEST_TYPE}", "-H", f"Host: {HOST}:{server.port}", url]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     rate = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
     if rate is None or "Non-2xx" in result.stdout or "Socket errors" in result.stdout:
@@ -128,7 +132,7 @@ def connected(server: Server, *, receive_buffer: int | None = None) -> Iterator[
             yield plain
             return
         context = ssl.create_default_context(cafile=str(server.certificate))
-        with context.wrap_socket(plain, server_hostname="127.0.0.1") as encrypted:
+        with context.wrap_socket(plain, server_hostname=HOST) as encrypted:
             yield encrypted
 
 
@@ -153,12 +157,12 @@ def _sip(connection: socket.socket) -> int:
     return received
 
 
-def ask(connection: socket.socket, path: str, host: str = "127.0.0.1") -> None:
+def ask(connection: socket.socket, path: str, host: str = HOST) -> None:
     """Ask for something small, and read its header and what comes with it."""
     connection.sendall(_request(path, host))
     if not connection.recv(4096).startswith(b"HTTP/1.1 200 "):
         raise RuntimeError(f"{path}: not answered")
 
 
-def _request(path: str, host: str = "127.0.0.1") -> bytes:
+def _request(path: str, host: str = HOST) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {MANIFEST_TYPE}, */*\r\n\r\n".encode()

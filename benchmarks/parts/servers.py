@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from tests.parts.ports import reserve_port
 
-from .certificates import Certificate
+from .certificates import HOST, Certificate
 from .meter import Meter
 
 __all__ = ["Server", "crproxy", "docker_registry", "environment", "nginx", "program"]
@@ -75,7 +75,8 @@ class Server:
 
     def url(self, path: str) -> str:
         """Where it serves `path`."""
-        return f"{'http' if self.certificate is None else 'https'}://127.0.0.1:{self.port}{path}"
+        scheme, host = ("http", "127.0.0.1") if self.certificate is None else ("https", HOST)
+        return f"{scheme}://{host}:{self.port}{path}"
 
 
 @contextlib.contextmanager
@@ -147,13 +148,14 @@ def crproxy(
     file.write_text(configuration)
     twistd = str(Path(sys.executable).with_name("twistd"))
     options = ["--config", str(file), "--data-dir", str(data or directory / "data")]
-    endpoint = f"{port}:interface=127.0.0.1"
-    if certs is not None:
-        options += ["--http", "", "--https", f"tcp:{endpoint}", "--certs", str(certs), "--acme-directory", "none"]
-    elif certificate is None:
-        options += ["--http", f"tcp:{endpoint}"]
+    endpoint = f"tcp:{port}:interface=127.0.0.1"
+    if certificate is not None:
+        certs = certificate.write_together(directory / "certs")
+        options += ["--domain", HOST]
+    if certs is None:
+        options += ["--http", endpoint]
     else:
-        options += ["--http", f"ssl:{endpoint}:privateKey={certificate.key}:certKey={certificate.chain}"]
+        options += ["--http", "", "--https", endpoint, "--certs", str(certs), "--acme-directory", "none"]
     command = [twistd, "--nodaemon", "--pidfile=", "crproxy", *options]
     with running(name, command, port, directory, certificate) as server:
         yield server

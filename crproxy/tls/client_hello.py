@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..policy.addresses import is_address
+
 __all__ = ["HELLO_LIMIT", "Hello", "NotAHello", "read_hello"]
 
 _HANDSHAKE = 22
@@ -125,6 +127,9 @@ def _server_name(extension: bytes | None) -> str | None:
         kind, name = names.number(1), names.vector(2)
         if kind == 0:
             host = name.decode("latin-1").lower().removesuffix(".")
+            # "Literal IPv4 and IPv6 addresses are not permitted" (RFC 6066, 3): who sends one names nothing.
+            if is_address(host):
+                return None
             # What is no name is nobody's: it is refused like any that is not known.
             return host if _HOST.fullmatch(host) else ""
     return None

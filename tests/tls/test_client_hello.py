@@ -40,6 +40,8 @@ def test_what_openssl_says(version: ssl.TLSVersion) -> None:
 def test_who_names_nobody() -> None:
     assert read_hello(hello_of(None)) == Hello()
     assert read_hello(hello_of("192.0.2.1")) == Hello()
+    assert read_hello(with_name(b"192.0.2.1")) == Hello()
+    assert read_hello(with_name(b"2001:db8::1")) == Hello()
 
 
 @pytest.mark.parametrize(("said", "meant"), [("CR.Test", "cr.test"), ("cr.test.", "cr.test")])
