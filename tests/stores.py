@@ -24,7 +24,17 @@ from crproxy.store.entries import Entry
 from crproxy.store.index import Index
 from crproxy.store.store import Store
 
-__all__ = ["MIB", "HandRules", "filled", "make_dependencies", "make_store", "pull_through", "threads"]
+__all__ = [
+    "MIB",
+    "HandRules",
+    "close_indexes",
+    "filled",
+    "make_dependencies",
+    "make_index",
+    "make_store",
+    "pull_through",
+    "threads",
+]
 
 MIB = 1024 * 1024
 
@@ -55,10 +65,27 @@ def threads(work: Callable[..., Any], *args: Any) -> Deferred[Any]:
     return maybeDeferred(work, *args)
 
 
+# Those of the test that runs: SQLite's connections do not end by being forgotten.
+_indexes: list[Index] = []
+
+
+def make_index(path: Path, now: Callable[[], float], *args: Any, **options: Any) -> Index:
+    """An index that is closed when the test ends."""
+    index = Index(path, now, *args, **options)
+    _indexes.append(index)
+    return index
+
+
+def close_indexes() -> None:
+    while _indexes:
+        _indexes.pop().close()
+
+
 def make_store(path: Path, clock: IReactorTime, budget: int = 1024 * MIB) -> Store:
+    """A store whose index is closed when the test ends."""
     blobs = StoredBlobs(path / "cache")
     blobs.prepare()
-    return Store(blobs, Index(path / "index.sqlite", clock.seconds), budget, threads)
+    return Store(blobs, make_index(path / "index.sqlite", clock.seconds), budget, threads)
 
 
 def make_dependencies(store: Store, clock: IReactorTime) -> Dependencies:

@@ -22,6 +22,7 @@ from crproxy.store.index import Index, Link, TagEntry
 from crproxy.store.schema import connect
 from tests.logs import Log
 from tests.memory import ended, not_yet
+from tests.stores import make_index
 
 QUAY = Registry("quay.io")
 A, B, C = (Digest.of(content) for content in (b"a", b"b", b"c"))
@@ -44,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(path: Path, clock: Clock) -> Iterator[Index]:
-    index = Index(path, clock.seconds)
+    index = make_index(path, clock.seconds)
     yield index
     index.close()
 
@@ -211,14 +212,14 @@ def test_it_is_remembered(index: Index, path: Path, clock: Clock) -> None:
     index.link(VIEW, A, "type/x", 10)
     index.tag(VIEW, "v1", A)
     index.close()
-    again = Index(path, clock.seconds)
+    again = make_index(path, clock.seconds)
     assert (again.size(Entry(A, QUAY)), again.bytes_stored()) == (10, 10)
     assert (again.linked(VIEW, A), again.tagged(VIEW, "v1")) == (Link("type/x", 10), TagEntry(A, 0))
     again.close()
 
 
 def test_two_processes_see_what_the_other_notes(index: Index, path: Path, clock: Clock) -> None:
-    other = Index(path, clock.seconds)
+    other = make_index(path, clock.seconds)
     index.stored(Entry(A), 10)
     other.refresh()
     assert (other.size(Entry(A)), other.bytes_stored()) == (10, 10)
@@ -257,7 +258,7 @@ def test_s11_of_an_earlier_version_only_what_is_stored_stays(path: Path, clock: 
     database.commit()
     database.close()
     for _ in range(2):
-        index = Index(path, clock.seconds)
+        index = make_index(path, clock.seconds)
         assert (index.size(Entry(A)), index.contents(), index.linked(VIEW, A)) == (10, 1, None)
         index.close()
     assert not any("index" in complaint for complaint in log.complaints)
@@ -283,7 +284,7 @@ def test_what_is_no_index_of_ours_is_set_aside(
     database.commit()
     database.close()
     clock.advance(77)
-    again = Index(path, clock.seconds)
+    again = make_index(path, clock.seconds)
     assert again.size(Entry(A)) is None
     again.stored(Entry(B), 10)
     assert again.bytes_stored() == 10
@@ -309,7 +310,7 @@ def test_a_table_that_goes_while_it_runs_is_damage_too(index: Index, path: Path,
 def test_nobody_else_may_read_it(path: Path, clock: Clock, umask: int) -> None:
     before = os.umask(umask)
     try:
-        index = Index(path, clock.seconds)
+        index = make_index(path, clock.seconds)
         index.stored(Entry(A), 10)
     finally:
         os.umask(before)
@@ -321,14 +322,14 @@ def test_nobody_else_may_read_it(path: Path, clock: Clock, umask: int) -> None:
 def test_a_file_that_others_could_read_is_theirs_no_more(index: Index, path: Path, clock: Clock) -> None:
     index.close()
     path.chmod(0o644)
-    Index(path, clock.seconds).close()
+    make_index(path, clock.seconds).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_damaged_file_is_set_aside(path: Path, clock: Clock, log: Log) -> None:
     clock.advance(77)
     path.write_bytes(b"this is no database, whatever else it may be" * 100)
-    index = Index(path, clock.seconds)
+    index = make_index(path, clock.seconds)
     index.stored(Entry(A), 10)
     assert index.bytes_stored() == 10
     assert (path.parent / "index.damaged-77").read_bytes().startswith(b"this is no database")
@@ -347,7 +348,7 @@ def test_damage_that_is_found_later_is_set_aside_too(index: Index, path: Path, c
     for number in range(100):
         index.stored(Entry(Digest.of(bytes([number]))), 10)
     index.close()
-    index = Index(path, clock.seconds)
+    index = make_index(path, clock.seconds)
     database = sqlite3.connect(path)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -361,7 +362,7 @@ def test_damage_that_is_found_later_is_set_aside_too(index: Index, path: Path, c
 
 
 def test_a_file_that_cannot_be_made_is_done_without(tmp_path: Path, clock: Clock, log: Log) -> None:
-    index = Index(tmp_path / "missing" / "index.sqlite", clock.seconds)
+    index = make_index(tmp_path / "missing" / "index.sqlite", clock.seconds)
     index.stored(Entry(A), 10)
     index.link(VIEW, A)
     assert (index.bytes_stored(), index.linked(VIEW, A), index.lasts) == (10, Link(), False)
@@ -400,7 +401,7 @@ def thread() -> Thread:
 
 @pytest.fixture
 def slow(path: Path, clock: Clock, thread: Thread) -> Iterator[Index]:
-    index = Index(path, clock.seconds, thread)
+    index = make_index(path, clock.seconds, thread)
     yield index
     index.close()
 
@@ -416,7 +417,7 @@ def test_what_is_noted_counts_before_it_is_written(slow: Index, path: Path, cloc
     assert (slow.linked(VIEW, A), slow.tagged(VIEW, "v1")) == (Link("type/x", 10), TagEntry(A, 0.0))
     assert slow.has_delivered(QUAY, A)
     assert slow.anonymous(A) == [VIEW.repository]
-    other = Index(path, clock.seconds)
+    other = make_index(path, clock.seconds)
     assert (other.size(Entry(A)), other.linked(VIEW, A)) == (None, None)
     thread.run()
     other.refresh()
@@ -545,7 +546,7 @@ def test_s12_nor_does_what_was_noted_before_and_is_written_after(slow: Index, cl
 
 def test_rows_have_a_bound_and_the_oldest_go_first(path: Path, clock: Clock) -> None:
     limit = 200_000
-    index = Index(path, clock.seconds, limit=lambda: limit)
+    index = make_index(path, clock.seconds, limit=lambda: limit)
     kept = Digest.of(b"kept")
     index.stored(Entry(kept), 4)
     index.link(VIEW, kept)
@@ -578,7 +579,7 @@ def test_no_question_goes_through_all_rows(path: Path, clock: Clock) -> None:
     database = connect(path)
     statements: list[str] = []
     database.set_trace_callback(statements.append)
-    index = Index(path, clock.seconds)
+    index = make_index(path, clock.seconds)
     index._reader.close()
     index._writer.close()
     index._reader = index._writer._own = database
@@ -621,7 +622,7 @@ def test_a_file_that_may_only_be_read_is_read(index: Index, path: Path, clock: C
     path.parent.chmod(0o500)
     refuse_writing = pytest.MonkeyPatch()
     refuse_writing.setattr(schema, "_make_private", refuse)
-    again = Index(path, clock.seconds)
+    again = make_index(path, clock.seconds)
     assert (again.lasts, again.size(Entry(A)), again.linked(VIEW, A)) == (False, 10, Link())
     again.link(VIEW, B)
     again.dropped(Entry(A))
