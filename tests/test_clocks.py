@@ -15,7 +15,7 @@ from crproxy.tap import _never_go_back
 
 HOUSE = Path(crproxy.__file__).parent
 # What reads the date itself: where the reactor is known, and programs of their own.
-READ_THE_DATE = {"tap.py", "admin/cache.py", "admin/doctor/instruments.py", "store/store.py"}
+READ_THE_DATE = {"tap.py", "admin/cache.py", "admin/doctor/environment.py", "store/store.py"}
 
 
 @pytest.mark.parametrize("monotonic", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def verify_directory(data_dir: Path, rate: int, seen: Verification) -> None:
     from ..store.store import open_store
 
     store, began = open_store(data_dir), time.monotonic()
-    with click.progressbar(length=store.index.bytes_stored(), label="verifying", file=sys.stderr) as bar:
+    with (
+        closing(store.index) as index,
+        click.progressbar(length=index.bytes_stored(), label="verifying", file=sys.stderr) as bar,
+    ):
         for entry, size, sound in verify(store):
             seen.read += size
             bar.update(size)

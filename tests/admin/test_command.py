@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,13 @@ def test_what_does_not_exist_is_an_error(twistd: list[list[str]]) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(tmp_path)
     store.blobs.prepare()
     for content in (b"one", b"two", b"three"):
         ended(store.keep(Entry(Digest.of(content)), content))
-    return store
+    yield store
+    store.index.close()
 
 
 def verify(tmp_path: Path, *words: str) -> Result:

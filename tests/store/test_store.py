@@ -392,4 +392,6 @@ def test_writing_is_done_by_threads(tmp_path: Path, clock: Clock) -> None:
 
 def test_a_cache_can_be_opened_without_a_daemon(store: Store, clock: Clock, tmp_path: Path) -> None:
     (entry,) = kept(store, clock, b"content")
-    assert open_store(tmp_path).read(entry) == b"content"
+    opened = open_store(tmp_path)
+    assert opened.read(entry) == b"content"
+    opened.index.close()
