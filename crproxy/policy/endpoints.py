@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 __all__ = ["PROXIED", "Endpoint", "parse_endpoint"]
@@ -14,8 +15,6 @@ __all__ = ["PROXIED", "Endpoint", "parse_endpoint"]
 # How a description begins whose connections open with a PROXY header, as Twisted has it.
 PROXIED = "haproxy:"
 
-_COLON = re.compile(r"(?<!\\):")
-_ESCAPED = re.compile(r"\\(.)")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PARTS = {"tcp": ("port", "interface"), "tcp6": ("port", "interface"), "ssl": ("port",), "unix": ("address",)}
 _EVERYWHERE = {"tcp": "127.0.0.1", "tcp6": "::1", "ssl": "127.0.0.1"}
@@ -61,11 +60,31 @@ def parse_endpoint(description: str) -> Endpoint:
     """Return what ``description`` says; of kinds that are not known here no more than the kind."""
     proxied = description.startswith(PROXIED)
     description = description.removeprefix(PROXIED)
-    kind, *parts = (_ESCAPED.sub(r"\1", part) for part in _COLON.split(description))
+    parts = list(_split(description))
+    kind, *positional = [value for name, value in parts if name is None] or [""]
     known = _PARTS.get(kind, ())
-    said = dict(zip(known, (part for part in parts if "=" not in part), strict=False))
-    said |= dict(part.split("=", 1) for part in parts if "=" in part)
+    said = dict(zip(known, positional, strict=False))
+    said |= {name: value for name, value in parts if name is not None}
     port = said.get("port", "")
     whole = int(port) if _PORT.fullmatch(port) else None
     interface, path = said.get("interface", ""), said.get("address", "") if known else ""
     return Endpoint(kind, interface, whole if known else None, path, proxied)
+
+
+def _split(description: str) -> Iterator[tuple[str | None, str]]:
+    """Yield each part as its name, None where it has none, and its value."""
+    name: str | None = None
+    current, escaped = "", False
+    for character in description:
+        if escaped:
+            current, escaped = current + character, False
+        elif character == "\\":
+            escaped = True
+        elif character == ":":
+            yield name, current
+            name, current = None, ""
+        elif character == "=" and name is None:
+            name, current = current, ""
+        else:
+            current += character
+    yield name, current

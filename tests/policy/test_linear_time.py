@@ -515,8 +515,6 @@ EXPRESSIONS = {
     "policy.challenges._TOKEN": "WWW-Authenticate",
     "policy.challenges._TOKEN68": "WWW-Authenticate",
     "policy.clients._WRITTEN": "X-Forwarded-For",
-    "policy.endpoints._COLON": OPERATOR,
-    "policy.endpoints._ESCAPED": OPERATOR,
     "policy.endpoints._PORT": OPERATOR,
     "policy.fields._PLAIN": "Link",
     "policy.external_address._HOST": "Host",
