@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
-from ..policy.images import parse_repository
+from ..policy.images import parse_image
 from ..policy.routing import Names
 from ..policy.units import parse_size
 from ..store.entries import Entry
@@ -92,10 +92,11 @@ class _Images(Branch):
         return [_described(image) for image in images if _matches(image, pattern)]
 
     async def _remove(self, name: str) -> dict[str, Any]:
-        repository, reference = parse_repository(self._names(), name)
+        image = parse_image(self._names(), name)
+        repository, reference = image.repository, image.reference
         views = await self._threads(self._inventory.by_credential, repository)
         removals = await self._threads(plan_removal, views, reference)
-        what = str(repository) if reference is None else repository.named(reference)
+        what = str(repository) if reference is None else image.full_name
         if not removals:
             raise Mistake(f"{what} is not in the cache: crproxy cache list shows what is", 404)
         freed = await remove(self._store, removals, self._clock)

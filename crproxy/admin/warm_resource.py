@@ -10,8 +10,9 @@ from twisted.internet.task import LoopingCall
 from twisted.web.server import Request
 
 from ..oci.errors import RegistryError
+from ..oci.images import Image
 from ..oci.platforms import Platform
-from ..policy.images import Image, parse_image
+from ..policy.images import parse_image
 from ..policy.routing import Names
 from ..pullthrough.pulling import Progress, State, Wish
 from ..pullthrough.warming import Warming
@@ -85,7 +86,7 @@ class _Asked:
         self.image = image
         self.progress = Progress()
         self._number = number
-        self._name = text if image is None else str(image)
+        self._name = text if image is None else image.full_name
         self._told: dict[str, Any] = {}
 
     def tell(self, lines: Lines) -> None:

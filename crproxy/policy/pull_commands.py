@@ -9,9 +9,9 @@ import enum
 from dataclasses import dataclass
 
 from ..oci.errors import RegistryError
+from ..oci.images import Image
 from ..oci.names import DOCKER_HUB, Repository, looks_like_registry
 from .external_address import ExternalAddress
-from .pasting import Image, short_path
 
 __all__ = ["PullCommand", "PullMethod", "PullName", "pull_command", "pull_names"]
 
@@ -61,7 +61,7 @@ class PullCommand:
 
 def pull_names(image: Image, address: ExternalAddress) -> tuple[PullName, ...]:
     """Return all ways in which ``image`` can be asked for here; none where its registry has a port and no alias."""
-    registry, path = image.repository.registry, short_path(image.repository) + image.suffix
+    registry, path = image.repository.registry, image.short_path
     names = []
     if address.base is not None and _fits_in_a_name(image):
         names.append(PullName(PullMethod.PREFIX, f"{address.base}/", f"{registry}/{path}"))
@@ -76,7 +76,7 @@ def pull_names(image: Image, address: ExternalAddress) -> tuple[PullName, ...]:
 
 
 def pull_command(form: str, name: PullName, address: ExternalAddress) -> PullCommand | None:
-    """Return the whole line: ``form``, as ``pasting`` gives it, with the name in it; None where it has no such name."""
+    """Return the whole line: ``form``, as ``pasted_text`` gives it, with the name in it; None where there is none."""
     if name.kind is PullMethod.MIRROR and not form.startswith(_MIRRORED):
         return None
     before, _, after = form.partition("{}")

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..oci.errors import RegistryError
+from ..oci.images import Image
 from ..oci.names import Repository
-from ..policy.images import Image
 from ..store.store import Store
 from .pulling import Progress, Pulling, State, Wish, together
 from .pullthrough import PullThrough
@@ -67,7 +67,7 @@ class Warming:
         try:
             self._check(image.repository)
             pulling = Pulling(self._pullthrough, self._store, image.repository, progress, transfers, self._clock)
-            await pulling.pull(image.reference, wish)
+            await pulling.pull(image.wanted, wish)
             progress.state = State.DONE
         except CancelledError:
             raise

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 
 from crproxy.oci.errors import RegistryError
+from crproxy.oci.images import Image
 from crproxy.oci.names import DOCKER_HUB, Registry
-from crproxy.policy.images import parse_image, parse_repository
+from crproxy.policy.images import parse_image
 from crproxy.policy.routing import Names
 from tests import strategies
 
@@ -32,7 +33,7 @@ DIGEST = f"sha256:{'ab' * 32}"
     ],
 )
 def test_an_image_is_named_as_clients_name_it(names: Names, text: str, image: str) -> None:
-    assert str(parse_image(names, text)) == image
+    assert parse_image(names, text).full_name == image
 
 
 @pytest.mark.parametrize(
@@ -47,18 +48,31 @@ def test_an_image_is_named_as_clients_name_it(names: Names, text: str, image: st
     ],
 )
 def test_the_proxys_own_names_may_stand_in_front(text: str, image: str) -> None:
-    assert str(parse_image(DOMAIN, text)) == image
+    assert parse_image(DOMAIN, text).full_name == image
 
 
 def test_without_a_domain_this_machine_may_stand_in_front() -> None:
-    assert str(parse_image(LOCAL, "localhost:5000/quay.io/org/app")) == "quay.io/org/app:latest"
-    assert str(parse_image(LOCAL, "127.0.0.1:5000/quay.io/org/app")) == "quay.io/org/app:latest"
+    assert parse_image(LOCAL, "localhost:5000/quay.io/org/app").full_name == "quay.io/org/app:latest"
+    assert parse_image(LOCAL, "127.0.0.1:5000/quay.io/org/app").full_name == "quay.io/org/app:latest"
     # A registry there, of one's own.
-    assert str(parse_image(LOCAL, "localhost:5001/team/app")) == "localhost:5001/team/app:latest"
+    assert parse_image(LOCAL, "localhost:5001/team/app").full_name == "localhost:5001/team/app:latest"
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":v1", "Nginx", "nginx:", "nginx:a b", "nginx@sha256:1", "quay.io", "a//b", "quay.io/a/../b", "@"]
+    "text",
+    [
+        "",
+        ":v1",
+        "Nginx",
+        "nginx:",
+        "nginx:a b",
+        "nginx@sha256:1",
+        "nginx:a b@sha256:" + "a" * 64,
+        "quay.io",
+        "a//b",
+        "quay.io/a/../b",
+        "@",
+    ],
 )
 def test_what_names_none_is_told(text: str) -> None:
     if text == "quay.io":
@@ -69,11 +83,11 @@ def test_what_names_none_is_told(text: str) -> None:
 
 
 def test_a_repository_is_named_without_a_tag() -> None:
-    assert parse_repository(LOCAL, "quay.io/org/app") == (Registry("quay.io").repository("org/app"), None)
+    assert parse_image(LOCAL, "quay.io/org/app") == Image(Registry("quay.io").repository("org/app"))
 
 
 @given(strategies.hosts, strategies.names, strategies.tags)
 def test_what_is_written_out_is_read_back(host: str, name: str, tag: str) -> None:
     image = parse_image(LOCAL, f"{host}/{name}:{tag}")
-    assert parse_image(LOCAL, str(image)) == image
+    assert parse_image(LOCAL, image.full_name) == image
     assert (image.repository.registry.name, image.repository.path, str(image.reference)) == (host, name, tag)

@@ -44,7 +44,7 @@ from crproxy.policy.external_address import external_address
 from crproxy.policy.fields import FIELD_LIMIT
 from crproxy.policy.headers import answer_headers, next_page
 from crproxy.policy.images import parse_image
-from crproxy.policy.pasting import LONGEST, NotAnImage, read_pasted
+from crproxy.policy.pasted_text import LONGEST, NotAnImage, read_pasted
 from crproxy.policy.quotas import parse_quota
 from crproxy.policy.ranges import SeveralRanges, parse_content_range, parse_range, unsatisfied_size
 from crproxy.policy.redaction import escaped, redacted, redacted_target
@@ -524,13 +524,13 @@ EXPRESSIONS = {
     "policy.links._SPACE": "Link",
     "policy.links._TARGET": "Link",
     "policy.links._VALUE": "Link",
-    "policy.pasting._COMMENT": "pasted text",
-    "policy.pasting._FIELD": "pasted text",
-    "policy.pasting._FLAG": "pasted text",
-    "policy.pasting._FROM": "pasted text",
-    "policy.pasting._PROMPT": "pasted text",
-    "policy.pasting._SWITCH": "pasted text",
-    "policy.pasting._TRANSPORT": "pasted text",
+    "policy.pasted_text._COMMENT": "pasted text",
+    "policy.pasted_text._FIELD": "pasted text",
+    "policy.pasted_text._FLAG": "pasted text",
+    "policy.pasted_text._FROM": "pasted text",
+    "policy.pasted_text._PROMPT": "pasted text",
+    "policy.pasted_text._SWITCH": "pasted text",
+    "policy.pasted_text._TRANSPORT": "pasted text",
     "policy.proxies._BYPASSED": OPERATOR,
     "policy.proxies._PORTED": OPERATOR,
     "policy.proxies._SCHEME": OPERATOR,

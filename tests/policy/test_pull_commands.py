@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crproxy.oci.images import Image
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.aliases import BUILT_IN
 from crproxy.policy.external_address import ExternalAddress, external_address
-from crproxy.policy.pasting import Image, read_pasted
+from crproxy.policy.pasted_text import read_pasted
 from crproxy.policy.pull_commands import PullMethod, PullName, pull_command, pull_names
 from crproxy.policy.routing import Names, route
-from tests.policy.test_pasting import images
+from tests.policy.test_pasted_text import images
 
 ALIASES = {f"{label}.cr.example.com": registry for label, registry in BUILT_IN.items()}
 DOMAIN = external_address(Names("cr.example.com", ALIASES), "cr.example.com", secure=True)

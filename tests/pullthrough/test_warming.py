@@ -8,10 +8,10 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
+from crproxy.oci.images import Image
 from crproxy.oci.manifests import REFERENCES_LIMIT
 from crproxy.oci.names import Reference, Repository, Tag
 from crproxy.oci.platforms import Platform
-from crproxy.policy.images import Image
 from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.pulling import Progress, State, Wish
 from crproxy.pullthrough.warming import Warming

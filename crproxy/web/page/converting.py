@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...oci.errors import RegistryError
 from ...oci.names import Repository
 from ...policy.external_address import ExternalAddress
-from ...policy.pasting import Mistake, NotAnImage, read_pasted
+from ...policy.pasted_text import Mistake, NotAnImage, read_pasted
 from ...policy.pull_commands import PullCommand, pull_command, pull_names
 
 __all__ = ["Conversion", "convert"]

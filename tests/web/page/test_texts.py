@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from crproxy.policy.pasting import Mistake, Note
+from crproxy.policy.pasted_text import Mistake, Note
 from crproxy.policy.pull_commands import PullMethod
 from crproxy.web.page.clients import Client
 from crproxy.web.page.texts import TEXTS, Language

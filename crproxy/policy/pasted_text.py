@@ -13,13 +13,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import DOCKER_HUB, Registry, Repository, Tag, looks_like_registry
+from ..oci.images import Image, ImageName
+from ..oci.names import DOCKER_HUB, Registry, Repository, looks_like_registry
 from .external_address import ExternalAddress
 from .routing import route
 
-__all__ = ["LONGEST", "Image", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]
+__all__ = ["LONGEST", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]
 
 # Characters of pasted text: a Dockerfile has more, and what is meant is at its beginning.
 LONGEST = 2000
@@ -51,24 +51,6 @@ class Note(enum.Enum):
 
     LOWERED = enum.auto()
     TAG_LEFT_OUT = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image as people name it: a repository, and perhaps a tag or a digest."""
-
-    repository: Repository
-    reference: Tag | Digest | None = None
-
-    @property
-    def suffix(self) -> str:
-        """What stands behind the repository's name."""
-        if self.reference is None:
-            return ""
-        return f"{'@' if isinstance(self.reference, Digest) else ':'}{self.reference}"
-
-    def __str__(self) -> str:
-        return f"{familiar(self.repository)}{self.suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +148,6 @@ def read_pasted(text: str, address: ExternalAddress) -> Pasted:
     raise first or NotAnImage(Mistake.NOTHING)
 
 
-def familiar(repository: Repository) -> str:
-    """Return a repository's name as Docker's users write it: ``nginx`` for ``docker.io/library/nginx``."""
-    if repository.registry != DOCKER_HUB:
-        return str(repository)
-    short = short_path(repository)
-    return str(repository) if looks_like_registry(short.partition("/")[0]) else short
-
-
-def short_path(repository: Repository) -> str:
-    """Return the path by which a repository is asked for where its registry is known: without ``library/``."""
-    short = repository.path.removeprefix("library/")
-    return repository.path if repository.registry != DOCKER_HUB or "/" in short else short
-
-
 def _read_line(line: str, address: ExternalAddress) -> Pasted:
     # Spaces are one: before each of many, expressions would look for all that may follow them.
     line = _COMMENT.sub("", _PROMPT.sub("", " ".join(line.split())))
@@ -239,39 +207,32 @@ def _bare(name: str) -> str:
     return bare
 
 
-def _read_name(name: str, address: ExternalAddress) -> Pasted:
-    written, at, digest = name.partition("@")
-    notes: list[Note] = []
-    # A port is in front of a slash, a tag behind the last.
-    path, colon, tag = written.rpartition(":")
-    if not colon or "/" in tag:
-        path, colon, tag = written, "", ""
-    if path != path.lower():
-        path = path.lower()
+def _read_name(text: str, address: ExternalAddress) -> Pasted:
+    name, notes = ImageName.split(text), []
+    if name.name != name.name.lower():
+        name = replace(name, domain=name.domain and name.domain.lower(), path=name.path.lower())
         notes.append(Note.LOWERED)
+    if name.digest is not None:
+        # One that has both is refused by some clients, and the digest says which it is.
+        notes += [Note.TAG_LEFT_OUT] if name.tag is not None else []
+        name = replace(name, digest=name.digest.lower())
     try:
-        repository = _repository(path, address)
-        reference: Tag | Digest | None = Tag.parse(tag) if colon else None
-        if at:
-            # One that has both is refused by some clients, and the digest says which it is.
-            notes += [Note.TAG_LEFT_OUT] if colon else []
-            reference = Digest.parse(digest.lower())
+        image = Image(_repository(name, address), name.reference())
     except RegistryError as error:
         raise NotAnImage(_MISTAKES.get(error.code, Mistake.NOT_A_NAME)) from None
-    return Pasted(Image(repository, reference), _PULL, tuple(notes))
+    return Pasted(image, _PULL, tuple(notes))
 
 
-def _repository(path: str, address: ExternalAddress) -> Repository:
-    first, _, rest = path.partition("/")
-    if not looks_like_registry(first):
-        # What Docker means, whatever is meant here where no registry is named.
-        return DOCKER_HUB.repository(path)
-    if not rest:
+def _repository(name: ImageName, address: ExternalAddress) -> Repository:
+    if looks_like_registry(name.name.partition("/")[0]) and (name.domain is None or not name.path):
         raise NotAnImage(Mistake.NO_REPOSITORY)
-    if address.is_own(first):
-        return route(address.names, first, rest).repository
+    if name.domain is None:
+        # What Docker means, whatever is meant here where no registry is named.
+        return DOCKER_HUB.repository(name.path)
+    if address.is_own(name.domain):
+        return route(address.names, name.domain, name.path).repository
     try:
-        registry = Registry.parse(first)
+        registry = Registry.parse(name.domain)
     except RegistryError:
         raise NotAnImage(Mistake.BAD_REGISTRY) from None
-    return registry.repository(rest)
+    return registry.repository(name.path)

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.digests import Digest
+from crproxy.oci.images import Image
 from crproxy.oci.names import DOCKER_HUB, Registry, Repository, Tag
 from crproxy.policy.external_address import external_address
-from crproxy.policy.pasting import _TOOLS, LONGEST, Image, Mistake, NotAnImage, Note, read_pasted
+from crproxy.policy.pasted_text import _TOOLS, LONGEST, Mistake, NotAnImage, Note, read_pasted
 from crproxy.policy.routing import Names
 from tests import strategies
 
