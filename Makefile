@@ -43,7 +43,7 @@ lint: $(VENV)/installed-for-tests ## ruff and mypy
 
 .PHONY: unit
 unit: $(VENV)/installed-for-tests ## the tests that spawn nothing
-	$(BIN)/python -m pytest -m "not integration" $(ARGS)
+	$(BIN)/python -m pytest $(TWO) -m "not integration" $(ARGS)
 
 .PHONY: integration
 integration: $(VENV)/installed-for-tests packages ## the tests with real registries, proxies and clients

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def shown_by(source: str, file: str) -> Iterator[Shown]:
                 yield Shown(file, node.name, row)
 
 
+@functools.cache
 def all_shown() -> list[Shown]:
     """Return what all tests show, in the order in which it is written."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))

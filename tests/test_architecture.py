@@ -9,7 +9,7 @@ import ast
 import graphlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -365,6 +365,7 @@ def test_a_complaint_names_the_place() -> None:
     assert impurities(made_up(crproxy_oci_names="import re\nimport os")) == [complaint]
 
 
+@cache
 def house() -> list[Module]:
     """Every module that is installed, read from the tree."""
     return [

@@ -1,6 +1,7 @@
 """docs/troubleshooting.md: what it quotes is what the code says, and what the code says is on it."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def text_of(node: ast.AST) -> str | None:
             return None
 
 
+@functools.cache
 def sources() -> list[ast.Module]:
     return [ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "crproxy").rglob("*.py"))]
 
@@ -74,11 +76,15 @@ def says(text: str, message: str) -> bool:
     return bool(pieces) and re.search(".*?".join(map(re.escape, pieces)), text, re.DOTALL) is not None
 
 
+@functools.cache
+def every_text() -> list[str]:
+    return [text for tree in sources() for text in texts_of(tree)]
+
+
 @pytest.mark.parametrize("message", quoted())
 def test_a_quoted_message_is_one_of_the_code(message: str) -> None:
     """Each piece of it, since some are put together from several texts."""
-    texts = [text for tree in sources() for text in texts_of(tree)]
-    missing = [piece for piece in fragments(message) if not any(piece in text for text in texts)]
+    missing = [piece for piece in fragments(message) if not any(piece in text for text in every_text())]
     assert missing == []
 
 
