@@ -691,14 +691,14 @@ def test_a_reader_that_is_abandoned_unread_has_left(flights: Flights, clock: Clo
 # Passengers: who wants it here, and does not read it
 
 
-def landed(flight: Flight) -> Deferred[None]:
+def finished(flight: Flight) -> Deferred[None]:
     return Deferred.fromCoroutine(flight.finished())
 
 
 def test_who_waits_for_the_landing_keeps_it_up_and_is_told(flights: Flights, clock: Clock, store: Store) -> None:
     source = HandSource(CONTENT, clock)
     flight = flights.begin(ENTRY, source)
-    first, second = landed(flight), landed(flight)
+    first, second = finished(flight), finished(flight)
     body = source.answer()
     clock.advance(3600)
     assert not body.stopped
@@ -708,12 +708,12 @@ def test_who_waits_for_the_landing_keeps_it_up_and_is_told(flights: Flights, clo
     ended(first)
     ended(second)
     assert whole(store) == CONTENT
-    ended(landed(flight))
+    ended(finished(flight))
 
 
 def test_who_does_not_wait_any_more_keeps_nothing_up(flights: Flights, clock: Clock) -> None:
     flight, _, body = large(flights, clock, 200 * MIB)
-    waiting = landed(flight)
+    waiting = finished(flight)
     clock.advance(60)
     waiting.cancel()
     failure_of(waiting, CancelledError)
@@ -725,15 +725,15 @@ def test_who_does_not_wait_any_more_keeps_nothing_up(flights: Flights, clock: Cl
 @pytest.mark.parametrize("error", [GONE, DOWN])
 def test_who_waits_is_told_of_a_failure(flights: Flights, source: HandSource, error: RegistryError) -> None:
     flight = flights.begin(ENTRY, source)
-    waiting = landed(flight)
+    waiting = finished(flight)
     source.refuse(error)
     assert failure_of(waiting, RegistryError) is error
-    failure_of(landed(flight), RegistryError)
+    failure_of(finished(flight), RegistryError)
 
 
 def test_wrong_bytes_do_not_land(flights: Flights, source: HandSource, store: Store) -> None:
     flight, body = begun(flights, source)
-    waiting = landed(flight)
+    waiting = finished(flight)
     body.send(b"x" * SIZE)
     body.end()
     failure_of(waiting, WrongContent)

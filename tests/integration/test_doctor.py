@@ -332,7 +332,7 @@ def test_a_clock_that_is_off_is_named(
     assert said in named.text
 
 
-# 9: not enough rights
+# 9: not enough permissions
 
 
 def powerless() -> list[str]:
@@ -361,7 +361,7 @@ def test_a_password_file_that_may_not_be_read_is_named(tmp_path: Path, house: Ho
     give_away(secret, 0o600)
     text = house.setting.text.replace(f'password = "{PASSWORD}"', f"password_file = {json.dumps(str(secret))}")
     named = cause(look_powerless(tmp_path, house, text))
-    assert (named.area, named.subject) == ("rights", str(secret))
+    assert (named.area, named.subject) == ("permissions", str(secret))
     assert "cannot be read by" in named.text
 
 
@@ -370,7 +370,7 @@ def test_a_data_directory_that_may_not_be_written_is_named(tmp_path: Path, house
     data_dir.mkdir()
     give_away(data_dir, 0o755)
     named = cause(look_powerless(tmp_path, house, replace(house.setting, data_dir=data_dir).text))
-    assert (named.area, named.subject) == ("rights", str(data_dir))
+    assert (named.area, named.subject) == ("permissions", str(data_dir))
     assert "cannot be written by" in named.text
 
 
@@ -379,7 +379,7 @@ def test_a_port_that_may_not_be_listened_on_is_named(tmp_path: Path, house: Hous
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 81:
         pytest.skip("every port is everybody's here")
     named = cause(look_powerless(tmp_path, house, replace(house.setting, http=81, data_dir=tmp_path / "data").text))
-    assert (named.area, named.subject) == ("rights", "tcp:81:interface=127.0.0.1")
+    assert (named.area, named.subject) == ("permissions", "tcp:81:interface=127.0.0.1")
     assert "ports below 1024 are privileged" in named.text
 
 

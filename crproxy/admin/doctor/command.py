@@ -23,7 +23,7 @@ __all__ = ["doctor"]
 @click.option("--strict", is_flag=True, help="Exit with 2 where there are warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 def doctor(config_file: str | None, upstreams: tuple[Registry, ...], strict: bool, as_json: bool, **said: Any) -> None:
-    """Look at the configuration, rights, disk, DNS, ports, certificates, the CA, every registry, and the clock.
+    """Look at the configuration, permissions, disk, DNS, ports, certificates, the CA, every registry, and the clock.
 
     Each is a line: ok, warning, failed, or skipped because it depends on another, and what to do. The last lines name
     where to begin. Nothing is changed, and the daemon need not run. Exits with 1 where something failed.

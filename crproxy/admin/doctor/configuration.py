@@ -57,7 +57,7 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
     except OSError as error:
         return Reading(None, [_unreadable(str(system), error.strerror or str(error))])
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
-    others = [fine(Area.RIGHTS, one, "can be read") for one in files.read if one != where]
+    others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
     return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others])
 
 
@@ -76,7 +76,7 @@ def _refused(file: str, files: _Files, error: ConfigError) -> Finding:
 
 def _unreadable(path: str, why: str) -> Finding:
     return failed(
-        Area.RIGHTS,
+        Area.PERMISSIONS,
         path,
         f"cannot be read by {whoever()}: {why}",
         "Let the user that crproxy runs as read it (chgrp, chmod 640, or LoadCredential= of systemd), and run this as "

@@ -25,7 +25,7 @@ class Area(enum.Enum):
     """What is looked at: a cause stands before what fails because of it."""
 
     CONFIGURATION = "configuration"
-    RIGHTS = "rights"
+    PERMISSIONS = "permissions"
     DISK = "disk"
     CLOCK = "clock"
     DAEMON = "daemon"

@@ -39,14 +39,14 @@ def _port(description: str, daemon: Daemon) -> Finding | None:
     if endpoint.kind not in ("tcp", "tcp6", "ssl") or not endpoint.port:
         return None
     if known is not None and known.connected:
-        # Whoever has it, it is not for want of rights.
-        return fine(Area.RIGHTS, description, "is listened on")
+        # Whoever has it, it is not for want of privileges.
+        return fine(Area.PERMISSIONS, description, "is listened on")
     why = _bind(endpoint)
     if why is None:
-        return fine(Area.RIGHTS, description, "may be listened on")
+        return fine(Area.PERMISSIONS, description, "may be listened on")
     if why.errno == errno.EACCES:
         return failed(
-            Area.RIGHTS,
+            Area.PERMISSIONS,
             description,
             f"may not be listened on by {whoever()}: ports below 1024 are privileged",
             "Start crproxy by its systemd unit, which has the right, or as root, or choose another port under [listen]",
@@ -79,11 +79,11 @@ def _data_dir(directory: Path) -> Finding:
     try:
         found = nearest(directory)
     except OSError as error:
-        return failed(Area.RIGHTS, str(directory), f"cannot be looked at by {whoever()}: {error.strerror}", advice)
+        return failed(Area.PERMISSIONS, str(directory), f"cannot be looked at by {whoever()}: {error.strerror}", advice)
     if not os.access(found, os.W_OK | os.X_OK):
-        return failed(Area.RIGHTS, str(found), f"cannot be written by {whoever()}", advice)
+        return failed(Area.PERMISSIONS, str(found), f"cannot be written by {whoever()}", advice)
     said = "can be written" if found == directory.absolute() else "is made at the first start"
-    return fine(Area.RIGHTS, str(directory), said)
+    return fine(Area.PERMISSIONS, str(directory), said)
 
 
 def _owner(directory: Path) -> str:
@@ -106,13 +106,13 @@ def _certs(config: Config) -> Iterator[Finding]:
     if not readable or denied:
         what = ", ".join(map(str, denied)) or str(directory)
         yield failed(
-            Area.RIGHTS,
+            Area.PERMISSIONS,
             what,
             f"cannot be read by {whoever()}",
             "Let the user that crproxy runs as read it",
         )
         return
-    yield fine(Area.RIGHTS, str(directory), f"can be read, with {len(files)} files")
+    yield fine(Area.PERMISSIONS, str(directory), f"can be read, with {len(files)} files")
 
 
 def _socket(config: Config) -> Iterator[Finding]:
@@ -123,9 +123,9 @@ def _socket(config: Config) -> Iterator[Finding]:
     try:
         there = Path(path).exists()
     except OSError as error:
-        yield failed(Area.RIGHTS, path, f"cannot be looked at by {whoever()}: {error.strerror}", advice)
+        yield failed(Area.PERMISSIONS, path, f"cannot be looked at by {whoever()}: {error.strerror}", advice)
         return
     if there and not os.access(path, os.R_OK | os.W_OK):
-        yield failed(Area.RIGHTS, path, f"cannot be connected to by {whoever()}", advice)
+        yield failed(Area.PERMISSIONS, path, f"cannot be connected to by {whoever()}", advice)
     elif there:
-        yield fine(Area.RIGHTS, path, "can be connected to")
+        yield fine(Area.PERMISSIONS, path, "can be connected to")

@@ -56,6 +56,6 @@ def test_files_that_are_named_are_read(file: Path, tmp_path: Path) -> None:
     found = reading(file, text).findings
     assert [(one.area, one.subject) for one in found] == [
         (Area.CONFIGURATION, str(file)),
-        (Area.RIGHTS, str(password)),
+        (Area.PERMISSIONS, str(password)),
     ]
     assert "secret" not in str(found)
