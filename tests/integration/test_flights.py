@@ -48,7 +48,7 @@ def read_after_the_first(address: Address, place: Place, all_have_begun: Barrier
 
 
 @pytest.mark.security("S21")
-@pytest.mark.parametrize(("daemons", "size"), [(1, 256 * MEBIBYTE), (2, 128 * MEBIBYTE)])
+@pytest.mark.parametrize(("daemons", "size"), [(1, 64 * MEBIBYTE), (2, 32 * MEBIBYTE)])
 def test_r6_50_clients_of_a_cold_blob_are_one_fetch(
     start: Start, fake: FakeUpstream, gate: Gate, tmp_path: Path, daemons: int, size: int
 ) -> None:

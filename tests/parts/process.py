@@ -116,11 +116,12 @@ class Process:
         """
         limit = self.patience if seconds is None else seconds
         try:
-            return self._child.wait(limit)
+            status = self._child.wait(limit)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.command[0]} has not ended within {limit} s; its log:\n{self.log}") from None
-        finally:
-            self._reader.join(self.patience)
+        # It has an end only now.
+        self._reader.join(self.patience)
+        return status
 
     def stop(self) -> int:
         """Ask it to end, wait until it has, and return its exit status."""
