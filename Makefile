@@ -12,8 +12,8 @@ SHELL := bash
 PYTHON ?= python3
 ARGS ?=
 
-# Two tests at a time, those of one file one after the other: most of the time of a test is waiting.
-TWO := --numprocesses 2 --dist loadfile
+# Three tests at a time, those of one file one after the other: much of the time of a test is waiting.
+AT_ONCE := --numprocesses 3 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +33,7 @@ run: $(VENV)/installed ## start crproxy from this tree: plain HTTP on 127.0.0.1:
 
 .PHONY: test
 test: lint packages ## everything CI asks: lint, then all tests
-	$(BIN)/python -m pytest $(TWO) $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/installed-for-tests ## ruff and mypy
@@ -43,7 +43,7 @@ lint: $(VENV)/installed-for-tests ## ruff and mypy
 
 .PHONY: unit
 unit: $(VENV)/installed-for-tests ## the tests that spawn nothing
-	$(BIN)/python -m pytest $(TWO) -m "not integration" $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not integration" $(ARGS)
 
 .PHONY: integration
 integration: $(VENV)/installed-for-tests packages ## the tests with real registries, proxies and clients

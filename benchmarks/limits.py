@@ -50,7 +50,7 @@ class Scale:
 
 
 FULL = Scale(1, 30)
-QUICK = Scale(1, 2)
+QUICK = Scale(1, 1)
 
 
 @dataclass(frozen=True, slots=True)

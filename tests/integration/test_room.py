@@ -95,10 +95,10 @@ def together(daemon: Daemon, one: Filler, clients: int, gate: Gate) -> set[tuple
 
 @pytest.mark.security("S18")
 def test_fills_that_were_cut_stay_within_the_size_and_go_first(start: Start, fake: FakeUpstream) -> None:
-    """25 of them left ten times the size, for a day."""
+    """25 of them left ten times the size, for a day; so many here would leave three times."""
     limit = 10 * MIB
     daemon = start({REGISTRY: Upstream(fake.url, retries=0)}, cache={"size": "10M"})
-    for number in range(25):
+    for number in range(8):
         one = Filler(6 * MIB, seed=2000 + number)
 
         def cut(request: object, one: Filler = one) -> Answer:
