@@ -2,7 +2,7 @@
 #
 #   make run ARGS="--default-registry quay.io"     options of `twistd crproxy`
 #   make unit ARGS="-k routing -x"                 options of pytest
-#   make test PYTHON=python3.12                    another interpreter, 3.11 or newer (after `make clean`)
+#   make test PYTHON=python3.13                    another interpreter, 3.11 or newer, in an environment of its own
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,7 +15,8 @@ ARGS ?=
 # Three tests at a time, those of one file one after the other: much of the time of a test is waiting.
 AT_ONCE := --numprocesses 3 --dist loadfile
 
-VENV := .venv
+# One for each interpreter that is named.
+VENV := .venv$(addprefix -,$(subst /,-,$(filter-out python3,$(PYTHON))))
 BIN := $(VENV)/bin
 # editable_mode=compat: any other editable install hides twisted/plugins from twistd.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -110,7 +111,7 @@ packages: ## the Debian packages of the integration tests, where they are missin
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 

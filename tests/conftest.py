@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,3 +15,12 @@ if TYPE_CHECKING:
 def closed_indexes() -> Iterator[None]:
     yield
     close_indexes()
+
+
+@pytest.fixture(autouse=True)
+def same_signals() -> Iterator[None]:
+    """A service that stops takes them for the rest of its process, which here is that of the tests."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

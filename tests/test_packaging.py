@@ -43,7 +43,7 @@ PAGE = {
 """What the page is made of beside its code."""
 
 NOT_SOURCE = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
+    ".git", ".venv*", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
 )
 
 

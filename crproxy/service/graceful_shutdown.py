@@ -47,7 +47,6 @@ class Listeners(MultiService):
         self._stopping = stopping
         self._reactor = reactor
         self._watched: dict[Connections, str] = {}
-        self._before: dict[signal.Signals, Any] = {}
 
     def watch(self, site: PlainSite) -> None:
         """Wait for the connections of ``site``, too."""
@@ -73,7 +72,6 @@ class Listeners(MultiService):
         yield closed
         if timer.active():
             timer.cancel()
-        self._hear_no_signals()
         yield no_more
 
     @property
@@ -87,12 +85,9 @@ class Listeners(MultiService):
             connections.abort()
 
     def _hear_signals(self) -> None:
-        # To the reactor, a second one is an error: it is stopping already.
-        self._before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
-
-    def _hear_no_signals(self) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before or signal.SIG_DFL)
+        # To the reactor, a second one is an error: it is stopping already. So it stays until the process has ended.
+        for number in _SIGNALS:
+            signal.signal(number, self._heard)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._hurry, f"a second {signal.Signals(number).name}")

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_SOURCE = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
+    ".git", ".venv*", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
 )
 
 PROGRAMS = [
