@@ -12,8 +12,8 @@ SHELL := bash
 PYTHON ?= python3
 ARGS ?=
 
-# Three tests at a time, those of one file one after the other: much of the time of a test is waiting.
-AT_ONCE := --numprocesses 3 --dist loadfile
+# Four tests at a time, those of one file one after the other: much of the time of a test is waiting.
+AT_ONCE := --numprocesses 4 --dist loadfile
 
 # One for each interpreter that is named.
 VENV := .venv$(addprefix -,$(subst /,-,$(filter-out python3,$(PYTHON))))

@@ -95,7 +95,8 @@ def installation(distributions: Distributions, tmp_path_factory: pytest.TempPath
     directory = tmp_path_factory.mktemp("installation")
     venv.create(directory, with_pip=True)
     installed = Installation(directory)
-    installed.run("pip", "install", "--quiet", "--disable-pip-version-check", str(distributions.wheel))
+    # What is not looked at need not be compiled.
+    installed.run("pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", str(distributions.wheel))
     return installed
 
 

@@ -245,7 +245,7 @@ class Load:
     def _run(self, name: str, keeps: bool) -> None:
         """Ask by one name: on one connection for good, or on a new one each time."""
         try:
-            while not self._over.is_set():
+            while not self._over.wait(0.02):
                 with SecureConnection(self.daemon.tls_port, name, self.daemon.root) as connection:
                     self._ask(connection)
                     while keeps and not self._over.wait(0.02):

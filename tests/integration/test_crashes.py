@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 def test_a_killed_daemon_leaves_nothing_corrupt(tmp_path: Path) -> None:
     crashes = Crashes(tmp_path, seed=8)
-    for _ in range(8):
+    for _ in range(6):
         crashes.round()
     assert crashes.figures.whole
     assert crashes.figures.cut

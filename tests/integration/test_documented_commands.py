@@ -114,6 +114,8 @@ NOT_TYPED = {
     "curl https://NAME/v2/": "asks the internet",
     "htpasswd -B": "an option's name, not a command",
     "make test": "is what runs this",
+    "make test PYTHON=python3.13": "the same, with an interpreter that may not be here",
+    "make unit": "a part of what runs this",
     "make bench-relay": BENCHMARK,
     'make bench-relay ARGS="--mib 2048"': BENCHMARK,
     "make bench-cache": BENCHMARK,

@@ -63,7 +63,8 @@ def test_a_manifest_with_ten_thousand_references_is_one_row(start: Start, fake: 
 
 def test_tags_that_a_head_alone_brought_have_a_bound(start: Start, fake: FakeUpstream) -> None:
     """And what was pulled is known longer than what was only looked at."""
-    asked, limit = 6000, MIB
+    asked, limit = 2000, MIB
+    repository = "/".join(["team", "x" * 100, "y" * 100])
 
     def describe(request: Request) -> Answer:
         return manifest(
@@ -77,7 +78,7 @@ def test_tags_that_a_head_alone_brought_have_a_bound(start: Start, fake: FakeUps
     daemon.cache.wait_until_whole(sha256(DOCUMENT))
     connection = HTTPConnection(*daemon.address, timeout=30)
     for number in range(asked):
-        place = manifest_place(f"t{number}")
+        place = manifest_place(f"{'t' * 120}{number}", repository)
         fake.script(place.path, describe)
         connection.request("HEAD", place.through)
         response = connection.getresponse()

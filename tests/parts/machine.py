@@ -47,7 +47,8 @@ class Machine:
     def __init__(self, directory: Path, names: Iterable[str] = ()) -> None:
         need_root("a network and mounts of its own")
         self.home = directory
-        self.environment = clean_environment(directory)
+        # What pip does not compile, Python does when it imports it.
+        self.environment = clean_environment(directory, PIP_NO_COMPILE="1")
         for each in _OVER:
             (directory / "upper" / each).mkdir(parents=True, exist_ok=True)
             (directory / "work" / each).mkdir(parents=True)
