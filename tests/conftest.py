@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stores import close_indexes
+from crproxy.service import caching
+from tests.stores import close_indexes, make_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
-def closed_indexes() -> Iterator[None]:
+def closed_indexes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Also those of daemons that are put together and never started."""
+    monkeypatch.setattr(caching, "Index", make_index)
     yield
     close_indexes()
 
