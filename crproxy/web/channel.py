@@ -319,6 +319,8 @@ class Channel(HTTPChannel):
         What was written goes out first, for which the client has as long as for any answer.
         """
         self._deaf = True
+        # A refusal's time is over, and with it what would hang up a second time.
+        self._forget_deadline()
         super().loseConnection()
         if not self._lost:
             self._watch()

@@ -14,6 +14,8 @@ def test_somebody_who_speaks_tls_to_a_plain_port_is_told_in_the_clear_and_hung_u
     received = browser.received()
     assert (received.status, received.body, received.one("Connection")) == (400, b"", "close")
     assert browser.wire.disconnecting
+    # Once.
+    browser.network.advance(60)
 
 
 @pytest.mark.parametrize(
