@@ -14,6 +14,7 @@ from crproxy.policy.challenges import (
     realm_is_sound,
     token_request,
 )
+from crproxy.policy.fields import FIELD_LIMIT
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/nginx:pull"'
 
@@ -225,7 +226,9 @@ def test_any_realm_is_sound_or_not(realm: str, allow_http: bool) -> None:
         ("https://evil.azurecr.io/token", "https://evil.azurecr.io", True),
         ("https://evil.internal/token", "https://registry.internal", False),
         ("https://auth.firm.internal/token", "https://registry.firm.internal", True),
-        # addresses have no domain
+        ("https://co.uk/token", "https://github.io", False),
+        # addresses have no domain, whatever their last numbers are
+        ("https://192.168.0.1/token", "https://10.0.0.1", False),
         ("https://10.0.0.1/token", "https://10.0.0.1:5000", True),
         ("https://10.0.0.2/token", "https://10.0.0.1:5000", False),
         ("https://[2001:db8::1]/token", "https://[2001:db8::2]", False),
@@ -238,6 +241,15 @@ def test_any_realm_is_sound_or_not(realm: str, allow_http: bool) -> None:
 )
 def test_credentials_stay_in_the_registrys_own_domain(realm: str, endpoint: str, may: bool) -> None:
     assert may_have_credentials(realm, endpoint) is may
+
+
+def test_what_is_longer_than_a_field_is_not_read() -> None:
+    """Of several lines together, too."""
+    line = f'Bearer realm="https://auth.example/token",scope="{"x" * (FIELD_LIMIT // 2)}"'
+    assert len(parse_challenges([line])) == 1
+    assert len(parse_challenges([line, "Basic realm=a"])) == 2
+    assert len(parse_challenges([line, line, "Basic realm=a"])) == 1
+    assert parse_challenges([line + " " * FIELD_LIMIT]) == []
 
 
 @pytest.mark.security("S5")

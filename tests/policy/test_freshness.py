@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
+from crproxy.policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, permission_counts, warning
 
 LIFETIMES = Lifetimes(tag_ttl=60, stale_if_error=1000)
 
@@ -82,3 +82,9 @@ def test_a_warning_says_how_old_it_is_and_why(age: float, ago: str) -> None:
 def test_whatever_upstream_says_the_warning_is_one_quoted_string(message: str) -> None:
     text = warning(message, 5)
     assert re.fullmatch(r'299 crproxy "(?:[ !#-\[\]-~]|\\["\\])*"', text)
+
+
+@pytest.mark.security("S12")
+@pytest.mark.parametrize(("age", "counts"), [(0, True), (3599, True), (3600, False), (10 * 86400, False), (-1, False)])
+def test_a_permission_counts_for_its_time_and_not_from_the_future(age: float, counts: bool) -> None:
+    assert permission_counts(1_000_000 - age, 1_000_000, Lifetimes(tag_ttl=60, permission_ttl=3600)) is counts
