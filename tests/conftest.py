@@ -4,12 +4,19 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from crproxy.service import caching
 from tests.stores import close_indexes, make_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How long an example takes, or takes to be made up, is the machine's doing. And no fixture of ours is changed by one.
+settings.register_profile(
+    "crproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("crproxy")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.flights.window import FellBehind, Window
@@ -17,7 +17,6 @@ def window(content: bytes, start: int = 0, limit: int = 2 * CHUNK, grown: list[i
     return Window(start, verifier, told.append, limit)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 3 * CHUNK), st.lists(st.integers(0, 2 * CHUNK), max_size=8), st.integers(1, 2 * CHUNK))
 def test_what_is_in_it_is_what_came(start: int, sizes: list[int], wanted: int) -> None:
     content = bytes(number * 31 % 251 for number in range(256)) * ((start + sum(sizes)) // 256 + 1)

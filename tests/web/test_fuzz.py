@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from twisted.web.server import Site
 
 from crproxy.admin.alias_file import AliasChange
@@ -35,10 +35,8 @@ WORLD = World(
 )
 MANY = settings(
     max_examples=400,
-    deadline=None,
     # Made smaller by its draws a conversation stays what it is, after minutes.
     phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import bcrypt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
@@ -360,7 +360,6 @@ def test_a_quota_is_passed_on(network: Network, browser: Browser) -> None:
     assert (received.status, code_of(received), received.one("Retry-After")) == (429, "TOOMANYREQUESTS", "77")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=40))
 def test_any_target_is_answered_in_json_and_asks_no_upstream_that_it_does_not_name(browse: Browse, rest: str) -> None:
     received = browse().get("/v2/" + rest, host="other.test")

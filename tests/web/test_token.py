@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import bcrypt
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.config import Config
@@ -192,7 +192,6 @@ class TestOpen:
         assert (received.status, code_of(received)) == (404, "NAME_UNKNOWN")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60))
 def test_any_query_is_answered_in_json(browse: Browse, query: str) -> None:
     received = browse().get(f"/token?{query}", MINE, host="quay.cr.test")
@@ -200,7 +199,6 @@ def test_any_query_is_answered_in_json(browse: Browse, query: str) -> None:
     assert json.loads(received.body)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | st.binary(max_size=20).map(lambda raw: urlencode(PASSWORD).encode() + b"&scope=" + raw))
 def test_any_form_is_answered_in_json(browse: Browse, form: bytes) -> None:
     received = post(browse(), form)
