@@ -111,7 +111,9 @@ class AuthRequest:
         except ValueError as error:
             self.refuse(names, target, str(error))
 
-    def challenge(self, names: Names, target: Target | None, error: str | None = None) -> str:
+    def challenge(
+        self, names: Names, target: Target | None, error: str | None = None, description: str | None = None
+    ) -> str:
         """Return how the client may log in.
 
         A token is had by a URL, which must be one of ours, and https: then the password is sent to that alone. Else it
@@ -121,7 +123,7 @@ class AuthRequest:
             return basic_challenge()
         realm = f"https://{self.address}{TOKEN_PATH}"
         scope = None if target is None else str(Scope(target.name))
-        return bearer_challenge(realm, self.name, scope, error)
+        return bearer_challenge(realm, self.name, scope, error, description)
 
     def refuse(self, names: Names, target: Target | None, why: str, error: str | None = None) -> Never:
         """Raise UNAUTHORIZED with a challenge.
@@ -129,4 +131,5 @@ class AuthRequest:
         Arguments:
             error: what is wrong with the token that was sent (RFC 6750, 3.1).
         """
-        raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=self.challenge(names, target, error))
+        challenge = self.challenge(names, target, error, None if error is None else why)
+        raise RegistryError(ErrorCode.UNAUTHORIZED, why, challenge=challenge)

@@ -62,7 +62,9 @@ def basic_challenge() -> str:
     return f'Basic realm="{_REALM}", charset="UTF-8"'
 
 
-def bearer_challenge(realm: str, service: str, scope: str | None = None, error: str | None = None) -> str:
+def bearer_challenge(
+    realm: str, service: str, scope: str | None = None, error: str | None = None, description: str | None = None
+) -> str:
     """Return the challenge for a token.
 
     Arguments:
@@ -70,6 +72,16 @@ def bearer_challenge(realm: str, service: str, scope: str | None = None, error: 
         service: whom it is for.
         scope: what it must be good for.
         error: what is wrong with the one that was sent (RFC 6750, 3.1).
+        description: the same in words, which is what some clients show, and nothing of the answer's body.
     """
-    pairs = (("realm", realm), ("service", service), ("scope", scope), ("error", error))
+    words = None if description is None else "".join(map(_in_description, description))
+    pairs = (("realm", realm), ("service", service), ("scope", scope), ("error", error), ("error_description", words))
     return "Bearer " + ",".join(f'{name}="{value}"' for name, value in pairs if value)
+
+
+def _in_description(character: str) -> str:
+    """Return what stands for a character: "MUST NOT include characters outside the set %x20-21 / %x23-5B / %x5D-7E"
+    (RFC 6750, 3)."""
+    if character == '"':
+        return "'"
+    return character if " " <= character <= "~" and character != "\\" else "?"

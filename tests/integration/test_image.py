@@ -7,6 +7,7 @@ recipe and what it adds, not the base that it names.
 from __future__ import annotations
 
 import json
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,13 @@ ROOT = Path(__file__).parent.parent.parent
 HEALTH = ("python", "-m", "crproxy.admin.health", "/data/admin.sock")
 
 
+def _limits() -> Iterator[str]:
+    """Options that leave limits as they are: buildah's own are higher than a container may raise them to."""
+    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        soft, hard = resource.getrlimit(number)
+        yield f"--ulimit={name}={soft}:{hard}"
+
+
 class Images:
     """buildah and podman, with storage of their own."""
 
@@ -41,7 +49,7 @@ class Images:
         self._podman = Program(engine, directory)
 
     def build(self, context: Path, tag: str, *options: str) -> None:
-        command = ["build", "--format=docker", "--isolation=chroot", "--network=host", f"--tag={tag}"]
+        command = ["build", "--format=docker", "--isolation=chroot", "--network=host", f"--tag={tag}", *_limits()]
         self._buildah.run(*command, *options, str(context), seconds=900)
 
     def image(self, tag: str) -> dict[str, Any]:

@@ -35,6 +35,8 @@ DOMAIN = "cr.test"
 NET_BIND_SERVICE = 1 << 10
 # SQLite gives its journal the owner of its database, but only as root, which the service is not.
 AS_ROOT = {"fchown"}
+# Since Python 3.13 pdb, which twistd imports, makes the terminal's library look whose its files are. Refused it goes on.
+REFUSED = {"setfsuid"}
 
 
 def system_calls(name: str) -> set[str]:
@@ -104,7 +106,7 @@ def test_it_makes_no_system_call_that_the_unit_does_not_let_through(fake: FakeUp
         daemon.wait(60)
     made = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
     assert {"accept4", "execve", "fsync"} <= made
-    assert made - let_through() - AS_ROOT == set()
+    assert made - let_through() - AS_ROOT - REFUSED == set()
 
 
 def test_the_families_of_addresses_are_enough(fake: FakeUpstream, tmp_path: Path) -> None:

@@ -143,11 +143,11 @@ def test_interrupted_it_goes_on_where_it_was(start: Start, fake: FakeUpstream, g
     name = big_image(fake, layer, gate)
     data = tmp_path / "data"
     daemon = start({REGISTRY: Upstream(fake.url)}, data_dir=data)
-    warming = Operator.of(daemon, tmp_path).begins("warm", name, "--json")
-    warming.wait_for(r'"done": [4-8]\d{6}')
-    warming.signal(signal.SIGINT)
-    warming.wait_for("interrupted: what has come is kept")
-    assert warming.wait() == 1
+    with Operator.of(daemon, tmp_path).begins("warm", name, "--json") as warming:
+        warming.wait_for(r'"done": [4-8]\d{6}')
+        warming.signal(signal.SIGINT)
+        warming.wait_for("interrupted: what has come is kept")
+        assert warming.wait() == 1
     daemon.stop()
     ((partial, had),) = daemon.cache.partial().items()
     assert partial == layer.digest

@@ -89,7 +89,8 @@ class DockerEngine:
         """Return the registries that it asked for an image, in their order, as soon as ``last`` is among them."""
         asking = rf"Trying to pull {re.escape(image)} from "
         self._process.wait_for(asking + re.escape(last))
-        return re.findall(asking + r"(\S+?)/? v2", self._process.log)
+        # Said with the API's version by Docker 20, and twice by Docker 26.
+        return list(dict.fromkeys(re.findall(asking + r'([^\s"]+?)/?(?: v2)?"', self._process.log)))
 
     def pull(self, image: str) -> DockerImage:
         """Pull an image, look at it, and forget it again, so that the next pull fetches it anew."""

@@ -151,7 +151,8 @@ class _Connection(asyncio.Protocol):
 
     def _perform(self, plan: Plan) -> None:
         if all(isinstance(step, bytes) for step in plan.steps):
-            self._transport.writelines([step for step in plan.steps if isinstance(step, bytes)])
+            # Not writelines, which never comes to an end of what is empty (CPython 3.12 and newer).
+            self._transport.write(b"".join(step for step in plan.steps if isinstance(step, bytes)))
             return
         self._going = asyncio.ensure_future(self._slowly(plan))
         self._going.add_done_callback(self._over)

@@ -99,6 +99,12 @@ def test_a_challenge_can_be_read_by_clients() -> None:
     assert (challenge.scheme, challenge.parameters) == ("basic", {"realm": "crproxy", "charset": "UTF-8"})
 
 
+@pytest.mark.parametrize(("words", "read"), [(None, None), ('no "\\é\n', "no '???"), ("try again", "try again")])
+def test_a_challenge_says_in_words_what_is_wrong(words: str | None, read: str | None) -> None:
+    (challenge,) = parse_challenges([bearer_challenge("https://a/token", "a", None, "invalid_token", words)])
+    assert challenge.parameters.get("error_description") == read
+
+
 @pytest.mark.parametrize("scope", [None, "repository:a:pull"])
 @pytest.mark.parametrize("error", [None, "invalid_token"])
 def test_so_can_one_for_a_token(scope: str | None, error: str | None) -> None:
