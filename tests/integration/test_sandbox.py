@@ -35,7 +35,7 @@ DOMAIN = "cr.test"
 NET_BIND_SERVICE = 1 << 10
 # SQLite gives its journal the owner of its database, but only as root, which the service is not.
 AS_ROOT = {"fchown"}
-# Since Python 3.13 pdb, which twistd imports, makes the terminal's library look whose its files are. Refused it goes on.
+# Since Python 3.13 pdb, which twistd imports, has the terminal's library look whose its files are. Refused it goes on.
 REFUSED = {"setfsuid"}
 
 

@@ -25,6 +25,8 @@ _PROGRAMS = ("sh", "cat", "chown", "env", "find", "id", "ls", "mkdir", "rm")
 _LIBRARIES = ("libgcc_s.so.1", "libstdc++.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1")
 _LIBRARIES_OF_NAMES = ("libm.so.6", "libresolv.so.2", "libnss_dns.so.2", "libnss_files.so.2")
 _LEFT_OUT = ("site-packages", "test", "tests", "__pycache__", "idlelib", "tkinter", "config-3*", "lib2to3")
+# Where Debian's own Python has the pip that it installs in environments.
+_WHEELS = Path("/usr/share/python-wheels")
 # How this machine reaches the network is for its containers as well.
 _SETTINGS = ("hosts", "nsswitch.conf", "pip.conf", "resolv.conf", "ssl/certs/ca-certificates.crt")
 
@@ -55,6 +57,8 @@ def _python(root: Path) -> list[Path]:
     copied = root / "usr" / "local" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     shutil.copytree(library, copied, ignore=shutil.ignore_patterns(*_LEFT_OUT))
     (copied / "site-packages").mkdir()
+    if _WHEELS.exists():
+        shutil.copytree(_WHEELS, root / _WHEELS.relative_to("/"))
     program = root / "usr" / "local" / "bin" / "python3"
     program.parent.mkdir()
     shutil.copy2(Path(sys.executable).resolve(), program)
