@@ -19,6 +19,11 @@ settings.register_profile(
 settings.load_profile("crproxy")
 
 
+# A shell starts what it does not wait for with SIGINT ignored, and so would be what is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def closed_indexes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Also those of daemons that are put together and never started."""

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parent.parent.parent
+_LIMIT = 4096
 HEALTH = ("python", "-m", "crproxy.admin.health", "/data/admin.sock")
 
 
 def _limits() -> Iterator[str]:
-    """Options that leave limits as they are: buildah's own are higher than a container may raise them to."""
+    """Options that lower limits: buildah's own, different from one version to the next, may be higher than allowed."""
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        soft, hard = resource.getrlimit(number)
-        yield f"--ulimit={name}={soft}:{hard}"
+        most = min([_LIMIT, *(limit for limit in resource.getrlimit(number) if limit != resource.RLIM_INFINITY)])
+        yield f"--ulimit={name}={most}:{most}"
 
 
 class Images:
