@@ -36,6 +36,7 @@ from benchmarks.parts.clients import (
     requests_per_second,
 )
 from benchmarks.parts.command import run
+from benchmarks.parts.quiet import Quiet
 from benchmarks.parts.registries import Registry, registry
 from benchmarks.parts.rounds import Costs, alternate
 from benchmarks.parts.servers import Server
@@ -60,6 +61,7 @@ class Scale:
         reading: seconds that they do.
         idle: connections that do nothing.
         asking: seconds of each run of requests for manifests.
+        quiet: nothing else may run meanwhile.
     """
 
     rounds: int
@@ -71,9 +73,10 @@ class Scale:
     reading: float
     idle: int
     asking: int
+    quiet: bool = False
 
 
-FULL = Scale(5, 512 * MIB, 64 * MIB, 64, GIB, 200, 8.0, 1000, 3)
+FULL = Scale(5, 512 * MIB, 64 * MIB, 64, GIB, 200, 8.0, 1000, 3, quiet=True)
 QUICK = Scale(1, 8 * MIB, 4 * MIB, 8, 64 * MIB, 10, 1.0, 20, 1)
 
 
@@ -86,6 +89,7 @@ class Bench:
         self._upstream = upstream
         self._manifest = manifest
         self._numbers = count(1)
+        self._quiet = Quiet() if scale.quiet else None
         certificate = Certificate.write(directory / "certificate")
         caches = directory / "caches"
         caches.mkdir()
@@ -110,16 +114,16 @@ class Bench:
     def _one_client(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """One blob after another, each pulled cold by everyone; then one of them again and again."""
         scale = self._scale
-        blobs = [self._new_blob(scale.blob) for _ in range(scale.rounds + 1)]
-        left = {server.name: iter(blobs) for server in servers}
-        cold = alternate(servers, scale.rounds, lambda server: _pull(server, next(left[server.name])))
+        cold_blobs = _Fresh(lambda: self._new_blob(scale.blob))
+        cold = alternate(servers, scale.rounds, lambda server: _pull(server, cold_blobs.next(server)), self._quiet)
         targets = (Target(0.7, NGINX), Target(0.6, DOCKER_REGISTRY))
         yield Finding("cold blob, CPU s/GiB", _cpu_per_gib(cold, scale.blob), targets)
         yield Finding("cold blob, one client, s", _clock(cold))
 
         # What a client gets that offers both, as containerd does, and what it would cost without HTTP/2.
         downgraded = [dataclasses.replace(server, http2=False) for server in servers if server.http2]
-        warm = alternate([*servers, *downgraded], scale.rounds, lambda server: _pull(server, blobs[-1]))
+        blob = cold_blobs.first
+        warm = alternate([*servers, *downgraded], scale.rounds, lambda server: _pull(server, blob), self._quiet)
         as_usual, over_http1 = warm[: len(servers)], warm[len(servers) :]
         targets = (Target(0.85, NGINX), Target(0.5, DOCKER_REGISTRY))
         yield Finding("warm blob, CPU s/GiB", _cpu_per_gib(as_usual, scale.blob), targets)
@@ -145,18 +149,17 @@ class Bench:
         """Everyone wants the same cold blob at the same moment."""
         scale = self._scale
         sent: dict[str, list[float]] = {server.name: [] for server in servers}
-        blobs = [self._new_blob(scale.shared) for _ in range(min(scale.rounds, 3) + 1)]
-        left = {server.name: iter(blobs) for server in servers}
+        blobs = _Fresh(lambda: self._new_blob(scale.shared))
 
         def work(server: Server) -> float:
-            path = next(left[server.name]).path("team/app")
+            path = blobs.next(server).path("team/app")
             before = self._upstream.sent(path)
             seconds = download_together(server, path, scale.shared, scale.clients)
             server.meter.settle()
             sent[server.name].append((self._upstream.sent(path) - before) / scale.shared)
             return seconds
 
-        costs = alternate(servers, len(blobs) - 1, work)
+        costs = alternate(servers, min(scale.rounds, 3), work, self._quiet)
         what = f"{scale.clients} clients, one cold blob"
         multiples = {name: median(values) for name, values in sent.items()}
         yield Finding(f"{what}, upstream bytes / blob", multiples, (Target(1.0),))
@@ -231,6 +234,27 @@ class Bench:
                     seconds[kind].append(time.monotonic() - begun)
         medians = {kind: median(values) for kind, values in seconds.items()}
         return Finding("start to first answer, s", medians, (Target(1.0),))
+
+
+class _Fresh:
+    """Blobs that a server has never seen, the same for each, made when the first of them needs one."""
+
+    def __init__(self, make: Callable[[], Blob]) -> None:
+        self._make = make
+        self._made: list[Blob] = []
+        self._seen: dict[str, int] = {}
+
+    def next(self, server: Server) -> Blob:
+        """The next for this one."""
+        number = self._seen[server.name] = self._seen.get(server.name, -1) + 1
+        if number == len(self._made):
+            self._made.append(self._make())
+        return self._made[number]
+
+    @property
+    def first(self) -> Blob:
+        """What all of them have seen."""
+        return self._made[0]
 
 
 def _pull(server: Server, blob: Blob) -> float:

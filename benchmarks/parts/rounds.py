@@ -4,9 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from .quiet import Quiet, Restless
 from .servers import Server
 
 __all__ = ["Costs", "alternate"]
+
+# So often a round is done until none of it was disturbed.
+_REPEATS = 5
 
 
 @dataclass(slots=True)
@@ -23,20 +27,44 @@ class Costs:
         return median(self.cpu)
 
     @property
+    def spread_cpu(self) -> tuple[float, float]:
+        """The cheapest and the dearest."""
+        return min(self.cpu), max(self.cpu)
+
+    @property
     def median_clock(self) -> float:
         """Half of the rounds took no longer."""
         return median(self.clock)
 
 
-def alternate(servers: Sequence[Server], rounds: int, work: Callable[[Server], float]) -> list[Costs]:
-    """Let each server do `work`, which returns its seconds: once to warm up, then `rounds` times."""
+def alternate(
+    servers: Sequence[Server], rounds: int, work: Callable[[Server], float], quiet: Quiet | None = None
+) -> list[Costs]:
+    """Let each server do `work`, which returns its seconds: once to warm up, then `rounds` times.
+
+    Arguments:
+        quiet: is awaited before each; what was disturbed all the same is done again.
+    """
     costs = [Costs(server) for server in servers]
     for server in servers:
         work(server)
     for _ in range(rounds):
         for cost in costs:
-            before = cost.server.meter.cpu_seconds()
-            cost.clock.append(work(cost.server))
-            cost.server.meter.settle()
-            cost.cpu.append(cost.server.meter.cpu_seconds() - before)
+            clock, cpu = _undisturbed(cost.server, work, quiet)
+            cost.clock.append(clock)
+            cost.cpu.append(cpu)
     return costs
+
+
+def _undisturbed(server: Server, work: Callable[[Server], float], quiet: Quiet | None) -> tuple[float, float]:
+    for _ in range(_REPEATS):
+        if quiet is not None:
+            quiet.wait()
+        begun = None if quiet is None else quiet.mark()
+        before = server.meter.cpu_seconds()
+        clock = work(server)
+        server.meter.settle()
+        cpu = server.meter.cpu_seconds() - before
+        if quiet is None or begun is None or not quiet.disturbed(begun):
+            return clock, cpu
+    raise Restless(f"a round was disturbed {_REPEATS} times: end what else runs, and measure again")
