@@ -20,6 +20,7 @@ LAYERS = (
     "oci",
     "policy",
     "config",
+    "transports",
     "limits",
     "upstream",
     "store",

@@ -108,8 +108,8 @@ class Window:
         """No more of this body comes (IConsumer)."""
         self._producer = None
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece (IConsumer)."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in a piece, which is copied (IConsumer)."""
         self.verifier.update(data)
         self.end += len(data)
         view = memoryview(data)
@@ -150,5 +150,7 @@ class WindowFlow(FileFlow):
         super().__init__(-1, start, stop, readable)
         self._window = window
 
-    def _read(self, wanted: int) -> bytes:
-        return self._window.read(self.position, wanted)
+    def _send(self, consumer: Any, wanted: int) -> int:
+        piece = self._window.read(self.position, wanted)
+        consumer.write(piece)
+        return len(piece)

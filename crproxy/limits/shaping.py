@@ -14,9 +14,13 @@ from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, 
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from ..transports.files import send_file
 from .buckets import Bucket
 
 __all__ = ["Body", "Limited", "Shaped"]
+
+# Bytes of a file that pass at once.
+_PIECE = 64 * 1024
 
 
 class Body(Protocol):
@@ -97,7 +101,8 @@ class Shaped:
     """
 
     def __init__(self, consumer: IConsumer, bucket: Bucket, clock: IReactorTime) -> None:
-        self._consumer = consumer
+        # Takes views as well, as every consumer of bodies does.
+        self._consumer: Any = consumer
         self._bucket = bucket
         self._clock = clock
         self._producer: IPushProducer | None = None
@@ -115,10 +120,20 @@ class Shaped:
         self.end()
         self._consumer.unregisterProducer()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Hand through, and have the producer wait where that was too much (IConsumer)."""
         self._bucket.add(len(data))
         self._consumer.write(data)
+        self._pace()
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Hand through a piece of a file, as `write` does; return the bytes that are on their way."""
+        sent = send_file(self._consumer, fd, offset, min(count, _PIECE))
+        self._bucket.add(sent)
+        self._pace()
+        return sent
+
+    def _pace(self) -> None:
         wait = self._bucket.wait()
         if wait > 0 and self._producer is not None:
             self._wait(wait)

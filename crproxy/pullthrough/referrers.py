@@ -84,11 +84,11 @@ class _Collected:
         """No more comes (IConsumer)."""
         self._producer = None
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece (IConsumer)."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in a piece, which is copied (IConsumer)."""
         self._size += len(data)
         if self._size <= MANIFEST_LIMIT:
-            self._pieces.append(data)
+            self._pieces.append(bytes(data))
         elif self._producer is not None:
             self._producer.stopProducing()
 

@@ -79,7 +79,8 @@ def _listen(listeners: Listeners, core: Core, config: Config, monitoring: Monito
         # Where there is TLS, images are pulled by it.
         in_the_clear = "" if certificates is not None else None
         known_as = config.names.domain if scheme == "https" else in_the_clear
-        Listener(description, endpoint, factory, scheme, known_as=known_as).setServiceParent(listeners)
+        secured = scheme == "https"
+        Listener(description, endpoint, factory, scheme, known_as=known_as, secured=secured).setServiceParent(listeners)
 
     if certificates is not None:
         for description in config.listen.https:

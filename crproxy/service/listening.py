@@ -13,6 +13,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 
 from ..metrics import Finding
+from ..transports.servers import serve
 
 __all__ = ["ListenError", "Listener"]
 
@@ -36,6 +37,7 @@ class Listener(Service):
             monitoring, ``metrics``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
+        secured: connections turn to TLS.
     """
 
     _log = Logger()
@@ -49,10 +51,12 @@ class Listener(Service):
         *,
         known_as: str | None = None,
         optional: bool = False,
+        secured: bool = False,
     ) -> None:
         self._description = description
         self._known_as = known_as
         self._optional = optional
+        self._secured = secured
         self._scheme = "https" if description.startswith("ssl:") else scheme
         self._endpoint = endpoint
         self._factory = factory
@@ -85,6 +89,7 @@ class Listener(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        serve(port, secured=self._secured)
         address = port.getHost()
         everywhere = getattr(address, "host", "") in _EVERY_ADDRESS
         self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{_written(address)}"

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,7 +227,7 @@ class Partial:
             self.verifier.update(piece)
             self.filled += len(piece)
 
-    def append(self, pieces: list[bytes]) -> None:
+    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write and hash what comes next. Raises OSError; what could be written before it counts."""
         for piece in pieces:
             view = memoryview(piece)

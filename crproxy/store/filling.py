@@ -11,12 +11,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .blobs import Partial
+from .blocks import Blocks
 
 __all__ = ["Filling", "Threads", "at_once"]
 
 # Room is made for so many bytes more than have come.
 _STEP = 1024 * 1024
-# What may wait for the disk before upstream is paused. Pieces are 64 KiB; more at once saves changes of thread.
+# What may wait for the disk before upstream is paused. More at once saves changes of thread.
 _QUEUE = 1024 * 1024
 
 
@@ -58,15 +59,15 @@ class Filling:
         self._on_growth = on_growth
         self._reserve = reserve
         self._find_instead = instead
-        self._instead: IConsumer | None = None
+        # Takes views as well, as every consumer of bodies does.
+        self._instead: Any = None
         self._received = self._reserved = partial.filled
         self._producer: IPushProducer | None = None
         self._held_back = False
         # What is being written, and from which byte on; what comes after it.
-        self._current: list[bytes] = []
+        self._current = Blocks()
         self._current_start = partial.filled
-        self._queue: list[bytes] = []
-        self._queued = 0
+        self._queue = Blocks()
         self._writing = False
         self._waiters: list[Deferred[None]] = []
 
@@ -83,21 +84,20 @@ class Filling:
         if self._instead is not None:
             self._instead.unregisterProducer()
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece (IConsumer)."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in a piece, which is copied (IConsumer)."""
         if self._instead is not None:
             self._instead.write(data)
             return
         if self.failure is not None and not self._writing:
             return
         self._queue.append(data)
-        self._queued += len(data)
         self._received += len(data)
         if self._received > self._reserved and self.failure is None and not self._have_room():
             return
         if not self._writing:
             self._write()
-        elif self._queued > _QUEUE and self._producer is not None and not self._held_back:
+        elif self._queue.size > _QUEUE and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
 
@@ -129,22 +129,22 @@ class Filling:
         return False
 
     def _write(self) -> None:
-        self._current, self._queue, self._queued = self._queue, [], 0
+        self._current, self._queue = self._queue, self._current
         self._current_start = self._partial.filled
         self._writing = True
-        self._threads(self._partial.append, self._current).addErrback(self._fail).addCallback(self._written)
+        self._threads(self._partial.append, self._current.pieces()).addErrback(self._fail).addCallback(self._written)
 
     def _written(self, _: object) -> None:
         self._writing = False
         if self.failure is not None:
             self._turn_away(self.failure)
         else:
-            self._on_growth()
-            if self._queue:
+            self._current.release()
+            if self._queue.size:
                 self._write()
+            self._on_growth()
         self._release()
         if not self._writing:
-            self._current = []
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
                 waiter.callback(None)
@@ -159,27 +159,31 @@ class Filling:
 
     def _turn_away(self, failure: Failure) -> None:
         """Let somebody else take in what is not in the file, and what still comes; or nobody."""
-        rest = self._unwritten()
-        self._queue, self._queued, self._current = [], 0, []
         self._instead = self._find_instead(failure)
         if self._instead is None:
+            self._forget()
             if self._producer is not None:
                 self._held_back = False
                 self._producer.stopProducing()
             self._on_growth()
             return
         # Before the producer goes on: what comes then comes after.
-        for piece in rest:
+        for piece in self._unwritten():
             self._instead.write(piece)
+        self._forget()
         self._release()
         if self._producer is not None:
             self._instead.registerProducer(self._producer, True)
 
-    def _unwritten(self) -> list[bytes]:
+    def _unwritten(self) -> list[memoryview]:
         written = self._partial.filled - self._current_start
         rest = []
-        for piece in self._current:
+        for piece in self._current.pieces():
             if written < len(piece):
                 rest.append(piece[written:])
             written = max(0, written - len(piece))
-        return rest + self._queue
+        return rest + self._queue.pieces()
+
+    def _forget(self) -> None:
+        self._current.release()
+        self._queue.release()

@@ -23,7 +23,7 @@ class Unread:
     def unregisterProducer(self) -> None:
         """No more comes (IConsumer)."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Let go of a piece (IConsumer)."""
 
 
@@ -48,14 +48,14 @@ class Verifying:
         """Hand through (IConsumer)."""
         self._consumer.unregisterProducer()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Hand through what is followed by something (IConsumer)."""
         if not data:
             return
         self._verifier.update(data)
         if len(data) > 1 or self._held:
             self._consumer.write(self._held + data[:-1])
-        self._held = data[-1:]
+        self._held = bytes(data[-1:])
 
     def finish(self) -> None:
         """Hand through the last byte, or raise WrongContent."""

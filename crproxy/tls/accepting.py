@@ -7,13 +7,15 @@ certificate, which depends on the protocols that a client offers.
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, ITCPTransport
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import AcceptableCiphers, CertificateOptions
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -26,14 +28,14 @@ __all__ = ["ACME_TLS", "Choose", "TLSFactory"]
 ACME_TLS = b"acme-tls/1"
 _HTTP = b"http/1.1"
 
-# Seconds from a connection to the end of its ClientHello: whoever needs longer only holds a place.
-_HELLO_SECONDS = 10.0
+# Seconds from a connection to the end of its handshake: whoever needs longer only holds a place.
+_HANDSHAKE_SECONDS = 10.0
 
 # "unrecognized_name(112)", fatal (RFC 6066, 3; RFC 8446, 6.2). Before the ServerHello an alert is in the clear.
 _UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
 
 # "no_application_protocol(120)", fatal: what a server SHALL send to a client that offers only what it does not speak
-# (RFC 7301, 3.2). Twisted's own answer to that is internal_error(80).
+# (RFC 7301, 3.2). The TLS library would go on without one.
 _NO_APPLICATION_PROTOCOL = bytes.fromhex("15 0303 0002 02 78")
 
 _NOT_TLS = (
@@ -42,9 +44,8 @@ _NOT_TLS = (
 )
 _HTTP_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
 
-# TLS 1.2's that are forward secret and AEAD, as TLS 1.3's all are: what RFC 9325, 4.2 recommends. Twisted's own list
-# ends with CBC, and with RSA key exchange where a file's key is an RSA one.
-_CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDHE+AESGCM:ECDHE+CHACHA20")
+# TLS 1.2's that are forward secret and AEAD, as TLS 1.3's all are: what RFC 9325, 4.2 recommends.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 # Finds the certificate for a client by what it said; None refuses it.
 Choose = Callable[[Hello], "Certified | None"]
@@ -64,8 +65,8 @@ class TLSFactory:
         self._inside = inside
         self._choose = choose
         self.clock = clock
-        # A Context is built once, at its first use (0.5 ms), never changed, and forgotten with what it shows.
-        self._factories: WeakKeyDictionary[Certified, TLSMemoryBIOFactory] = WeakKeyDictionary()
+        # A context is built once, at its first use (0.5 ms), never changed, and forgotten with what it shows.
+        self._contexts: WeakKeyDictionary[Certified, ssl.SSLContext] = WeakKeyDictionary()
 
     def doStart(self) -> None:
         """Start what is inside as well (IProtocolFactory)."""
@@ -79,49 +80,60 @@ class TLSFactory:
         """Return the protocol of a new connection (IProtocolFactory)."""
         return _FirstWords(self, addr)
 
-    def chosen(self, hello: Hello) -> TLSMemoryBIOFactory | None:
+    def chosen(self, hello: Hello) -> ssl.SSLContext | None:
         """Return what answers a client that said ``hello``; None refuses it."""
         certified = self._choose(hello)
         if certified is None:
             return None
-        if certified not in self._factories:
-            self._factories[certified] = self._wrap(certified, hello)
-        return self._factories[certified]
+        context = self._contexts.get(certified)
+        if context is None:
+            context = self._contexts[certified] = make_context(
+                certified, ACME_TLS if ACME_TLS in hello.protocols else _HTTP
+            )
+        return context
 
-    def _wrap(self, certified: Certified, hello: Hello) -> TLSMemoryBIOFactory:
-        leaf, *others = certified.chain
-        # Twisted's annotations name pyOpenSSL's own classes, which pyOpenSSL takes no more without a warning.
-        options = CertificateOptions(
-            privateKey=certified.key,  # type: ignore[arg-type]
-            certificate=leaf,  # type: ignore[arg-type]
-            extraCertChain=others,  # type: ignore[arg-type]
-            acceptableCiphers=_CIPHERS,
-            acceptableProtocols=[ACME_TLS if ACME_TLS in hello.protocols else _HTTP],
-            enableSessionTickets=True,
-        )
-        return TLSMemoryBIOFactory(options, False, self._inside, clock=self.clock)
+    def build(self, address: IAddress | None) -> IProtocol | None:
+        """Return what speaks inside."""
+        return self._inside.buildProtocol(address)  # type: ignore[arg-type]  # None, for one in memory
+
+
+def make_context(certified: Certified, protocol: bytes) -> ssl.SSLContext:
+    """Return how clients are answered that ``certified`` is shown to, and with whom ``protocol`` is spoken (ALPN)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols([protocol.decode("ascii")])
+    chain = b"".join(one.public_bytes(Encoding.PEM) for one in certified.chain)
+    key = certified.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # It reads files only; this one is in memory, and nobody else's.
+    with os.fdopen(os.memfd_create("crproxy-certificate", os.MFD_CLOEXEC), "wb") as file:
+        file.write(key + chain)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    return context
 
 
 class _FirstWords(Protocol):
-    """Reads the ClientHello, and then hands on what comes."""
+    """Reads the ClientHello, and then hands on what comes in TLS."""
 
-    transport: ITCPTransport
+    transport: Any
 
     def __init__(self, factory: TLSFactory, address: IAddress | None) -> None:
         self._factory = factory
         self._address = address
         self._received = b""
-        self._tls: IProtocol | None = None
+        self._inside: IProtocol | None = None
         self._patience: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Wait for the first words (Protocol)."""
-        self._patience = self._factory.clock.callLater(_HELLO_SECONDS, self._give_up)
+        self._patience = self._factory.clock.callLater(_HANDSHAKE_SECONDS, self._give_up)
 
     def dataReceived(self, data: bytes) -> None:
         """Read them, or hand on what comes after them (Protocol)."""
-        if self._tls is not None:
-            self._tls.dataReceived(data)
+        if self._inside is not None:
+            self._inside.dataReceived(data)
             return
         self._received += data
         try:
@@ -135,22 +147,25 @@ class _FirstWords(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Hand on that the connection ended (Protocol)."""
         self._stop_waiting()
-        if self._tls is not None:
-            self._tls.connectionLost(reason)
+        if self._inside is not None:
+            self._inside.connectionLost(reason)
 
     def _answer(self, hello: Hello) -> None:
-        wrapper = self._factory.chosen(hello)
-        if wrapper is None:
+        context = self._factory.chosen(hello)
+        if context is None:
             self._refuse(_UNRECOGNIZED_NAME)
             return
         if hello.protocols and not {_HTTP, ACME_TLS}.intersection(hello.protocols):
             self._refuse(_NO_APPLICATION_PROTOCOL)
             return
-        self._stop_waiting()
-        self._tls = tls = wrapper.buildProtocol(self._address)
-        received, self._received = self._received, b""
-        tls.makeConnection(self.transport)
-        tls.dataReceived(received)
+        inside = self._factory.build(self._address)
+        if inside is None:
+            self.transport.abortConnection()
+            return
+        self._inside = inside
+        unread, self._received = len(self._received), b""
+        self.transport.start_tls(context, unread=unread, on_secured=self._stop_waiting)
+        inside.makeConnection(self.transport)
 
     def _refuse(self, words: bytes) -> None:
         self._stop_waiting()

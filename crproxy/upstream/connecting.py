@@ -5,13 +5,10 @@ Knows sockets, TLS and proxies; knows nothing of requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography import x509
-from OpenSSL.crypto import X509
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IConnector,
     IDelayedCall,
@@ -19,8 +16,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -29,7 +25,9 @@ from ..policy.addresses import is_public
 from ..policy.hosts import refused_host, refused_port
 from ..policy.proxies import Proxies, Proxy
 from ..policy.urls import Origin, origin_of
+from ..transports.clients import connect_tcp
 from .errors import RefusedAddress
+from .securing import SecureEndpoint, make_context
 from .tunnel import ProxyEndpoint, TunnelEndpoint
 
 __all__ = ["CheckedReactor", "Endpoints", "Reach"]
@@ -94,12 +92,12 @@ class Endpoints:
     """
 
     def __init__(self, reactor: Any, seconds: float, reach: Reach) -> None:
-        self._reactor = reactor
+        self._anywhere = ConnectingReactor(reactor)
         self._checked = CheckedReactor(reactor)
         self._seconds = seconds
         self._reach = reach
-        self._trust = BrowserLikePolicyForHTTPS()
-        self._own_trust = self._trust if reach.authorities is None else _trusting(reach.authorities)
+        self._trust = make_context()
+        self._own_trust = self._trust if reach.authorities is None else make_context(reach.authorities)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint to connect to; raises RefusedAddress (IAgentEndpointFactory)."""
@@ -111,13 +109,7 @@ class Endpoints:
             endpoint = TunnelEndpoint(self.to_proxy(proxy), proxy, host, uri.port)
         if uri.scheme == b"http":
             return endpoint
-        trust = self._own_trust if host in self._reach.own_hosts else self._trust
-        try:
-            creator = trust.creatorForNetloc(uri.host, uri.port)
-        except UnicodeError:
-            # Twisted's, by IDNA 2008: an underscore, hyphens in third and fourth place, a malformed xn-- label.
-            raise RefusedAddress(f"it leads to {host}, a name that no certificate can be for") from None
-        return wrapClientTLS(creator, endpoint)
+        return SecureEndpoint(endpoint, self._own_trust if host in self._reach.own_hosts else self._trust, host)
 
     def proxy(self, origin: Origin) -> Proxy | None:
         """Return the proxy that ``origin`` is reached through; None is directly.
@@ -145,10 +137,10 @@ class Endpoints:
 
     def to_proxy(self, proxy: Proxy) -> IStreamClientEndpoint:
         """Return the endpoint of the proxy itself, which may be anywhere."""
-        return ProxyEndpoint(HostnameEndpoint(self._reactor, proxy.host, proxy.port, timeout=self._seconds), proxy)
+        return ProxyEndpoint(HostnameEndpoint(self._anywhere, proxy.host, proxy.port, timeout=self._seconds), proxy)
 
     def _direct(self, host: str, port: int) -> HostnameEndpoint:
-        reactor = self._reactor if host in self._reach.private_hosts else self._checked
+        reactor = self._anywhere if host in self._reach.private_hosts else self._checked
         return HostnameEndpoint(reactor, host, port, timeout=self._seconds)
 
 
@@ -157,20 +149,9 @@ def _unusual(upstream: Upstream) -> Origin | None:
     return None if origin is None or refused_port(origin) is None else origin
 
 
-def _trusting(authorities: str) -> BrowserLikePolicyForHTTPS:
-    certificates: Iterable[x509.Certificate] = x509.load_pem_x509_certificates(authorities.encode())
-    return BrowserLikePolicyForHTTPS(
-        trustRootFromCertificates([Certificate(X509.from_cryptography(one)) for one in certificates])
-    )
-
-
 @implementer(IReactorTime, IReactorPluggableNameResolver)
-class CheckedReactor:
-    """Connects to public addresses only.
-
-    The check stands where the connection is made, on the very address that it is made to, so that no second look-up can
-    change the answer (DNS rebinding).
-    """
+class ConnectingReactor:
+    """A reactor for an endpoint to connect by, whose connections are those of our own transports."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -185,11 +166,8 @@ class CheckedReactor:
         return self._reactor.installNameResolver(resolver)
 
     def connectTCP(self, host: str, port: int, factory: Any, *args: Any, **kwargs: Any) -> IConnector:
-        """Connect, or raise RefusedAddress (IReactorTCP)."""
-        if not is_public(host):
-            raise RefusedAddress(f"its name leads to {host}, which is not a public address")
-        connector: IConnector = self._reactor.connectTCP(host, port, factory, *args, **kwargs)
-        return connector
+        """Connect (IReactorTCP)."""
+        return connect_tcp(self._reactor, host, port, factory, *args, **kwargs)
 
     def seconds(self) -> float:
         """Return the time (IReactorTime)."""
@@ -204,3 +182,17 @@ class CheckedReactor:
     def getDelayedCalls(self) -> Any:
         """Return what will be called (IReactorTime)."""
         return self._reactor.getDelayedCalls()
+
+
+class CheckedReactor(ConnectingReactor):
+    """Connects to public addresses only.
+
+    The check stands where the connection is made, on the very address that it is made to, so that no second look-up can
+    change the answer (DNS rebinding).
+    """
+
+    def connectTCP(self, host: str, port: int, factory: Any, *args: Any, **kwargs: Any) -> IConnector:
+        """Connect, or raise RefusedAddress (IReactorTCP)."""
+        if not is_public(host):
+            raise RefusedAddress(f"its name leads to {host}, which is not a public address")
+        return super().connectTCP(host, port, factory, *args, **kwargs)

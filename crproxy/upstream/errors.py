@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
+import ssl
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 from twisted.web import client
@@ -29,6 +28,8 @@ __all__ = [
 
 # The process's own descriptors, and the system's, are used up.
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (openssl/x509_vfy.h)
+_OTHER_NAMES = (62, 64)
 
 
 class BrokenHeader(OSError):
@@ -64,7 +65,6 @@ TRANSPORT_ERRORS = (
     error.TimeoutError,
     web_error.Error,
     OSError,
-    SSL.Error,
 )
 
 
@@ -102,10 +102,12 @@ def describe(reason: BaseException) -> str:
             return "this proxy has too many files and connections open (EMFILE)"
         case BrokenHeader() | RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
             return str(root)
-        case VerificationError():
+        case ssl.SSLCertVerificationError() if root.verify_code in _OTHER_NAMES:
             return "its certificate is for another name"
-        case SSL.Error():
-            return f"TLS failed: {_openssl_reason(root)}"
+        case ssl.SSLCertVerificationError():
+            return f"TLS failed: certificate verify failed: {root.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {(root.reason or 'no reason given').lower().replace('_', ' ')}"
         case error.ConnectionClosed() | error.ConnectError():
             return f"the connection broke ({type(root).__name__})"
         case _:
@@ -127,14 +129,9 @@ def kind_of(reason: BaseException) -> str:
             return "proxy"
         case BrokenHeader() | RefusedEncoding() | web_error.Error():
             return "protocol"
-        case VerificationError() | SSL.Error():
+        case ssl.SSLError():
             return "tls"
         case error.ConnectionClosed() | error.ConnectError() | error.ConnectionAborted():
             return "connection"
         case _:
             return "other"
-
-
-def _openssl_reason(failure: SSL.Error) -> str:
-    queue = failure.args[0] if failure.args else None
-    return str(queue[0][-1]) if isinstance(queue, list) and queue else "no reason given"

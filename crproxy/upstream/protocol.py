@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, cast
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger, LogPublisher
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web._newclient import BODY, DONE, HTTP11ClientProtocol, Request
 from twisted.web.client import HTTPConnectionPool, _HTTP11ClientFactory
 from twisted.web.http import _ChunkedTransferDecoder
 from twisted.web.iweb import IResponse
 
+from ..transports.stream import READ
 from .errors import BrokenHeader, TooManySockets
 from .sockets import End, Sockets
 
@@ -33,9 +32,10 @@ _LINE_LIMIT = 4096
 # The parser writes a line for each answer 1xx that it passes over: one header of that limit wrote 2,600, 300 KB.
 _UNHEARD = Logger(observer=LogPublisher())
 
-# Bytes that are read at once: Twisted's own number, and of what comes in chunks, whose lengths take 0.4 us a byte to be
-# read where each chunk has one.
-_READ = FileDescriptor.bufferSize
+# Bytes that are read at once: of a header; of a body; and of one in chunks, whose lengths take 0.4 us a byte to be read
+# where each chunk has one.
+_READ = 64 * 1024
+_BODY_READ = READ
 _CHUNKED_READ = 16 * 1024
 
 # Idle connections kept to one host, and for how many seconds: below the 60 s that many balancers allow.
@@ -140,6 +140,8 @@ class _Conversation(HTTP11ClientProtocol):
     def request(self, request: Request) -> Deferred[IResponse]:
         """Ask (HTTP11ClientProtocol)."""
         self._header = self._lines = 0
+        transport: Any = self.transport
+        transport.bufferSize, transport.takes_views = _READ, False
         self.when_lost = None
         if self.counted is None and self.sockets is not None:
             try:
@@ -155,8 +157,11 @@ class _Conversation(HTTP11ClientProtocol):
             self._parser._transferDecoders, self._parser._log = decoders, _UNHEARD
         return answered
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         """Read on, if this is what was asked for, and not for ever (IProtocol)."""
+        if isinstance(data, memoryview):
+            self._take_body(data)
+            return
         if self._parser is None or self._is_in_body():
             super().dataReceived(data)
             return
@@ -172,13 +177,26 @@ class _Conversation(HTTP11ClientProtocol):
         if self._parser is not None and not self._is_in_body() and self._header > _HEADER_LIMIT:
             self._giveUp(_too_long())
         if self._is_in_body() and self._parser is not None:
-            self._read_by(_CHUNKED_READ if self._parser.connHeaders.hasHeader(b"transfer-encoding") else _READ)
+            self._read_body(in_chunks=self._parser.connHeaders.hasHeader(b"transfer-encoding"))
 
-    def _read_by(self, size: int) -> None:
+    def _read_body(self, *, in_chunks: bool) -> None:
+        """Read a body by pieces of the size that suits it; from our own transports as views, where it is as it is."""
         transport: Any = self.transport
-        while isinstance(transport, TLSMemoryBIOProtocol):
-            transport = transport.transport
-        transport.bufferSize = size
+        transport.bufferSize = _CHUNKED_READ if in_chunks else _BODY_READ
+        transport.takes_views = not in_chunks
+
+    def _take_body(self, view: memoryview) -> None:
+        """Take a piece of a body straight to who takes views of it."""
+        response: Any = self._parser.response if self._parser is not None else None
+        taker = getattr(response, "_bodyProtocol", None)
+        if self._parser is None or self._parser.state != BODY or not getattr(taker, "takes_views", False):
+            self.dataReceived(bytes(view))
+            return
+        decoder: Any = self._parser.bodyDecoder
+        try:
+            decoder.dataReceived(view)
+        except Exception:
+            self._giveUp(Failure())
 
     def end(self) -> None:
         """It is under way no more."""

@@ -83,11 +83,14 @@ class Relay:
 class _Flow(Protocol):
     """The body on its way."""
 
+    # Every consumer sends, copies or drops a piece before it returns (see Stream).
+    takes_views = True
+
     transport: Any
 
     def __init__(self, consumer: IConsumer, idle: float, clock: IReactorTime, received: Received) -> None:
         self.done: Deferred[None] = Deferred(lambda _: self.stopProducing())
-        self._consumer = consumer
+        self._consumer: Any = consumer
         self._idle = idle
         self._clock = clock
         self._received = received
@@ -99,7 +102,7 @@ class _Flow(Protocol):
         self._watch()
         self._consumer.registerProducer(self, True)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes | memoryview) -> None:
         if self._timer is not None:
             self._timer.reset(self._idle)
         self._received(len(data))
@@ -182,11 +185,11 @@ class _Bucket:
         """Nothing more comes (IConsumer)."""
         self._producer = None
 
-    def write(self, data: bytes) -> None:
-        """Take in a piece (IConsumer)."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in a piece, which is copied (IConsumer)."""
         self._size += len(data)
         if self._size <= self._limit:
-            self._pieces.append(data)
+            self._pieces.append(bytes(data))
         elif not self.overflowed and self._producer is not None:
             self.overflowed = True
             self._producer.stopProducing()

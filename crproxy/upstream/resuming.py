@@ -147,7 +147,8 @@ class _Sink:
         self.position = position
         self._skip = 0
         self._stop: int | None = None
-        self._consumer = consumer
+        # Takes views as well, as every consumer of bodies does.
+        self._consumer: Any = consumer
         self._producer: IPushProducer | None = None
 
     def expect(self, skip: int, stop: int | None) -> None:
@@ -169,7 +170,7 @@ class _Sink:
         if self._producer is not None:
             self.unregisterProducer()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Hand through what is new and asked for (IConsumer)."""
         if self._skip or self._stop is not None:
             data = self._cut(data)
@@ -177,7 +178,7 @@ class _Sink:
             self.position += len(data)
             self._consumer.write(data)
 
-    def _cut(self, data: bytes) -> bytes:
+    def _cut(self, data: bytes | memoryview) -> bytes | memoryview:
         dropped = min(self._skip, len(data))
         self._skip -= dropped
         wanted = len(data) if self._stop is None else dropped + max(0, self._stop - self.position)

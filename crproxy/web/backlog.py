@@ -8,6 +8,8 @@ import struct
 import termios
 from typing import Any
 
+from ..transports.stream import Stream
+
 __all__ = ["backlog"]
 
 # How many wrappers may be around a connection: TLS is one.
@@ -31,7 +33,9 @@ def backlog(transport: Any) -> tuple[int, int] | None:
 
 
 def _waiting(transport: Any) -> int:
-    """Return what Twisted's FileDescriptor holds."""
+    """Return what the connection holds, ours or one of Twisted's."""
+    if isinstance(transport, Stream):
+        return transport.queued
     return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
 

@@ -11,6 +11,9 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
+from ..transports.files import send_file
+from ..transports.stream import Stream
+from ..transports.tls import TLSStream
 from .backlog import backlog
 from .connections import Connections
 
@@ -69,6 +72,7 @@ class Channel(HTTPChannel):
     _deadline: IDelayedCall | None = None
     _look: IDelayedCall | None = None
     _looks = 0
+    _watched = False
     _seen: tuple[int, int] | None = None
 
     @property
@@ -215,10 +219,18 @@ class Channel(HTTPChannel):
 
     # The response
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send a piece of it (ITransport)."""
+        if isinstance(data, memoryview) and not isinstance(self.transport, Stream):
+            data = bytes(data)
         super().write(data)
         self._press()
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Send a piece of a file; return how many bytes are on their way."""
+        sent = send_file(self.transport, fd, offset, count)
+        self._press()
+        return sent
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send pieces of it (ITransport)."""
@@ -250,7 +262,8 @@ class Channel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         """The client has taken it (IPushProducer)."""
-        self._forget_look()
+        # It takes something, whatever may look the same when it is full again.
+        self._watched, self._seen = False, None
         super().resumeProducing()
         self._go_on()
 
@@ -271,6 +284,8 @@ class Channel(HTTPChannel):
             self.dataReceived(b"")
 
     def _watch(self) -> None:
+        """Look now and then whether a client takes what it is sent; by one timer, since it pauses often."""
+        self._watched = True
         if self._look is None:
             self._looks, self._seen = 0, backlog(self.transport)
             self._look_later()
@@ -280,6 +295,8 @@ class Channel(HTTPChannel):
 
     def _look_at_client(self) -> None:
         self._look = None
+        if not self._watched:
+            return
         seen, before = backlog(self.transport), self._seen
         self._looks, self._seen = (self._looks + 1 if seen == before else 0), seen
         # Closed, and nothing left to be taken: the client does not answer TLS's farewell.
@@ -291,6 +308,7 @@ class Channel(HTTPChannel):
             self.abort()
 
     def _forget_look(self) -> None:
+        self._watched = False
         look, self._look = self._look, None
         if look is not None:
             look.cancel()
@@ -299,7 +317,7 @@ class Channel(HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Close what nothing was asked on for a minute, but not while the last answer is still taken (TimeoutMixin)."""
-        if self._look is None:
+        if not self._watched:
             super().timeoutConnection()
         else:
             self.setTimeout(self.timeOut)
@@ -349,5 +367,11 @@ def _close_below(transport: object) -> None:
 
     Clients that look at an idle connection only when they want it again send none.
     """
-    if isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+    # What reads PROXY headers may be around it.
+    while not isinstance(transport, TLSStream | TLSMemoryBIOProtocol) and hasattr(transport, "transport"):
+        transport = transport.transport
+    if isinstance(transport, TLSStream):
+        transport.hurry()
+    elif isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+        # An endpoint that speaks TLS itself, ssl:.
         transport.transport.loseConnection()

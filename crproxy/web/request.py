@@ -18,6 +18,7 @@ from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, RegistryRequest
 from ..policy.audit import Ending, Record, cache_state
 from ..policy.redaction import redacted_target
+from ..transports.files import read_piece
 
 __all__ = ["Observe", "ObservedRequest", "ObservedSite", "field_of", "host_of", "note", "note_client", "note_user"]
 
@@ -95,6 +96,19 @@ class ObservedRequest(Request):
     def render(self, resrc: IResource) -> None:
         """Answer with what the resource says (Request)."""
         super().render(_Headless(resrc) if self.method == b"HEAD" else resrc)
+
+    def send_file(self, fd: int, offset: int, count: int) -> int:
+        """Send a piece of a file as a part of the body; return how many bytes are on their way."""
+        if not self.startedWriting:
+            self.write(b"")
+        if self.finished or self._disconnected:
+            return count
+        if self.chunked:
+            self.write(piece := read_piece(fd, offset, count))
+            return len(piece)
+        sent: int = self.channel.send_file(fd, offset, count)  # type: ignore[attr-defined]  # our own channels have it
+        self.sentLength += sent
+        return sent
 
     def connectionLost(self, reason: Failure) -> None:
         """Tell that nothing more of it is sent, and end what works for it (Request)."""

@@ -12,14 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import crypto
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool
 
 from crproxy.acme.client import AcmeClient
 from crproxy.acme.documents import AuthorizationStatus, OrderStatus
 from crproxy.acme.errors import CaUnreachable, Refused
 from crproxy.acme.jws import AccountKey, ExternalAccount
+from crproxy.policy.proxies import DIRECT
 from crproxy.upstream.agent import treq_client
+from crproxy.upstream.connecting import Endpoints, Reach
 from tests.parts.answers import Answer
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.pebble import Pebble
@@ -71,10 +72,11 @@ def connect() -> Iterator[Connect]:
     with ExitStack() as pools:
 
         def connect(pebble: Pebble, key: AccountKey | None = None) -> AcmeClient:
-            trust = trustRootFromCertificates([Certificate.loadPEM(pebble.ca_bundle)])
+            host = frozenset({"127.0.0.1"})
+            reach = Reach(True, host, frozenset(), None, host, pebble.ca_bundle.decode(), DIRECT, named=True)
             pool = HTTPConnectionPool(reactor)
             pools.callback(lambda: wait_for(pool.closeCachedConnections()))
-            agent = Agent(reactor, BrowserLikePolicyForHTTPS(trust), pool=pool)
+            agent = Agent.usingEndpointFactory(reactor, Endpoints(reactor, 10, reach), pool)
             clock: Any = reactor
             return AcmeClient(treq_client(agent), pebble.directory_url, key or new_key(), clock, patience=60)
 

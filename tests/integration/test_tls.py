@@ -10,6 +10,7 @@ import contextlib
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -156,7 +157,9 @@ def said_to(secure: Secure, data: bytes) -> bytes:
 
 
 def test_ssl3_gets_an_alert_and_no_more(secure: Secure) -> None:
-    assert said_to(secure, hello_of_ssl3())[-2:] == bytes([2, PROTOCOL_VERSION])
+    """Which of the two it is depends on the library's version."""
+    level, description = said_to(secure, hello_of_ssl3())[-2:]
+    assert (level, description in (PROTOCOL_VERSION, HANDSHAKE_FAILURE)) == (2, True)
 
 
 def test_ssl2_gets_nothing(secure: Secure) -> None:
@@ -202,13 +205,6 @@ def test_ciphers_of_tls_1_3(secure: Secure, cipher: str) -> None:
 def test_groups(secure: Secure, version: str, groups: str) -> None:
     handshake = secure.client.connect(DOMAIN, version, "-groups", groups)
     assert handshake.status == 0, handshake.output
-
-
-def test_a_client_that_guesses_the_wrong_group_is_asked_again(secure: Secure) -> None:
-    """HelloRetryRequest (RFC 8446, 4.1.4): its second hello goes to the same certificate."""
-    handshake = secure.client.connect(OWN, "-tls1_3", "-groups", "P-521:X25519", "-msg")
-    assert (handshake.status, handshake.cipher is not None) == (0, True), handshake.output
-    assert handshake.output.count(", ClientHello") == 2
 
 
 def test_sha_1_signs_nothing(secure: Secure) -> None:
@@ -333,3 +329,47 @@ def test_a_file_comes_and_goes(fresh: Secure) -> None:
     (fresh.files / f"{OWN}.pem").unlink()
     fresh.daemon.wait_for_log(rf"{re.escape(OWN)}\.pem is gone", seconds=10)
     assert fresh.serial(OWN) == covered
+
+
+# Many
+
+
+def test_of_ten_thousand_connections_nothing_is_left(secure: Secure) -> None:
+    """Some say nothing, some begin a handshake and leave, some ask and leave without a goodbye."""
+    many_connections(secure, 500)
+    settled, before = secure.daemon.descriptors(), secure.daemon.rss_bytes()
+    many_connections(secure, 9500)
+    await_descriptors(secure, settled)
+    assert secure.daemon.rss_bytes() - before < 8 * 1024 * 1024
+
+
+def many_connections(secure: Secure, number: int) -> None:
+    address = ("127.0.0.1", secure.daemon.tls_port)
+    context = ssl.create_default_context(cafile=str(secure.authority.file))
+    hello = first_words(context)
+    session = None
+    for each in range(number):
+        with socket.create_connection(address, timeout=20) as plain:
+            if each % 3 == 1:
+                plain.sendall(hello[: each % len(hello)])
+            elif each % 9 == 2:
+                plain.sendall(hello)
+            elif each % 9 == 5:
+                with context.wrap_socket(plain, server_hostname=DOMAIN, session=session) as encrypted:
+                    assert status(encrypted, DOMAIN) == 200
+                    session = encrypted.session
+
+
+def first_words(context: ssl.SSLContext) -> bytes:
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=DOMAIN).do_handshake()
+    return outgoing.read()
+
+
+def await_descriptors(secure: Secure, number: int) -> None:
+    """Wait until so many are open; fails where more stay open."""
+    end = time.monotonic() + 20
+    while secure.daemon.descriptors() > number:
+        assert time.monotonic() < end, secure.daemon.descriptors()
+        time.sleep(0.01)

@@ -219,6 +219,10 @@ class Daemon:
         assert kibibytes is not None
         return int(kibibytes[1]) * 1024
 
+    def descriptors(self) -> int:
+        """How many files and sockets it has open now."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
     def cpu_seconds(self) -> float:
         """The processor time it has used so far, its own and the kernel's for it (proc(5), utime and stime)."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,10 +1,12 @@
-"""A real TLS client, OpenSSL's, against the factory: both in memory, and time in the test's hands."""
+"""A real TLS client, OpenSSL's, against the factory: their bytes and their time are in the test's hands."""
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import ssl
 import weakref
+from collections.abc import Iterator
 
 import pytest
 from twisted.internet.error import ConnectionLost
@@ -20,8 +22,10 @@ NO_APPLICATION_PROTOCOL = bytes.fromhex("15 03 03 00 02 02 78")
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
 
 
 # What is shown
@@ -59,9 +63,11 @@ def test_a_client_takes_the_alert_for_what_it_is(server: Server) -> None:
 
 def test_the_first_words_may_come_byte_by_byte(server: Server) -> None:
     client = Client(server, "quay.cr.test")
-    *first, last = (bytes([byte]) for byte in client.hello())
-    for byte in first:
-        client.wire.send(byte)
+    hello = client.hello()
+    # Of more than a dozen segments the kernel waits for an acknowledgement.
+    *first, last = (*(hello[at : at + 1] for at in range(12)), hello[12:-1], hello[-1:])
+    for piece in first:
+        client.wire.send(piece)
         assert client.wire.receive() == b""
     assert server.asked == []
     client.connect_with(last)
@@ -80,6 +86,35 @@ def test_the_first_words_may_be_spread_over_records(server: Server, size: int) -
     client.connect_with(last)
     assert client.shown == der(ALIAS)
     assert client.say(b"hello") == b"hello"
+
+
+def test_a_client_whose_groups_are_none_of_ours_is_asked_again(server: Server) -> None:
+    """HelloRetryRequest, a ServerHello with a random of its own (RFC 8446, 4.1.3), and the connection waits."""
+    client = Client(server, "quay.cr.test", context=trusting(version=TLS13))
+    client.wire.send(with_unknown_groups(client.hello()))
+    assert client.wire.receive()[11:43] == hashlib.sha256(b"HelloRetryRequest").digest()
+    assert not client.wire.transport.disconnecting
+    assert len(server.inside.made) == 1
+
+
+def with_unknown_groups(hello: bytes) -> bytes:
+    """A hello whose keys are for a group that nobody has (RFC 8446, 4.2.8; RFC 8701)."""
+    changed, at = bytearray(hello), 43
+    at += 1 + hello[at]
+    at += 2 + int.from_bytes(hello[at : at + 2], "big")
+    at += 1 + hello[at] + 2
+    while at < len(hello):
+        kind, size = int.from_bytes(hello[at : at + 2], "big"), int.from_bytes(hello[at + 2 : at + 4], "big")
+        share, end = at + 6, at + 4 + size
+        if kind == 10:
+            # The first that it supports, which its key is for.
+            changed[share : share + 2] = b"\x7a\x7a"
+        while kind == 51 and share < end:
+            changed[share : share + 2] = b"\x7a\x7a"
+            share += 4 + int.from_bytes(hello[share + 2 : share + 4], "big")
+        at = end
+    assert changed != hello
+    return bytes(changed)
 
 
 # Protocols
@@ -175,9 +210,11 @@ def test_silence_ends_after_ten_seconds(server: Server) -> None:
 @pytest.mark.security("S20")
 def test_a_hello_that_comes_too_slowly_is_silence(server: Server) -> None:
     client = Client(server)
-    for byte in client.hello()[:20]:
+    for byte in client.hello()[:16]:
         client.wire.send(bytes([byte]))
         server.clock.advance(0.6)
+    assert not client.wire.transport.disconnected
+    server.clock.advance(0.6)
     assert client.wire.transport.disconnected
 
 

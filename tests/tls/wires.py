@@ -1,8 +1,10 @@
-"""A TLS factory in memory: its clients are OpenSSL's, and its bytes and its time are in the test's hands."""
+"""A TLS factory on real sockets: its clients are OpenSSL's, and its bytes and its time are in the test's hands."""
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +13,13 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from crproxy.tls.accepting import TLSFactory
 from crproxy.tls.certificates import Certified, self_signed
 from crproxy.tls.client_hello import Hello
+from crproxy.transports.servers import TLSServer
+from tests.transports.hands import Hands, sockets
 
 __all__ = ["ALIAS", "DOMAIN", "NOW", "VALIDATION", "Client", "Server", "Wire", "der", "in_records", "trusting"]
 
@@ -60,11 +62,17 @@ class Server:
     """A factory with a table that a test may change, and nothing around it."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = Hands()
+        self.connections: list[Wire] = []
         self.inside = Echoes()
         self.shown: dict[str | None, Certified] = {None: DOMAIN, "cr.test": DOMAIN, "quay.cr.test": ALIAS}
         self.asked: list[Hello] = []
         self.factory = TLSFactory(self.inside, self._choose, self.clock)
+
+    def close(self) -> None:
+        """Leave no connection behind."""
+        for wire in self.connections:
+            wire.close()
 
     def _choose(self, hello: Hello) -> Certified | None:
         self.asked.append(hello)
@@ -77,23 +85,38 @@ class Wire:
     """A connection to it: bytes go in by hand, and what comes back is read by hand."""
 
     def __init__(self, server: Server) -> None:
-        protocol = server.factory.buildProtocol(None)
-        self.transport = StringTransport(lenient=True)
-        self._protocol = protocol
+        ours, self._theirs = sockets()
+        self._connections = server.connections
+        self._connections.append(self)
         self._clock = server.clock
+        protocol = server.factory.buildProtocol(None)
+        self.transport = TLSServer(ours, protocol, ours.getpeername(), None, 0, server.clock)
         protocol.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
-        self._protocol.dataReceived(data)
-        self._clock.advance(0)
+        self._theirs.sendall(data)
+        self._clock.settle()
 
     def receive(self) -> bytes:
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        return data
+        self._clock.settle()
+        try:
+            return self._theirs.recv(1 << 20, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return b""
 
     def end(self, reason: type[Exception] = ConnectionDone) -> None:
-        self._protocol.connectionLost(Failure(reason()))
+        if reason is not ConnectionDone:
+            # The kernel resets it.
+            self._theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._theirs.close()
+        self._clock.settle()
+        self._connections.remove(self)
+
+    def close(self) -> None:
+        """Leave no socket behind."""
+        if not self.transport.disconnected:
+            self.transport.connectionLost(Failure(ConnectionDone()))
+        self._theirs.close()
 
 
 class Client:

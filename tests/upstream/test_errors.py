@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import ssl
+
 import pytest
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import defer, error
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
@@ -17,6 +17,18 @@ from crproxy.upstream.errors import (
     kind_of,
 )
 from crproxy.upstream.relay import BodyBroke, BodyTooLarge
+
+
+def unverified(code: int, why: str) -> ssl.SSLCertVerificationError:
+    failure = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED]")
+    failure.verify_code, failure.verify_message = code, why
+    return failure
+
+
+def refused(reason: str | None) -> ssl.SSLError:
+    failure = ssl.SSLError(1, "refused")
+    setattr(failure, "reason", reason)  # noqa: B010 - typeshed says that there always is one
+    return failure
 
 
 def wrapped(reason: BaseException) -> ResponseNeverReceived:
@@ -54,10 +66,11 @@ def test_a_wrapper_without_a_reason_is_its_own() -> None:
         (RefusedEncoding("it sent the body compressed"), "it sent the body compressed"),
         (BodyBroke("upstream sent nothing for 60 s"), "upstream sent nothing for 60 s"),
         (BodyTooLarge("a body of 2 bytes"), "a body of 2 bytes"),
-        (VerificationError(errors=[]), "its certificate is for another name"),
-        (SSL.Error([("SSL routines", "", "certificate verify failed")]), "TLS failed: certificate verify failed"),
-        (SSL.Error(), "TLS failed: no reason given"),
-        (SSL.Error([]), "TLS failed: no reason given"),
+        (unverified(62, "Hostname mismatch"), "its certificate is for another name"),
+        (unverified(64, "IP address mismatch"), "its certificate is for another name"),
+        (unverified(10, "certificate has expired"), "TLS failed: certificate verify failed: certificate has expired"),
+        (refused("WRONG_VERSION_NUMBER"), "TLS failed: wrong version number"),
+        (refused(None), "TLS failed: no reason given"),
         (OSError("broken"), "OSError: broken"),
         (OSError(), "OSError"),
     ],
@@ -68,7 +81,7 @@ def test_what_went_wrong_is_said_in_a_few_words(reason: Exception, words: str) -
 
 
 @pytest.mark.parametrize(
-    "reason", [wrapped(OSError()), error.ConnectionLost(), defer.TimeoutError(), error.DNSLookupError(), SSL.Error()]
+    "reason", [wrapped(OSError()), error.ConnectionLost(), defer.TimeoutError(), error.DNSLookupError(), ssl.SSLError()]
 )
 def test_what_ends_an_attempt_may_be_tried_again(reason: Exception) -> None:
     assert isinstance(reason, TRANSPORT_ERRORS)
@@ -89,8 +102,8 @@ def test_a_cancellation_ends_more_than_an_attempt() -> None:
         (RefusedAddress("x"), "address"),
         (RefusedByProxy("x"), "proxy"),
         (RefusedEncoding("x"), "protocol"),
-        (VerificationError(errors=[]), "tls"),
-        (SSL.Error([]), "tls"),
+        (unverified(62, "Hostname mismatch"), "tls"),
+        (refused("WRONG_VERSION_NUMBER"), "tls"),
         (OSError("x"), "other"),
     ],
 )

@@ -245,7 +245,7 @@ def test_s20_what_came_before_a_chunk_that_is_none_is_given(asked: Asked) -> Non
     assert asked.connection.wire.aborted
 
 
-@pytest.mark.parametrize(("header", "size"), [(CHUNKED, 16 * KIBIBYTE), (b"HTTP/1.1 200 OK\r\n\r\n", 64 * KIBIBYTE)])
+@pytest.mark.parametrize(("header", "size"), [(CHUNKED, 16 * KIBIBYTE), (b"HTTP/1.1 200 OK\r\n\r\n", 256 * KIBIBYTE)])
 def test_what_comes_in_chunks_is_read_in_small_parts(asked: Asked, header: bytes, size: int) -> None:
     asked.connection.send(header)
     wire: Any = asked.connection.wire

@@ -9,6 +9,7 @@ import email.utils
 from dataclasses import dataclass
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -92,7 +93,7 @@ async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authori
     headers = Headers({"User-Agent": [f"crproxy-doctor/{__version__}"]})
     try:
         response: IResponse = await agent.request(b"GET", url.encode("ascii"), headers).addTimeout(SECONDS, reactor)
-    except TRANSPORT_ERRORS as failure:
+    except (*TRANSPORT_ERRORS, SSL.Error) as failure:
         return _missed(failure, recorder.shown)
     abandon(response)
     field = field_of(response, b"server") or ""
@@ -117,7 +118,13 @@ def _missed(failure: BaseException, shown: ShownCertificate | None) -> ProbeResu
     root = innermost(failure)
     # Twisted tells so of sockets that are not there, and of names that are not known.
     connected = not isinstance(root, error.ConnectError | error.DNSLookupError)
-    return ProbeResult(describe(failure), connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
+    why = _openssl_reason(root) if isinstance(root, SSL.Error) else describe(failure)
+    return ProbeResult(why, connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
+
+
+def _openssl_reason(failure: SSL.Error) -> str:
+    queue = failure.args[0] if failure.args else None
+    return f"TLS failed: {queue[0][-1] if isinstance(queue, list) and queue else 'no reason given'}"
 
 
 @implementer(IAgentEndpointFactory)

