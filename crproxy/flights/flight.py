@@ -179,7 +179,7 @@ class Flight(Shared):
             return self._open_window(partial.filled, partial.verifier, failure)
 
         filling = self._filling = Filling(
-            partial, self._needs.threads, lambda: self._written(filling, partial), self._reserve, instead
+            partial, self._needs.threads, lambda: self._written(filling, partial), self._reserve, instead, self.clock
         )
         pouring = pour(self.source, filling, partial.filled, None, self.clock, on_size=self._know)
         self._pouring = Deferred.fromCoroutine(pouring)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,7 +17,11 @@ __all__ = ["Filling", "Threads", "at_once"]
 
 # Room is made for so many bytes more than have come.
 _STEP = 1024 * 1024
-# What may wait for the disk before upstream is paused. More at once saves changes of thread.
+# Bytes that are written at once, and seconds that fewer wait for more: a change of thread is dear. The first do not wait.
+_BATCH = 1024 * 1024
+_WAIT_SECONDS = 0.01
+_FIRST = 256 * 1024
+# What may wait for the disk before upstream is paused.
 _QUEUE = 1024 * 1024
 
 
@@ -41,6 +45,7 @@ class Filling:
         on_growth: called when more is in the file.
         reserve: has room for so many bytes in all, or raises OSError.
         instead: returns what takes in all that is not in the file when that takes no more; None drops it.
+        clock: for waiting until there is more to be written; without one, nothing waits.
 
     ``failure`` is the first OSError of a write.
     """
@@ -52,6 +57,7 @@ class Filling:
         on_growth: Callable[[], object],
         reserve: Callable[[int], object] = lambda _: None,
         instead: Callable[[Failure], IConsumer | None] = lambda _: None,
+        clock: IReactorTime | None = None,
     ) -> None:
         self.failure: Failure | None = None
         self._partial = partial
@@ -69,6 +75,9 @@ class Filling:
         self._current_start = partial.filled
         self._queue = Blocks()
         self._writing = False
+        self._clock = clock
+        self._due: IDelayedCall | None = None
+        self._at_once = partial.filled + _FIRST
         self._waiters: list[Deferred[None]] = []
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -81,6 +90,7 @@ class Filling:
     def unregisterProducer(self) -> None:
         """No more of this body comes (IConsumer)."""
         self._producer = None
+        self._flush()
         if self._instead is not None:
             self._instead.unregisterProducer()
 
@@ -96,7 +106,7 @@ class Filling:
         if self._received > self._reserved and self.failure is None and not self._have_room():
             return
         if not self._writing:
-            self._write()
+            self._write_soon()
         elif self._queue.size > _QUEUE and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
@@ -109,6 +119,7 @@ class Filling:
 
     def settled(self) -> Deferred[None]:
         """Fire when nothing is waiting or being written any more."""
+        self._flush()
         if not self._writing:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -128,7 +139,26 @@ class Filling:
         self.give_up(failure)
         return False
 
+    def _write_soon(self) -> None:
+        """Write what has come, at once or when there is more."""
+        if self._clock is None or self._queue.size >= _BATCH or self._received <= self._at_once or self._waiters:
+            self._write()
+        elif self._due is None:
+            self._due = self._clock.callLater(_WAIT_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        """Write what waits for more."""
+        self._wait_no_more()
+        if self._queue.size and not self._writing and self.failure is None:
+            self._write()
+
+    def _wait_no_more(self) -> None:
+        due, self._due = self._due, None
+        if due is not None and due.active():
+            due.cancel()
+
     def _write(self) -> None:
+        self._wait_no_more()
         self._current, self._queue = self._queue, self._current
         self._current_start = self._partial.filled
         self._writing = True
@@ -141,7 +171,7 @@ class Filling:
         else:
             self._current.release()
             if self._queue.size:
-                self._write()
+                self._write_soon()
             self._on_growth()
         self._release()
         if not self._writing:
@@ -185,5 +215,6 @@ class Filling:
         return rest + self._queue.pieces()
 
     def _forget(self) -> None:
+        self._wait_no_more()
         self._current.release()
         self._queue.release()

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from crproxy.oci.digests import Digest
 from crproxy.store.blobs import Blobs, Partial
@@ -87,6 +89,60 @@ def test_what_comes_is_written_in_order_and_told(
     assert (threads.waiting, grown) == ([], [3, 7])
     (path,) = (tmp_path / "partial" / "-").iterdir()
     assert path.read_bytes() == b"abcdefg"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def batching(partial: Partial, threads: Later, grown: list[int], clock: Clock) -> Filling:
+    """One that waits for more, and has written its first bytes."""
+    filling = Filling(partial, threads, lambda: grown.append(partial.filled), clock=clock)
+    filling.write(b"x" * (MIB // 4))
+    threads.work()
+    assert grown == [MIB // 4]
+    return filling
+
+
+def test_a_mebibyte_is_written_at_once(batching: Filling, threads: Later, clock: Clock) -> None:
+    for _ in range(3):
+        batching.write(b"x" * (MIB // 4))
+    assert threads.waiting == []
+    batching.write(b"x" * (MIB // 4))
+    assert len(threads.waiting) == 1
+    assert clock.getDelayedCalls() == []
+
+
+def test_less_waits_ten_milliseconds_for_more(
+    batching: Filling, threads: Later, grown: list[int], clock: Clock
+) -> None:
+    batching.write(b"abc")
+    clock.advance(0.009)
+    assert threads.waiting == []
+    batching.write(b"def")
+    clock.advance(0.002)
+    threads.work()
+    assert grown == [MIB // 4, MIB // 4 + 6]
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("end", ["unregisterProducer", "settled"])
+def test_the_end_waits_for_nothing(batching: Filling, threads: Later, grown: list[int], clock: Clock, end: str) -> None:
+    batching.write(b"abc")
+    getattr(batching, end)()
+    threads.work()
+    assert grown == [MIB // 4, MIB // 4 + 3]
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_is_given_up_waits_for_nothing(batching: Filling, threads: Later, clock: Clock) -> None:
+    batching.write(b"abc")
+    batching.give_up(Failure(OSError("full")))
+    assert clock.getDelayedCalls() == []
+    batching.write(b"def")
+    assert (threads.waiting, clock.getDelayedCalls()) == ([], [])
 
 
 def test_an_upstream_that_is_faster_than_the_disk_is_held_back(
