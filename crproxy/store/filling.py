@@ -17,7 +17,7 @@ __all__ = ["Filling", "Threads", "at_once"]
 
 # Room is made for so many bytes more than have come.
 _STEP = 1024 * 1024
-# Bytes that are written at once, and seconds that fewer wait for more: a change of thread is dear. The first do not wait.
+# Bytes that are written at once, and seconds that fewer wait for more: changing threads is dear. The first do not wait.
 _BATCH = 1024 * 1024
 _WAIT_SECONDS = 0.01
 _FIRST = 256 * 1024
