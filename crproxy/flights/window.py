@@ -76,8 +76,8 @@ class Window:
         """Tell whether it can be read from ``position`` on, now or when more has come."""
         return self.start <= position <= self.end
 
-    def read(self, position: int, wanted: int) -> bytes:
-        """Return some of the bytes at ``position``, ``wanted`` at the most.
+    def read(self, position: int, wanted: int) -> memoryview:
+        """Return some of the bytes at ``position``, ``wanted`` at the most; to be released before more comes.
 
         Raises:
             FellBehind: they are not here any more.
@@ -85,9 +85,8 @@ class Window:
         if position < self.start:
             raise FellBehind(f"byte {position} is gone: there are those from {self.start} on")
         number, offset = divmod(position - self.start, _CHUNK)
-        piece = bytes(self._chunks[number][offset : offset + wanted])
-        self.reach(position + len(piece))
-        return piece
+        with memoryview(self._chunks[number]) as chunk:
+            return chunk[offset : offset + wanted]
 
     def reach(self, position: int) -> None:
         """The fastest reader is here at least."""
@@ -151,6 +150,8 @@ class WindowFlow(FileFlow):
         self._window = window
 
     def _send(self, consumer: Any, wanted: int) -> int:
-        piece = self._window.read(self.position, wanted)
-        consumer.write(piece)
-        return len(piece)
+        with self._window.read(self.position, wanted) as piece:
+            size = len(piece)
+            consumer.write(piece)
+        self._window.reach(self.position + size)
+        return size

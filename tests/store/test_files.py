@@ -66,7 +66,7 @@ def test_nothing_is_written_at_once(fd: int, consumer: Consumer) -> None:
 
 def test_a_consumer_that_is_full_gets_no_more(fd: int) -> None:
     class Full(Consumer):
-        def write(self, data: bytes) -> None:
+        def write(self, data: bytes | memoryview) -> None:
             super().write(data)
             self.producer.pauseProducing()
 
@@ -82,7 +82,7 @@ def test_a_consumer_that_is_full_gets_no_more(fd: int) -> None:
 
 def test_a_consumer_that_resumes_in_the_midst_of_a_write_gets_each_byte_once(fd: int) -> None:
     class Eager(Consumer):
-        def write(self, data: bytes) -> None:
+        def write(self, data: bytes | memoryview) -> None:
             super().write(data)
             self.producer.pauseProducing()
             self.producer.resumeProducing()
@@ -176,7 +176,7 @@ def test_a_consumer_that_is_gone_is_not_written_to(fd: int, consumer: Consumer) 
 
 def test_a_consumer_that_goes_in_the_midst_of_a_write_is_not_written_to(fd: int) -> None:
     class Leaving(Consumer):
-        def write(self, data: bytes) -> None:
+        def write(self, data: bytes | memoryview) -> None:
             super().write(data)
             self.producer.stopProducing()
 

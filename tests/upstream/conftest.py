@@ -72,8 +72,8 @@ class Consumer:
         self.producer = None
         self.unregistered += 1
 
-    def write(self, data: bytes) -> None:
-        self.pieces.append(data)
+    def write(self, data: bytes | memoryview) -> None:
+        self.pieces.append(bytes(data))
 
     @property
     def content(self) -> bytes:
