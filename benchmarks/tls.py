@@ -23,7 +23,6 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from OpenSSL.SSL import OPENSSL_VERSION, OpenSSL_version
 
 from benchmarks.parts.blobs import MIB
 from benchmarks.parts.caches import CRPROXY, NGINX
@@ -186,7 +185,7 @@ def report(findings: Sequence[Finding], scale: Scale) -> str:
 
 def _openssl() -> str:
     """Return crproxy's, such as OpenSSL 3.5.0; nginx has the system's."""
-    return " ".join(OpenSSL_version(OPENSSL_VERSION).decode().split()[:2])
+    return " ".join(ssl.OPENSSL_VERSION.split()[:2])
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

@@ -135,6 +135,7 @@ class Shared:
     def _let_go_of_window(self) -> None:
         if self.window is not None and self._over and not self._readers:
             self._needs.windows.close()
+            self.window.forget()
             self.window = None
 
     def _read_from(self, fd: int) -> None:

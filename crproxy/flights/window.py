@@ -88,6 +88,11 @@ class Window:
         with memoryview(self._chunks[number]) as chunk:
             return chunk[offset : offset + wanted]
 
+    def forget(self) -> None:
+        """Hold nothing any more: who waits for the garbage collector would hold it for many transfers."""
+        self._chunks.clear()
+        self.start = self.end
+
     def reach(self, position: int) -> None:
         """The fastest reader is here at least."""
         self._reached = max(self._reached, position)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from crproxy.flights.window import FellBehind, Window
 from crproxy.oci.digests import Digest, Verifier
 
-CHUNK = 64 * 1024
+CHUNK, MIB = 64 * 1024, 1024 * 1024
 
 
 def window(content: bytes, start: int = 0, limit: int = 2 * CHUNK, grown: list[int] | None = None) -> Window:
@@ -41,3 +43,18 @@ def test_what_is_in_it_is_what_came(start: int, sizes: list[int], wanted: int) -
         assert piece == content[position : position + len(piece)]
         position += len(piece)
     assert not held.has(held.end + 1)
+
+
+def test_what_is_over_is_not_held() -> None:
+    """Windows are parts of cycles: what they hold would stay until the garbage collector comes, for many transfers."""
+    held = window(b"", limit=16 * MIB)
+    tracemalloc.start()
+    try:
+        held.write(bytes(8 * MIB))
+        assert tracemalloc.get_traced_memory()[0] > 8 * MIB
+        held.forget()
+        assert tracemalloc.get_traced_memory()[0] < MIB
+    finally:
+        tracemalloc.stop()
+    assert not held.has(0)
+    assert held.has(8 * MIB)
