@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -15,40 +14,38 @@ from .tls import TLSStream
 __all__ = ["serve"]
 
 
-class Server(Stream, tcp.Server):
-    """A client, in the clear, or in a TLS that is put around it."""
+class _Plain(Stream):
+    """In the clear, or in a TLS that is put around it."""
 
-    def __init__(self, sock: socket.socket, *args: Any) -> None:
-        super().__init__(sock, *args)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.begin()
 
 
 @implementer(ISSLTransport, INegotiated)
-class TLSServer(TLSStream, tcp.Server):
-    """A client that is to speak TLS."""
+class _Secured(TLSStream):
+    """One that is to turn to TLS."""
 
-    def __init__(self, sock: socket.socket, *args: Any) -> None:
-        super().__init__(sock, *args)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.begin()
         self.peek()
 
 
-class UnixServer(Stream, unix.Server):
-    """A client of this machine."""
-
-    def __init__(self, sock: socket.socket, *args: Any) -> None:
-        super().__init__(sock, *args)
-        self.begin()
+class Server(_Plain, tcp.Server):
+    """A client's connection."""
 
 
-@implementer(ISSLTransport, INegotiated)
-class UnixTLSServer(TLSStream, unix.Server):
-    """A client of this machine that is to speak TLS."""
+class TLSServer(_Secured, tcp.Server):
+    """A client's connection, for TLS."""
 
-    def __init__(self, sock: socket.socket, *args: Any) -> None:
-        super().__init__(sock, *args)
-        self.begin()
-        self.peek()
+
+class UnixServer(_Plain, unix.Server):
+    """A connection of this machine's."""
+
+
+class UnixTLSServer(_Secured, unix.Server):
+    """A connection of this machine's, for TLS."""
 
 
 def serve(port: IListeningPort, *, secured: bool) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import INegotiated, ISSLTransport
 
 from crproxy.transports.servers import TLSServer
+from crproxy.transports.tls import TLSStream
 from crproxy.upstream.securing import make_context as client_context
 from tests.tls.wires import trusting
 from tests.transports.hands import Hands, sockets
-from tests.transports.peers import Pair, Pieces, Recorder, certified, content, joined, server_context
+from tests.transports.peers import Pieces, Recorder, certified, content, joined, server_context
 
 KIB, MIB = 1024, 1024 * 1024
 LARGE = content(4 * MIB)
@@ -47,9 +52,6 @@ def test_a_session_is_resumed(version: ssl.TLSVersion) -> None:
         first.transport.write(b"hello")
         first.read_all(count=5)
         session = first.peer.session
-    with joined(secured=False) as pair:
-        raw = pair.raw
-    del raw
     ours, theirs = sockets()
     hands, protocol = Hands(), Recorder()
     transport: Any = TLSServer(ours, protocol, ours.getpeername(), None, 0, hands)
@@ -72,8 +74,6 @@ def test_a_session_is_resumed(version: ssl.TLSVersion) -> None:
 
 
 def test_what_is_written_before_the_handshake_is_over_goes_out_in_it() -> None:
-    with joined(secured=True) as pair:
-        pass
     ours, theirs = sockets()
     hands, protocol = Hands(), Recorder()
     transport: Any = TLSServer(ours, protocol, ours.getpeername(), None, 0, hands)
@@ -101,14 +101,13 @@ def test_what_is_written_before_the_handshake_is_over_goes_out_in_it() -> None:
     peer.close()
     hands.settle()
     assert [reason.type for reason in protocol.lost] == [ConnectionDone]
-    assert not pair.hands.readers
+    assert not hands.readers
 
 
 def test_a_handshake_that_fails_ends_the_connection() -> None:
     client = trusting("http/1.1")
     client.maximum_version = TLS12
     client.set_ciphers("AES128-SHA")
-    pair = Pair(secured=False)
     ours, theirs = sockets()
     hands, protocol = Hands(), Recorder()
     transport: Any = TLSServer(ours, protocol, ours.getpeername(), None, 0, hands)
@@ -125,7 +124,6 @@ def test_a_handshake_that_fails_ends_the_connection() -> None:
     with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
         peer.do_handshake()
     peer.close()
-    pair.close()
 
 
 # The end
@@ -249,8 +247,6 @@ def s_client(port: int, version: str, words: bytes) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("command", [b"K\n", b"k\n"])
 def test_keys_are_updated_in_the_midst_of_a_transfer(command: bytes) -> None:
     """RFC 8446, 4.6.3: K asks that we change ours as well."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = s_client(listener.getsockname()[1], "-tls1_3", b"")
         ours, _ = listener.accept()
@@ -295,9 +291,6 @@ def take(process: subprocess.Popen[bytes], seen: bytearray) -> bytearray:
 
 def wait(hands: Hands, until: Any) -> None:
     """Take turns until that is so."""
-    import select
-    import time
-
     end = time.monotonic() + 20
     while not until():
         assert time.monotonic() < end
@@ -312,9 +305,6 @@ def wait(hands: Hands, until: Any) -> None:
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_client_believes_whom_it_is_told_to(trusted: bool, tmp_path: Path) -> None:
-    from twisted.internet import tcp
-
-    from crproxy.transports.tls import TLSStream
 
     class Connected(TLSStream, tcp.Server):
         def __init__(self, *arguments: Any) -> None:
