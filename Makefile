@@ -84,6 +84,10 @@ bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx an
 bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with few and many names, next to nginx
 	$(BIN)/python -m benchmarks.tls $(ARGS)
 
+.PHONY: bench-soak
+bench-soak: $(VENV)/installed-for-tests packages ## memory and descriptors at full load for ten minutes
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on bytes per second are
 	$(BIN)/python -m benchmarks.limits $(ARGS)

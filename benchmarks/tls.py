@@ -23,7 +23,6 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-
 from benchmarks.parts.blobs import MIB
 from benchmarks.parts.caches import CRPROXY, NGINX
 from benchmarks.parts.clients import ask

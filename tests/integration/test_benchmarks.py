@@ -82,6 +82,13 @@ def test_limits_are_measured() -> None:
     assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
+def test_memory_at_full_load_is_measured() -> None:
+    for tool in ("nginx", "curl"):
+        need(tool)
+    table = rows("soak")
+    assert [line.split("|")[1].strip() for line in table if line[2].isspace() or line[2].isdigit()] == ["1", "2"]
+
+
 def test_a_pull_beside_attackers_is_measured() -> None:
     need("dockerd")
     need_root("dockerd")
@@ -90,7 +97,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "tls"])
+@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "soak", "tls"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page

@@ -119,6 +119,7 @@ NOT_TYPED = {
     "make bench-relay": BENCHMARK,
     'make bench-relay ARGS="--mib 2048"': BENCHMARK,
     "make bench-cache": BENCHMARK,
+    "make bench-soak": BENCHMARK,
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,
     "make bench-hostile": BENCHMARK,
