@@ -16,6 +16,9 @@ __all__ = ["PIECE", "Engine", "PlainEngine", "TLSEngine"]
 # Bytes that are handed to the TLS library at once: four records. What a socket refuses of it is kept in memory.
 PIECE = 64 * 1024
 
+# Records that are received at once: 16 fill the largest buffer, and each takes some microseconds.
+_RECORDS = 64
+
 # Every file on its way out passes here, in one thread: nothing of it outlives a call.
 _FILE = bytearray(PIECE)
 _FILE_VIEW = memoryview(_FILE)
@@ -164,11 +167,13 @@ class TLSEngine:
             return 0
 
     def receive(self, into: memoryview) -> int:
-        """Receive whole records, as long as there are some (Engine)."""
+        """Receive whole records, as long as there are some, and not too many: each may hold one byte (Engine)."""
         count, size, read = 0, len(into), self.socket.read
         self.wants_read = self.wants_write = False
         try:
-            while count < size:
+            for _ in range(_RECORDS):
+                if count == size:
+                    break
                 # With a buffer to fill it returns a number.
                 got = int(read(size - count, into[count:] if count else into))
                 if not got:

@@ -126,6 +126,17 @@ def test_a_handshake_that_fails_ends_the_connection() -> None:
     peer.close()
 
 
+def test_records_of_one_byte_hold_nobody_up() -> None:
+    """64 KiB of them would take a quarter of a second."""
+    with joined(secured=True) as pair:
+        for byte in LARGE[:1000]:
+            pair.peer.send(bytes([byte]))
+        pair.hands.turn()
+        assert 0 < len(pair.protocol.heard) <= 64
+        pair.hands.settle()
+        assert pair.protocol.heard == LARGE[:1000]
+
+
 # The end
 
 
