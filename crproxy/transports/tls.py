@@ -6,6 +6,7 @@ before the end, and the end of an input that somebody cut, told from one that th
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import select
@@ -206,8 +207,10 @@ class TLSStream(Stream):
     def _consume(self, count: int) -> None:
         """Take out of the socket what was looked at and is done with."""
         self._tell_from(1)
-        while count > 0 and (taken := len(self.socket.recv(count))):
-            count -= taken
+        # Whoever has reset the connection is told of in the reactor's next turn.
+        with contextlib.suppress(OSError):
+            while count > 0 and (taken := len(self.socket.recv(count))):
+                count -= taken
 
     def _tell_from(self, count: int) -> None:
         if self.socket.family != socket.AF_UNIX:

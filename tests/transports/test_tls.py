@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_a_handshake_that_fails_ends_the_connection() -> None:
     with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
         peer.do_handshake()
     peer.close()
+
+
+def test_a_peer_that_resets_before_tls_is_lost_and_no_error_of_ours() -> None:
+    ours, theirs = sockets()
+    hands, protocol = Hands(), Recorder()
+    transport: Any = TLSServer(ours, protocol, ours.getpeername(), None, 0, hands)
+    protocol.makeConnection(transport)
+    theirs.sendall(b"\x16\x03\x01")
+    hands.settle()
+    assert protocol.heard == b"\x16\x03\x01"
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    transport.loseConnection()
+    hands.settle()
+    assert len(protocol.lost) == 1
+    assert not hands.readers | hands.writers
 
 
 def test_records_of_one_byte_hold_nobody_up() -> None:
