@@ -27,11 +27,6 @@ class Costs:
         return median(self.cpu)
 
     @property
-    def spread_cpu(self) -> tuple[float, float]:
-        """The cheapest and the dearest."""
-        return min(self.cpu), max(self.cpu)
-
-    @property
     def median_clock(self) -> float:
         """Half of the rounds took no longer."""
         return median(self.clock)

@@ -119,7 +119,6 @@ class TLSEngine:
         sock: connected, and ours from here on.
         context: with a certificate, for a server.
         server_hostname: who is connected to, for a client; None for a server.
-        session: is resumed, for a client.
     """
 
     def __init__(
@@ -129,7 +128,6 @@ class TLSEngine:
         *,
         server_side: bool,
         server_hostname: str | None = None,
-        session: ssl.SSLSession | None = None,
     ) -> None:
         self.ended = False
         self.wants_read = False
@@ -140,7 +138,6 @@ class TLSEngine:
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
             server_hostname=server_hostname,
-            session=session,
         )
 
     def shake_hands(self) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -84,9 +86,6 @@ def certified(kind: str) -> Certified:
 
 
 def _with_rsa(like: Certified) -> Certified:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
     key: Key = rsa.generate_private_key(65537, 2048)
     builder = (
         x509.CertificateBuilder()
