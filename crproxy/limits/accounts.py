@@ -85,22 +85,29 @@ class Accounts:
 
     def check_request(self, client: str | None) -> None:
         """Count one more request, or raise TOOMANYREQUESTS where that is one too many."""
+        wait = self.count_request(client)
+        if wait and client is not None:
+            self.refused_requests += 1
+            frequency = self._current().limits.requests_per_client
+            raise RegistryError(
+                ErrorCode.TOOMANYREQUESTS,
+                f"this proxy answers {network_of(client)} no more requests than {frequency}; try again in {wait} s",
+                retry_after=wait,
+            )
+
+    def count_request(self, client: str | None) -> int:
+        """Count one more request and return 0; or return the seconds after which it would not be one too many."""
         config = self._current()
         frequency = config.limits.requests_per_client
         if frequency is None or client is None or is_in(client, config.access.privileged):
-            return
+            return 0
         account = self.requests.get(network_of(client))
         account.drip()
         wait = (account.content + 1 - frequency.times) / frequency.rate
         if wait > _MOMENT:
-            self.refused_requests += 1
-            seconds = math.ceil(wait - _MOMENT)
-            raise RegistryError(
-                ErrorCode.TOOMANYREQUESTS,
-                f"this proxy answers {network_of(client)} no more requests than {frequency}; try again in {seconds} s",
-                retry_after=seconds,
-            )
+            return math.ceil(wait - _MOMENT)
         account.add(1)
+        return 0
 
     def _requests_a_second(self) -> float | None:
         frequency = self._current().limits.requests_per_client

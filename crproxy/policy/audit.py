@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from .redaction import escaped, redacted, redacted_target
 
-__all__ = ["CacheState", "Ending", "Fields", "Format", "Record", "cache_state", "fields", "write_line"]
+__all__ = ["CacheState", "Ending", "Fields", "Format", "Record", "Repeated", "cache_state", "fields", "write_line"]
 
 # What a line holds, by name; texts are redacted.
 Fields = dict[str, str | int | float | None]
@@ -90,6 +90,35 @@ class Record:
     ending: Ending
 
 
+class Repeated:
+    """A request that comes again and again, and is answered the same: what its lines have in common is made once.
+
+    They differ in when it came, and from where; it took no time.
+
+    Arguments:
+        record: of one of them.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = replace(record, seconds=0.0)
+        self._fields = fields(self.record)
+        self._json = json.dumps({name: value for name, value in self._fields.items() if name not in _VARYING})[1:]
+        self._combined = _after_time(self.record, self._fields)
+
+    def fields(self, moment: float, client: str | None) -> Fields:
+        """Return what a line holds, as the function of this name."""
+        return {**self._fields, "time": _time(moment), "client": client}
+
+    def line(self, style: Format, moment: float, client: str | None) -> str:
+        """Return a line, as `write_line`: the same fields, though JSON has those that vary in front."""
+        if style is Format.JSON:
+            return f'{{"time": "{_time(moment)}", "client": {json.dumps(client)}, {self._json}'
+        return f"{_before_time(client, self._fields)} [{_common_time(int(moment))}] {self._combined}"
+
+
+_VARYING = frozenset({"time", "client"})
+
+
 def cache_state(cache_status: str | None) -> CacheState | None:
     """Return what a ``Cache-Status`` (RFC 9211) of ours says; None where there is none."""
     if cache_status is None:
@@ -125,8 +154,7 @@ def write_line(record: Record, style: Format, found: Fields | None = None) -> st
 def fields(record: Record) -> Fields:
     """Return what a line holds, by name; texts are redacted."""
     return {
-        # RFC 3339, 5.6
-        "time": datetime.fromtimestamp(record.moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _time(record.moment),
         "site": record.site,
         "client": record.client,
         "user": _text(record.user),
@@ -145,24 +173,37 @@ def fields(record: Record) -> Fields:
     }
 
 
+def _time(moment: float) -> str:
+    """Return a time as of RFC 3339, 5.6."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _combined(record: Record, found: Fields) -> str:
     """Apache's combined format, and behind it what that has no place for, as ``name=value``.
 
     The place of the Referer stays empty: no client of a registry sends one, and a browser's may hold anything.
     """
+    moment = _common_time(int(record.moment))
+    return f"{_before_time(record.client, found)} [{moment}] {_after_time(record, found)}"
+
+
+def _before_time(client: str | None, found: Fields) -> str:
+    return f"{_bare(client)} - {_bare(found['user'])}"
+
+
+def _after_time(record: Record, found: Fields) -> str:
     request = f"{found['method']} {found['path']} {record.protocol}"
     agent = str(found["agent"] or "-")
     named = " ".join(
         f"{name}={_bare(found[name])}"
         for name in ("site", "host", "registry", "repository", "reference", "seconds", "cache", "ending")
     )
-    return (
-        f"{_bare(found['client'])} - {_bare(found['user'])} [{_common_time(record.moment)}] "
-        f'"{escaped(request)}" {_bare(found["status"])} {record.sent} "-" "{escaped(agent)}" {named}'
-    )
+    return f'"{escaped(request)}" {_bare(found["status"])} {record.sent} "-" "{escaped(agent)}" {named}'
 
 
-def _common_time(moment: float) -> str:
+# Many requests come in one second.
+@functools.lru_cache(2)
+def _common_time(moment: int) -> str:
     at = datetime.fromtimestamp(moment, UTC)
     return f"{at.day:02}/{_MONTHS[at.month - 1]}/{at.year:04}:{at:%H:%M:%S} +0000"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -19,10 +19,19 @@ from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
+from .lasting import Lasting
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
 
 __all__ = ["Manifests"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counting:
+    """A manifest that is served without a question, and until when that is so."""
+
+    manifest: Manifest
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +106,9 @@ class Manifests:
     # By digest
 
     async def _by_digest(self, view: View, digest: Digest, method: str) -> Reply:
-        link = self._permissions.link(view, digest)
-        kept = None if link is None else self._kept_by(link, view, digest)
-        if kept is not None:
-            return _reply(kept, CacheStatus.HIT)
+        counting = self._counting_digest(view, digest)
+        if counting is not None:
+            return self._hit(counting, lambda: self._counting_digest(view, digest))
         stored = self._store.read(view.entry(digest))
         if stored is not None and self._permissions.has_delivered(view, digest):
             return await self._by_word(view, digest, stored)
@@ -108,6 +116,11 @@ class Manifests:
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         return _header_reply(header, digest)
+
+    def _counting_digest(self, view: View, digest: Digest) -> _Counting | None:
+        link = self._permissions.link(view, digest)
+        kept = None if link is None else self._kept_by(link, view, digest)
+        return None if link is None or kept is None else _Counting(kept, self._permissions.until(view, link))
 
     async def _by_word(self, view: View, digest: Digest, stored: bytes) -> Reply:
         """Serve what is stored if upstream says that this repository has it; it had these bytes before."""
@@ -142,8 +155,9 @@ class Manifests:
 
     async def _by_tag(self, view: View, tag: Tag, method: str) -> Reply:
         kept = self._kept_tag(view, tag)
-        if kept is not None and freshness(kept.checked, self._now(), self._lifetimes) is Freshness.FRESH:
-            return _reply(kept.manifest, CacheStatus.HIT)
+        counting = self._counting_tag(kept)
+        if counting is not None:
+            return self._hit(counting, lambda: self._counting_tag(self._kept_tag(view, tag)))
         spared = None if kept is None else self._spared(kept, view.repository.registry)
         if spared is not None:
             return spared
@@ -154,6 +168,11 @@ class Manifests:
                 self._store.index.untag(view, tag.name)
                 raise
             return self._stale(view, tag, error, kept)
+
+    def _counting_tag(self, kept: _Kept | None) -> _Counting | None:
+        if kept is None or freshness(kept.checked, self._now(), self._lifetimes) is not Freshness.FRESH:
+            return None
+        return _Counting(kept.manifest, kept.checked + self._lifetimes.tag_ttl)
 
     def _kept_tag(self, view: View, tag: Tag) -> _Kept | None:
         entry = self._store.index.tagged(view, tag.name)
@@ -203,6 +222,16 @@ class Manifests:
         return _warned(kept.manifest, CacheStatus.SPARED, warning(why, age))
 
     # Both
+
+    def _hit(self, counting: _Counting, look: Callable[[], _Counting | None]) -> Reply:
+        """Return the reply with what is kept, and with how to find out that it would be the same again."""
+
+        def confirm() -> float | None:
+            found = look()
+            return None if found is None or found.manifest != counting.manifest else found.until
+
+        lasting = Lasting(self._store.index.version, confirm, self._now)
+        return replace(_reply(counting.manifest, CacheStatus.HIT), lasting=lasting)
 
     async def _fetch(self, view: View, reference: Reference) -> Manifest:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))

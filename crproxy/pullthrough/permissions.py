@@ -8,6 +8,7 @@ docs/decisions/0004-private-content.md.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -83,6 +84,10 @@ class Permissions:
             return None
         link = self._index.linked(view, digest)
         return link if link is not None and self._counts(view, link) else None
+
+    def until(self, view: View, link: Link) -> float:
+        """Return until when a permission that counts does so (seconds since the epoch), if nothing happens."""
+        return link.confirmed + self._lifetimes.permission_ttl if view.private else math.inf
 
     def proof(self, view: View, digest: Digest) -> Proof:
         """Return what it takes to serve the stored bytes of a blob through ``view``."""

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IConsumer
 from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
+from .lasting import Lasting
 from .pieces import PIECE, Pieces
 
 __all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named"]
@@ -57,11 +58,15 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a client is answered. ``headers`` has no Content-Length where the body knows it."""
+    """What a client is answered. ``headers`` has no Content-Length where the body knows it.
+
+    ``lasting`` tells whether whoever may have it is answered the same again; None where that is not known.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = field(default_factory=Content)
+    lasting: Lasting | None = field(default=None, compare=False)
 
     @classmethod
     def error(cls, error: RegistryError) -> Reply:

@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from ..config import Audit, Config
-from ..policy.audit import Format, Record, fields, write_line
+from ..policy.audit import Format, Record, Repeated, fields, write_line
 from .log_file import LogFile, Written
 
 __all__ = ["AuditLog"]
@@ -50,6 +50,14 @@ class AuditLog(Service):
             self._log.info("{line}", line=write_line(record, Format.COMBINED, found), audit=found)
         else:
             self._file.add(write_line(record, self._audit.style))
+
+    def observe_again(self, repeated: Repeated, moment: float, client: str | None) -> None:
+        """Write a line for a request that was answered before, and came again at ``moment`` from ``client``."""
+        if self._file is None:
+            line = repeated.line(Format.COMBINED, moment, client)
+            self._log.info("{line}", line=line, audit=repeated.fields(moment, client))
+        else:
+            self._file.add(repeated.line(self._audit.style, moment, client))
 
     def reopen(self) -> None:
         """Open the file that is configured now, be it the same: it may have been moved away."""

@@ -15,7 +15,7 @@ from ..admin.warm_resource import WarmResource
 from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
-from ..policy.audit import Record
+from ..policy.audit import Record, Repeated
 from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
@@ -33,6 +33,7 @@ from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
+from ..web.prepared import PreparedAnswers
 from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
 from ..web.site import PlainSite, make_site
@@ -140,6 +141,11 @@ class Core:
         self.meters.requests.observe(record)
         self.audit.observe(record)
 
+    def observe_again(self, repeated: Repeated, client: str | None) -> None:
+        """Write down and count a request that was answered before, and now came again from ``client``."""
+        self.meters.requests.observe(repeated.record)
+        self.audit.observe_again(repeated, self.now(), client)
+
     def ends(self) -> list[tuple[str, float | None]]:
         """Return each name that has, or shall have, a certificate, and when that ends, in seconds since 1970."""
         return [] if self.certificates is None else self.certificates.ends()
@@ -149,7 +155,9 @@ class Core:
         page = PageResource(self.configuration, state_of(self.cache.store, self.ends, self.meters))
         registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)
-        return make_site(page, registry, tokens, self.reactor, self.configuration().timeouts.write, self.observe)
+        site = make_site(page, registry, tokens, self.reactor, self.configuration().timeouts.write, self.observe)
+        site.prepared = PreparedAnswers(self.configuration, self.accounts, self.observe_again, self.now)
+        return site
 
     def plain_site(self, site: PlainSite) -> PlainSite:
         """Return what is answered in the clear; where there is TLS, ``site`` itself is only if that is configured."""

@@ -80,6 +80,10 @@ class Index:
         """Write what waits for it; fires when nothing does any more, or when it cannot be written now."""
         return self._pending.flush()
 
+    def version(self) -> int:
+        """Return a number that is another one after whatever this process notes."""
+        return self._pending.version
+
     # What is stored
 
     def stored(self, entry: Entry, size: int) -> None:

@@ -30,7 +30,8 @@ _MOST_WAITING = 20_000
 class WriteBehind:
     """What is noted and not written yet: ``notes`` are to be added to, then `begin` is to be called.
 
-    ``totals`` is what there was after the last batch.
+    ``totals`` is what there was after the last batch, ``version`` changes
+    with each note.
 
     Arguments:
         writer: writes.
@@ -43,6 +44,7 @@ class WriteBehind:
     def __init__(self, writer: Writer, threads: Threads, is_mended: Callable[[BaseException], bool]) -> None:
         self.notes = Notes()
         self.totals = Totals()
+        self.version = 0
         self._writer = writer
         self._threads = threads
         self._is_mended = is_mended
@@ -66,6 +68,7 @@ class WriteBehind:
 
     def begin(self) -> None:
         """Have a batch written, if none is being written."""
+        self.version += 1
         if self._writing is None and self.notes:
             self._writing = self.notes.take(_BATCH)
             self._threads(self._writer.write, self._writing).addCallbacks(self._written, self._not_written)

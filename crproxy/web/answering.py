@@ -15,6 +15,7 @@ from .. import __version__
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.redaction import escaped, redacted
 from ..pullthrough import Reply
+from .prepared import prepare
 from .sending import send
 
 __all__ = ["answer"]
@@ -42,6 +43,7 @@ async def _answer(request: Request, awaited: Coroutine[Deferred[Any], Any, Reply
         _log.info("{path}: {error}", path=_path(request), error=redacted(str(error)))
         reply = Reply.error(error)
     await send(request, reply)
+    prepare(request, reply)
 
 
 def _broke(failure: Failure, request: Request) -> None:

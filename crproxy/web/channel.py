@@ -7,15 +7,15 @@ from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
+from ..limits.accepting import address_of
 from ..transports.files import send_file
 from ..transports.stream import Stream
-from ..transports.tls import TLSStream
 from .backlog import backlog
-from .connections import Connections
+from .connections import Connections, close_below
+from .prepared import PreparedAnswers
 
 __all__ = ["BODY_LIMIT", "Channel"]
 
@@ -44,6 +44,7 @@ _TOO_LARGE = "413 Content Too Large"
 
 class _Site(Protocol):
     connections: Connections
+    prepared: PreparedAnswers | None
 
 
 class Channel(HTTPChannel):
@@ -65,6 +66,11 @@ class Channel(HTTPChannel):
     abortTimeout = None  # type: ignore[assignment]
     _optimisticEagerReadSize = _READ_AHEAD
 
+    # What has come for a request, if it is in one piece.
+    whole: bytes | None = None
+
+    # The client's IP address, once it was asked for; empty where it has none.
+    _client: str | None = None
     _lost = False
     _fresh = True
     _deaf = False
@@ -98,9 +104,27 @@ class Channel(HTTPChannel):
             self.loseConnection()
         if self._deaf:
             return
+        self.whole = None
         if self._deadline is None and not self.requests and not self.paused:
+            if not self._buffer and self.line_mode and self._answer_at_once(data):
+                return
             self._deadline = self.callLater(_HEADER_SECONDS, self._header_too_slow)
         super().dataReceived(data)
+
+    def _answer_at_once(self, data: bytes) -> bool:
+        """Answer a request that came in one piece, if its answer is prepared; tell whether it was."""
+        site = cast(_Site, self.site)
+        if site.prepared is None or site.connections.closing or self._waitingForTransport:
+            return False
+        self.whole = data
+        if self._client is None:
+            self._client = address_of(self.getPeer()) or ""
+        answer = site.prepared.answer(data, self._client or None)
+        if answer is None:
+            return False
+        self.resetTimeout()
+        cast(ITCPTransport, self.transport).write(answer)
+        return True
 
     # The request
 
@@ -343,7 +367,7 @@ class Channel(HTTPChannel):
         if not self._lost:
             self._watch()
         if self._connections.closing:
-            _close_below(self.transport)
+            close_below(self.transport)
 
     def abort(self) -> None:
         """Cut it off (Connection)."""
@@ -360,18 +384,3 @@ class Channel(HTTPChannel):
     @property
     def _connections(self) -> Connections:
         return cast(_Site, self.site).connections
-
-
-def _close_below(transport: object) -> None:
-    """Close below TLS, too: without waiting for the client's close_notify, which nobody need wait for (RFC 8446, 6.1).
-
-    Clients that look at an idle connection only when they want it again send none.
-    """
-    # What reads PROXY headers may be around it.
-    while not isinstance(transport, TLSStream | TLSMemoryBIOProtocol) and hasattr(transport, "transport"):
-        transport = transport.transport
-    if isinstance(transport, TLSStream):
-        transport.hurry()
-    elif isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
-        # An endpoint that speaks TLS itself, ssl:.
-        transport.transport.loseConnection()

@@ -9,8 +9,11 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-__all__ = ["Connection", "Connections"]
+from ..transports.tls import TLSStream
+
+__all__ = ["Connection", "Connections", "close_below"]
 
 # Whoever has connected and said nothing yet may have a handshake under way: seconds it is given for its request.
 _FIRST_WORDS_SECONDS = 1.0
@@ -95,3 +98,18 @@ class Connections:
         closed, self._closed = self._closed, None
         if closed is not None:
             closed.callback(None)
+
+
+def close_below(transport: object) -> None:
+    """Close below TLS, too: without waiting for the client's close_notify, which nobody need wait for (RFC 8446, 6.1).
+
+    Clients that look at an idle connection only when they want it again send none.
+    """
+    # What reads PROXY headers may be around it.
+    while not isinstance(transport, TLSStream | TLSMemoryBIOProtocol) and hasattr(transport, "transport"):
+        transport = transport.transport
+    if isinstance(transport, TLSStream):
+        transport.hurry()
+    elif isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
+        # An endpoint that speaks TLS itself, ssl:.
+        transport.transport.loseConnection()

@@ -59,7 +59,7 @@ class RegistryResource(Resource):
         self._accounts.check_request(auth.client)
         reply = await self._reply(request, auth)
         body = self._accounts.transfer(reply.body, auth.client)
-        return reply if body is reply.body else replace(reply, body=body)
+        return reply if body is reply.body else replace(reply, body=body, lasting=None)
 
     async def _reply(self, request: Request, auth: AuthRequest) -> Reply:
         _only_reading(request)
@@ -81,9 +81,11 @@ class RegistryResource(Resource):
         try:
             if identity.authorization is not None:
                 asked = replace(asked, caller=identity.authorization)
-            return await self._pullthrough.answer(found.repository, wanted, asked)
+            reply = await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
             raise _with_advice(error, found, identity) from error
+        is_anybodys = auth.authorization is None and identity == Identity()
+        return reply if is_anybodys else replace(reply, lasting=None)
 
 
 def _no_tags(name: str) -> Reply:

@@ -74,6 +74,10 @@ class ObservedRequest(Request):
     It is told of once it is over, if it ever was given to a resource: what is not HTTP never is.
     """
 
+    # All that its connection sent to ask for it and nothing else, where it came in one piece.
+    whole: bytes | None = None
+    # What was told of it.
+    told: Record | None = None
     _began: float | None = None
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -90,6 +94,7 @@ class ObservedRequest(Request):
         """Answer it (Request)."""
         for name, value in _INERT.items():
             self.responseHeaders.setRawHeaders(name, value)
+        self.whole = getattr(self.channel, "whole", None)
         self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
         super().process()
 
@@ -123,7 +128,8 @@ class ObservedRequest(Request):
         if began is None or not isinstance(self.site, ObservedSite) or self.site.observe is None:
             return
         try:
-            self.site.observe(self._record(self.site, began, ending))
+            self.told = self._record(self.site, began, ending)
+            self.site.observe(self.told)
         except Exception:
             # Raised from here it would keep the connection from its next request.
             self._log.failure("a request has no line in the audit log")

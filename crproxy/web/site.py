@@ -10,6 +10,7 @@ from ..login import TOKEN_PATH
 from .channel import Channel
 from .connections import Connections
 from .page import PageResource
+from .prepared import PreparedAnswers
 from .registry import RegistryResource
 from .request import Observe, ObservedRequest, ObservedSite
 from .token import TokenResource
@@ -45,6 +46,7 @@ class PlainSite(ObservedSite):
     protocol = Channel  # type: ignore[assignment]  # Twisted's own is a wrapper that chooses between the two
     write_seconds = _WRITE_SECONDS
     requestFactory = ObservedRequest
+    prepared: PreparedAnswers | None = None
     displayTracebacks = False
 
     @classmethod
