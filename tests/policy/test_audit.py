@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.audit import CacheState, Ending, Format, Record, cache_state, write_line
+from crproxy.policy.audit import CacheState, Ending, Format, Record, Repeated, cache_state, fields, write_line
 from crproxy.pullthrough.reply import CacheStatus
 
 RECORD = Record(
@@ -157,3 +157,39 @@ def test_no_cache_status_of_ours_is_left_out() -> None:
     assert {cache_state(status) for status in ours} == set(CacheState)
     # What is shared is collapsed, whether or not it is kept.
     assert len(ours) == len(CacheState) + 1
+
+
+# What comes again
+
+RECORDS = st.builds(
+    Record,
+    moment=st.floats(0, 4e9),
+    site=st.just("registry"),
+    client=st.sampled_from([None, "192.0.2.7", "2001:db8::1"]),
+    user=st.none() | st.text(max_size=8),
+    method=st.sampled_from(["GET", "HEAD"]),
+    target=st.text(max_size=20),
+    protocol=st.just("HTTP/1.1"),
+    host=st.none() | st.text(max_size=8),
+    agent=st.none() | st.text(max_size=20),
+    registry=st.none() | st.just("quay.io"),
+    repository=st.none() | st.just("org/app"),
+    reference=st.none() | st.just("v1"),
+    status=st.just(200),
+    sent=st.integers(0, 1000),
+    seconds=st.just(0.0),
+    cache=st.none() | st.sampled_from(CacheState),
+    ending=st.just(Ending.WHOLE),
+)
+
+
+@given(RECORDS, st.floats(0, 4e9), st.sampled_from([None, "198.51.100.1", "2001:db8::2"]))
+def test_what_comes_again_has_the_line_that_it_would_have(record: Record, moment: float, client: str | None) -> None:
+    repeated, expected = Repeated(record), replace(record, moment=moment, client=client)
+    assert repeated.fields(moment, client) == fields(expected)
+    assert repeated.line(Format.COMBINED, moment, client) == write_line(expected, Format.COMBINED)
+    assert json.loads(repeated.line(Format.JSON, moment, client)) == json.loads(write_line(expected, Format.JSON))
+
+
+def test_what_comes_again_took_no_time() -> None:
+    assert Repeated(RECORD).fields(0, None)["seconds"] == 0

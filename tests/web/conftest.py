@@ -30,7 +30,7 @@ from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
 from crproxy.web.page import PageResource, State
 from crproxy.web.registry import RegistryResource
-from crproxy.web.site import make_site
+from crproxy.web.site import PlainSite, make_site
 from crproxy.web.token import TokenResource
 from tests.memory import Network, Wire
 from tests.stores import make_store, pull_through, threads
@@ -163,6 +163,11 @@ def state() -> State:
 
 @pytest.fixture
 def site(network: Network, store: Store, current: Current, state: State) -> Site:
+    return build_site(network, store, current, state)
+
+
+def build_site(network: Network, store: Store, current: Current, state: State) -> PlainSite:
+    """Return the site in front of `network`, which answers by `current`; no answers are prepared."""
     clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
     accounts, tokens = Accounts(current, clock), Tokens(timeouts, clock)
