@@ -22,6 +22,9 @@ _OTHERS = tuple(
 
 def is_address(host: str) -> bool:
     """Tell whether a URL's host is an IP address and not a name."""
+    # Of each request and each handshake, and most are names.
+    if ":" not in host and not host[-1:].isdigit():
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

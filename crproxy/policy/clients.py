@@ -5,6 +5,7 @@ Knows addresses alone; where they come from, a socket, a PROXY header or X-Forwa
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -85,6 +86,8 @@ def _parse_written(entry: str) -> _Address | None:
     return None if match is None else _parse(match["v6"] or match["v4"] or match["bare"])
 
 
+# Clients ask more than once.
+@functools.lru_cache(1024)
 def _parse(text: str) -> _Address | None:
     """Return the address: IPv4 that is written inside of IPv6 as IPv4, link-local addresses without their zone."""
     try:

@@ -56,7 +56,7 @@ def read_hello(data: bytes) -> Hello | None:
     if message is None:
         return None
     try:
-        extensions = dict(_extensions(_Reader(message)))
+        extensions = _extensions(message)
         return Hello(_server_name(extensions.get(_SERVER_NAME)), tuple(_protocols(extensions.get(_ALPN))))
     except IndexError:
         raise NotAHello from None
@@ -83,48 +83,48 @@ def _first_message(data: bytes) -> bytes | None:
     raise NotAHello
 
 
-class _Reader:
-    """Takes numbers and vectors from the front; IndexError where there is too little."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def take(self, count: int) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) < count:
+def _extensions(hello: bytes) -> dict[int, bytes]:
+    """Return those that are read here, by their type. Raises IndexError where something is cut short."""
+    at = 2 + 32  # legacy_version, random
+    at += 1 + hello[at]  # legacy_session_id
+    at += 2 + _number(hello, at)  # cipher_suites
+    at += 1 + hello[at]  # legacy_compression_methods
+    found: dict[int, bytes] = {}
+    if at >= len(hello):
+        return found
+    extensions = _vector(hello, at)
+    at, end = 0, len(extensions)
+    while at < end:
+        kind, size = _number(extensions, at), _number(extensions, at + 2)
+        at += 4 + size
+        if at > end:
             raise IndexError
-        self._at += count
-        return piece
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def vector(self, size: int) -> bytes:
-        return self.take(self.number(size))
+        if kind in (_SERVER_NAME, _ALPN):
+            found[kind] = extensions[at - size : at]
+    return found
 
 
-def _extensions(hello: _Reader) -> Iterator[tuple[int, bytes]]:
-    hello.take(2 + 32)  # legacy_version, random
-    hello.vector(1)  # legacy_session_id
-    hello.vector(2)  # cipher_suites
-    hello.vector(1)  # legacy_compression_methods
-    if not hello:
-        return
-    extensions = _Reader(hello.vector(2))
-    while extensions:
-        yield extensions.number(2), extensions.vector(2)
+def _number(data: bytes, at: int) -> int:
+    """Return the number of two bytes that is at ``at``. Raises IndexError."""
+    return data[at] << 8 | data[at + 1]
+
+
+def _vector(data: bytes, at: int) -> bytes:
+    """Return what follows the number of two bytes at ``at``, which is its length. Raises IndexError."""
+    start = at + 2
+    end = start + _number(data, at)
+    if end > len(data):
+        raise IndexError
+    return data[start:end]
 
 
 def _server_name(extension: bytes | None) -> str | None:
     if not extension:
         return None
-    names = _Reader(_Reader(extension).vector(2))
-    while names:
-        kind, name = names.number(1), names.vector(2)
+    names, at = _vector(extension, 0), 0
+    while at < len(names):
+        kind, name = names[at], _vector(names, at + 1)
+        at += 3 + len(name)
         if kind == 0:
             host = name.decode("latin-1").lower().removesuffix(".")
             # "Literal IPv4 and IPv6 addresses are not permitted" (RFC 6066, 3): who sends one names nothing.
@@ -138,6 +138,10 @@ def _server_name(extension: bytes | None) -> str | None:
 def _protocols(extension: bytes | None) -> Iterator[bytes]:
     if not extension:
         return
-    names = _Reader(_Reader(extension).vector(2))
-    while names:
-        yield names.vector(1)
+    names, at = _vector(extension, 0), 0
+    while at < len(names):
+        end = at + 1 + names[at]
+        if end > len(names):
+            raise IndexError
+        yield names[at + 1 : end]
+        at = end

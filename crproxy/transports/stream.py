@@ -59,6 +59,7 @@ class Stream(_Connection):
     _broken: Exception | None = None
     _going_on = False
     _is_reading = False
+    _is_prompt = False
     takes_views = False
 
     # A reactor has more interfaces than one.
@@ -71,6 +72,14 @@ class Stream(_Connection):
         if self.socket.family != socket.AF_UNIX:
             # What belongs together goes out together already. The kernel would wait 40 ms for more (RFC 1122, 4.2.3.4).
             self.setTcpNoDelay(True)
+            self._is_prompt = True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send at once what is written, or wait for more (ITCPTransport)."""
+        # What speaks on it asks for it again.
+        if not enabled or not self._is_prompt:
+            self._is_prompt = False
+            super().setTcpNoDelay(enabled)
 
     # Writing
 

@@ -53,6 +53,8 @@ class TLSStream(Stream):
 
     _phase = _Phase.CLEAR
     _peeked = 0
+    # The socket tells of so many bytes or more.
+    _told_from = 1
     _linger: IDelayedCall | None = None
     _hurried = False
     # Nothing is to be received after the handshake.
@@ -183,12 +185,15 @@ class TLSStream(Stream):
         if not new:
             return self._wait_for_more()
         self._peeked = len(there)
-        # Or the reactor is told of it over and over.
-        self._tell_from(self._peeked + 1)
         protocol: Any = self.protocol
         protocol.dataReceived(new)
-        if self.connected and not self._aborting and self._phase is _Phase.HANDSHAKE and not self._is_broken:
+        if not self.connected or self._aborting or self._is_broken:
+            return None
+        if self._phase is _Phase.HANDSHAKE:
             return self._shake_hands()
+        if self._phase is _Phase.PEEKING:
+            # Or the reactor is told of it over and over.
+            self._tell_from(self._peeked + 1)
         return None
 
     def _wait_for_more(self) -> Exception | None:
@@ -206,13 +211,15 @@ class TLSStream(Stream):
 
     def _consume(self, count: int) -> None:
         """Take out of the socket what was looked at and is done with."""
-        self._tell_from(1)
+        if self._told_from > 1:
+            self._tell_from(1)
         # Whoever has reset the connection is told of in the reactor's next turn.
         with contextlib.suppress(OSError):
             while count > 0 and (taken := len(self.socket.recv(count))):
                 count -= taken
 
     def _tell_from(self, count: int) -> None:
+        self._told_from = count
         if self.socket.family != socket.AF_UNIX:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
