@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import platformdirs
-
 __all__ = ["SOCKET_VARIABLE", "find_socket", "socket_paths", "usual_data_dir"]
 
 SOCKET_VARIABLE = "CRPROXY_ADMIN"
@@ -19,8 +17,12 @@ _NAME = "admin.sock"
 
 def usual_data_dir(environment: Mapping[str, str]) -> str:
     """Return systemd's directory for us (systemd.exec(5), StateDirectory), or the user's own."""
-    directories = environment.get("STATE_DIRECTORY", "")
-    return directories.partition(":")[0] or platformdirs.user_data_dir("crproxy", appauthor=False)
+    directory = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if directory:
+        return directory
+    import platformdirs
+
+    return platformdirs.user_data_dir("crproxy", appauthor=False)
 
 
 def socket_paths(environment: Mapping[str, str]) -> Iterator[Path]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, MutableMapping
-from typing import Any
-
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Table
+from typing import TYPE_CHECKING, Any
 
 from .naming import alias_host, built_in
 from .table import ConfigError
+
+if TYPE_CHECKING:
+    from tomlkit.items import Table
 
 __all__ = ["alias_lines", "with_alias_line"]
 
@@ -48,6 +47,8 @@ def with_alias_line(text: str, label: str, registry: str, domain: str | None) ->
 
 def alias_lines(label: str, registry: str) -> str:
     """Return what to write by hand for an alias."""
+    import tomlkit
+
     table = tomlkit.table()
     table[label] = registry
     return tomlkit.dumps({_TABLE: table}).rstrip("\n")
@@ -78,6 +79,11 @@ def _absence(label: str, domain: str | None) -> str | None:
 
 
 def _change(text: str, key: str, value: str | None) -> str:
+    # Few ever change one while it runs.
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import Table
+
     try:
         document = tomlkit.parse(text)
         if _TABLE not in document:

@@ -237,6 +237,8 @@ def _certificates(
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
-    certificates = Certificates(configuration(), clients.reaching(Reach.of_ca(configuration())), reactor, now=now)
+    certificates = Certificates(
+        configuration(), lambda: clients.reaching(Reach.of_ca(configuration())), reactor, now=now
+    )
     configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

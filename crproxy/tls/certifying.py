@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from treq.client import HTTPClient
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..acme.client import AcmeClient
-from ..acme.jws import AccountKey, ExternalAccount
 from ..config import Acme, Config
 from ..policy.urls import origin_of
 from .certificates import BadCertificate, Certified, self_signed
 from .client_hello import Hello
-from .issuer import Account, Issuer
 from .plan import NameState, Plan
 from .responders import AlpnResponder, HttpResponder
 from .storage import CertificateStorage
 from .table import Table
 from .watching import Watch
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
+
+    from .issuer import Issuer
 
 __all__ = ["Certificates", "names_of"]
 
@@ -37,7 +39,7 @@ class Certificates(MultiService):
 
     Arguments:
         config: what the daemon was told.
-        http: reaches the CA.
+        http: returns what reaches the CA.
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
     """
@@ -45,7 +47,12 @@ class Certificates(MultiService):
     _log = Logger()
 
     def __init__(
-        self, config: Config, http: HTTPClient, clock: IReactorTime, *, now: Callable[[], float] | None = None
+        self,
+        config: Config,
+        http: Callable[[], HTTPClient],
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
         self._clock = clock
@@ -60,7 +67,7 @@ class Certificates(MultiService):
         if config.certs is not None:
             Watch(Path(config.certs), self.table.place, clock, now=self._now).setServiceParent(self)
         if config.acme.directory is not None:
-            self._issuer = self._make_issuer(config.acme, config.acme.directory, Path(config.data_dir), http)
+            self._issuer = self._make_issuer(config.acme, config.acme.directory, Path(config.data_dir), http())
         if self._issuer is not None:
             self._issuer.setServiceParent(self)
 
@@ -96,6 +103,11 @@ class Certificates(MultiService):
         origin = origin_of(directory)
         if origin is None:
             return None
+        # Their libraries take a tenth of a second, which a proxy with certificates of its own need not spend.
+        from ..acme.client import AcmeClient
+        from ..acme.jws import AccountKey, ExternalAccount
+        from .issuer import Account, Issuer
+
         storage = CertificateStorage(data_dir, origin)
         try:
             key = AccountKey(storage.account_key())

@@ -19,6 +19,8 @@ __all__ = ["Watch"]
 
 # Seconds between two looks: a stat for each file, which costs nothing, and works on every file system.
 _INTERVAL = 2.0
+# As many new files are told of each by itself.
+_TOLD_ONE_BY_ONE = 20
 
 # What tells one version of a file from the next: size, time of change, and inode, which a rename brings.
 _Mark = tuple[int, int, int]
@@ -79,8 +81,8 @@ class Watch(Service):
         for name in gone:
             self._held.pop(name, None)
             self._log.info("{file} is gone: its certificate is not used any more", file=self._directory / name)
-        for name in changed:
-            self._read(self._directory / name)
+        read = [name for name in changed if self._read(self._directory / name)]
+        self._tell(read)
         self._marks = found
         if changed or gone:
             # A file for exactly this name wins over one that covers it besides others.
@@ -92,18 +94,33 @@ class Watch(Service):
         self._call = self._clock.callLater(_INTERVAL, self._look_again)
         self.look()
 
-    def _read(self, path: Path) -> None:
+    def _tell(self, read: list[str]) -> None:
+        """Say what is used from now on: of many files together, since each line takes as long as reading one."""
+        if len(read) > _TOLD_ONE_BY_ONE:
+            self._log.info(
+                "{count} files in {directory} are used for {names} names",
+                count=len(read),
+                directory=str(self._directory),
+                names=len({name for file in read for name in self._held[file]}),
+            )
+            return
+        for file in read:
+            names = ", ".join(sorted(self._held[file]))
+            self._log.info("{path} is used for {names}", path=self._directory / file, names=names)
+
+    def _read(self, path: Path) -> bool:
+        """Hold the certificate of a file; tell whether it can be used."""
         try:
             certified = Certified.from_pem(path.read_bytes())
         except (OSError, BadCertificate) as error:
             kept = ", so what it had before is used on" if path.name in self._held else ""
             self._log.error("{path} cannot be used{kept}: {error}", path=path, kept=kept, error=error)
-            return
+            return False
         names = certified.names or frozenset({_stem(path.name)})
         if certified.not_after < self._now():
             self._log.error("{path} has a certificate that has ended: replace it", path=path)
         self._held[path.name] = {name.lower(): certified for name in names}
-        self._log.info("{path} is used for {names}", path=path, names=", ".join(sorted(names)))
+        return True
 
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hyperlink import EncodedURL
-from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
@@ -28,6 +26,9 @@ from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding
 from .protocol import make_pool
 from .relay import abandon
 from .sockets import Sockets
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
 
 __all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
 
@@ -115,6 +116,10 @@ def _refuse_proxys_own(response: IResponse, proxy: Proxy) -> IResponse:
 
 def treq_client(agent: IAgent) -> HTTPClient:
     """Return a treq client that asks ``agent`` for identity encoding and keeps no cookies."""
+    # The first that is asked of an upstream.
+    from treq.client import HTTPClient
+    from treq.cookies import IndexableCookieJar
+
     no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
     return HTTPClient(IdentityAgent(agent), no_cookies)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
@@ -28,6 +28,9 @@ from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEnc
 from .fields import lines_of
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
 
 __all__ = ["Answer", "Exchange", "Question"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from ..config import Upstream
@@ -18,6 +18,9 @@ from ..policy.challenges import Challenge, token_request
 from ..policy.refusals import Asker, unavailable
 from .exchange import Exchange
 from .tokens import Token, Tokens, basic
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
 
 __all__ = ["Logins"]
 

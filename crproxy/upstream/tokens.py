@@ -9,8 +9,8 @@ import base64
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IResponse
 
@@ -26,6 +26,9 @@ from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe,
 from .fields import field_of
 from .relay import BodyBroke, BodyTooLarge, collect
 from .single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
 
 __all__ = ["Token", "Tokens", "basic"]
 

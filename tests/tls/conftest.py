@@ -45,7 +45,8 @@ class Certifying:
 
     def start(self, **acme: Any) -> Certificates:
         config = replace(self.config, acme=replace(self.config.acme, **acme))
-        self.certificates = Certificates(config, treq_client(self.network.agent()), self.network.clock)
+        http = treq_client(self.network.agent())
+        self.certificates = Certificates(config, lambda: http, self.network.clock)
         self.certificates.startService()
         self.advance(0)
         return self.certificates

@@ -136,3 +136,22 @@ def test_a_change_that_keeps_the_size_is_noticed(watched: Watched) -> None:
     os.utime(path, ns=(1, 1))
     watched.clock.advance(2)
     assert set(watched.placed) == {"cr.test"}
+
+
+def test_a_few_files_are_told_of_one_by_one(watched: Watched, log: Log) -> None:
+    watched.write("a.pem", pem("a.test"))
+    watched.write("b.pem", pem("b.test", "c.test"))
+    watched.watch.look()
+    told = [line for line in log.lines if "used for" in line]
+    assert len(told) == 2
+    assert any("b.pem is used for b.test, c.test" in line for line in told)
+
+
+def test_many_are_told_of_together(watched: Watched, log: Log) -> None:
+    content = pem("a.test", "b.test")
+    for number in range(21):
+        watched.write(f"{number}.pem", content)
+    watched.watch.look()
+    (told,) = [line for line in log.lines if "used for" in line]
+    assert told.endswith("are used for 2 names")
+    assert "21 files in " in told

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from .texts import TEXTS, Language
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["Words", "render"]
 
@@ -33,7 +37,7 @@ class Words:
 
 def render(template: str, **context: object) -> bytes:
     """Return the page that ``template`` makes of ``context``."""
-    return _templates.get_template(template).render(context).encode()
+    return _templates().get_template(template).render(context).encode()
 
 
 def _breakable(text: str) -> Markup:
@@ -61,11 +65,17 @@ def _percent(part: float) -> str:
     return f"{min(max(rounded, 1), 99) if 0 < part < 1 else rounded} %"
 
 
-_templates = Environment(
-    loader=PackageLoader(__package__ or ""),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters.update(breakable=_breakable, size=_size, date=_date, percent=_percent)
+@functools.cache
+def _templates() -> Environment:
+    # A proxy that nobody looks at does without.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader(__package__ or ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters.update(breakable=_breakable, size=_size, date=_date, percent=_percent)
+    return templates
