@@ -20,6 +20,8 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether the garbage collector was told to pass over what is there: not in the tests' own process."""
     told: list[bool] = []
     monkeypatch.setattr(gc, "freeze", lambda: told.append(True))
+    # The reactor of the tests may not run, so that nobody would turn it on again.
+    monkeypatch.setattr(gc, "disable", lambda: None)
     return told
 
 
