@@ -140,7 +140,8 @@ class Flight(Shared):
         self._be_whole(window.end)
 
     async def _fill(self, partial: Partial) -> None:
-        await self._needs.threads(partial.rehash)
+        if partial.is_leftover:
+            await self._needs.threads(partial.rehash)
         try:
             self._reserve(partial.filled)
         except OSError:

@@ -98,9 +98,8 @@ class Blobs:
             OSError: it cannot be made or opened.
         """
         path = self._partial(entry, origin)
-        path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = _open_or_make(path)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The file may have been renamed or removed between open and lock: then the lock is on nothing.
@@ -221,6 +220,11 @@ class Partial:
         self.verifier = Verifier(key.entry.digest)
         self._blobs = blobs
 
+    @property
+    def is_leftover(self) -> bool:
+        """Whether an earlier fill left something in the file, which is not in the hash before `rehash`."""
+        return os.fstat(self.fd).st_size > self.filled
+
     def rehash(self) -> None:
         """Take in what an earlier fill left in the file. Raises OSError."""
         while piece := os.pread(self.fd, _READ, self.filled):
@@ -267,6 +271,16 @@ class Partial:
         # Closing alone would not do: the lock belongs to all duplicates of the descriptor (flock(2)).
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
+
+
+def _open_or_make(path: Path) -> int:
+    """Return a file descriptor of what is to be written, in a directory that is made if it is not there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def _open(path: Path) -> int | None:
