@@ -22,11 +22,11 @@ class Certificate:
 
     @classmethod
     def write(cls, directory: Path) -> Self:
-        """Issue a certificate for HOST by an authority of its own."""
+        """Issue a certificate for HOST, and for upstreams on 127.0.0.1, by an authority of its own."""
         directory.mkdir()
         written = cls(directory / "chain.pem", directory / "key.pem", directory / "authority.pem")
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        issued = authority.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
+        issued = authority.issue_cert(HOST, "127.0.0.1", key_type=trustme.KeyType.ECDSA)
         for pem in issued.cert_chain_pems:
             pem.write_to_path(written.chain, append=True)
         issued.private_key_pem.write_to_path(written.key)

@@ -109,7 +109,7 @@ class Flight(Shared):
 
     async def _pass_on(self, failure: Failure) -> bool:
         """Bring what the disk takes nothing of."""
-        window = self._open_window(0, Verifier(self.entry.digest), failure)
+        window = self._open_window(0, None, failure)
         if window is None:
             failure.raiseException()
         self._pouring = Deferred.fromCoroutine(pour(self.source, window, 0, None, self.clock, on_size=self._know))
@@ -120,7 +120,7 @@ class Flight(Shared):
         self._be_whole_past_the_disk(window)
         return True
 
-    def _open_window(self, start: int, verifier: Verifier, failure: Failure) -> Window | None:
+    def _open_window(self, start: int, verifier: Verifier | None, failure: Failure) -> Window | None:
         """Let what comes from now on be read from memory: its readers share it all the same."""
         window = self._needs.windows.open(start, verifier, self._grow)
         if window is None:
@@ -135,6 +135,10 @@ class Flight(Shared):
         return window
 
     def _be_whole_past_the_disk(self, window: Window) -> None:
+        if window.verifier is None:
+            # Nobody gets a right to the content by bytes that nobody has looked at.
+            super()._be_whole(window.end)
+            return
         if not window.verifier.matches():
             raise WrongContent(f"the bytes that came for {self.entry} are others: nothing of them was kept")
         self._be_whole(window.end)
@@ -177,7 +181,9 @@ class Flight(Shared):
             partial.discard()
             self._needs.room.release(self.key)
             self.filled = partial.filled
-            return self._open_window(partial.filled, partial.verifier, failure)
+            # Of what was to be kept so far each byte is hashed already; what never was goes through as it is.
+            verifier = partial.verifier if partial.filled else None
+            return self._open_window(partial.filled, verifier, failure)
 
         filling = self._filling = Filling(
             partial, self._needs.threads, lambda: self._written(filling, partial), self._reserve, instead, self.clock
@@ -247,7 +253,6 @@ class Flight(Shared):
         return True
 
     def _be_whole(self, size: int) -> None:
-        self._whole = True
         self._on_arrived(self)
         super()._be_whole(size)
 

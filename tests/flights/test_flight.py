@@ -406,11 +406,10 @@ def test_when_the_disk_is_full_readers_share_what_comes(
     assert (whole(store), partial_bytes(store), store.index.size(ENTRY)) == (None, [], None)
 
 
-@pytest.mark.parametrize("kept", [30, 0])
 def test_wrong_content_is_found_out_there_too(
-    flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch, kept: int
+    flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full_after(monkeypatch, kept)
+    full_after(monkeypatch, 30)
     flight, body = begun(flights, source)
     consumer, done = reading(flight)
     body.send(CONTENT[:40] + b"x" * 60)
@@ -418,6 +417,22 @@ def test_wrong_content_is_found_out_there_too(
     failure_of(done, WrongContent)
     assert len(consumer.content) == SIZE - 1
     assert not flight.has_arrived
+
+
+def test_what_never_was_to_be_kept_goes_through_unseen_and_proves_nothing(
+    flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_after(monkeypatch, 0)
+    arrived: list[Flight] = []
+    flight = flights.begin(ENTRY, source, on_arrived=arrived.append)
+    body = source.answer()
+    consumer, done = reading(flight)
+    wrong = CONTENT[:40] + b"x" * 60
+    body.send(wrong)
+    body.end()
+    ended(done)
+    assert consumer.content == wrong
+    assert arrived == []
 
 
 def test_a_cut_is_resumed_there_too(
