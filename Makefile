@@ -70,14 +70,10 @@ fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 
 	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
-bench: bench-relay bench-cache bench-tls bench-limits bench-hostile ## every benchmark
-
-.PHONY: bench-relay
-bench-relay: $(VENV)/installed-for-tests packages ## CPU and memory of relaying a blob, next to nginx
-	$(BIN)/python -m benchmarks.relay $(ARGS)
+bench: bench-cache bench-tls bench-limits bench-hostile ## every benchmark
 
 .PHONY: bench-cache
-bench-cache: $(VENV)/installed-for-tests packages ## the cache, next to nginx and docker-registry, against what is aimed at
+bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, docker-registry and any other, against what is aimed at
 	$(BIN)/python -m benchmarks.cache $(ARGS)
 
 .PHONY: bench-tls

@@ -40,7 +40,6 @@ TABLE_HEAD = ("work", CRPROXY, NGINX, "ratio", "target", "met")
 # As the distribution specification wants it, so that both answer alike.
 NGINX_LOCATION = "add_header Docker-Distribution-Api-Version registry/2.0; return 200 '{}';"
 NGINX_HTTP = """
-ssl_protocols TLSv1.2 TLSv1.3;
 server_names_hash_max_size 65536;
 server_names_hash_bucket_size 128;
 """
@@ -190,7 +189,7 @@ def _openssl() -> str:
 def _row(finding: Finding) -> tuple[str, ...]:
     """The row without the third, who is not here, and with a ratio in any case."""
     (work, ours, theirs, _, _, target, met) = finding.rows()[0]
-    return work, ours, theirs, f"{finding.numbers[CRPROXY] / (finding.numbers[NGINX] or 1):.2f}", target, met
+    return work, ours, theirs, f"{finding.number(CRPROXY) / (finding.number(NGINX) or 1):.2f}", target, met
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class TestDistributions:
             "Makefile",
             "README.md",
             "README.zh-CN.md",
-            "benchmarks/relay.py",
+            "benchmarks/cache.py",
             "compose.yaml",
             "crproxy.tac",
             "deploy/kubernetes/deployment.yaml",

@@ -1,15 +1,17 @@
-"""The three that are compared, each as its documentation says it is made a cache of a registry."""
+"""The caches that are compared, each as its documentation says it is made one of a registry; and relays."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .certificates import Certificate
+from .peers import Peer
 from .servers import Server, crproxy, docker_registry, nginx
 
-__all__ = ["CRPROXY", "DOCKER_REGISTRY", "NGINX", "Caches"]
+__all__ = ["CRPROXY", "DOCKER_REGISTRY", "NGINX", "Caches", "Relays"]
 
 CRPROXY, NGINX, DOCKER_REGISTRY = "crproxy", "nginx", "docker-registry"
 
@@ -45,6 +47,22 @@ proxy_busy_buffers_size 128k;
 proxy_temp_file_write_size 256k;
 """
 
+# Too small for any blob, so that all of them pass through.
+RELAY_CONFIG = """
+default_registry = "registry.test"
+[upstreams."registry.test"]
+endpoint = "{upstream}"
+{trusted}
+[cache]
+size = "1M"
+"""
+NGINX_RELAY = """
+proxy_pass {upstream};
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_buffering off;
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Caches:
@@ -54,11 +72,24 @@ class Caches:
         directory: for all of theirs.
         upstream: host and port.
         certificate: that they show.
+        peers: others, beside the three.
     """
 
     directory: Path
     upstream: str
     certificate: Certificate
+    peers: Sequence[Peer] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All of them, by name."""
+        return (CRPROXY, NGINX, DOCKER_REGISTRY, *(peer.name for peer in self.peers))
+
+    @property
+    def startable(self) -> tuple[str, ...]:
+        """Those that can be started anew, and have kept nothing then."""
+        found = {peer.name for peer in self.peers if peer.runs_already}
+        return tuple(kind for kind in self.kinds if kind not in found)
 
     def start(self, kind: str) -> AbstractContextManager[Server]:
         """One, empty, for one `with` block."""
@@ -67,12 +98,16 @@ class Caches:
 
     @contextlib.contextmanager
     def start_all(self) -> Iterator[list[Server]]:
-        """All three, empty, for one `with` block."""
+        """All of them, for one `with` block."""
         with contextlib.ExitStack() as running:
-            yield [running.enter_context(self.start(kind)) for kind in self._starts()]
+            yield [running.enter_context(self.start(kind)) for kind in self.kinds]
 
     def _starts(self) -> Mapping[str, Callable[[Path], AbstractContextManager[Server]]]:
-        return {CRPROXY: self._crproxy, NGINX: self._nginx, DOCKER_REGISTRY: self._docker_registry}
+        ours = {CRPROXY: self._crproxy, NGINX: self._nginx, DOCKER_REGISTRY: self._docker_registry}
+        return {**ours, **{peer.name: functools.partial(self._peer, peer) for peer in self.peers}}
+
+    def _peer(self, peer: Peer, directory: Path) -> AbstractContextManager[Server]:
+        return peer.start(directory, self.upstream, self.certificate)
 
     def _crproxy(self, directory: Path) -> AbstractContextManager[Server]:
         configuration = CRPROXY_CONFIG.format(upstream=f"http://{self.upstream}")
@@ -84,3 +119,31 @@ class Caches:
 
     def _docker_registry(self, directory: Path) -> AbstractContextManager[Server]:
         return docker_registry(DOCKER_REGISTRY, directory, f"http://{self.upstream}", certificate=self.certificate)
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """Starts those that pass everything through, crproxy and nginx.
+
+    Arguments:
+        directory: for both; it is made.
+        upstream: its URL, without a path.
+        certificate: that they show, and that upstream shows where its URL is https; None in the clear.
+    """
+
+    directory: Path
+    upstream: str
+    certificate: Certificate | None
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[list[Server]]:
+        """Both, for one `with` block."""
+        self.directory.mkdir()
+        trusted = "" if self.certificate is None else f'ca_file = "{self.certificate.authority}"'
+        configuration = RELAY_CONFIG.format(upstream=self.upstream, trusted=trusted)
+        location = NGINX_RELAY.format(upstream=self.upstream)
+        with (
+            crproxy(CRPROXY, self.directory / CRPROXY, configuration, certificate=self.certificate) as ours,
+            nginx(NGINX, self.directory / NGINX, location, certificate=self.certificate) as theirs,
+        ):
+            yield [ours, theirs]

@@ -78,7 +78,7 @@ def _curl(server: Server, path: str, *options: str) -> subprocess.Popen[str]:
     command = [program("curl"), "-s", "-o", "/dev/null", "--max-time", str(SECONDS), "-w", REPORT, *options]
     if server.certificate is not None:
         command += ["--cacert", str(server.certificate), "--http2" if server.http2 else "--http1.1"]
-        command += ["--resolve", f"{HOST}:{server.port}:127.0.0.1"]
+        command += ["--resolve", f"{server.host}:{server.port}:127.0.0.1"]
     return subprocess.Popen([*command, server.url(path)], stdout=subprocess.PIPE, text=True, env=environment())
 
 
@@ -94,8 +94,8 @@ def requests_per_second(server: Server, path: str, seconds: int, connections: in
     """Ask for a manifest over and over with wrk (HTTP/1.1, keep-alive); return how often it was answered."""
     command = [program("wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds}s"]
     # It looks names up by the system alone, so it is given the address, and the name beside it.
-    url = server.url(path).replace(HOST, "127.0.0.1")
-    command += ["-H", f"Accept: {MANIFEST_TYPE}", "-H", f"Host: {HOST}:{server.port}", url]
+    url = server.url(path).replace(f"//{server.host}:", "//127.0.0.1:")
+    command += ["-H", f"Accept: {MANIFEST_TYPE}", "-H", f"Host: {server.host}:{server.port}", url]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     rate = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
     if rate is None or "Non-2xx" in result.stdout or "Socket errors" in result.stdout:
@@ -107,7 +107,7 @@ def first_byte(server: Server, path: str) -> float:
     """Ask on a connection that stands already; return the seconds until the first byte of the body is there."""
     with connected(server) as connection:
         begun = time.monotonic()
-        connection.sendall(_request(path))
+        connection.sendall(_request(server.path(path), server.host))
         received = b""
         while not received.partition(b"\r\n\r\n")[2]:
             piece = connection.recv(4096)
@@ -132,7 +132,7 @@ def connected(server: Server, *, receive_buffer: int | None = None) -> Iterator[
             yield plain
             return
         context = ssl.create_default_context(cafile=str(server.certificate))
-        with context.wrap_socket(plain, server_hostname=HOST) as encrypted:
+        with context.wrap_socket(plain, server_hostname=server.host) as encrypted:
             yield encrypted
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from .peers import HELP, Peer, PeerError
 from .tables import replace_section
 
 __all__ = ["run"]
@@ -37,13 +38,29 @@ def run(name: str, what: str | None, full: Measured, quick: Measured, measure: M
     parser = argparse.ArgumentParser(prog=f"benchmarks.{name}", description=(what or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="only see that everything can be measured")
     parser.add_argument("--rounds", type=int, help=f"how often each is measured ({full.rounds})")
+    settable = {field.name for field in dataclasses.fields(full)}  # type: ignore[arg-type]
+    if "peers" in settable:
+        parser.add_argument("--peer", dest="peers", type=Peer.parse, action="append", metavar="NAME=COMMAND", help=HELP)
+    if "profile" in settable:
+        parser.add_argument(
+            "--profile", type=Path, metavar="DIRECTORY", help="draw flame graphs of crproxy into it, SVG for a browser"
+        )
+    if "directory" in settable:
+        parser.add_argument(
+            "--directory",
+            type=Path,
+            help="where all files lie, such as /dev/shm (the system's place for such files)",
+        )
     parser.add_argument("--write", action="store_true", help=f"keep the result in {PAGE.name}")
     options = parser.parse_args()
     scale = quick if options.quick else full
-    if options.rounds is not None:
-        scale = dataclasses.replace(scale, rounds=options.rounds)  # type: ignore[type-var]
+    said = {name: value for name, value in vars(options).items() if name in settable and value is not None}
+    scale = dataclasses.replace(scale, **said)  # type: ignore[type-var]
     started = time.monotonic()
-    result = measure(scale, lambda line: print(line, flush=True))
+    try:
+        result = measure(scale, lambda line: print(line, flush=True))
+    except PeerError as error:
+        parser.error(str(error))
     print(f"\n{result}\n\nTook {time.monotonic() - started:.0f} s.")
     if options.write:
         replace_section(PAGE, name, result)

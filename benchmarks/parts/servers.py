@@ -24,7 +24,8 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
 # One worker, so that it is measured against one process. What is not set here is nginx's default, but for its limits on
-# connections and on requests of one connection, which a benchmark must not run into.
+# connections and on requests of one connection, which a benchmark must not run into, and for TLS 1.3, which versions
+# before 1.23.4 do not speak by themselves.
 NGINX_CONF = """
 daemon off;
 worker_processes 1;
@@ -38,6 +39,7 @@ http {{
     sendfile on;
     keepalive_requests 1000000;
     default_type application/octet-stream;
+    ssl_protocols TLSv1.2 TLSv1.3;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -65,6 +67,8 @@ class Server:
     Arguments:
         certificate: the file with the authority of its certificate; None where it speaks plain HTTP.
         http2: whether clients are to ask it for HTTP/2.
+        host: what clients call it, where it speaks TLS.
+        prefix: what it wants in front of a repository, with a slash at its end.
     """
 
     name: str
@@ -72,11 +76,17 @@ class Server:
     meter: Meter
     certificate: Path | None = None
     http2: bool = False
+    host: str = HOST
+    prefix: str = ""
+
+    def path(self, path: str) -> str:
+        """Return what it wants for a `path` of the registry protocol."""
+        return path.replace("/v2/", f"/v2/{self.prefix}", 1) if self.prefix and path != "/v2/" else path
 
     def url(self, path: str) -> str:
         """Where it serves `path`."""
-        scheme, host = ("http", "127.0.0.1") if self.certificate is None else ("https", HOST)
-        return f"{scheme}://{host}:{self.port}{path}"
+        scheme, host = ("http", "127.0.0.1") if self.certificate is None else ("https", self.host)
+        return f"{scheme}://{host}:{self.port}{self.path(path)}"
 
 
 @contextlib.contextmanager

@@ -1,15 +1,19 @@
-"""What was measured of the three, held against what is aimed at."""
+"""What was measured of crproxy and its peers, held against what is aimed at."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from .caches import CRPROXY, DOCKER_REGISTRY, NGINX
 
-__all__ = ["HEAD", "Finding", "Target"]
+__all__ = ["Finding", "Samples", "Target", "head"]
 
-HEAD = ("work", CRPROXY, NGINX, DOCKER_REGISTRY, "ratio", "target", "met")
+PEERS = (CRPROXY, NGINX, DOCKER_REGISTRY)
 # Rounding must not decide.
 _SLACK = 1e-9
+
+# One number, or that of each round.
+Samples = float | Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +39,56 @@ class Target:
         return number >= self.bound - _SLACK if self.at_least else number <= self.bound + _SLACK
 
 
+def head(peers: Sequence[str] = PEERS) -> tuple[str, ...]:
+    """The head of a table of findings, with these columns."""
+    return ("work", *peers, "ratio", "target", "met")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of work, and the number of each that did it.
+    """One kind of work, and the numbers of each that did it.
 
     Arguments:
         digits: after the decimal point.
     """
 
     work: str
-    numbers: Mapping[str, float]
+    samples: Mapping[str, Samples]
     targets: Sequence[Target] = ()
     digits: int = 2
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """One line for each target, one at least."""
-        return [self._row(target) for target in self.targets] or [self._row(None)]
+    def number(self, peer: str) -> float:
+        """The median of what `peer` did."""
+        samples = self.samples[peer]
+        return samples if isinstance(samples, int | float) else median(samples)
 
-    def _row(self, target: Target | None) -> tuple[str, ...]:
-        names = (CRPROXY, NGINX, DOCKER_REGISTRY)
-        numbers = [f"{self.numbers[name]:,.{self.digits}f}" if name in self.numbers else "-" for name in names]
-        return (self.work, *numbers, *self._verdict(target))
+    def rows(self, peers: Sequence[str] = PEERS) -> list[tuple[str, ...]]:
+        """One line for each target, one at least."""
+        return [self._row(peers, target) for target in self.targets] or [self._row(peers, None)]
+
+    def _row(self, peers: Sequence[str], target: Target | None) -> tuple[str, ...]:
+        return (self.work, *(self._cell(peer) for peer in peers), *self._verdict(target))
+
+    def _cell(self, peer: str) -> str:
+        """The median, and from where to where the rounds were."""
+        if peer not in self.samples:
+            return "-"
+        samples, middle = self.samples[peer], self._written(self.number(peer))
+        if isinstance(samples, int | float):
+            return middle
+        least, most = self._written(min(samples)), self._written(max(samples))
+        return middle if least == most else f"{middle} ({least}-{most})"
+
+    def _written(self, number: float) -> str:
+        return f"{number:,.{self.digits}f}"
 
     def _verdict(self, target: Target | None) -> tuple[str, str, str]:
         if target is None:
             return "-", "-", "-"
-        ours = self.numbers[CRPROXY]
+        ours = self.number(CRPROXY)
         if target.relative_to is None:
             return "-", str(target), _yes_or_no(target.is_met(round(ours, self.digits)))
-        theirs = self.numbers[target.relative_to]
+        theirs = self.number(target.relative_to)
         ratio = ours / theirs if theirs else float("inf")
         return f"{ratio:.2f}", str(target), _yes_or_no(target.is_met(ratio))
 

@@ -25,6 +25,10 @@ ROWS = (
     "8 clients, one cold blob, last one done, s",
     "manifests by digest, 1/s",
     "manifests by tag, 1/s",
+    "full handshakes / CPU s",
+    "resumed handshakes / CPU s",
+    "passed through, TLS on both sides, CPU s/GiB",
+    "passed through, in the clear, CPU s/GiB",
     "cold blob, first byte after a fast upstream's, ms",
     "cold blob, first byte after a slow upstream's, ms",
     "10 slow readers of a filling blob, RSS MiB",
@@ -53,9 +57,16 @@ LIMITS_ROWS = (
 )
 
 
-def rows(benchmark: str) -> list[str]:
+# docker-registry once more, in the clear and by its environment.
+OTHER = (
+    "other=env REGISTRY_PROXY_REMOTEURL=http://{{upstream}} REGISTRY_HTTP_ADDR=127.0.0.1:{{port}} "
+    "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY={{directory}}/data docker-registry serve {file}"
+)
+
+
+def rows(benchmark: str, *options: str) -> list[str]:
     """The lines of the table that a quick run of it prints."""
-    command = [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick"]
+    command = [sys.executable, "-m", f"benchmarks.{benchmark}", "--quick", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -66,6 +77,37 @@ def test_the_cache_is_measured() -> None:
         need(tool)
     table = rows("cache")
     assert [row for row in ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
+def test_another_is_measured_beside_them_and_where_the_time_goes_is_drawn(tmp_path: Path) -> None:
+    need("docker-registry")
+    need_root("py-spy traces another process")
+    file, flames = tmp_path / "registry.yml", tmp_path / "flames"
+    file.write_text("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: /nowhere}}\n")
+    options = ["--peer", OTHER.format(file=file), "--profile", str(flames), "--directory", str(tmp_path)]
+    head, _, *lines = rows("cache", *options)
+    column = [name.strip() for name in head.split("|")].index("other")
+    (warm, *_) = (line for line in lines if line.startswith("| manifests by digest"))
+    assert float(warm.split("|")[column].replace(",", "")) > 0
+    drawn = {path.stem: path.read_text() for path in flames.iterdir()}
+    assert {"cold-blob", "warm-blob", "handshakes-full", "passed-through-https"} <= set(drawn)
+    assert all(text.rstrip().endswith("</svg>") and "doRead" in text for text in drawn.values())
+
+
+@pytest.mark.parametrize(
+    ("peer", "why"),
+    [
+        ("other", "write NAME=COMMAND or NAME=URL"),
+        ("other=serve {nothing}", "'nothing' in 'serve {nothing}'; there are port, upstream"),
+        ("other=https://127.0.0.1:1", "the authority of its certificate behind a #"),
+        ("other=http://127.0.0.1:1", "nobody listens on port 1 "),
+    ],
+)
+def test_what_names_no_peer_is_told(peer: str, why: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.cache", "--quick", "--peer", peer]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert why in done.stderr
 
 
 def test_handshakes_are_measured() -> None:
