@@ -39,7 +39,6 @@ class Flight(Shared):
     ) -> None:
         super().__init__(key, source, dependencies)
         self._on_arrived = on_arrived
-        self._filling: Filling | None = None
         self._pouring: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
 
@@ -109,7 +108,7 @@ class Flight(Shared):
 
     async def _pass_on(self, failure: Failure) -> bool:
         """Bring what the disk takes nothing of."""
-        window = self._open_window(0, None, failure)
+        window = self._open_window(0, None, failure, [])
         if window is None:
             failure.raiseException()
         self._pouring = Deferred.fromCoroutine(pour(self.source, window, 0, None, self.clock, on_size=self._know))
@@ -120,15 +119,22 @@ class Flight(Shared):
         self._be_whole_past_the_disk(window)
         return True
 
-    def _open_window(self, start: int, verifier: Verifier | None, failure: Failure) -> Window | None:
-        """Let what comes from now on be read from memory: its readers share it all the same."""
+    def _open_window(
+        self, start: int, verifier: Verifier | None, failure: Failure, unwritten: list[memoryview]
+    ) -> Window | None:
+        """Let what comes from now on be read from memory, behind what is unwritten: readers share it all the same."""
         window = self._needs.windows.open(start, verifier, self._grow)
+        self.filled = start
         if window is None:
             return None
+        for piece in unwritten:
+            window.take(piece)
         why = failure.getErrorMessage()
         self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=why)
         self.window, self.is_unkept = window, True
+        # Of the file; what is behind that they find in the window.
         self._fail_readers(Failure(NotKept(why)))
+        self.filled = window.end
         self._demand.is_over()
         self._demand.end_in(None)
         self._reconsider()
@@ -177,15 +183,20 @@ class Flight(Shared):
         self._needs.on_stored(self.entry, partial.filled)
 
     async def _pour(self, partial: Partial) -> None:
-        def instead(failure: Failure) -> Window | None:
+        def instead(failure: Failure, unwritten: list[memoryview]) -> Window | None:
             partial.discard()
             self._needs.room.release(self.key)
-            self.filled = partial.filled
             # Of what was to be kept so far each byte is hashed already; what never was goes through as it is.
             verifier = partial.verifier if partial.filled else None
-            return self._open_window(partial.filled, verifier, failure)
+            window = self._open_window(partial.filled, verifier, failure, unwritten)
+            if window is None:
+                # For a reader that has all of it, and asks by itself for what follows.
+                self.filled = filling.received
+                for piece in unwritten:
+                    partial.verifier.update(piece)
+            return window
 
-        filling = self._filling = Filling(
+        filling = self.filling = Filling(
             partial, self._needs.threads, lambda: self._written(filling, partial), self._reserve, instead, self.clock
         )
         pouring = pour(self.source, filling, partial.filled, None, self.clock, on_size=self._know)
@@ -211,7 +222,7 @@ class Flight(Shared):
     def _written(self, filling: Filling, partial: Partial) -> None:
         if self.window is not None:
             return
-        self._grow(partial.filled)
+        self._grow(filling.received)
         # What nobody takes need not come: without this, the body would be asked for again to its end.
         if filling.failure is not None and self._pouring is not None:
             self._pouring.cancel()
@@ -265,9 +276,9 @@ class Flight(Shared):
         """Upstream's header is there."""
         if self._known:
             return
-        if self._filling is not None and not self._needs.room.could_hold(size or 0):
+        if self.filling is not None and not self._needs.room.could_hold(size or 0):
             too_large = OSError(errno.ENOSPC, "it is larger than the cache")
-            self._filling.give_up(Failure(too_large))
+            self.filling.give_up(Failure(too_large))
             if self.window is None:
                 raise too_large
         self._known = True

@@ -11,9 +11,11 @@ from twisted.python.failure import Failure
 from ..policy.ranges import Slice
 from ..store.blobs import Partial, PartialKey, WrongContent
 from ..store.files import FileFlow
+from ..store.filling import Filling
 from ..upstream.resuming import Source
 from .demand import Demand
 from .dependencies import Dependencies
+from .following import FollowingFlow
 from .pace import Pace
 from .reader import Reader
 from .reading import Readers, ReadFile
@@ -32,8 +34,8 @@ _UNKEPT_SECONDS = 1.0
 class Shared:
     """The bytes of one blob, as they come.
 
-    ``size`` is how many they are, None while that is not known; ``filled`` how many have come. They are in the file or,
-    where the disk does not take them, the last of them in ``window``.
+    ``size`` is how many they are, None while that is not known; ``filled`` how many have come. They are in the file,
+    the last of them with what is ``filling`` it; or, where the disk takes none, in ``window``.
     """
 
     _log = Logger()
@@ -46,6 +48,7 @@ class Shared:
         self.size: int | None = None
         self.filled = 0
         self.partial: Partial | None = None
+        self.filling: Filling | None = None
         self.window: Window | None = None
         # Nobody will find it in the store.
         self.is_unkept = False
@@ -107,8 +110,8 @@ class Shared:
     def reader(self, part: Slice | None) -> Reader:
         """Return a reader of ``part``, or of all; `known` has returned, and it `has` the start."""
         start = 0 if part is None else part.start
-        flow = self.beyond_the_file(start, part) or FileFlow(
-            self._file.duplicate(), start, _stop_of(part), self._readable()
+        flow = self.beyond_the_file(start, part) or FollowingFlow(
+            self._file.duplicate(), start, _stop_of(part), self._readable(), lambda: self.filling
         )
         reader = Reader(self, part, flow)
         self._readers.add(reader)
@@ -173,7 +176,7 @@ class Shared:
         self._demand.header_is_here()
 
     def _fail_readers(self, failure: Failure) -> None:
-        self._readers.fail(self.filled if failure.check(NotKept) else self._readable(), failure)
+        self._readers.fail(self._readable(), failure)
 
     def _tell(self, flow: FileFlow) -> None:
         if self._whole:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from ..oci.digests import Verifier
 from ..store.files import FileFlow
+from ..transports.files import send_view
 
 __all__ = ["FellBehind", "NotKept", "Window", "WindowFlow", "Windows"]
 
@@ -114,6 +115,12 @@ class Window:
 
     def write(self, data: bytes | memoryview) -> None:
         """Take in a piece, which is copied (IConsumer)."""
+        self.take(data)
+        self._hold_back()
+        self._on_growth(self.end)
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Take in a piece of which nobody is told."""
         if self.verifier is not None:
             self.verifier.update(data)
         self.end += len(data)
@@ -127,8 +134,6 @@ class Window:
         while self.end - self.start - _CHUNK >= self._limit:
             self._chunks.popleft()
             self.start += _CHUNK
-        self._hold_back()
-        self._on_growth(self.end)
 
     def _hold_back(self) -> None:
         if self.end - self._reached >= self._limit and self._producer is not None and not self._held_back:
@@ -157,7 +162,6 @@ class WindowFlow(FileFlow):
 
     def _send(self, consumer: Any, wanted: int) -> int:
         with self._window.read(self.position, wanted) as piece:
-            size = len(piece)
-            consumer.write(piece)
-        self._window.reach(self.position + size)
-        return size
+            sent = send_view(consumer, piece)
+        self._window.reach(self.position + sent)
+        return sent

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, 
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..transports.files import send_file
+from ..transports.files import send_file, send_view
 from .buckets import Bucket
 
 __all__ = ["Body", "Limited", "Shaped"]
@@ -129,6 +129,13 @@ class Shaped:
     def send_file(self, fd: int, offset: int, count: int) -> int:
         """Hand through a piece of a file, as `write` does; return the bytes that are on their way."""
         sent = send_file(self._consumer, fd, offset, min(count, _PIECE))
+        self._bucket.add(sent)
+        self._pace()
+        return sent
+
+    def send_view(self, view: memoryview) -> int:
+        """Hand through some of ``view``, as `write` does; return the bytes that are on their way."""
+        sent = send_view(self._consumer, view[:_PIECE])
         self._bucket.add(sent)
         self._pace()
         return sent

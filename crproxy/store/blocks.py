@@ -44,6 +44,12 @@ class Blocks:
             views[-1] = views[-1][: self._used]
         return views
 
+    def view(self, offset: int, wanted: int) -> memoryview:
+        """Return some of the bytes at ``offset``, ``wanted`` at the most, until `release`; they are there."""
+        number, start = divmod(offset, SIZE)
+        last = number == len(self._blocks) - 1
+        return memoryview(self._blocks[number])[start : min(start + wanted, self._used if last else SIZE)]
+
     def release(self) -> None:
         """Have nothing; what was returned as pieces must not be used any more."""
         for block in self._blocks:

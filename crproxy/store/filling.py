@@ -42,12 +42,13 @@ class Filling:
     """Takes a body in and has it written to ``partial``.
 
     Arguments:
-        on_growth: called when more is in the file.
+        on_growth: called when more has come, and when it is in the file.
         reserve: has room for so many bytes in all, or raises OSError.
-        instead: returns what takes in all that is not in the file when that takes no more; None drops it.
+        instead: is given all that is not in the file when that takes no more, and returns what takes in what comes
+            then; None drops it.
         clock: for waiting until there is more to be written; without one, nothing waits.
 
-    ``failure`` is the first OSError of a write.
+    ``failure`` is the first OSError of a write. ``received`` is where what has come ends.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Filling:
         threads: Threads,
         on_growth: Callable[[], object],
         reserve: Callable[[int], object] = lambda _: None,
-        instead: Callable[[Failure], IConsumer | None] = lambda _: None,
+        instead: Callable[[Failure, list[memoryview]], IConsumer | None] = lambda *_: None,
         clock: IReactorTime | None = None,
     ) -> None:
         self.failure: Failure | None = None
@@ -67,7 +68,7 @@ class Filling:
         self._find_instead = instead
         # Takes views as well, as every consumer of bodies does.
         self._instead: Any = None
-        self._received = self._reserved = partial.filled
+        self.received = self._reserved = partial.filled
         self._producer: IPushProducer | None = None
         self._held_back = False
         # What is being written, and from which byte on; what comes after it.
@@ -102,14 +103,31 @@ class Filling:
         if self.failure is not None and not self._writing:
             return
         self._queue.append(data)
-        self._received += len(data)
-        if self._received > self._reserved and self.failure is None and not self._have_room():
+        self.received += len(data)
+        if self.received > self._reserved and self.failure is None and not self._have_room():
             return
+        if self.failure is None:
+            # Before a thread begins with it, for which others would wait, and while the processor has it at hand.
+            self._on_growth()
         if not self._writing:
             self._write_soon()
         elif self._queue.size > _QUEUE and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
+
+    @property
+    def in_memory(self) -> int:
+        """Where what is not in the file yet begins, which can be read from memory."""
+        return self._current_start if self._current.size else self._partial.filled
+
+    def read(self, position: int, wanted: int) -> memoryview | None:
+        """Return bytes at ``position``, ``wanted`` at the most, until more comes; None where they are not in memory."""
+        offset = position - self.in_memory
+        for blocks in (self._current, self._queue):
+            if 0 <= offset < blocks.size:
+                return blocks.view(offset, wanted)
+            offset -= blocks.size
+        return None
 
     def give_up(self, failure: Failure) -> None:
         """Write no more: for a reason that is no write's."""
@@ -128,7 +146,7 @@ class Filling:
 
     def _have_room(self) -> bool:
         """Have room for what has come and a step more, or at least for what has come."""
-        for size in (self._received + _STEP, self._received):
+        for size in (self.received + _STEP, self.received):
             try:
                 self._reserve(size)
             except OSError:
@@ -141,7 +159,7 @@ class Filling:
 
     def _write_soon(self) -> None:
         """Write what has come, at once or when there is more."""
-        if self._clock is None or self._queue.size >= _BATCH or self._received <= self._at_once or self._waiters:
+        if self._clock is None or self._queue.size >= _BATCH or self.received <= self._at_once or self._waiters:
             self._write()
         elif self._due is None:
             self._due = self._clock.callLater(_WAIT_SECONDS, self._flush)
@@ -189,7 +207,8 @@ class Filling:
 
     def _turn_away(self, failure: Failure) -> None:
         """Let somebody else take in what is not in the file, and what still comes; or nobody."""
-        self._instead = self._find_instead(failure)
+        # Before the producer goes on: what comes then comes after.
+        self._instead = self._find_instead(failure, self._unwritten())
         if self._instead is None:
             self._forget()
             if self._producer is not None:
@@ -197,9 +216,6 @@ class Filling:
                 self._producer.stopProducing()
             self._on_growth()
             return
-        # Before the producer goes on: what comes then comes after.
-        for piece in self._unwritten():
-            self._instead.write(piece)
         self._forget()
         self._release()
         if self._producer is not None:

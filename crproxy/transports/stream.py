@@ -135,6 +135,23 @@ class Stream(_Connection):
         self._hold_back()
         return done
 
+    def send_view(self, view: memoryview) -> int:
+        """Send some of ``view``, which may change after the call; return of how many bytes the caller need not think.
+
+        It is less than all when the producer was paused meanwhile. No more than a piece is copied to be kept.
+        """
+        if not self.connected or self._writeDisconnected or self._aborting or self._is_broken:
+            return len(view)
+        if self._queue and not self._blocked:
+            self._flush()
+        done = 0
+        while done < len(view) and not self._blocked and self._sent < _TURN:
+            piece = view[done : done + PIECE]
+            self._push(piece)
+            done += len(piece)
+        self._hold_back()
+        return done
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Let ``producer`` write: as long as it is not paused, or when it is asked (IConsumer)."""
         super().registerProducer(producer, streaming)

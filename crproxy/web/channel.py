@@ -256,6 +256,16 @@ class Channel(HTTPChannel):
         self._press()
         return sent
 
+    def send_view(self, view: memoryview) -> int:
+        """Send some of ``view``; return how many bytes are on their way."""
+        sent, transport = len(view), cast(object, self.transport)
+        if isinstance(transport, Stream):
+            sent = transport.send_view(view)
+            self._press()
+        else:
+            self.write(view)
+        return sent
+
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send pieces of it (ITransport)."""
         super().writeSequence(iovec)

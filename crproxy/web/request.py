@@ -115,6 +115,19 @@ class ObservedRequest(Request):
         self.sentLength += sent
         return sent
 
+    def send_view(self, view: memoryview) -> int:
+        """Send some of ``view`` as a part of the body; return how many bytes are on their way."""
+        if not self.startedWriting:
+            self.write(b"")
+        if self.finished or self._disconnected:
+            return len(view)
+        if self.chunked:
+            self.write(bytes(view))
+            return len(view)
+        sent: int = self.channel.send_view(view)  # type: ignore[attr-defined]  # our own channels have it
+        self.sentLength += sent
+        return sent
+
     def connectionLost(self, reason: Failure) -> None:
         """Tell that nothing more of it is sent, and end what works for it (Request)."""
         # Inside of TLS an abort has no reason of its own.

@@ -526,7 +526,7 @@ def test_where_there_are_windows_enough_each_asks_by_itself(
     body.send(CONTENT[:40])
     clock.advance(0)
     assert body.stopped
-    assert source.asked == [(0, None), (30, None)]
+    assert source.asked == [(0, None), (40, None)]
     source.send_all()
     ended(done)
     assert consumer.content == CONTENT

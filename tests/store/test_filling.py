@@ -64,9 +64,19 @@ def grown() -> list[int]:
     return []
 
 
-@pytest.fixture
-def filling(partial: Partial, threads: Later, grown: list[int]) -> Filling:
-    return Filling(partial, threads, lambda: grown.append(partial.filled))
+def noting(grown: list[int], partial: Partial) -> Callable[[], None]:
+    """Note what is in the file whenever that has changed."""
+
+    def note() -> None:
+        if partial.filled != (grown[-1] if grown else 0):
+            grown.append(partial.filled)
+
+    return note
+
+
+@pytest.fixture(name="filling")
+def make_filling(partial: Partial, threads: Later, grown: list[int]) -> Filling:
+    return Filling(partial, threads, noting(grown, partial))
 
 
 @pytest.fixture
@@ -91,6 +101,36 @@ def test_what_comes_is_written_in_order_and_told(
     assert path.read_bytes() == b"abcdefg"
 
 
+def test_what_is_not_in_the_file_yet_is_in_memory(partial: Partial, threads: Later) -> None:
+    told: list[tuple[int, int]] = []
+    filling = Filling(partial, threads, lambda: told.append((filling.in_memory, filling.received)))
+    filling.write(b"abc")
+    filling.write(b"de")
+    filling.write(b"f")
+    assert told == [(0, 3), (0, 5), (0, 6)]
+    assert [read(filling, position) for position in range(7)] == [b"abc", b"bc", b"c", b"def", b"ef", b"f", None]
+    assert read(filling, 0, 2) == b"ab"
+    threads.work()
+    assert told[3:] == [(3, 6)]
+    assert [read(filling, position) for position in (2, 3, 5)] == [None, b"def", b"f"]
+    threads.work()
+    assert told[4:] == [(6, 6)]
+    assert [read(filling, position) for position in (3, 6)] == [None, None]
+
+
+def test_what_was_turned_away_is_not_in_memory(partial: Partial, threads: Later) -> None:
+    filling = Filling(partial, threads, lambda: None)
+    filling.write(b"abc")
+    filling.give_up(Failure(OSError()))
+    threads.work()
+    assert [read(filling, position) for position in range(4)] == [None] * 4
+
+
+def read(filling: Filling, position: int, wanted: int = 100) -> bytes | None:
+    piece = filling.read(position, wanted)
+    return None if piece is None else bytes(piece)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -99,7 +139,7 @@ def clock() -> Clock:
 @pytest.fixture
 def batching(partial: Partial, threads: Later, grown: list[int], clock: Clock) -> Filling:
     """One that waits for more, and has written its first bytes."""
-    filling = Filling(partial, threads, lambda: grown.append(partial.filled), clock=clock)
+    filling = Filling(partial, threads, noting(grown, partial), clock=clock)
     filling.write(b"x" * (MIB // 4))
     threads.work()
     assert grown == [MIB // 4]
