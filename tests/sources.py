@@ -117,6 +117,11 @@ class HandSource:
         self._waiting.pop().callback(streamed)
         return body
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a question is not answered yet."""
+        return bool(self._waiting)
+
     def send_all(self) -> None:
         """Answer, send all that was asked for, and end."""
         start, stop = self.asked[-1]
