@@ -39,6 +39,9 @@ class Flight(Shared):
     ) -> None:
         super().__init__(key, source, dependencies)
         self._on_arrived = on_arrived
+        # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
+        self._is_trusted_unseen = True
+        self._at_disk: tuple[int, Verifier] | None = None
         self._pouring: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
 
@@ -46,6 +49,25 @@ class Flight(Shared):
         """Fly; fires at the end, whatever it was."""
         self._running = Deferred.fromCoroutine(self._run())
         return self._running
+
+    def verify(self) -> bool:
+        """Have what comes be looked at, even if it is not kept; tell whether that can be done still."""
+        if self.window is not None and self.window.verifier is None:
+            return False
+        self._is_trusted_unseen = False
+        return True
+
+    def verifier_at(self, position: int) -> Verifier | None:
+        """Return what has taken in all that came before ``position``; None where that is not known (Followed)."""
+        if self._at_disk is not None and position == self._at_disk[0]:
+            return self._at_disk[1].copy()
+        if (
+            self.partial is None
+            or position != self.filled
+            or (self.window is not None and self.window.verifier is None)
+        ):
+            return None
+        return self.partial.verifier.copy()
 
     def stop(self) -> Deferred[None]:
         """End the transfer before it is whole; fires when what came is on disk."""
@@ -108,7 +130,7 @@ class Flight(Shared):
 
     async def _pass_on(self, failure: Failure) -> bool:
         """Bring what the disk takes nothing of."""
-        window = self._open_window(0, None, failure, [])
+        window = self._open_window(0, Verifier(self.entry.digest), failure, [])
         if window is None:
             failure.raiseException()
         self._pouring = Deferred.fromCoroutine(pour(self.source, window, 0, None, self.clock, on_size=self._know))
@@ -149,6 +171,11 @@ class Flight(Shared):
             raise WrongContent(f"the bytes that came for {self.entry} are others: nothing of them was kept")
         self._be_whole(window.end)
 
+    @property
+    def _goes_unseen(self) -> bool:
+        """Whether nobody looks at what is never kept: without its length, nobody would see either that it was cut."""
+        return self._is_trusted_unseen and self.size is not None
+
     async def _fill(self, partial: Partial) -> None:
         if partial.is_leftover:
             await self._needs.threads(partial.rehash)
@@ -186,8 +213,9 @@ class Flight(Shared):
         def instead(failure: Failure, unwritten: list[memoryview]) -> Window | None:
             partial.discard()
             self._needs.room.release(self.key)
+            self._at_disk = partial.filled, partial.verifier.copy()
             # Of what was to be kept so far each byte is hashed already; what never was goes through as it is.
-            verifier = partial.verifier if partial.filled else None
+            verifier = None if self._goes_unseen and not partial.filled else partial.verifier
             window = self._open_window(partial.filled, verifier, failure, unwritten)
             if window is None:
                 # For a reader that has all of it, and asks by itself for what follows.
@@ -276,11 +304,13 @@ class Flight(Shared):
         """Upstream's header is there."""
         if self._known:
             return
+        self.size = size
+        if self.window is not None and not self.window.end and self._goes_unseen:
+            self.window.verifier = None
         if self.filling is not None and not self._needs.room.could_hold(size or 0):
             too_large = OSError(errno.ENOSPC, "it is larger than the cache")
             self.filling.give_up(Failure(too_large))
             if self.window is None:
                 raise too_large
         self._known = True
-        self.size = size
         self._demand.header_is_here()

@@ -10,8 +10,8 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorTime
 
+from ..oci.digests import Verifier
 from ..policy.ranges import Slice
-from ..store.blobs import Partial
 from ..store.files import FileFlow
 from ..store.verifying import Verifying
 from ..upstream.resuming import Source, pour
@@ -23,14 +23,14 @@ __all__ = ["Followed", "Reader"]
 class Followed(Protocol):
     """What a reader needs of its flight."""
 
-    source: Source
     clock: IReactorTime
     size: int | None
-    filled: int
-    partial: Partial | None
 
     def left(self, reader: Reader) -> None:
         """A reader has ended."""
+
+    def verifier_at(self, position: int) -> Verifier | None:
+        """Return what has taken in all that came before ``position``; None where that is not known."""
 
     def beyond_the_file(self, start: int, part: Slice | None) -> FileFlow | None:
         """Return a flow of what comes from ``start`` on, past the disk; None where that is not here."""
@@ -39,10 +39,11 @@ class Followed(Protocol):
 class Reader:
     """One client's part of a flight: a body (see pullthrough) that follows the file."""
 
-    def __init__(self, flight: Followed, part: Slice | None, flow: FileFlow) -> None:
+    def __init__(self, flight: Followed, part: Slice | None, flow: FileFlow, source: Source) -> None:
         self.flow = flow
         self._flight = flight
         self._part = part
+        self._source = source
 
     @property
     def length(self) -> int | None:
@@ -77,10 +78,11 @@ class Reader:
         """Ask upstream for what neither the disk nor the window has."""
         flight, start = self._flight, self.flow.position
         to_the_end = self._part is None or self._part.stop == self._part.size
-        if to_the_end and start == flight.filled and flight.partial is not None:
-            checked = Verifying(consumer, flight.partial.verifier.copy())
-            await pour(flight.source, checked, start, None, flight.clock)
+        verifier = flight.verifier_at(start) if to_the_end else None
+        if verifier is not None:
+            checked = Verifying(consumer, verifier)
+            await pour(self._source, checked, start, None, flight.clock)
             checked.finish()
         else:
             stop = None if self._part is None else self._part.stop
-            await pour(flight.source, consumer, start, stop, flight.clock)
+            await pour(self._source, consumer, start, stop, flight.clock)

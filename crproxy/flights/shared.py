@@ -8,6 +8,7 @@ from __future__ import annotations
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..oci.digests import Verifier
 from ..policy.ranges import Slice
 from ..store.blobs import Partial, PartialKey, WrongContent
 from ..store.files import FileFlow
@@ -73,7 +74,7 @@ class Shared:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether all of it came, and was right."""
+        """Whether all of it came, and was right where it was looked at."""
         return self._whole and self._failure is None
 
     @property
@@ -107,17 +108,25 @@ class Shared:
         """Tell whether a reader may begin at byte ``start``."""
         return self.window is None or self.window.has(start)
 
-    def reader(self, part: Slice | None) -> Reader:
-        """Return a reader of ``part``, or of all; `known` has returned, and it `has` the start."""
+    def reader(self, part: Slice | None, source: Source | None = None) -> Reader:
+        """Return a reader of ``part``, or of all; `known` has returned, and it `has` the start.
+
+        Arguments:
+            source: asked where it falls behind; the flight's own by default.
+        """
         start = 0 if part is None else part.start
         flow = self.beyond_the_file(start, part) or FollowingFlow(
             self._file.duplicate(), start, _stop_of(part), self._readable(), lambda: self.filling
         )
-        reader = Reader(self, part, flow)
+        reader = Reader(self, part, flow, source or self.source)
         self._readers.add(reader)
         self._reconsider()
         self._tell(reader.flow)
         return reader
+
+    def verifier_at(self, position: int) -> Verifier | None:
+        """Return what has taken in all that came before ``position``; None where that is not known (Followed)."""
+        return None
 
     def beyond_the_file(self, start: int, part: Slice | None) -> FileFlow | None:
         """Return a flow of what comes from ``start`` on, past the disk; None where that is not here (Followed)."""

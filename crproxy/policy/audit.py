@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import json
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -104,6 +105,12 @@ class Repeated:
         self._fields = fields(self.record)
         self._json = json.dumps({name: value for name, value in self._fields.items() if name not in _VARYING})[1:]
         self._combined = _after_time(self.record, self._fields)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about: of its texts."""
+        texts = [self._json, self._combined, *self._fields.values(), self.record.target, self.record.agent]
+        return sum(sys.getsizeof(text) for text in texts if isinstance(text, str))
 
     def fields(self, moment: float, client: str | None) -> Fields:
         """Return what a line holds, as the function of this name."""

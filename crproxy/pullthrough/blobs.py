@@ -172,10 +172,11 @@ class Blobs:
             # It was refused to the repository that began it; that says nothing of this one.
             return await self._anew(view, digest, wanted, client)
         kept = CacheStatus.COLLAPSED if joined else CacheStatus.STORED
+        source = BlobSource(self._client, view, digest)
         unkept = CacheStatus.SHARED if joined else CacheStatus.MISS
         status = unkept if flight.is_unkept else kept
         if size is None and flight.has(0):
-            return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None))
+            return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None, source))
         if size is None:
             return await self._from_upstream(view, digest, wanted, client)
         part = _part(wanted, size)
@@ -183,7 +184,7 @@ class Blobs:
             return part
         if is_far_ahead(part.start, flight.filled, flight.rate) or not flight.has(part.start):
             return await self._from_upstream(view, digest, wanted, client)
-        return _reply(digest, part, flight.reader(part), status, whole=wanted is None)
+        return _reply(digest, part, flight.reader(part, source), status, whole=wanted is None)
 
     async def _anew(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
         """Look again at what is here, after waiting for somebody else's flight."""
@@ -199,9 +200,11 @@ class Blobs:
             RegistryError: upstream refuses.
         """
         other = cast(BlobSource, flight.source).view
+        is_its_own = view.repository.registry == other.repository.registry
         if self._permissions.may_join(view, other) or self._permissions.proof(view, digest) is Proof.GIVEN:
-            return True
-        if view.repository.registry != other.repository.registry:
+            # What a stranger's registry sends is theirs to have once it was looked at.
+            return is_its_own or flight.verify()
+        if not is_its_own:
             return False
         # This registry is giving the bytes just now, so that it does not merely repeat what it is asked.
         await self._ask(view, digest)

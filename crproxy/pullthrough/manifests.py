@@ -226,9 +226,13 @@ class Manifests:
     def _hit(self, counting: _Counting, look: Callable[[], _Counting | None]) -> Reply:
         """Return the reply with what is kept, and with how to find out that it would be the same again."""
 
+        # Its content is what the digest says, and need not be held for this.
+        digest, media_type = counting.manifest.digest, counting.manifest.media_type
+
         def confirm() -> float | None:
             found = look()
-            return None if found is None or found.manifest != counting.manifest else found.until
+            is_same = found is not None and (found.manifest.digest, found.manifest.media_type) == (digest, media_type)
+            return found.until if found is not None and is_same else None
 
         lasting = Lasting(self._store.index.version, confirm, self._now)
         return replace(_reply(counting.manifest, CacheStatus.HIT), lasting=lasting)

@@ -31,7 +31,8 @@ class WriteBehind:
     """What is noted and not written yet: ``notes`` are to be added to, then `begin` is to be called.
 
     ``totals`` is what there was after the last batch, ``version`` changes
-    with each note.
+    with whatever is noted, written or
+    forgotten by `ask`.
 
     Arguments:
         writer: writes.
@@ -85,7 +86,11 @@ class WriteBehind:
     def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
         """Return the result of what takes longer than a request may, or changes much, once all notes are written."""
         asked: Deferred[Any] = self.flush()
-        return asked.addCallback(lambda _: self._threads(self._writer.run, work))
+        return asked.addCallback(lambda _: self._threads(self._writer.run, work)).addCallback(self._changed)
+
+    def _changed(self, result: Result) -> Result:
+        self.version += 1
+        return result
 
     def _written(self, totals: Totals) -> None:
         self.totals, self._writing = totals, None
@@ -110,6 +115,7 @@ class WriteBehind:
             self._log.warn("the index cannot be written: {error}", error=failure.value)
         if not self.has_room:
             self.notes.forget()
+            self.version += 1
         self._tell_flushed()
 
     def _tell_flushed(self) -> None:

@@ -90,7 +90,9 @@ def _extensions(hello: bytes) -> dict[int, bytes]:
     at += 2 + _number(hello, at)  # cipher_suites
     at += 1 + hello[at]  # legacy_compression_methods
     found: dict[int, bytes] = {}
-    if at >= len(hello):
+    if at > len(hello):
+        raise IndexError
+    if at == len(hello):
         return found
     extensions = _vector(hello, at)
     at, end = 0, len(extensions)

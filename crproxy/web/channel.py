@@ -16,6 +16,7 @@ from ..transports.stream import Stream
 from .backlog import backlog
 from .connections import Connections, close_below
 from .prepared import PreparedAnswers
+from .request import Whole
 
 __all__ = ["BODY_LIMIT", "Channel"]
 
@@ -67,7 +68,7 @@ class Channel(HTTPChannel):
     _optimisticEagerReadSize = _READ_AHEAD
 
     # What has come for a request, if it is in one piece.
-    whole: bytes | None = None
+    whole: Whole | None = None
 
     # The client's IP address, once it was asked for; empty where it has none.
     _client: str | None = None
@@ -116,7 +117,7 @@ class Channel(HTTPChannel):
         site = cast(_Site, self.site)
         if site.prepared is None or site.connections.closing or self._waitingForTransport:
             return False
-        self.whole = data
+        self.whole = site.prepared.whole(data)
         if self._client is None:
             self._client = address_of(self.getPeer()) or ""
         answer = site.prepared.answer(data, self._client or None)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 from twisted.web.server import Request
 
@@ -17,9 +18,10 @@ from ..config import Config
 from ..limits import Accounts
 from ..limits.accepting import address_of
 from ..policy.audit import Ending, Repeated
+from ..policy.clients import client_of
 from ..pullthrough import Reply
 from ..pullthrough.lasting import Lasting
-from .request import ObservedRequest
+from .request import ObservedRequest, Whole
 
 __all__ = ["Prepared", "PreparedAnswers", "prepare"]
 
@@ -29,6 +31,7 @@ _LONGEST_REQUEST = 4096
 _LONGEST_ANSWER = 256 * 1024
 # What one takes in memory besides its bytes.
 _OVERHEAD = 4096
+_log = Logger("crproxy.web")
 
 _END = b"\r\n\r\n"
 # Fields with which the same bytes may ask for something else the next time, or for something of the connection.
@@ -57,7 +60,7 @@ class Prepared:
     @property
     def size(self) -> int:
         """Bytes in memory, about."""
-        return len(self.before) + len(self.after) + _OVERHEAD
+        return len(self.before) + len(self.after) + self.repeated.size + _OVERHEAD
 
 
 class PreparedAnswers:
@@ -102,24 +105,48 @@ class PreparedAnswers:
         found = self._answers.get(key)
         if found is None:
             return None
-        if not found.lasting.holds():
+        if not self._holds(found):
             self._forget(key)
             return None
-        client = found.repeated.record.client if self._is_by_client else peer
+        client = found.repeated.record.client if self._is_by_client else client_of(peer, (), ())
         if self._accounts.count_request(client):
             return None
         self._answers.move_to_end(key)
-        self._observe(found.repeated, client)
+        self._tell(found.repeated, client)
         return b"".join((found.before, self._today(), found.after))
 
-    def add(self, asked: bytes, peer: str | None, prepared: Prepared) -> None:
-        """Keep the answer to ``asked``, which is the same for everybody, or at least for ``peer``."""
+    def add(self, whole: Whole, peer: str | None, prepared: Prepared) -> None:
+        """Keep the answer to ``whole``, which is the same for everybody, or at least for ``peer``.
+
+        Unless another configuration counts by now: the answer may have taken long to go out.
+        """
+        asked = whole.asked
         key = self._key(asked, peer)
+        if whole.config is not self._config:
+            return
         self._forget(key)
         self._answers[key] = prepared
         self._bytes += len(asked) + prepared.size
         while self._bytes > self._most:
             self._forget(next(iter(self._answers)))
+
+    def whole(self, asked: bytes) -> Whole:
+        """Return a request that came in one piece, as it is to be added with."""
+        return Whole(asked, self._current())
+
+    def _holds(self, prepared: Prepared) -> bool:
+        try:
+            return prepared.lasting.holds()
+        except Exception:
+            # The usual way says what is wrong.
+            _log.failure("what was answered before cannot be looked at")
+            return False
+
+    def _tell(self, repeated: Repeated, client: str | None) -> None:
+        try:
+            self._observe(repeated, client)
+        except Exception:
+            _log.failure("a request has no line in the audit log")
 
     def _key(self, asked: bytes, peer: str | None) -> tuple[bytes, str | None]:
         config = self._current()
@@ -149,20 +176,21 @@ def prepare(request: Request, reply: Reply) -> None:
     answers = getattr(request.site, "prepared", None)
     if answers is None or reply.lasting is None or not isinstance(request, ObservedRequest):
         return
-    told, asked, content = request.told, request.whole, getattr(reply.body, "content", None)
-    if told is None or asked is None or content is None or told.ending is not Ending.WHOLE or not _is_plain(request):
+    told, whole, content = request.told, request.whole, getattr(reply.body, "content", None)
+    if told is None or whole is None or content is None or told.ending is not Ending.WHOLE:
+        return
+    if not _is_plain(request, whole.asked):
         return
     header = _header(request)
     if header is None or len(content) + len(header[1]) > _LONGEST_ANSWER:
         return
     body = content if request.method == b"GET" else b""
     prepared = Prepared(header[0], header[1] + body, Repeated(told), reply.lasting)
-    answers.add(asked, address_of(request.getClientAddress()), prepared)
+    answers.add(whole, address_of(request.getClientAddress()), prepared)
 
 
-def _is_plain(request: ObservedRequest) -> bool:
-    """Tell whether its bytes ask for one thing, and for nothing else."""
-    asked = request.whole or b""
+def _is_plain(request: ObservedRequest, asked: bytes) -> bool:
+    """Tell whether its bytes, which are ``asked``, ask for one thing, and for nothing else."""
     if len(asked) > _LONGEST_REQUEST or not asked.endswith(_END) or asked.count(_END) != 1:
         return False
     is_for_once = any(request.requestHeaders.hasHeader(name) for name in _FOR_ONCE)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
+from ..config import Config
 from ..limits.accepting import address_of
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, RegistryRequest
@@ -20,7 +21,17 @@ from ..policy.audit import Ending, Record, cache_state
 from ..policy.redaction import redacted_target
 from ..transports.files import read_piece
 
-__all__ = ["Observe", "ObservedRequest", "ObservedSite", "field_of", "host_of", "note", "note_client", "note_user"]
+__all__ = [
+    "Observe",
+    "ObservedRequest",
+    "ObservedSite",
+    "Whole",
+    "field_of",
+    "host_of",
+    "note",
+    "note_client",
+    "note_user",
+]
 
 # Of every answer, errors and what Twisted answers by itself among them: what a registry gave is a stranger's, and must
 # not become a page of ours in somebody's browser. The page for people says what else it needs.
@@ -42,6 +53,19 @@ class _Noted:
     registry: str | None = None
     repository: str | None = None
     reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A request that came in one piece.
+
+    Arguments:
+        asked: its bytes.
+        config: the configuration that counted then.
+    """
+
+    asked: bytes
+    config: Config
 
 
 class ObservedSite(Site):
@@ -75,7 +99,7 @@ class ObservedRequest(Request):
     """
 
     # All that its connection sent to ask for it and nothing else, where it came in one piece.
-    whole: bytes | None = None
+    whole: Whole | None = None
     # What was told of it.
     told: Record | None = None
     _began: float | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -18,9 +19,9 @@ from crproxy.flights.window import Windows
 from crproxy.oci.digests import Digest
 from crproxy.policy.ranges import Slice
 from crproxy.store import blocks
-from crproxy.store.blobs import Partial
+from crproxy.store.blobs import Partial, WrongContent
 from crproxy.store.entries import Entry
-from tests.memory import ended, not_yet
+from tests.memory import ended, failure_of, not_yet
 from tests.sources import HandBody, HandSource
 from tests.stores import close_indexes, make_dependencies, make_store
 from tests.upstream.conftest import Consumer
@@ -216,4 +217,27 @@ def test_who_lags_where_the_disk_is_full_and_nobody_shares_asks_by_itself(tmp_pa
     assert world.source.asked == [(0, None), (60, None)]
     world.finish()
     assert reading.consumer.content == CONTENT
+    world.close()
+
+
+@pytest.mark.parametrize("lags", [False, True])
+def test_what_was_to_be_kept_is_looked_at_to_its_end(tmp_path: Path, lags: bool) -> None:
+    """Also where the disk is full, and nobody shares what comes."""
+    world = World(tmp_path, full_at=60, windows=0)
+    (reading,) = world.readings
+    if lags:
+        reading.pause()
+    world.send(100)
+    while world.disk.waiting:
+        world.disk.work()
+    world.clock.advance(0)
+    reading.resume()
+    (start, _) = world.source.asked[-1]
+    assert start == (60 if lags else 100)
+    body = world.source.answer()
+    body.send(CONTENT[start:-1] + b"x")
+    body.end()
+    world.clock.advance(0)
+    failure_of(reading.done, WrongContent)
+    assert reading.consumer.content == CONTENT[:-1]
     world.close()

@@ -522,6 +522,66 @@ def test_what_cannot_be_kept_is_passed_through_as_it_is_and_proves_nothing(
         assert not store.index.has_delivered(REPOSITORY.registry, DIGEST)
 
 
+EVIL = Registry("evil.example").repository("x/y")
+
+
+@pytest.mark.security("S11")
+@pytest.mark.parametrize("size", [100, 42])
+def test_what_a_strangers_registry_sends_is_looked_at_for_those_of_another(
+    source: HandSource, ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Whoever runs a registry may name any digest: bytes that nobody keeps are his own clients' to look at alone."""
+    monkeypatch.setattr(store, "budget", 10)
+    first, theirs = ask(WANTED, repository=EVIL), ask(WANTED)
+    body = source.answer(length=size)
+    body = source.answer(length=size) if body.abandoned else body
+    (_, done), (consumer, theirs_done) = reading(ended(first)), reading(ended(theirs))
+    body.send(b"x" * size)
+    body.end()
+    failure_of(theirs_done, WrongContent)
+    failure_of(done, WrongContent)
+    assert len(consumer.content) == size - 1
+
+
+@pytest.mark.security("S11")
+def test_where_nobody_looks_at_it_those_of_another_registry_ask_that(
+    client: Client, source: HandSource, ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "budget", 10)
+    first = ask(WANTED, repository=EVIL)
+    body = source.answer()
+    body = source.answer() if body.abandoned else body
+    reading(ended(first))
+    body.send(b"x" * 30)
+    theirs = ask(WANTED)
+    assert client.asked[-1] == ("blob", REPOSITORY, DIGEST, 0, None)
+    own = source.answer()
+    consumer, done = reading(ended(theirs))
+    own.send(CONTENT)
+    own.end()
+    ended(done)
+    assert consumer.content == CONTENT
+
+
+@pytest.mark.security("S11")
+def test_a_disk_that_takes_nothing_gives_nobody_a_strangers_bytes(
+    source: HandSource, ask: Ask, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Partial, "append", fail)
+    first, theirs = ask(WANTED, repository=EVIL), ask(WANTED)
+    body = source.answer()
+    _, (_, done) = reading(ended(first)), reading(ended(theirs))
+    body.send(CONTENT[:30])
+    clock.advance(1)
+    body.send(CONTENT[30:-1] + b"x")
+    body.end()
+    clock.advance(1)
+    failure_of(done, WrongContent)
+
+
 def test_a_disk_that_fills_up_meanwhile_is_not_noticed(
     source: HandSource, ask: Ask, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,3 +126,10 @@ def test_any_bytes_are_read_or_refused_or_waited_for(data: bytes) -> None:
 def test_one_wrong_byte_does_no_harm(at: int, byte: int) -> None:
     found = outcome(NotAHello, read_hello, WHOLE[:at] + bytes([byte]) + WHOLE[at + 1 :])
     assert found is None or isinstance(found, Hello | NotAHello)
+
+
+def test_a_hello_whose_compression_methods_are_cut_is_none() -> None:
+    body = bytes([3, 3]) + bytes(32) + b"\0" + b"\0\2\x13\1" + b"\x80"
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    with pytest.raises(NotAHello):
+        read_hello(b"\x16\3\1" + len(message).to_bytes(2, "big") + message)

@@ -69,6 +69,7 @@ class Browser:
     def __init__(self, site: Site, network: Network, peer: IAddress | None = None) -> None:
         self.network = network
         self.wire = Wire()
+        self._stalled = False
         if peer is not None:
             self.wire.peerAddr = peer
         protocol = site.buildProtocol(None)
@@ -109,6 +110,18 @@ class Browser:
     def stall(self) -> None:
         """The client does not take what was sent."""
         self._producer.pauseProducing()
+
+    def stall_behind(self, count: int) -> None:
+        """The client takes so many bytes, about, and then nothing."""
+        write = self.wire.write
+
+        def taken(data: bytes) -> None:
+            write(data)
+            if len(self.wire.value()) >= count and not self._stalled:
+                self._stalled = True
+                self.stall()
+
+        self.wire.write = taken  # type: ignore[method-assign]
 
     def read_on(self) -> None:
         """The client has taken what was sent."""

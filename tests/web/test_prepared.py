@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import re
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from crproxy.config import Config
 from crproxy.limits import Accounts
@@ -20,15 +23,18 @@ from crproxy.policy.access import Access
 from crproxy.policy.audit import Record, Repeated
 from crproxy.policy.units import Frequency
 from crproxy.store.entries import Entry, View
+from crproxy.store.store import Store
 from crproxy.web.page import State
 from crproxy.web.prepared import PreparedAnswers
+from tests.logs import Log
 from tests.memory import Network, Seen, answer
-from tests.stores import make_store
+from tests.stores import close_indexes, make_store
 from tests.web.conftest import NAMES, Browser, Current, build_site
 
 QUAY = "https://quay.io"
 TYPE = "application/vnd.oci.image.manifest.v1+json"
 MANIFESTS = [b'{"schemaVersion": 2, "n": %d}' % number for number in range(3)]
+LARGE = b'{"schemaVersion": 2, "a": "%s"}' % (b"x" * 200_000)
 TAG = "/v2/quay.io/org/name/manifests/v1"
 BY_DIGEST = f"/v2/quay.io/org/name/manifests/{Digest.of(MANIFESTS[0])}"
 
@@ -49,6 +55,7 @@ class World:
         self.answers = PreparedAnswers(self.current, self.accounts, self._again, self.clock.seconds)
         if prepared:
             self.site.prepared = self.answers
+        self.contents = MANIFESTS
         self.served: int | None = 0
         self.network.serve(QUAY, self._serve)
         self._browsers: dict[str, Browser] = {}
@@ -69,15 +76,22 @@ class World:
             self.get(target)
             self.get(target)
 
+    def serve(self, *contents: bytes) -> None:
+        """Have upstream serve these, each by its digest, and the first by its tag as well."""
+        self.contents, self.served = list(contents), 0
+
     def _again(self, repeated: Repeated, client: str | None) -> None:
         self.repeated.append((repeated, client))
 
     def _serve(self, seen: Seen) -> bytes:
         if self.served is None:
             return answer(503)
-        content = MANIFESTS[self.served]
-        if seen.target.rpartition("/")[2] not in ("v1", str(Digest.of(content))):
+        reference = seen.target.partition("?")[0].rpartition("/")[2]
+        served = self.contents if self.contents is not MANIFESTS else [MANIFESTS[self.served]]
+        found = {"v1": served[0], **{str(Digest.of(each)): each for each in served}}
+        if reference not in found:
             return answer(404)
+        content = found[reference]
         lines = (f"Content-Type: {TYPE}", f"Docker-Content-Digest: {Digest.of(content)}")
         if seen.method == "HEAD":
             return answer(200, b"", *lines, length=len(content))
@@ -280,7 +294,83 @@ def _accounts_of(world: World) -> Accounts:
     return found
 
 
+def test_what_another_configuration_decided_is_not_kept(world: World) -> None:
+    """An answer that is read slowly may end under another one than it was given by."""
+    world.serve(LARGE)
+    world.get()
+    slow = Browser(world.site, world.network, IPv4Address("TCP", "192.0.2.66", 1))
+    slow.stall_behind(100_000)
+    slow.ask(TAG)
+    world.current.config = replace(world.current.config, access=Access(deny=frozenset({"quay.io/*"})))
+    assert world.get().startswith(b"HTTP/1.1 403 ")
+    slow.read_on()
+    world.network.pump()
+    assert slow.received().body == LARGE
+    assert world.get(client="198.51.100.9").startswith(b"HTTP/1.1 403 ")
+
+
+@pytest.mark.parametrize("address", ["::ffff:192.0.2.1", "fe80::1%eth0", "2001:DB8:0::1"])
+def test_its_client_has_the_name_that_it_always_has(world: World, address: str) -> None:
+    browser = Browser(world.site, world.network, IPv6Address("TCP", address, 1234))
+    for _ in range(3):
+        browser.ask(TAG)
+    assert world.repeated[-1][1] == world.records[-1].client
+
+
+def test_what_cannot_be_looked_at_is_answered_as_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.warm(BY_DIGEST)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Store, "read", fail)
+    world.clock.advance(2)
+    with Log() as log:
+        assert world.get(BY_DIGEST).startswith(b"HTTP/1.1 500 ")
+    assert log.failures == [OSError, OSError]
+
+
+def test_what_cannot_be_told_of_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.warm()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no line")
+
+    monkeypatch.setattr(world.answers, "_observe", fail)
+    with Log() as log:
+        assert world.get().endswith(MANIFESTS[0])
+    assert log.failures == [RuntimeError]
+
+
 # Memory
+
+
+def test_an_answer_to_head_holds_nothing_of_the_body(world: World) -> None:
+    contents = [b'{"schemaVersion": 2, "a": "%d%s"}' % (number, b"x" * 250_000) for number in range(150)]
+    world.serve(*contents)
+    paths = [f"/v2/quay.io/org/name/manifests/{Digest.of(content)}" for content in contents]
+    for path in paths:
+        world.get(path)
+    tracemalloc.start()
+    try:
+        for number in range(4):
+            for path in paths:
+                world.get(path, f"X-Number: {number}", method="HEAD")
+        # The store holds manifests of its own in memory, 32 MiB of them.
+        assert len(world.answers) > 500
+        assert tracemalloc.get_traced_memory()[0] < 64 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_told_of_it_counts(world: World) -> None:
+    world.site.prepared = small = PreparedAnswers(
+        world.current, world.accounts, world._again, world.clock.seconds, most=200_000
+    )
+    world.warm()
+    for number in range(30):
+        world.get(f"{TAG}?{number}={'%22' * 400}", f"User-Agent: {chr(255) * 1500}")
+    assert 1 <= len(small) <= 14
 
 
 def test_it_takes_as_much_memory_as_it_may(world: World) -> None:
@@ -298,6 +388,104 @@ def test_a_long_request_is_not_kept(world: World) -> None:
         world.get(TAG, "X-Long: " + "a" * 4096)
     world.warm()
     assert len(world.answers) == 1
+
+
+# Whatever is sent, in whatever pieces
+
+
+def _request(target: str, *lines: str, method: str = "GET", version: str = "HTTP/1.1", body: bytes = b"") -> bytes:
+    return "\r\n".join([f"{method} {target} {version}", "Host: cr.test", *lines, "", ""]).encode("latin-1") + body
+
+
+CHUNKED = b"3\r\nabc\r\n0\r\n\r\n"
+PIECES = [
+    *([_request(TAG)] * 3),
+    _request(BY_DIGEST),
+    _request(TAG, method="HEAD"),
+    *(_request(TAG, line) for line in ("Connection: Close", "CONNECTION: keep-alive", "connection : close")),
+    *(_request(TAG, line) for line in ("Keep-Alive: 1", "X: a\r\n Connection: close", "Host: cr.test", "Upgrade: h2c")),
+    *(_request(TAG, line) for line in ("Range: bytes=0-1", "If-None-Match: *", "Expect: 100-continue")),
+    _request(TAG, version="HTTP/1.0"),
+    _request(TAG, "Content-Length: 5", method="POST", body=b"hello"),
+    _request(TAG, "Content-Length: 5", body=b"hello") + _request(BY_DIGEST),
+    _request(TAG, "Transfer-Encoding: chunked", method="POST", body=CHUNKED) + _request(TAG),
+    _request(TAG).replace(b"\r\n", b"\n"),
+    b"\r\n",
+    b"\r\n" + _request(TAG),
+    _request(TAG) + b"\r\n",
+    _request(TAG) * 2,
+    _request(TAG) + _request(TAG)[:20],
+    _request(TAG)[20:],
+    _request("http://cr.test" + TAG),
+    _request("/v2/"),
+    _request("/v2/quay.io/org/name/manifests/none"),
+]
+EVENTS = st.one_of(
+    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(PIECES), st.integers(0, 200)),
+    st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(PIECES[:5]), st.just(0)),
+    st.tuples(st.just("stall"), st.integers(0, 2), st.just(b""), st.just(0)),
+    st.tuples(st.just("read on"), st.integers(0, 2), st.just(b""), st.just(0)),
+    st.tuples(st.just("wait"), st.just(0), st.just(b""), st.sampled_from([1, 9, 11, 55, 61])),
+    st.tuples(st.just("close"), st.just(0), st.just(b""), st.just(0)),
+)
+Event = tuple[str, int, bytes, int]
+
+
+class Clients:
+    """Three connections to one world, and what came on them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        world.warm(TAG, BY_DIGEST)
+        world.records.clear()
+        world.repeated.clear()
+        self._browsers = [
+            Browser(world.site, world.network, IPv4Address("TCP", f"192.0.2.{number}", 1)) for number in range(3)
+        ]
+
+    def do(self, what: str, which: int, data: bytes, number: int) -> None:
+        browser = self._browsers[which]
+        match what:
+            case "send" if number:
+                browser.send(data[:number])
+                browser.send(data[number:])
+            case "send":
+                browser.send(data)
+            case "stall" if browser.wire.producer is not None:
+                browser.stall()
+            case "read on" if browser.wire.producer is not None:
+                browser.read_on()
+                self._world.network.pump()
+            case "wait":
+                self._world.clock.advance(number)
+                self._world.network.pump()
+            case "close":
+                self._world.site.connections.close()
+
+    def seen(self) -> list[tuple[bytes, bool, bool, str | None]]:
+        wires = [browser.wire for browser in self._browsers]
+        return [
+            (re.sub(rb"Date: [^\r]*\r\n", b"", wire.value()), wire.disconnecting, wire.aborted, wire.producerState)
+            for wire in wires
+        ]
+
+    def told(self) -> list[Record]:
+        again = [replace(repeated.record, client=client) for repeated, client in self._world.repeated]
+        records = [replace(record, moment=0.0, seconds=0.0) for record in self._world.records + again]
+        return sorted(records, key=str)
+
+
+@settings(max_examples=80)
+@given(st.lists(EVENTS, max_size=20))
+def test_whatever_is_sent_the_same_comes_back_as_without_it(events: list[Event]) -> None:
+    with tempfile.TemporaryDirectory() as with_it, tempfile.TemporaryDirectory() as without:
+        both = [Clients(World(Path(with_it))), Clients(World(Path(without), prepared=False))]
+        for event in events:
+            for clients in both:
+                clients.do(*event)
+            assert both[0].seen() == both[1].seen()
+        assert both[0].told() == both[1].told()
+        close_indexes()
 
 
 # Whatever happens

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from crproxy.config.values import Clients
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.policy.access import Access
+from crproxy.store.store import Store
 from tests.logs import Log
 from tests.memory import Network, Seen, answer
 from tests.web.conftest import Browse, Browser, Current, Received
@@ -713,3 +715,26 @@ def test_where_lists_of_tags_are_not_served_they_are_empty_and_nobody_is_asked(
     received = browser.get("/v2/quay.io/org/name/tags/list")
     assert (received.status, json.loads(received.body)) == (200, {"name": "quay.io/org/name", "tags": []})
     assert network.seen == []
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_body_without_a_length_that_is_cut_has_no_clean_end(
+    store: Store, network: Network, browser: Browser, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    """Only its digest can tell that it is cut; also where nothing is kept."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    if is_broken:
+        monkeypatch.setattr(store.blobs, "begin", fail)
+    network.serve(QUAY, lambda seen: None)
+    browser.ask(BLOB)
+    connection = network.waiting[-1]
+    connection.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + CONTENT[:5])
+    connection.cut()
+    network.clock.advance(1)
+    network.pump()
+    assert browser.received().status == 200
+    assert not browser.wire.value().endswith(b"\r\n0\r\n\r\n")
+    assert browser.wire.aborted
