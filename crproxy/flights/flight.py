@@ -157,6 +157,8 @@ class Flight(Shared):
         # Of the file; what is behind that they find in the window.
         self._fail_readers(Failure(NotKept(why)))
         self.filled = window.end
+        # They may have read more than the disk had.
+        window.reach(self._readers.furthest)
         self._demand.is_over()
         self._demand.end_in(None)
         self._reconsider()
