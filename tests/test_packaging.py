@@ -183,7 +183,7 @@ class TestInstallation:
 
     def test_it_has_what_the_page_is_made_of(self, installation: Installation) -> None:
         program = "from crproxy.web.page.assets import Assets; from crproxy.web.page import rendering; print("
-        program += "*map(Assets().url, ('mark.svg', 'page.css', 'page.js')), *rendering._templates.list_templates())"
+        program += "*map(Assets().url, ('mark.svg', 'page.css', 'page.js')), *rendering._templates().list_templates())"
         printed = installation.run("python", "-c", program).split()
         assert len(printed) == len(PAGE)
         assert printed[3:] == ["page.html", "parts.html"]
