@@ -132,31 +132,41 @@ class Bench:
     def _new_blob(self, size: int) -> Blob:
         return Blob.write(size, self._files, next(self._numbers))
 
-    def _next_cold_blob(self) -> Blob:
-        """Another one, in the place of the one before.
+    def _cold_blob(self) -> Blob:
+        """Another one, in the place of the one before."""
+        self._forget_blobs(self._files)
+        return self._new_blob(self._scale.blob)
+
+    def _pull_cold(self, server: Server, blob: Blob) -> float:
+        """Pull what `server` has not seen, in the place of what it has.
 
         A virtual machine has memory that its host has yet to find: it took 3 CPU seconds more for a GiB, and fell on
         whoever came to it first.
         """
-        for directory in (self._files, self._caches.directory):
-            for path in directory.rglob("*"):
-                if path.is_file() and not path.is_symlink() and path.stat().st_size >= self._scale.blob:
-                    path.unlink()
-        return self._new_blob(self._scale.blob)
+        for directory in self._caches.directory.glob(f"*-{server.name}"):
+            self._forget_blobs(directory)
+        return _pull(server, blob)
+
+    def _forget_blobs(self, directory: Path) -> None:
+        for path in directory.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size >= self._scale.blob:
+                path.unlink()
 
     def _one_client(self, servers: Sequence[Server]) -> Iterator[Finding]:
         """One blob after another, each pulled cold by everyone; then one of them again and again."""
         scale = self._scale
-        cold_blobs = _Fresh(self._next_cold_blob)
-        cold = alternate(servers, scale.rounds, lambda server: _pull(server, cold_blobs.next(server)), self._quiet)
+        cold_blobs = _Fresh(self._cold_blob)
+        cold = alternate(
+            servers, scale.rounds, lambda server: self._pull_cold(server, cold_blobs.next(server)), self._quiet
+        )
         targets = (Target(1.0, NGINX), Target(0.6, DOCKER_REGISTRY))
         yield Finding("cold blob, CPU s/GiB", _cpu_per_gib(cold, scale.blob), targets)
         yield Finding("cold blob, one client, s", _clock(cold))
-        self._draw("cold-blob", servers[0], lambda server: _pull(server, self._next_cold_blob()))
+        self._draw("cold-blob", servers[0], lambda server: self._pull_cold(server, self._cold_blob()))
 
         # What a client gets that offers both, as containerd does, and what it would cost without HTTP/2.
         downgraded = [dataclasses.replace(server, http2=False) for server in servers if server.http2]
-        blob = self._next_cold_blob()
+        blob = self._cold_blob()
         warm = alternate([*servers, *downgraded], scale.rounds, lambda server: _pull(server, blob), self._quiet)
         as_usual, over_http1 = warm[: len(servers)], warm[len(servers) :]
         targets = (Target(0.85, NGINX), Target(0.5, DOCKER_REGISTRY))
