@@ -42,7 +42,8 @@ class Filling:
     """Takes a body in and has it written to ``partial``.
 
     Arguments:
-        on_growth: called when more has come, and when it is in the file.
+        on_growth: called when more is in the file.
+        on_arrival: called when more has come, and can be read from memory.
         reserve: has room for so many bytes in all, or raises OSError.
         instead: is given all that is not in the file when that takes no more, and returns what takes in what comes
             then; None drops it.
@@ -59,11 +60,13 @@ class Filling:
         reserve: Callable[[int], object] = lambda _: None,
         instead: Callable[[Failure, list[memoryview]], IConsumer | None] = lambda *_: None,
         clock: IReactorTime | None = None,
+        on_arrival: Callable[[], object] = lambda: None,
     ) -> None:
         self.failure: Failure | None = None
         self._partial = partial
         self._threads = threads
         self._on_growth = on_growth
+        self._on_arrival = on_arrival
         self._reserve = reserve
         self._find_instead = instead
         # Takes views as well, as every consumer of bodies does.
@@ -108,7 +111,7 @@ class Filling:
             return
         if self.failure is None:
             # Before a thread begins with it, for which others would wait, and while the processor has it at hand.
-            self._on_growth()
+            self._on_arrival()
         if not self._writing:
             self._write_soon()
         elif self._queue.size > _QUEUE and self._producer is not None and not self._held_back:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
-from crproxy.flights import Flight, Flights
+from crproxy.flights import Flight, Flights, flight
 from crproxy.flights.window import Windows
 from crproxy.oci.digests import Digest
 from crproxy.policy.ranges import Slice
@@ -137,6 +137,23 @@ def test_who_keeps_up_waits_for_no_disk(tmp_path: Path) -> None:
     assert late.consumer.content == CONTENT[30:100]
     world.finish()
     assert reading.consumer.content == CONTENT
+    world.close()
+
+
+def test_many_are_told_when_it_is_on_disk_or_much(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.readings += [Reading(world.flight, 0) for _ in range(8)]
+    world.send(40)
+    assert [reading.consumer.content for reading in world.readings] == [b""] * 9
+    world.disk.work()
+    world.disk.work()
+    assert [reading.consumer.content for reading in world.readings] == [CONTENT[:40]] * 9
+    with patch.object(flight, "_STEP", 50):
+        world.send(49)
+        assert world.readings[0].consumer.content == CONTENT[:40]
+        world.send(1)
+        assert world.readings[0].consumer.content == CONTENT[:90]
+    world.finish()
     world.close()
 
 

@@ -103,7 +103,12 @@ def test_what_comes_is_written_in_order_and_told(
 
 def test_what_is_not_in_the_file_yet_is_in_memory(partial: Partial, threads: Later) -> None:
     told: list[tuple[int, int]] = []
-    filling = Filling(partial, threads, lambda: told.append((filling.in_memory, filling.received)))
+    filling = Filling(
+        partial,
+        threads,
+        lambda: told.append((filling.in_memory, filling.received)),
+        on_arrival=lambda: told.append((filling.in_memory, filling.received)),
+    )
     filling.write(b"abc")
     filling.write(b"de")
     filling.write(b"f")
