@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.requirements import need, need_root
+from tests.parts.requirements import need, need_root, need_tracing
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ def test_the_cache_is_measured() -> None:
 
 def test_another_is_measured_beside_them_and_where_the_time_goes_is_drawn(tmp_path: Path) -> None:
     need("docker-registry")
-    need_root("py-spy traces another process")
+    need_tracing("py-spy")
     file, flames = tmp_path / "registry.yml", tmp_path / "flames"
     file.write_text("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: /nowhere}}\n")
     options = ["--peer", OTHER.format(file=file), "--profile", str(flames), "--directory", str(tmp_path)]

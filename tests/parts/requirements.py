@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-__all__ = ["need", "need_root"]
+__all__ = ["need", "need_root", "need_tracing"]
 
+_CAP_SYS_PTRACE = 19
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",
@@ -53,6 +55,19 @@ def need_root(purpose: str) -> None:
     """Skip (in CI: fail) unless the tests run as root."""
     if os.geteuid() != 0:
         _missing(f"{purpose} needs root")
+
+
+def need_tracing(purpose: str) -> None:
+    """Skip (in CI: fail) unless processes that are none of our children may be traced.
+
+    That takes CAP_SYS_PTRACE, or a kernel that lets everybody trace his own (ptrace(2), ptrace_scope).
+    """
+    status = Path("/proc/self/status").read_text()
+    (effective,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    is_open = not scope.exists() or scope.read_text().strip() == "0"
+    if not (is_open or effective >> _CAP_SYS_PTRACE & 1):
+        _missing(f"{purpose} needs CAP_SYS_PTRACE, or 0 in {scope}")
 
 
 def _missing(reason: str) -> None:
