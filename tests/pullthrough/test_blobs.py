@@ -573,12 +573,13 @@ def test_a_disk_that_takes_nothing_gives_nobody_a_strangers_bytes(
     monkeypatch.setattr(Partial, "append", fail)
     first, theirs = ask(WANTED, repository=EVIL), ask(WANTED)
     body = source.answer()
-    _, (_, done) = reading(ended(first)), reading(ended(theirs))
+    (_, first_done), (_, done) = reading(ended(first)), reading(ended(theirs))
     body.send(CONTENT[:30])
     clock.advance(1)
     body.send(CONTENT[30:-1] + b"x")
     body.end()
     clock.advance(1)
+    failure_of(first_done, WrongContent)
     failure_of(done, WrongContent)
 
 
