@@ -75,7 +75,12 @@ class Blobs:
         if stored is None:
             return _head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
         if self._permissions.proof(view, digest) is Proof.GIVEN:
-            return _head_reply(digest, stored, CacheStatus.HIT)
+
+            def confirm() -> float | None:
+                is_same = self._store.size(view.entry(digest)) == stored
+                return self._permissions.given_until(view, digest) if is_same else None
+
+            return replace(_head_reply(digest, stored, CacheStatus.HIT), lasting=self._permissions.lasting(confirm))
         size, stale = await self._ask_or_stale(view, digest)
         status = CacheStatus.MISS if stale is None else CacheStatus.STALE
         return _warned(_head_reply(digest, stored if stale else size, status), stale)

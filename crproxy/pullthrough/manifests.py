@@ -19,7 +19,6 @@ from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
-from .lasting import Lasting
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
 
@@ -234,8 +233,7 @@ class Manifests:
             is_same = found is not None and (found.manifest.digest, found.manifest.media_type) == (digest, media_type)
             return found.until if found is not None and is_same else None
 
-        lasting = Lasting(self._store.index.version, confirm, self._now)
-        return replace(_reply(counting.manifest, CacheStatus.HIT), lasting=lasting)
+        return replace(_reply(counting.manifest, CacheStatus.HIT), lasting=self._permissions.lasting(confirm))
 
     async def _fetch(self, view: View, reference: Reference) -> Manifest:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))

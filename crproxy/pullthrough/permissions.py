@@ -19,6 +19,7 @@ from ..policy.freshness import Lifetimes, may_serve_stale, permission_counts, wa
 from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
+from .lasting import Lasting
 
 __all__ = ["Permissions", "Proof", "Rules"]
 
@@ -85,13 +86,24 @@ class Permissions:
         link = self._index.linked(view, digest)
         return link if link is not None and self._counts(view, link) else None
 
+    def lasting(self, confirm: Callable[[], float | None]) -> Lasting:
+        """Return what tells whether an answer that rests on the index would be given again (see `Lasting`)."""
+        return Lasting(self._index.version, confirm, self._now)
+
+    def given_until(self, view: View, digest: Digest) -> float | None:
+        """Return until when stored bytes of a blob are given without a question (see `until`); None: not now."""
+        link = self.link(view, digest)
+        if link is not None:
+            return self.until(view, link)
+        return math.inf if self._is_shared(view, digest) else None
+
     def until(self, view: View, link: Link) -> float:
         """Return until when a permission that counts does so (seconds since the epoch), if nothing happens."""
         return link.confirmed + self._lifetimes.permission_ttl if view.private else math.inf
 
     def proof(self, view: View, digest: Digest) -> Proof:
         """Return what it takes to serve the stored bytes of a blob through ``view``."""
-        if self.link(view, digest) is not None or self._is_shared(view, digest):
+        if self.given_until(view, digest) is not None:
             return Proof.GIVEN
         return Proof.WORD if self.has_delivered(view, digest) else Proof.BYTES
 

@@ -30,9 +30,8 @@ _MOST_WAITING = 20_000
 class WriteBehind:
     """What is noted and not written yet: ``notes`` are to be added to, then `begin` is to be called.
 
-    ``totals`` is what there was after the last batch, ``version`` changes
-    with whatever is noted, written or
-    forgotten by `ask`.
+    ``totals`` is what there was after the last batch; ``version`` is another number after each note, and whatever else
+    may change what the index says.
 
     Arguments:
         writer: writes.

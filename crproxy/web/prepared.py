@@ -176,15 +176,15 @@ def prepare(request: Request, reply: Reply) -> None:
     answers = getattr(request.site, "prepared", None)
     if answers is None or reply.lasting is None or not isinstance(request, ObservedRequest):
         return
-    told, whole, content = request.told, request.whole, getattr(reply.body, "content", None)
-    if told is None or whole is None or content is None or told.ending is not Ending.WHOLE:
+    told, whole = request.told, request.whole
+    body = getattr(reply.body, "content", None) if request.method == b"GET" else b""
+    if told is None or whole is None or body is None or told.ending is not Ending.WHOLE:
         return
     if not _is_plain(request, whole.asked):
         return
     header = _header(request)
-    if header is None or len(content) + len(header[1]) > _LONGEST_ANSWER:
+    if header is None or len(body) + len(header[1]) > _LONGEST_ANSWER:
         return
-    body = content if request.method == b"GET" else b""
     prepared = Prepared(header[0], header[1] + body, Repeated(told), reply.lasting)
     answers.add(whole, address_of(request.getClientAddress()), prepared)
 

@@ -99,6 +99,16 @@ class World:
             self.body.send(CONTENT[self.sent : self.sent + count])
             self.sent = min(SIZE, self.sent + count)
 
+    def fill_the_disk(self, *, lagging: bool) -> None:
+        """Send more than it takes, while the first reader takes what comes, or nothing."""
+        if lagging:
+            self.readings[0].pause()
+        self.send(100)
+        while self.disk.waiting:
+            self.disk.work()
+        self.clock.advance(0)
+        self.readings[0].resume()
+
     def finish(self) -> None:
         """Let everything come to its end."""
         for _ in range(1000):
@@ -224,12 +234,7 @@ def _do(world: World, what: str, number: int) -> None:
 def test_who_lags_where_the_disk_is_full_and_nobody_shares_asks_by_itself(tmp_path: Path) -> None:
     world = World(tmp_path, full_at=60, windows=0)
     (reading,) = world.readings
-    reading.pause()
-    world.send(100)
-    while world.disk.waiting:
-        world.disk.work()
-    world.clock.advance(0)
-    reading.resume()
+    world.fill_the_disk(lagging=True)
     assert reading.consumer.content == CONTENT[:60]
     assert world.source.asked == [(0, None), (60, None)]
     world.finish()
@@ -242,13 +247,7 @@ def test_what_was_to_be_kept_is_looked_at_to_its_end(tmp_path: Path, lags: bool)
     """Also where the disk is full, and nobody shares what comes."""
     world = World(tmp_path, full_at=60, windows=0)
     (reading,) = world.readings
-    if lags:
-        reading.pause()
-    world.send(100)
-    while world.disk.waiting:
-        world.disk.work()
-    world.clock.advance(0)
-    reading.resume()
+    world.fill_the_disk(lagging=lags)
     (start, _) = world.source.asked[-1]
     assert start == (60 if lags else 100)
     body = world.source.answer()

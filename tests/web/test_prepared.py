@@ -36,6 +36,8 @@ TYPE = "application/vnd.oci.image.manifest.v1+json"
 MANIFESTS = [b'{"schemaVersion": 2, "n": %d}' % number for number in range(3)]
 LARGE = b'{"schemaVersion": 2, "a": "%s"}' % (b"x" * 200_000)
 TAG = "/v2/quay.io/org/name/manifests/v1"
+CONTENT = b"0123456789"
+BLOB = f"/v2/quay.io/org/name/blobs/{Digest.of(CONTENT)}"
 BY_DIGEST = f"/v2/quay.io/org/name/manifests/{Digest.of(MANIFESTS[0])}"
 
 
@@ -86,6 +88,8 @@ class World:
     def _serve(self, seen: Seen) -> bytes:
         if self.served is None:
             return answer(503)
+        if "/blobs/" in seen.target:
+            return answer(200, b"" if seen.method == "HEAD" else CONTENT, length=len(CONTENT))
         reference = seen.target.partition("?")[0].rpartition("/")[2]
         served = self.contents if self.contents is not MANIFESTS else [MANIFESTS[self.served]]
         found = {"v1": served[0], **{str(Digest.of(each)): each for each in served}}
@@ -116,6 +120,25 @@ def test_what_was_a_hit_is_answered_again_the_same(world: World, target: str, me
     assert b"\r\nCache-Status: crproxy; hit\r\n" in before
     assert before.endswith(b"\r\n\r\n" + (MANIFESTS[0] if method == "GET" else b""))
     assert len(world.repeated) == 1
+
+
+def test_a_head_of_a_stored_blob_is_answered_again_the_same(world: World) -> None:
+    world.get(BLOB)
+    before = world.get(BLOB, method="HEAD")
+    asked = len(world.network.seen)
+    assert world.get(BLOB, method="HEAD") == before
+    assert b"\r\nContent-Length: 10\r\n" in before
+    assert before.endswith(b"\r\n\r\n")
+    assert (len(world.repeated), len(world.network.seen)) == (1, asked)
+    world.store.drop(Entry(Digest.of(CONTENT)))
+    assert b"\r\nCache-Status: crproxy; fwd=uri-miss\r\n" in world.get(BLOB, method="HEAD")
+    assert len(world.network.seen) == asked + 1
+
+
+def test_a_blob_itself_is_not_prepared(world: World) -> None:
+    for _ in range(3):
+        assert world.get(BLOB).endswith(CONTENT)
+    assert (len(world.answers), world.repeated) == (0, [])
 
 
 def test_another_client_is_answered_from_it(world: World) -> None:
@@ -515,7 +538,7 @@ def _upstream(served: int | None) -> Step:
 
 def _drop(number: int) -> Step:
     def step(world: World) -> bytes:
-        world.store.drop(Entry(Digest.of(MANIFESTS[number])))
+        world.store.drop(Entry(Digest.of([*MANIFESTS, CONTENT][number])))
         return b""
 
     return step
@@ -525,7 +548,7 @@ def _unlink(number: int) -> Step:
     view = View(Registry("quay.io").repository("org/name"))
 
     def step(world: World) -> bytes:
-        world.store.index.unlink(view, [Digest.of(MANIFESTS[number])])
+        world.store.index.unlink(view, [Digest.of([*MANIFESTS, CONTENT][number])])
         world.store.index.untag(view, "v1")
         return b""
 
@@ -546,14 +569,14 @@ ACCESSES = [
     Access(deny=frozenset({"quay.io/*"})),
     Access(deny=frozenset({"quay.io/*"}), privileged=(ip_network("192.0.2.0/24"),)),
 ]
-TARGETS = [TAG, *(f"/v2/quay.io/org/name/manifests/{Digest.of(content)}" for content in MANIFESTS)]
+TARGETS = [TAG, BLOB, *(f"/v2/quay.io/org/name/manifests/{Digest.of(content)}" for content in MANIFESTS)]
 STEPS = st.one_of(
     st.builds(_ask, st.sampled_from(TARGETS), st.sampled_from(["GET", "HEAD"]), st.sampled_from(CLIENTS)),
     st.builds(_ask, st.just(TAG), st.just("GET"), st.just(CLIENTS[0])),
     st.builds(_wait, st.sampled_from([0.3, 1, 30, 59.9, 61, 4000])),
     st.builds(_upstream, st.sampled_from([0, 1, 2, None])),
-    st.builds(_drop, st.sampled_from([0, 1, 2])),
-    st.builds(_unlink, st.sampled_from([0, 1, 2])),
+    st.builds(_drop, st.sampled_from([0, 1, 2, 3])),
+    st.builds(_unlink, st.sampled_from([0, 1, 2, 3])),
     st.builds(_configure, st.sampled_from(ACCESSES)),
 )
 
