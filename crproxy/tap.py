@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -54,6 +53,12 @@ class Options(usage.Options):
         ("acme-email", None, None, "address that the CA writes to about the account [default: none]"),
         ("data-dir", None, None, "directory of the cache [default: $STATE_DIRECTORY, else the user's data directory]"),
         ("cache-size", None, None, "upper bound of the cache on disk, such as 50G [default: 20G]"),
+        (
+            "workers",
+            "w",
+            None,
+            "processes that serve clients, or auto: one for each core [default: 1]",
+        ),
         (
             "default-registry",
             None,
@@ -126,6 +131,7 @@ class Options(usage.Options):
             acme_email=self["acme-email"],
             data_dir=self["data-dir"],
             cache_size=self["cache-size"],
+            workers=self["workers"],
         )
 
 
@@ -145,41 +151,39 @@ def _no_endpoint(description: str, error: Exception) -> str:
     return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
 
 
-def _never_go_back(reactor: Any) -> None:
-    """Let timers run by a clock that nobody sets.
-
-    Twisted's is time.time: set back by an hour, all that waits would wait for an hour longer. What needs the date is
-    handed time.time as ``now``.
-    """
-    reactor.seconds = time.monotonic
-
-
-def _spare_the_collector(reactor: Any) -> None:
-    """Let the garbage collector pass over what is there when ``reactor`` begins to run.
-
-    Modules and their like stay for good, and looking through them was most of the longest stalls: 60 to 90 ms; while
-    they come, it was a tenth of the time of a start.
-    """
-    gc.disable()
-    reactor.callWhenRunning(_collect_from_here_on)
-
-
-def _collect_from_here_on() -> None:
-    gc.freeze()
-    gc.enable()
-
-
 def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name)."""
     from twisted.internet import reactor
 
-    _never_go_back(reactor)
-    _spare_the_collector(reactor)
     # Not before: whoever asks for --help, or has made a mistake, need not wait for all of it.
     from .admin.alias_file import Source
-    from .service import Supervisor
-    from .service import make_service as make_daemon
+    from .service.event_loop import set_up
+    from .service.supervisor import Supervisor
 
+    set_up(reactor)
+    config = options["loaded"]
     supervisor = Supervisor.from_environment(os.environ)
     source = Source(options.file, options.parse)
-    return make_daemon(options["loaded"], reactor, options.load, source, supervisor, now=time.time)
+    workers = _number_of(config.workers)
+    if workers > 1:
+        from .workers import make_first
+
+        logs_here = _logs_to_stdout(options.parent)
+        return make_first(config, workers, reactor, options.load, source, supervisor, logs_here=logs_here)
+    from .service.assembly import make_service
+
+    return make_service(config, reactor, options.load, source, supervisor, now=time.time)
+
+
+def _number_of(workers: int | None) -> int:
+    """Return how many; one for each core that we may use where it is None."""
+    return len(os.sched_getaffinity(0)) if workers is None else workers
+
+
+def _logs_to_stdout(twistd: Any) -> bool:
+    """Tell whether the log of ``twistd``, by its options, is where standard output goes."""
+    if not twistd:
+        return False
+    elsewhere = twistd.get("syslog") or twistd.get("logger")
+    named = twistd.get("logfile")
+    return not elsewhere and (named == "-" or (not named and bool(twistd.get("nodaemon"))))

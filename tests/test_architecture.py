@@ -21,6 +21,7 @@ LAYERS = (
     "policy",
     "config",
     "transports",
+    "sharing",
     "limits",
     "upstream",
     "store",
@@ -33,6 +34,7 @@ LAYERS = (
     "admin",
     "metrics",
     "service",
+    "workers",
     "tap",
 )
 """Each may import those before it."""
@@ -213,11 +215,11 @@ def last_two_names(function: ast.expr) -> str:
 
 
 def imports_of_the_global_reactor(modules: list[Module]) -> list[str]:
-    """The reactor is handed in; only tap, which twistd calls with nothing else, takes the global one."""
+    """The reactor is handed in; only tap and a process of its own, begun with nothing else, take the global one."""
     return [
         f"{module.name}:{found.line} imports the global reactor"
         for module in modules
-        if module.name != "crproxy.tap"
+        if module.name not in {"crproxy.tap", "crproxy.workers.process"}
         for found in module.imports
         if f"{found.target}.".startswith("twisted.internet.reactor.")
     ]
@@ -306,6 +308,7 @@ BROKEN = [
     (impurities, {"crproxy_policy_freshness": "now = datetime.datetime.now()"}),
     (imports_of_the_global_reactor, {"crproxy_service": "from twisted.internet import reactor"}),
     (imports_of_the_global_reactor, {"crproxy_admin_command": "import twisted.internet.reactor"}),
+    (imports_of_the_global_reactor, {"crproxy_workers_worker": "from twisted.internet import reactor"}),
     (imports_of_the_global_reactor, {"crproxy_service": "from twisted.internet.reactor import callLater"}),
     (
         import_cycles,
@@ -335,6 +338,7 @@ KEPT = [
     (impurities, {"crproxy_service": "import os\nprint(datetime.now())"}),
     (impurities, {"crproxy_policy_freshness": "def age(then, now): return now - then"}),
     (imports_of_the_global_reactor, {"crproxy_tap": "from twisted.internet import reactor"}),
+    (imports_of_the_global_reactor, {"crproxy_workers_process": "from twisted.internet import reactor"}),
     (imports_of_the_global_reactor, {"crproxy_service": "from twisted.internet import defer, interfaces"}),
     (
         import_cycles,

@@ -11,11 +11,11 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 import crproxy
-from crproxy.tap import _never_go_back
+from crproxy.service.event_loop import set_up
 
 HOUSE = Path(crproxy.__file__).parent
 # What reads the date itself: where the reactor is known, and programs of their own.
-READ_THE_DATE = {"tap.py", "admin/cache.py", "admin/doctor/environment.py", "store/store.py"}
+READ_THE_DATE = {"tap.py", "workers/process.py", "admin/cache.py", "admin/doctor/environment.py", "store/store.py"}
 
 
 @pytest.mark.parametrize("monotonic", [True, False])
@@ -24,7 +24,8 @@ def test_a_clock_that_is_set_back_keeps_nobody_waiting(monkeypatch: pytest.Monke
     monkeypatch.setattr(EPollReactor, "seconds", staticmethod(lambda: time.time() - back[0]))
     reactor = EPollReactor()
     if monotonic:
-        _never_go_back(reactor)
+        monkeypatch.setattr("gc.disable", lambda: None)
+        set_up(reactor)
     called: list[bool] = []
     reactor.callLater(0.01, called.append, True)
     back[0] = 3600

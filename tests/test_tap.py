@@ -12,6 +12,7 @@ from twisted.python.usage import UsageError
 from crproxy import __version__, tap
 from crproxy.config import Config
 from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.service.event_loop import set_up
 from crproxy.tap import Options, makeService
 
 
@@ -184,7 +185,7 @@ def test_what_is_there_when_it_runs_is_spared_by_the_collector(frozen: list[bool
         def callWhenRunning(self, call: Callable[[], object]) -> None:
             started.append(call)
 
-    tap._spare_the_collector(Reactor())
+    set_up(Reactor())
     assert frozen == []
     for call in started:
         call()

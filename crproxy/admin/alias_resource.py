@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from ..config import ConfigError
 from ..oci.names import Registry
 from ..web.branch import Branch
 from .alias_file import AliasChange
-from .documents import json_answer
+from .documents import answer_later, json_answer
 
 __all__ = ["Aliases", "SetAlias"]
 
 # Adds an alias, or with "" takes one away.
-SetAlias = Callable[[str, str], AliasChange]
+SetAlias = Callable[[str, str], Deferred[AliasChange]]
 # A registry's name is short.
 _LONGEST_NAME = 1024
 
@@ -53,21 +53,20 @@ class _Alias(Branch):
         self._label = label
         self._set_alias = set_alias
 
-    def render_PUT(self, request: Request) -> bytes:
+    def render_PUT(self, request: Request) -> bytes | int:
         body = b"" if request.content is None else request.content.read(_LONGEST_NAME)
         registry = body.decode("utf-8", "replace").strip()
         if not registry:
             return json_answer(request, 400, {"error": "the body is the registry that the alias stands for"})
         return self._change(request, registry)
 
-    def render_DELETE(self, request: Request) -> bytes:
+    def render_DELETE(self, request: Request) -> bytes | int:
         return self._change(request, "")
 
-    def _change(self, request: Request, registry: str) -> bytes:
+    def _change(self, request: Request, registry: str) -> bytes | int:
         if request.postpath:
             return cast(bytes, notFound().render(request))
-        try:
-            change = self._set_alias(self._label, registry)
-        except ConfigError as error:
-            return json_answer(request, 400, {"error": str(error)})
-        return json_answer(request, 200, change.document())
+        return answer_later(request, self._changed(registry))
+
+    async def _changed(self, registry: str) -> dict[str, Any]:
+        return (await self._set_alias(self._label, registry)).document()

@@ -5,8 +5,9 @@ JSON in and out. Who may connect is a matter of the socket's mode; there is no o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
@@ -19,15 +20,18 @@ from ..web.branch import Branch
 from ..web.request import Observe
 from ..web.site import PlainSite
 from .alias_resource import Aliases, SetAlias
-from .documents import json_answer
+from .documents import answer_later, json_answer
 
-__all__ = ["make_admin_site"]
+__all__ = ["States", "make_admin_site"]
+
+# Returns how it stands with each certificate.
+States = Callable[[], Awaitable[list[NameState]]]
 
 
 def make_admin_site(
     aliases: Callable[[], Mapping[str, Registry]],
     set_alias: SetAlias,
-    states: Callable[[], list[NameState]],
+    states: States,
     reactor: IReactorTime,
     observe: Observe | None = None,
     resources: Mapping[str, IResource] | None = None,
@@ -64,9 +68,12 @@ class _Certificates(Branch):
 
     isLeaf = True
 
-    def __init__(self, states: Callable[[], list[NameState]]) -> None:
+    def __init__(self, states: States) -> None:
         super().__init__()
         self._states = states
 
-    def render_GET(self, request: Request) -> bytes:
-        return json_answer(request, 200, [{**asdict(state), "state": state.state.value} for state in self._states()])
+    def render_GET(self, request: Request) -> int:
+        return answer_later(request, self._documents())
+
+    async def _documents(self) -> list[dict[str, Any]]:
+        return [{**asdict(state), "state": state.state.value} for state in await self._states()]

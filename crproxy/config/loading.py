@@ -24,7 +24,11 @@ from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
 from .values import Cache, Config, Timeouts, Upstream
 
-__all__ = ["Options", "load"]
+__all__ = ["MOST_WORKERS", "Options", "load"]
+
+# More processes than any machine has use for.
+MOST_WORKERS = 256
+_HOW_MANY = f'write the number of processes, 1 to {MOST_WORKERS}, or "auto" for one for each core'
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Options:
     acme_email: str | None = None
     data_dir: str | None = None
     cache_size: str | None = None
+    workers: str | None = None
 
 
 def load(
@@ -102,7 +107,26 @@ def _config(
         audit=read_audit(top.table("audit")),
         page=read_page(top.table("page")),
         metrics=read_metrics(top.table("metrics")),
+        workers=_workers(top, options),
     )
+
+
+def _workers(top: Table, options: Options) -> int | None:
+    configured = top.take("workers")
+    if options.workers is not None:
+        given = int(options.workers) if options.workers.isdecimal() else options.workers
+        if not _is_workers(given):
+            raise OptionError(f"--workers {options.workers}: {_HOW_MANY}")
+        configured = given
+    elif not _is_workers(configured):
+        top.fail("workers", f"{configured!r} is none of them: {_HOW_MANY}")
+    return None if configured == "auto" else int(configured or 1)
+
+
+def _is_workers(value: object) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return 1 <= value <= MOST_WORKERS
+    return value is None or value == "auto"
 
 
 def _upstreams(

@@ -230,6 +230,7 @@ class Config:
 
     Arguments:
         certs: a directory of certificates that the operator keeps; None where there is none.
+        workers: processes that serve clients; None is one for each core.
     """
 
     names: Names = field(default_factory=Names)
@@ -247,6 +248,7 @@ class Config:
     audit: Audit = field(default_factory=Audit)
     page: Page = field(default_factory=Page)
     metrics: Metrics = field(default_factory=Metrics)
+    workers: int | None = 1
 
     @property
     def reached_at(self) -> tuple[str, int]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from ..sharing import Alone, Sharing
 from ..store.blobs import Blobs, PartialKey
 from ..store.entries import Entry
 from ..store.filling import Threads
@@ -40,6 +42,8 @@ class Dependencies:
         room: for what comes.
         on_stored: called with the entry and its size in bytes when content is whole, verified and in its place.
         windows: where the bytes go that the disk does not take.
+        sharing: has what other workers are told of flights.
+        settled: fires when what was noted so far is known to all workers.
     """
 
     blobs: Blobs
@@ -48,3 +52,5 @@ class Dependencies:
     room: Room
     on_stored: Callable[[Entry, int], object]
     windows: Windows = field(default_factory=Windows)
+    sharing: Sharing = field(default_factory=Alone)
+    settled: Callable[[], Deferred[None]] = lambda: succeed(None)

@@ -25,6 +25,8 @@ __all__ = ["Flight"]
 
 # Seconds between two looks at a file that another process fills.
 _FOLLOW_SECONDS = 0.02
+# And those for which another worker may wait for upstream's header.
+_ANNOUNCEMENT_SECONDS = 2.0
 # More readers than these are told of what has come when it is so many bytes, or on disk: it costs 25 us for each.
 _FEW = 8
 _STEP = 1024 * 1024
@@ -39,8 +41,11 @@ class Flight(Shared):
         source: Source,
         dependencies: Dependencies,
         on_arrived: Callable[[Flight], object] = lambda _: None,
+        whose: str | None = None,
     ) -> None:
         super().__init__(key, source, dependencies)
+        self._whose = whose
+        self._announced = dependencies.sharing.records("flights")
         self._on_arrived = on_arrived
         # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
         self._is_trusted_unseen = True
@@ -101,6 +106,8 @@ class Flight(Shared):
             self._fail(Failure())
         finally:
             self._demand.end_in(None)
+            if self.partial is not None and not self._needs.sharing.is_alone:
+                self._announced.drop(str(self.entry))
             self._file.close()
             self._over = True
             self._let_go_of_window()
@@ -210,9 +217,17 @@ class Flight(Shared):
             self._be_whole_past_the_disk(self.window)
             return
         await self._needs.threads(partial.verify)
-        self._be_whole(partial.filled)
-        await self._needs.threads(partial.commit)
-        self._needs.on_stored(self.entry, partial.filled)
+        if self._needs.sharing.is_alone:
+            self._be_whole(partial.filled)
+            await self._needs.threads(partial.commit)
+            self._needs.on_stored(self.entry, partial.filled)
+        else:
+            # In its place first: whoever has the last byte may ask another worker for it in the next moment.
+            await self._needs.threads(partial.commit)
+            self._needs.on_stored(self.entry, partial.filled)
+            self._on_arrived(self)
+            await self._needs.settled()
+            super()._be_whole(partial.filled)
 
     async def _pour(self, partial: Partial) -> None:
         def instead(failure: Failure, unwritten: list[memoryview]) -> Window | None:
@@ -278,7 +293,7 @@ class Flight(Shared):
             if fd is None:
                 return False
             self._read_from(fd)
-            self._know(await self.source.size())
+            self._know(await self._size_there())
         while not self._take_whole():
             if self._ending:
                 return False
@@ -289,6 +304,19 @@ class Flight(Shared):
                 return False
             await deferLater(self.clock, _FOLLOW_SECONDS)
         return True
+
+    async def _size_there(self) -> int | None:
+        """Return what another worker was told of the size for whom we ask, else ask upstream. Raises RegistryError."""
+        until = self.clock.seconds() + _ANNOUNCEMENT_SECONDS
+        while self._whose is not None and not self._needs.sharing.is_alone and self.clock.seconds() < until:
+            announced = self._announced.get(str(self.entry))
+            if announced is not None and announced[0] == self._whose:
+                size: int | None = announced[1]
+                return size
+            if announced is not None:
+                break
+            await deferLater(self.clock, _FOLLOW_SECONDS)
+        return await self.source.size()
 
     def _take_whole(self) -> bool:
         """Tell whether what this flight read is whole now, by somebody else's doing; readers have all of it then.
@@ -329,4 +357,6 @@ class Flight(Shared):
             if self.window is None:
                 raise too_large
         self._known = True
+        if self._whose is not None and self.partial is not None and not self._needs.sharing.is_alone:
+            self._announced.put(str(self.entry), (self._whose, size))
         self._demand.header_is_here()

@@ -43,6 +43,7 @@ class Flights:
         origin: Registry | None = None,
         on_arrived: Callable[[Flight], object] = lambda _: None,
         on_end: Callable[[Flight], object] = lambda _: None,
+        whose: str | None = None,
     ) -> Flight:
         """Begin the flight of ``entry``, which is not under way.
 
@@ -50,8 +51,10 @@ class Flights:
             origin: the registry that it comes from.
             on_arrived: called with the flight when all of it came and was right, before anybody is told.
             on_end: called with it when it has ended, whatever the end.
+            whose: it is; what upstream says of its size is as good for another worker's of the same. None is nobody
+                else's.
         """
-        flight = Flight(PartialKey(entry, origin), source, self._dependencies, on_arrived)
+        flight = Flight(PartialKey(entry, origin), source, self._dependencies, on_arrived, whose)
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1

@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.clients import is_in, network_of
+from ..sharing import Alone, Sharing
+from ..sharing.levels import OwnLevel
 from .buckets import Bucket, Buckets
-from .counts import Counts
 from .shaping import Body, Limited
 
 __all__ = ["Accounts", "Admission"]
@@ -42,6 +43,7 @@ class Accounts:
         clock: the time.
         most_connections: that there may be, of all clients and trusted proxies together; None is any number.
         most_of_client: that one client may have, whatever the configuration says.
+        sharing: has what is counted of all workers together; ``accepted`` are this one's.
     """
 
     def __init__(
@@ -50,18 +52,23 @@ class Accounts:
         clock: IReactorTime,
         most_connections: int | None = None,
         most_of_client: int | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        self.connections = Counts()
+        sharing = sharing or Alone()
+        self.connections = sharing.count("connections")
         self.accepted = 0
         self._most_connections = most_connections
         self._most_of_client = most_of_client
-        self.requests = Buckets(lambda: Bucket(clock, self._requests_a_second))
-        self.transfers = Buckets(lambda: Bucket(clock, lambda: current().limits.per_client, self._total))
+        requests, transfers, of_all = map(sharing.levels, ("requests", "transfers", "all"))
+        self.requests = Buckets(lambda name: Bucket(requests.level(name), clock, self._requests_a_second))
+        self.transfers = Buckets(
+            lambda name: Bucket(transfers.level(name), clock, lambda: current().limits.per_client, self._total)
+        )
         self.refused_requests = self.refused_connections = 0
         self._current = current
         self._clock = clock
-        self._total = Bucket(clock, lambda: current().limits.total)
-        self._upstream = Bucket(clock, lambda: current().limits.upstream)
+        self._total = Bucket(of_all.level("total"), clock, lambda: current().limits.total)
+        self._upstream = Bucket(of_all.level("upstream"), clock, lambda: current().limits.upstream)
 
     # Bytes
 
@@ -75,7 +82,9 @@ class Accounts:
         if not (limits.per_transfer or limits.per_client or limits.total) or is_in(client, config.access.privileged):
             return body
         account = self._total if client is None else self.transfers.get(network_of(client))
-        return Limited(body, Bucket(self._clock, lambda: self._current().limits.per_transfer, account), self._clock)
+        return Limited(
+            body, Bucket(OwnLevel(), self._clock, lambda: self._current().limits.per_transfer, account), self._clock
+        )
 
     def from_upstream(self, body: Body) -> Body:
         """Return an upstream's ``body`` as it may flow here."""
@@ -102,12 +111,10 @@ class Accounts:
         if frequency is None or client is None or is_in(client, config.access.privileged):
             return 0
         account = self.requests.get(network_of(client))
-        account.drip()
-        wait = (account.content + 1 - frequency.times) / frequency.rate
-        if wait > _MOMENT:
-            return math.ceil(wait - _MOMENT)
-        account.add(1)
-        return 0
+        # Added only where it is not one too many, at once: another worker may be counting, too.
+        content = account.add(1, frequency.times + _MOMENT * frequency.rate)
+        wait = (content - frequency.times) / frequency.rate
+        return math.ceil(wait - _MOMENT) if wait > _MOMENT else 0
 
     def _requests_a_second(self) -> float | None:
         frequency = self._current().limits.requests_per_client
@@ -120,15 +127,15 @@ class Accounts:
 
         Returns what becomes of it, and under which name it is counted. Unless it is closed, it counts until `dismiss`.
         """
-        admission, client = self._admission(peer)
-        if admission is Admission.CLOSED or self._is_full():
+        if self._is_full():
             self.refused_connections += 1
             return Admission.CLOSED, None
-        if admission is Admission.REFUSED:
+        admission, client = self._admission(peer)
+        if admission is not Admission.SERVED:
             self.refused_connections += 1
+        if admission is Admission.CLOSED:
+            return admission, None
         self.accepted += 1
-        if client is not None:
-            self.connections.add(client)
         return admission, client
 
     def dismiss(self, client: str | None) -> None:
@@ -141,11 +148,14 @@ class Accounts:
         config = self._current()
         if peer is None or is_in(peer, config.listen.trusted_proxies) or is_in(peer, config.access.privileged):
             return Admission.SERVED, None
-        client = network_of(peer)
-        before, most = self.connections.of(client), self._most(config)
-        if most is None or before < most:
+        client, most = network_of(peer), self._most(config)
+        number = self.connections.add(client)
+        if most is None or number <= most:
             return Admission.SERVED, client
-        return (Admission.REFUSED if before < 2 * most else Admission.CLOSED), client
+        if number <= 2 * most:
+            return Admission.REFUSED, client
+        self.connections.remove(client)
+        return Admission.CLOSED, client
 
     def _most(self, config: Config) -> int | None:
         """Return how many connections a client may have."""

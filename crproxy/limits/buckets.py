@@ -1,16 +1,13 @@
-"""Token buckets by a clock that is handed in, and one for each client, of which only those in use are kept.
-
-Twisted's own (twisted.protocols.htb), but for three things: it reads time.time, which a test cannot drive and which may
-go backwards; HierarchicalBucketFilter.sweep deletes from a dict while it walks over it, which Python 3 ends with a
-RuntimeError; and ShapedConsumer cuts what it writes to what fits, into pieces of a few bytes.
-"""
+"""Token buckets by a clock that is handed in, and one for each client, of which only those in use are kept."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.protocols import htb
+
+from ..sharing import Level
 
 __all__ = ["Bucket", "Buckets"]
 
@@ -23,12 +20,14 @@ _FEW = 1000
 _MOST = 100_000
 
 
-class Bucket(htb.Bucket):
+class Bucket:
     """What was used lately: it fills with each use and drains at a rate.
 
-    More may be put in than it should hold. Then who did so waits until it has drained, and so everybody has a turn.
+    More may be put in than it should hold. Then who did so waits until it has drained, and so everybody has a turn
+    (virtual scheduling; ITU-T I.371, annex A).
 
     Arguments:
+        level: what there is in it.
         clock: the time.
         rate: returns how much drains in a second; None is all at once. Asked each time, so that it may change.
         parent: fills with what is put in here.
@@ -36,35 +35,31 @@ class Bucket(htb.Bucket):
     ``users`` is how many hold it.
     """
 
-    parentBucket: Bucket | None
-
-    def __init__(self, clock: IReactorTime, rate: Callable[[], float | None], parent: Bucket | None = None) -> None:
-        super().__init__(parent)
+    def __init__(
+        self, level: Level, clock: IReactorTime, rate: Callable[[], float | None], parent: Bucket | None = None
+    ) -> None:
         self.users = 0
-        self.lastDrip = clock.seconds()
+        self.parent = parent
+        self._level = level
         self._clock = clock
         self._rate = rate
 
-    def drip(self) -> bool:
-        """Let drain what has by now; tell whether it is empty (htb.Bucket)."""
-        if self.parentBucket is not None:
-            self.parentBucket.drip()
-        now, rate = self._clock.seconds(), self._rate()
-        drained = self.content if rate is None else (now - self.lastDrip) * rate
-        # Declared whole, and a fraction there as well.
-        self.content = max(0, self.content - drained)  # type: ignore[assignment]
-        self.lastDrip = now
-        return self.content == 0
+    def add(self, amount: float, most: float = math.inf) -> float:
+        """Put in ``amount``, unless there would be more than ``most`` in here; return what there is, or would be."""
+        if self.parent is not None:
+            self.parent.add(amount)
+        return self._level.fill(amount, self._rate(), self._clock.seconds(), most)
+
+    @property
+    def content(self) -> float:
+        """How much there is in it now."""
+        return self._level.fill(0.0, self._rate(), self._clock.seconds())
 
     def wait(self) -> float:
         """Return the seconds until this one, and those it fills, hold no more than they should; 0 if they do not."""
-        self.drip()
-        return self._wait()
-
-    def _wait(self) -> float:
         rate = self._rate()
         ours = 0.0 if rate is None else max(0.0, self.content / rate - _BURST_SECONDS)
-        return ours if self.parentBucket is None else max(ours, self.parentBucket._wait())
+        return ours if self.parent is None else max(ours, self.parent.wait())
 
 
 class Buckets:
@@ -75,10 +70,10 @@ class Buckets:
     were kept for.
 
     Arguments:
-        make: makes an empty one.
+        make: makes the one of a name.
     """
 
-    def __init__(self, make: Callable[[], Bucket]) -> None:
+    def __init__(self, make: Callable[[str], Bucket]) -> None:
         self._make = make
         self._buckets: dict[str, Bucket] = {}
         self._full = _FEW
@@ -87,16 +82,16 @@ class Buckets:
         return len(self._buckets)
 
     def get(self, name: str) -> Bucket:
-        """Return the bucket of that name, an empty one where there is none."""
+        """Return the bucket of that name."""
         bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= self._full:
                 self._sweep()
-            bucket = self._buckets[name] = self._make()
+            bucket = self._buckets[name] = self._make(name)
         return bucket
 
     def _sweep(self) -> None:
-        kept = {name: bucket for name, bucket in self._buckets.items() if bucket.users or not bucket.drip()}
+        kept = {name: bucket for name, bucket in self._buckets.items() if bucket.users or bucket.content}
         idle = [name for name, bucket in kept.items() if not bucket.users]
         # Half of them, so that the next look is not due at the next name.
         for name in idle[: max(0, len(idle) - _MOST // 2)]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.clients import is_in, network_of
-from .counts import Counts
+from ..sharing import Alone, Sharing
 
 __all__ = ["Fill", "Fills"]
 
@@ -38,11 +38,13 @@ class Fills:
 
     Arguments:
         current: returns the configuration that counts now.
+        sharing: has the numbers, of all workers together.
     """
 
-    def __init__(self, current: Callable[[], Config]) -> None:
-        self.by_client = Counts()
-        self.by_registry = Counts()
+    def __init__(self, current: Callable[[], Config], sharing: Sharing | None = None) -> None:
+        sharing = sharing or Alone()
+        self.by_client = sharing.count("fills of client")
+        self.by_registry = sharing.count("fills of registry")
         self.refused = 0
         self._current = current
 
@@ -59,11 +61,14 @@ class Fills:
         config = self._current()
         privileged = is_in(client, config.access.privileged)
         fill = Fill(registry, None if client is None or privileged else network_of(client))
+        of_registry = self.by_registry.add(registry)
+        of_client = 0 if fill.client is None else self.by_client.add(fill.client)
         if not privileged:
-            self._check(fill, config)
-        self.by_registry.add(registry)
-        if fill.client is not None:
-            self.by_client.add(fill.client)
+            try:
+                self._check(fill, config, of_client, of_registry)
+            except RegistryError:
+                self.end(fill)
+                raise
         return fill
 
     def end(self, fill: Fill) -> None:
@@ -72,11 +77,11 @@ class Fills:
         if fill.client is not None:
             self.by_client.remove(fill.client)
 
-    def _check(self, fill: Fill, config: Config) -> None:
+    def _check(self, fill: Fill, config: Config, of_client: int, of_registry: int) -> None:
         most, most_of_registry = config.limits.fills_per_client, config.limits.fills_per_upstream
-        if fill.client is not None and 0 < most <= self.by_client.of(fill.client):
+        if 0 < most < of_client:
             raise self._too_many(f"{most} blobs are being fetched for {fill.client} already, the most at once")
-        if 0 < most_of_registry <= self.by_registry.of(fill.registry):
+        if 0 < most_of_registry < of_registry:
             raise self._too_many(
                 f"{most_of_registry} blobs are being fetched from {fill.registry} already, the most at once"
             )

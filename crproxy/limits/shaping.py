@@ -66,7 +66,7 @@ class Limited:
 
     async def _flow(self, consumer: IConsumer) -> None:
         shaped = Shaped(consumer, self._bucket, self._clock)
-        parent = self._bucket.parentBucket
+        parent = self._bucket.parent
         if parent is not None:
             parent.users += 1
         try:

@@ -11,6 +11,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from ..sharing import Count, Counts
+
 __all__ = ["FairQueue", "TooMany"]
 
 Work = Callable[[], Deferred[Any]]
@@ -29,13 +31,14 @@ class FairQueue:
         at_once: how much runs at a time.
         most_of_client: how much of one client may run and wait.
         most: how much may wait, of all.
+        counts: how much of each client runs and waits, in all workers.
     """
 
-    def __init__(self, at_once: int, most_of_client: int, most: int) -> None:
+    def __init__(self, at_once: int, most_of_client: int, most: int, counts: Count | None = None) -> None:
         self._free = at_once
         self._most_of_client = most_of_client
         self._most = most
-        self._counts: dict[str, int] = {}
+        self._counts = Counts() if counts is None else counts
         # In the order of their turns; who has nothing waiting is in none.
         self._waiting: dict[str, deque[tuple[Work, Deferred[Any]]]] = {}
         self._length = 0
@@ -49,12 +52,14 @@ class FairQueue:
         Raises:
             TooMany: the client has too much under way; the Deferred fails with it where others needed the room.
         """
-        if self._counts.get(client, 0) >= self._most_of_client:
+        if self._counts.of(client) >= self._most_of_client:
             raise TooMany
         if self._free == 0 and self._length >= self._most:
             self._make_room_for(client)
+        if self._counts.add(client) > self._most_of_client:
+            self._counts.remove(client)
+            raise TooMany
         result: Deferred[Any] = Deferred()
-        self._counts[client] = self._counts.get(client, 0) + 1
         self._waiting.setdefault(client, deque()).append((work, result))
         self._length += 1
         self._begin()
@@ -89,8 +94,4 @@ class FairQueue:
         result.errback(TooMany())
 
     def _leave(self, client: str) -> None:
-        left = self._counts[client] - 1
-        if left:
-            self._counts[client] = left
-        else:
-            del self._counts[client]
+        self._counts.remove(client)

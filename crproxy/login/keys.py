@@ -19,10 +19,10 @@ _FILE = "login.key"
 _log = Logger()
 
 
-def load_key(data_dir: Path) -> bytes:
+def load_key(data_dir: Path, otherwise: bytes) -> bytes:
     """Return the key that is kept in ``data_dir``, made at the first time.
 
-    Where it can be neither read nor written it is a new one, which ends with the process, and the log says so.
+    Where it can be neither read nor written it is ``otherwise``, which ends with the daemon, and the log says so.
     """
     path = data_dir / _FILE
     try:
@@ -35,8 +35,8 @@ def load_key(data_dir: Path) -> bytes:
         why = f"it has not {KEY_BYTES} bytes: remove it, and another is made"
     except OSError as error:
         why = str(error)
-    _log.error("the key of clients' tokens, {path}: {why}. Until then they end with this process", path=path, why=why)
-    return secrets.token_bytes(KEY_BYTES)
+    _log.error("the key of clients' tokens, {path}: {why}. Until then they end with the daemon", path=path, why=why)
+    return otherwise
 
 
 def _read(path: Path) -> bytes | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.authorizations import Credentials
 from ..policy.clients import network_of
-from ..upstream.bounding import drop_oldest
+from ..sharing import Alone, Sharing
 from ..upstream.single_flight import SingleFlight
 from .fair_queue import FairQueue, TooMany
 
@@ -46,16 +45,19 @@ class Passwords:
         threads: runs what blocks.
         clock: the time.
         at_once: how many checks run at a time; clients have their turns at those.
+        sharing: remembers them, for all workers.
     """
 
-    def __init__(self, threads: Threads, clock: IReactorTime, at_once: int = 2) -> None:
+    def __init__(self, threads: Threads, clock: IReactorTime, at_once: int = 2, sharing: Sharing | None = None) -> None:
+        sharing = sharing or Alone()
         self._threads = threads
         self._clock = clock
-        # Of what is remembered only a keyed hash is in memory, with a key that ends with the process.
-        self._key = secrets.token_bytes(32)
-        self._right: dict[bytes, float] = {}
+        # Of what is remembered only a keyed hash is in memory, with a key that ends with the daemon.
+        self._key = sharing.secret
+        # Until when each counts.
+        self._right = sharing.records("right passwords")
         self._checks: SingleFlight[bytes, bool] = SingleFlight()
-        self._queue = FairQueue(at_once, _MOST_OF_CLIENT, _MOST)
+        self._queue = FairQueue(at_once, _MOST_OF_CLIENT, _MOST, sharing.count("password checks"))
 
     async def are_right(self, users: Mapping[str, bytes], credentials: Credentials, client: str | None) -> bool:
         """Tell whether ``credentials`` are a user's.
@@ -70,14 +72,13 @@ class Passwords:
         # A name that nobody has takes as long as any: how long an answer takes must not tell who is a user.
         hashed = users.get(credentials.username) or _nobodys(next(iter(users.values())))
         digest = self._digest(credentials, hashed)
-        if self._right.get(digest, 0.0) > self._clock.seconds():
+        if (self._right.get(digest) or 0.0) > self._clock.seconds():
             return True
         if not await self._checks.run(digest, lambda: self._check(credentials, hashed, client)):
             return False
         if credentials.username not in users:
             return False
-        self._right[digest] = self._clock.seconds() + _REMEMBERED
-        drop_oldest(self._right)
+        self._right.put(digest, self._clock.seconds() + _REMEMBERED)
         return True
 
     async def _check(self, credentials: Credentials, hashed: bytes, client: str | None) -> bool:

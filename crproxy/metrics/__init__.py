@@ -3,7 +3,7 @@
 Counting knows no reactor and no socket; what is read comes in as functions.
 """
 
-from .health import Finding, Health, make_health
+from .health import Health, make_health
 from .lag import Lag
 from .meters import Meters
 from .readings import CertificateEnds, Disk, Readings, Stock
@@ -12,7 +12,6 @@ from .stalls import Stalls
 __all__ = [
     "CertificateEnds",
     "Disk",
-    "Finding",
     "Health",
     "Lag",
     "Meters",

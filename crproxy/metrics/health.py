@@ -6,33 +6,15 @@ The first is answered by a reactor that runs. The second has a line for each thi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from .. import __version__
+from ..policy.findings import Finding
 from ..web.branch import Branch
 
-__all__ = ["Finding", "Health", "make_health"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at.
-
-    Arguments:
-        what: it was.
-        trouble: with it; empty where there is none.
-        bears_it: clients can be served all the same.
-    """
-
-    what: str
-    trouble: str = ""
-    bears_it: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.trouble or 'ok'}"
+__all__ = ["Health", "make_health"]
 
 
 Look = Callable[[], Iterable[Finding]]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from ..config import Config
+from ..sharing import Alone, Sharing
 from .labels import Registries
 from .requests import Requests
 from .upstreams import Upstreams
@@ -22,15 +23,16 @@ class Meters:
 
     Arguments:
         current: returns the configuration that counts now.
+        sharing: has what is known of upstreams, for all workers.
     """
 
-    def __init__(self, current: Callable[[], Config]) -> None:
+    def __init__(self, current: Callable[[], Config], sharing: Sharing | None = None) -> None:
         # A second series beside each, of when it began, which nobody asks for.
         disable_created_metrics()
         self.registry = CollectorRegistry()
         self.registries = registries = Registries(current)
         self.requests = Requests(self.registry, registries)
-        self.upstreams = Upstreams(self.registry, registries)
+        self.upstreams = Upstreams(self.registry, registries, (sharing or Alone()).records("upstreams up"))
         self._lag = Histogram(
             "crproxy_reactor_lag_seconds",
             "How late the event loop is with what is due, looked at once a second.",

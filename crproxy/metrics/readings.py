@@ -49,6 +49,7 @@ class Stock:
         ends: when certificates end.
         disk: looks at the file system; None where that cannot be.
         received: returns the bytes that upstreams have sent.
+        up: returns whether each upstream answered when it was asked last.
         connections: returns how many are open, by site.
         registries: makes the labels of registries.
     """
@@ -62,6 +63,7 @@ class Stock:
     ends: CertificateEnds
     disk: Callable[[], Disk | None]
     received: Callable[[], int]
+    up: Callable[[], Mapping[str, bool]]
     registries: Registries
     connections: Callable[[], Mapping[str, int]] = field(default=dict)
 
@@ -89,6 +91,8 @@ class Readings(Collector):
         yield from self._clients()
         received = self._stock.received()
         yield _counter("crproxy_upstream_received_bytes", "Bytes of bodies that upstreams sent.", received)
+        about = "Whether the upstream answered when it was asked last: 1 or 0."
+        yield _gauge("crproxy_upstream_up", about, self._stock.up(), "registry")
         yield from self._quotas()
         ends = {name: end for name, end in self._stock.ends() if end is not None}
         about = "When the certificate of a name ends, in seconds since 1970."

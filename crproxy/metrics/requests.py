@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import Metric
 
 from ..policy.audit import CacheState, Record
 from .labels import NONE, Registries, method_label, status_label
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "Served"]
 
 # The operator's own requests, and those of monitoring, would drown the clients' on a quiet proxy.
 _CLIENTS = frozenset({"registry", "plain", "refusing"})
 # What came out of the cache; what joined a transfer that was under way came from upstream.
-_FROM_CACHE = frozenset({CacheState.HIT, CacheState.REVALIDATED, CacheState.STALE, CacheState.SPARED})
+_FROM_CACHE = frozenset(
+    state.value for state in (CacheState.HIT, CacheState.REVALIDATED, CacheState.STALE, CacheState.SPARED)
+)
 
 
 class Requests:
-    """Counts requests. ``hits`` of those that the cache had to do with, ``looked_up``, were answered from it, with
-    ``bytes_served``.
+    """Counts requests.
 
     Arguments:
         registry: takes the metrics.
@@ -25,7 +31,6 @@ class Requests:
     """
 
     def __init__(self, registry: CollectorRegistry, registries: Registries) -> None:
-        self.hits = self.looked_up = self.bytes_served = 0
         self._registries = registries
         self._requests = Counter(
             "crproxy_requests",
@@ -53,10 +58,30 @@ class Requests:
         self._sent.labels(cache).inc(record.sent)
         if record.cache is CacheState.STALE:
             self._stale.labels(registry).inc()
-        self._note(record)
 
-    def _note(self, record: Record) -> None:
-        self.looked_up += record.cache is not None
-        if record.cache in _FROM_CACHE:
-            self.hits += 1
-            self.bytes_served += record.sent
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the cache was good for.
+
+    Arguments:
+        looked_up: requests that it had to do with.
+        hits: those of them that were answered from it.
+        bytes: of bodies, that came out of it.
+    """
+
+    looked_up: int
+    hits: int
+    bytes: int
+
+    @classmethod
+    def of(cls, metrics: Iterable[Metric]) -> Self:
+        """Return what ``metrics``, the counters of this module among them, say of it."""
+        samples = [sample for metric in metrics for sample in metric.samples if "cache" in sample.labels]
+        answers = [sample for sample in samples if sample.name == "crproxy_requests_total"]
+        sent = [sample for sample in samples if sample.name == "crproxy_sent_bytes_total"]
+        return cls(
+            int(sum(sample.value for sample in answers if sample.labels["cache"] != NONE)),
+            int(sum(sample.value for sample in answers if sample.labels["cache"] in _FROM_CACHE)),
+            int(sum(sample.value for sample in sent if sample.labels["cache"] in _FROM_CACHE)),
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from ..sharing import Records
 from ..upstream.attempts import Attempt
 from .labels import OTHER, Registries
 
@@ -14,16 +15,16 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Upstreams:
-    """Counts what upstreams do. ``up``: whether a registry answered when it was asked last, by its label;
-    ``bytes_received``: of bodies.
+    """Counts what upstreams do. ``bytes_received``: of bodies.
 
     Arguments:
         registry: takes the metrics.
         registries: makes the labels of registries.
+        up: has, for all workers, whether the upstream of a label answered when it was asked last.
     """
 
-    def __init__(self, registry: CollectorRegistry, registries: Registries) -> None:
-        self.up: dict[str, bool] = {}
+    def __init__(self, registry: CollectorRegistry, registries: Registries, up: Records) -> None:
+        self._up = up
         # A number, with each piece: a Counter takes five times as long, and is not needed for what is only read.
         self.bytes_received = 0
         self._registries = registries
@@ -40,12 +41,11 @@ class Upstreams:
             ("registry", "kind"),
             registry=registry,
         )
-        self._up = Gauge(
-            "crproxy_upstream_up",
-            "Whether the upstream answered when it was asked last: 1 or 0.",
-            ("registry",),
-            registry=registry,
-        )
+
+    @property
+    def up(self) -> dict[str, bool]:
+        """Whether a registry answered when it was asked last, by its label."""
+        return self._up.all()
 
     def attempted(self, attempt: Attempt) -> None:
         """Count a request (crproxy.upstream.attempts.Told)."""
@@ -56,8 +56,7 @@ class Upstreams:
             self._errors.labels(label, attempt.trouble).inc()
         if label != OTHER:
             # Of many that share a label there is nothing to say.
-            self.up[label] = attempt.is_up
-            self._up.labels(label).set(attempt.is_up)
+            self._up.put(label, attempt.is_up)
 
     def received(self, number: int) -> None:
         """Count bytes (crproxy.upstream.relay.Received)."""

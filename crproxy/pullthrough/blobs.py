@@ -235,7 +235,8 @@ class Blobs:
             self._waiting.pop(flight, None)
 
         source, origin = BlobSource(self._client, view, digest), view.repository.registry
-        flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended)
+        whose = None if view.caller is not None else repr(view)
+        flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended, whose)
         if not (flight.is_over or flight.has_arrived):
             self._waiting[flight], self._counts[flight] = waiting, count
         return flight

@@ -5,7 +5,7 @@ Knows versions and times; what an answer is made from is for those to tell who m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 __all__ = ["Lasting"]
 
@@ -25,12 +25,12 @@ class Lasting:
     __slots__ = ("_confirm", "_now", "_seen", "_since", "_until", "_version")
 
     def __init__(
-        self, version: Callable[[], int], confirm: Callable[[], float | None], now: Callable[[], float]
+        self, version: Callable[[], Hashable], confirm: Callable[[], float | None], now: Callable[[], float]
     ) -> None:
         self._version = version
         self._confirm = confirm
         self._now = now
-        self._seen = -1
+        self._seen: Hashable = None
         self._since = self._until = 0.0
 
     def holds(self) -> bool:

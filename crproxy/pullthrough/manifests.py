@@ -14,6 +14,7 @@ from ..oci.names import Reference, Registry, Tag
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
+from ..sharing import Alone, Claims
 from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
@@ -51,6 +52,7 @@ class Manifests:
         lifetimes: how long tags count.
         clock: the time.
         now: seconds since the epoch, by which tags have an age; the clock's by default.
+        claims: to what one worker asks upstream for, so that the others need not.
     """
 
     def __init__(
@@ -62,7 +64,11 @@ class Manifests:
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
+        claims: Claims | None = None,
     ) -> None:
+        # Where other workers are to find it there.
+        self._awaits_disk = claims is not None
+        self._claims = claims or Alone().claims("manifests")
         self._client = client
         self._store = store
         self._permissions = permissions
@@ -77,6 +83,30 @@ class Manifests:
             view = self._permissions.widest(view, reference)
         if view.caller is not None:
             return await self._for_caller(view, reference, method)
+        reply = self._counting(view, reference)
+        if reply is not None:
+            return reply
+        claim = repr((view, reference))
+        if await self._claims.take(claim):
+            # Another worker has asked upstream meanwhile.
+            reply = self._counting(view, reference)
+        try:
+            return reply or await self._ask(view, reference, method)
+        finally:
+            self._claims.give_back(claim)
+
+    def _counting(self, view: View, reference: Reference) -> Reply | None:
+        """Return the reply with what is kept, where that counts without a question."""
+
+        def look() -> _Counting | None:
+            if isinstance(reference, Digest):
+                return self._counting_digest(view, reference)
+            return self._counting_tag(self._kept_tag(view, reference))
+
+        counting = look()
+        return None if counting is None else self._hit(counting, look)
+
+    async def _ask(self, view: View, reference: Reference, method: str) -> Reply:
         if isinstance(reference, Digest):
             return await self._by_digest(view, reference, method)
         return await self._by_tag(view, reference, method)
@@ -105,9 +135,6 @@ class Manifests:
     # By digest
 
     async def _by_digest(self, view: View, digest: Digest, method: str) -> Reply:
-        counting = self._counting_digest(view, digest)
-        if counting is not None:
-            return self._hit(counting, lambda: self._counting_digest(view, digest))
         stored = self._store.read(view.entry(digest))
         if stored is not None and self._permissions.has_delivered(view, digest):
             return await self._by_word(view, digest, stored)
@@ -154,9 +181,6 @@ class Manifests:
 
     async def _by_tag(self, view: View, tag: Tag, method: str) -> Reply:
         kept = self._kept_tag(view, tag)
-        counting = self._counting_tag(kept)
-        if counting is not None:
-            return self._hit(counting, lambda: self._counting_tag(self._kept_tag(view, tag)))
         spared = None if kept is None else self._spared(kept, view.repository.registry)
         if spared is not None:
             return spared
@@ -244,10 +268,12 @@ class Manifests:
         except RegistryError as error:
             self._permissions.refused(view, error)
             raise
-        self._store.keep(view.entry(manifest.digest), manifest.content)
+        written = self._store.keep(view.entry(manifest.digest), manifest.content)
         self._permissions.given(view, manifest.digest, manifest.media_type, len(manifest.content))
         if isinstance(reference, Tag):
             self._store.index.tag(view, reference.name, manifest.digest)
+        if self._awaits_disk:
+            await written
         return manifest
 
 

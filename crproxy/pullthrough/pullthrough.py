@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from twisted.internet.defer import Deferred, succeed
 
 from ..flights import Flight
 from ..oci.digests import Digest
@@ -30,9 +32,18 @@ class PullThrough:
         manifests, blobs: answer what is kept.
         client: asks upstream for what is not: tags and referrers.
         permissions: who may have what.
+        settled: fires when what was noted so far is known to all workers.
     """
 
-    def __init__(self, manifests: Manifests, blobs: Blobs, client: RegistryClient, permissions: Permissions) -> None:
+    def __init__(
+        self,
+        manifests: Manifests,
+        blobs: Blobs,
+        client: RegistryClient,
+        permissions: Permissions,
+        settled: Callable[[], Deferred[None]] = lambda: succeed(None),
+    ) -> None:
+        self._settled = settled
         self._manifests = manifests
         self._blobs = blobs
         self._client = client
@@ -58,6 +69,18 @@ class PullThrough:
         Raises:
             RegistryError: instead of a reply; nothing of a body has been given yet.
         """
+        reply = await self._answer(repository, request, asked)
+        if reply.lasting is None:
+            # With what it says its client may turn to another worker.
+            await self._settled()
+        return reply
+
+    async def _answer(
+        self,
+        repository: Repository,
+        request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest,
+        asked: Asked,
+    ) -> Reply:
         view = self.view(repository, asked.caller)
         client = self._client.on_behalf_of(asked.caller)
         match request:

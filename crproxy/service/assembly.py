@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 
 from ..admin.alias_file import Source
-from ..admin.endpoint import admin_endpoint
 from ..config import Config
+from ..sharing import Sharing
 from ..tls.accepting import TLSFactory
+from ..transports.servers import serve
 from .core import Core
-from .current_configuration import CurrentConfiguration
+from .current_configuration import Configuration, CurrentConfiguration
 from .endpoints import client_endpoint, counted
-from .graceful_shutdown import Listeners, OrderedServices
+from .graceful_shutdown import Listeners
 from .listening import Listener
 from .monitoring import Monitoring
+from .ordered_services import OrderedServices
+from .port_plans import PortPlan, port_plans
+from .ports import OwnPorts, Ports
 from .reloading import Reloading
 from .reporting import Reporting
 from .supervisor import Supervisor
 
-__all__ = ["make_service"]
+__all__ = ["make_service", "make_worker"]
 
 _NOBODY = Supervisor()
 
@@ -37,7 +41,7 @@ def make_service(
     *,
     now: Callable[[], float] | None = None,
 ) -> IService:
-    """Return the daemon, not yet started.
+    """Return the daemon in one process, not yet started.
 
     Arguments:
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
@@ -48,51 +52,111 @@ def make_service(
     current = CurrentConfiguration(config, load or (lambda: config), source)
     whole, daemon = OrderedServices(), MultiService()
     daemon.setServiceParent(whole)
-    reporting = Reporting(supervisor, lambda: _status(listeners), reactor)
+    reporting = Reporting(supervisor, lambda: status_of(listeners), reactor)
     reporting.setServiceParent(daemon)
     core = Core.make(current, reactor, now=now)
-    core.start_with(daemon)
     listeners = Listeners(config.listen.grace, reporting.stopping, reactor)
-    listeners.setServiceParent(whole)
-    monitoring = Monitoring(core, listeners)
-    monitoring.start_with(daemon)
-    _listen(listeners, core, config, monitoring)
-    Reloading(lambda: reporting.reload(core.reload), reactor).setServiceParent(daemon)
+    _Assembly(core, listeners, daemon, OwnPorts(reactor)).put_together(whole)
+    current.reread.append(lambda _: core.audit.reopen())
+    Reloading(lambda: reporting.reload(current.reload), reactor).setServiceParent(daemon)
     return whole
 
 
-def _status(listeners: Listeners) -> str:
+def make_worker(
+    current: Configuration,
+    reactor: Any,
+    sharing: Sharing,
+    ports: Ports,
+    stopping: Callable[[int, float], object],
+    *,
+    now: Callable[[], float] | None = None,
+) -> IService:
+    """Return one worker of several, not yet started.
+
+    Arguments:
+        current: the configuration that counts now.
+        sharing: what the others know as well.
+        ports: where they all listen.
+        stopping: called when it stops with the number of connections, and the seconds that they have to end.
+        now: seconds since the epoch; the reactor's by default.
+    """
+    whole, daemon = OrderedServices(), MultiService()
+    daemon.setServiceParent(whole)
+    core = Core.make(current, reactor, now=now, sharing=sharing)
+    listeners = Listeners(current().listen.grace, stopping, reactor)
+    _Assembly(core, listeners, daemon, ports, is_told=False).put_together(whole)
+    return whole
+
+
+def status_of(listeners: MultiService) -> str:
     """Return where it listens, in a line."""
     urls = [service.url for service in listeners if isinstance(service, Listener)]
     return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
-def _listen(listeners: Listeners, core: Core, config: Config, monitoring: Monitoring) -> None:
-    """Let clients and the operator come in by ``listeners``."""
-    site, too_many, certificates = core.site(), core.refusing_site(), core.certificates
-    listeners.watch(site)
-    listeners.watch(too_many)
+class _Assembly:
+    """What answers, where it listens.
 
-    def listen_for_clients(description: str, scheme: str, inside: IProtocolFactory, refusing: IProtocolFactory) -> None:
-        factory = counted(description, inside, refusing, core.accounts, core.reactor)
-        endpoint = client_endpoint(description, config.listen, core.reactor)
-        # Where there is TLS, images are pulled by it.
-        in_the_clear = "" if certificates is not None else None
-        known_as = config.names.domain if scheme == "https" else in_the_clear
-        secured = scheme == "https"
-        Listener(description, endpoint, factory, scheme, known_as=known_as, secured=secured).setServiceParent(listeners)
+    Arguments:
+        core: answers.
+        listeners: let clients and the operator in.
+        daemon: everything else.
+        ports: where endpoints come from.
+        is_told: the log says where it listens.
+    """
 
-    if certificates is not None:
-        for description in config.listen.https:
-            secure, refusing = (TLSFactory(one, certificates.choose, core.reactor) for one in (site, too_many))
-            listen_for_clients(description, "https", secure, refusing)
-    plain = core.plain_site(site)
-    listeners.watch(plain)
-    for description in config.listen.http:
-        listen_for_clients(description, "http", plain, too_many)
-    admin = admin_endpoint(config)
-    if admin:
-        operators, endpoint = core.operators_site(monitoring.resources()), serverFromString(core.reactor, admin)
-        optional = config.listen.admin is None
-        Listener(admin, endpoint, operators, "admin", known_as="", optional=optional).setServiceParent(listeners)
-        listeners.watch(operators)
+    def __init__(
+        self, core: Core, listeners: Listeners, daemon: MultiService, ports: Ports, *, is_told: bool = True
+    ) -> None:
+        self._core = core
+        self._listeners = listeners
+        self._daemon = daemon
+        self._ports = ports
+        self._is_told = is_told
+
+    def put_together(self, whole: OrderedServices) -> None:
+        """Make the services."""
+        core, listeners = self._core, self._listeners
+        core.start_with(self._daemon)
+        listeners.setServiceParent(whole)
+        monitoring = Monitoring(core, listeners)
+        monitoring.start_with(self._daemon)
+        site, too_many = core.site(), core.refusing_site()
+        plain, operators = core.plain_site(site), core.operators_site(monitoring.resources())
+        for each in dict.fromkeys((site, too_many, plain, operators)):
+            listeners.watch(each)
+        for number, plan in enumerate(port_plans(core.configuration())):
+            if plan.scheme == "https":
+                if core.certificates is not None:
+                    choose = core.certificates.choose
+                    secure, refusing = (TLSFactory(one, choose, core.reactor) for one in (site, too_many))
+                    self._listen_for_clients(number, plan, secure, refusing)
+            elif plan.scheme == "http":
+                self._listen_for_clients(number, plan, plain, too_many)
+            elif plan.scheme == "admin":
+                self._listen(number, plan, operators, listeners)
+            else:
+                # It answers until everything else has stopped.
+                self._listen(number, plan, monitoring.site(), self._daemon)
+
+    def _listen_for_clients(
+        self, number: int, plan: PortPlan, inside: IProtocolFactory, refusing: IProtocolFactory
+    ) -> None:
+        factory = counted(plan.description, inside, refusing, self._core.accounts, self._core.reactor)
+        self._listen(number, plan, factory, self._listeners)
+
+    def _listen(self, number: int, plan: PortPlan, factory: IProtocolFactory, parent: MultiService) -> None:
+        endpoint = self._ports.endpoint(number, plan.description)
+        if endpoint is None:
+            return
+        endpoint = client_endpoint(plan.description, endpoint, self._core.configuration().listen, self._core.reactor)
+        Listener(
+            plan.description,
+            endpoint,
+            factory,
+            plan.scheme,
+            known_as=plan.known_as,
+            optional=plan.optional,
+            on_port=functools.partial(serve, secured=plan.secured),
+            is_told=self._is_told,
+        ).setServiceParent(parent)

@@ -17,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ..config import Config
 from ..flights import Dependencies, Flights
+from ..sharing import Alone, Sharing
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
 from ..store.inventory import Inventory
@@ -34,7 +35,15 @@ class CacheService(Service):
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any, *, now: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        *,
+        now: Callable[[], float] | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
+        sharing = sharing or Alone()
         # Disks gain nothing from more at once; the reactor's own pool is left to name look-ups.
         self._pool = ThreadPool(minthreads=1, maxthreads=8, name="crproxy-disk")
         # One batch of notes after the other, and none waits for a large file.
@@ -53,11 +62,15 @@ class CacheService(Service):
             now or reactor.seconds,
             functools.partial(deferToThreadPool, reactor, self._index_pool),
             lambda: row_limit(budget),
+            sharing,
         )
         self.inventory = Inventory(path, files)
-        self.store = Store(files, index, budget, threads, files.block_size())
-        self.flights = Flights(Dependencies(files, threads, reactor, self.store, self.store.stored))
-        self._janitor = Janitor(self.store, threads, reactor, now=now)
+        self.store = Store(files, index, budget, threads, files.block_size(), sharing)
+        needs = Dependencies(
+            files, threads, reactor, self.store, self.store.stored, sharing=sharing, settled=index.settled
+        )
+        self.flights = Flights(needs)
+        self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)
 
     def startService(self) -> None:
         """Begin to work on disk."""

@@ -15,6 +15,7 @@ from ..admin.warm_resource import WarmResource
 from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
+from ..metrics.gathering import Gathering
 from ..policy.audit import Record, Repeated
 from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
@@ -23,6 +24,7 @@ from ..pullthrough.blobs import Blobs
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.permissions import Permissions
 from ..pullthrough.warming import Warming
+from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
 from ..upstream.client import RegistryClient
 from ..upstream.connecting import Reach
@@ -40,13 +42,14 @@ from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
 from .auditing import AuditLog
 from .caching import CacheService
-from .current_configuration import CurrentConfiguration
+from .current_configuration import Configuration
 from .descriptors import raise_limit
 from .login_service import LoginService
 from .page_state import state_of
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
+    from ..tls.plan import NameState
 
 __all__ = ["Core", "make_pullthrough"]
 
@@ -59,6 +62,7 @@ class Core:
         configuration: the one that counts now.
         audit: has a line for each request.
         meters: count.
+        gathering: has what all workers have counted.
         accounts: what clients have used of what they may.
         fills: what is being fetched for them.
         quotas: what upstreams said of ours.
@@ -68,11 +72,13 @@ class Core:
         certificates: None where there is no TLS.
         reactor: runs it all.
         now: seconds since the epoch.
+        sharing: what other workers know as well.
     """
 
-    configuration: CurrentConfiguration
+    configuration: Configuration
     audit: AuditLog
     meters: Meters
+    gathering: Gathering
     accounts: Accounts
     fills: Fills
     quotas: Quotas
@@ -82,21 +88,32 @@ class Core:
     certificates: Certificates | None
     reactor: Any
     now: Callable[[], float]
+    sharing: Sharing
 
     @classmethod
-    def make(cls, current: CurrentConfiguration, reactor: Any, *, now: Callable[[], float] | None = None) -> Self:
+    def make(
+        cls,
+        current: Configuration,
+        reactor: Any,
+        *,
+        now: Callable[[], float] | None = None,
+        sharing: Sharing | None = None,
+    ) -> Self:
         """Return what answers by the configuration as it is now, not yet started.
 
         Arguments:
             now: seconds since the epoch; the reactor's by default.
+            sharing: what other workers know as well.
         """
+        sharing = sharing or Alone()
         config, now = current(), now or reactor.seconds
-        meters, cache = Meters(current), CacheService(config, reactor, now=now)
+        meters, cache = Meters(current, sharing), CacheService(config, reactor, now=now, sharing=sharing)
         bounds = Descriptors.of(raise_limit())
-        accounts = Accounts(current, reactor, bounds.clients, bounds.of_client)
+        accounts = Accounts(current, reactor, bounds.clients, bounds.of_client, sharing)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
-        fills, quotas = Fills(current), Quotas(now)
-        clients, tokens = Clients(reactor, config.timeouts, sockets), Tokens(config.timeouts, reactor, now=now)
+        fills, quotas = Fills(current, sharing), Quotas(now, sharing)
+        clients = Clients(reactor, config.timeouts, sockets)
+        tokens = Tokens(config.timeouts, reactor, now=now, sharing=sharing)
         exchange = Exchange(
             clients.client,
             tokens,
@@ -106,33 +123,32 @@ class Core:
             meters.upstreams.attempted,
             meters.upstreams.received,
         )
+        logins = Logins(clients.client, exchange, tokens, reactor)
         return cls(
             current,
             AuditLog(current, reactor),
             meters,
+            Gathering(meters.registry, sharing, reactor),
             accounts,
             fills,
             quotas,
             cache,
-            make_pullthrough(current, cache, exchange, reactor, fills, quotas, now=now),
-            LoginService(current, Logins(clients.client, exchange, tokens, reactor), reactor, now=now),
-            _certificates(current, clients, reactor, now) if config.listen.https else None,
+            make_pullthrough(current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing),
+            LoginService(current, logins, reactor, now=now, sharing=sharing),
+            _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
             reactor,
             now,
+            sharing,
         )
 
     def start_with(self, daemon: MultiService) -> None:
         """Let its services be those of ``daemon``."""
         # The first to start is the last to stop: what the others' ends cut has its lines.
+        self.sharing.on("reopen", lambda _: self.audit.reopen())
+        self.sharing.on("certificate states", lambda _: self._states())
         for service in (self.audit, self.cache, self.login_service, self.certificates):
             if service is not None:
                 service.setServiceParent(daemon)
-
-    def reload(self) -> bool:
-        """Read the configuration again, and open the audit log's file again; tell whether the former succeeded."""
-        reloaded = self.configuration.reload()
-        self.audit.reopen()
-        return reloaded
 
     def observe(self, record: Record) -> None:
         """Write down and count a request that is over."""
@@ -150,9 +166,13 @@ class Core:
         """Return each name that has, or shall have, a certificate, and when that ends, in seconds since 1970."""
         return [] if self.certificates is None else self.certificates.ends()
 
+    def _states(self) -> list[NameState]:
+        return [] if self.certificates is None else self.certificates.states()
+
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        page = PageResource(self.configuration, state_of(self.cache.store, self.ends, self.meters))
+        state = state_of(self.cache.store, self.ends, lambda: self.meters.upstreams.up, self.gathering.known)
+        page = PageResource(self.configuration, state)
         registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)
         site = make_site(page, registry, tokens, self.reactor, self.configuration().timeouts.write, self.observe)
@@ -182,7 +202,7 @@ class Core:
         return make_admin_site(
             lambda: self.configuration().names.aliases,
             self.configuration.set_alias,
-            self.certificates.states if self.certificates is not None else list,
+            lambda: self.sharing.ask_leader("certificate states"),
             self.reactor,
             self.observe,
             {**self._admin_resources(), **monitoring},
@@ -210,6 +230,7 @@ def make_pullthrough(
     quotas: Quotas,
     *,
     now: Callable[[], float] | None = None,
+    sharing: Sharing | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -219,26 +240,29 @@ def make_pullthrough(
         fills: what is being fetched for clients.
         quotas: what upstreams said of ours.
         now: seconds since the epoch; the reactor's by default.
+        sharing: what other workers know as well.
     """
+    claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(
-        Manifests(client, cache.store, permissions, lifetimes, reactor, now=now),
+        Manifests(client, cache.store, permissions, lifetimes, reactor, now=now, claims=claims),
         Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
         client,
         permissions,
+        cache.store.index.settled,
     )
 
 
 def _certificates(
-    configuration: CurrentConfiguration, clients: Clients, reactor: Any, now: Callable[[], float]
+    configuration: Configuration, clients: Clients, reactor: Any, now: Callable[[], float], sharing: Sharing
 ) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
     certificates = Certificates(
-        configuration(), lambda: clients.reaching(Reach.of_ca(configuration())), reactor, now=now
+        configuration(), lambda: clients.reaching(Reach.of_ca(configuration())), reactor, now=now, sharing=sharing
     )
     configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

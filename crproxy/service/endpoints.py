@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.protocols.haproxy import proxyEndpoint
 
@@ -16,13 +15,14 @@ from ..policy.endpoints import PROXIED
 __all__ = ["client_endpoint", "counted"]
 
 
-def client_endpoint(description: str, listen: Listen, reactor: Any) -> IStreamServerEndpoint:
-    """Return the endpoint that ``description`` says; a PROXY header is believed from trusted proxies alone.
+def client_endpoint(
+    description: str, endpoint: IStreamServerEndpoint, listen: Listen, reactor: Any
+) -> IStreamServerEndpoint:
+    """Return ``endpoint``, which ``description`` says; a PROXY header is believed from trusted proxies alone.
 
     PROXY protocol, 5: "The receiver MUST NOT try to guess whether the protocol header is present or not", and it
     "should always have a way to know" who may send one.
     """
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, description.removeprefix(PROXIED))
     if not description.startswith(PROXIED):
         return endpoint
     return proxyEndpoint(FromProxies(endpoint, listen.trusted_proxies, reactor))

@@ -7,27 +7,16 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any
 
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.logger import Logger
 
 from ..web.connections import Connections
 from ..web.site import PlainSite
 
-__all__ = ["Listeners", "OrderedServices"]
+__all__ = ["Listeners"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class OrderedServices(MultiService):
-    """Services that start together and stop one after the other, the last first."""
-
-    @inlineCallbacks
-    def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """Stop them (IService)."""
-        Service.stopService(self)
-        for service in reversed(list(self)):
-            yield maybeDeferred(service.stopService)
 
 
 class Listeners(MultiService):

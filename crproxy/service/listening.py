@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -12,8 +13,7 @@ from twisted.logger import Logger
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from ..metrics import Finding
-from ..transports.servers import serve
+from ..policy.findings import Finding
 
 __all__ = ["ListenError", "Listener"]
 
@@ -37,7 +37,8 @@ class Listener(Service):
             monitoring, ``metrics``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
-        secured: connections turn to TLS.
+        on_port: is called with the port that listens, which has accepted nothing yet.
+        is_told: the log says where it listens.
     """
 
     _log = Logger()
@@ -51,12 +52,14 @@ class Listener(Service):
         *,
         known_as: str | None = None,
         optional: bool = False,
-        secured: bool = False,
+        on_port: Callable[[IListeningPort], object] = lambda _: None,
+        is_told: bool = True,
     ) -> None:
         self._description = description
         self._known_as = known_as
         self._optional = optional
-        self._secured = secured
+        self._on_port = on_port
+        self._is_told = is_told
         self._scheme = "https" if description.startswith("ssl:") else scheme
         self._endpoint = endpoint
         self._factory = factory
@@ -89,10 +92,12 @@ class Listener(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
-        serve(port, secured=self._secured)
+        self._on_port(port)
         address = port.getHost()
         everywhere = getattr(address, "host", "") in _EVERY_ADDRESS
         self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{_written(address)}"
+        if not self._is_told:
+            return
         if self._scheme == "metrics":
             self._log.info("monitoring may ask at {url}/metrics", url=self.url)
             return

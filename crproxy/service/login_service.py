@@ -16,6 +16,7 @@ from ..login import Login
 from ..login.keys import load_key
 from ..login.passwords import Passwords
 from ..login.signing import Signer
+from ..sharing import Alone, Sharing
 from ..upstream.logins import Logins
 
 __all__ = ["LoginService"]
@@ -32,14 +33,24 @@ class LoginService(Service):
         logins: asks upstreams about their users.
         reactor: runs it.
         now: seconds since the epoch; the reactor's by default.
+        sharing: has what clients of all workers have tried.
     """
 
     def __init__(
-        self, current: Callable[[], Config], logins: Logins, reactor: Any, *, now: Callable[[], float] | None = None
+        self,
+        current: Callable[[], Config],
+        logins: Logins,
+        reactor: Any,
+        *,
+        now: Callable[[], float] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
+        sharing = sharing or Alone()
         self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-login")
-        passwords = Passwords(functools.partial(deferToThreadPool, reactor, self._pool), reactor, _THREADS)
-        signer = Signer(functools.partial(load_key, Path(current().data_dir)), reactor, now=now)
+        threads = functools.partial(deferToThreadPool, reactor, self._pool)
+        passwords = Passwords(threads, reactor, _THREADS, sharing)
+        key = functools.partial(load_key, Path(current().data_dir), sharing.secret)
+        signer = Signer(key, reactor, now=now)
         self.login = Login(current, passwords, logins, signer, reactor, now=now)
 
     def startService(self) -> None:

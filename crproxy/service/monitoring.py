@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from twisted.application.service import MultiService
-from twisted.internet.endpoints import serverFromString
 from twisted.web.resource import IResource
 
-from ..metrics import Disk, Finding, Lag, Readings, Stalls, Stock, make_health
+from ..metrics import Disk, Lag, Readings, Stalls, Stock, make_health
 from ..metrics.exposition import Exposition
+from ..policy.findings import Finding
 from ..web.branch import Branch
 from ..web.site import PlainSite
 from .core import Core
@@ -36,20 +36,18 @@ class Monitoring:
         core.meters.registry.register(Readings(self._stock()))
 
     def start_with(self, daemon: MultiService) -> None:
-        """Let its services be those of ``daemon``; what listens here listens until everything else has stopped."""
-        core, config = self._core, self._core.configuration()
+        """Let its services be those of ``daemon``."""
+        core = self._core
+        core.gathering.setServiceParent(daemon)
         Lag(core.meters.lag, core.reactor).setServiceParent(daemon)
         Stalls(core.meters.turn, core.reactor).setServiceParent(daemon)
-        listen = config.metrics.listen
-        if listen is not None:
-            endpoint = serverFromString(core.reactor, listen)
-            Listener(listen, endpoint, self._site(), "metrics", known_as="").setServiceParent(daemon)
 
     def resources(self) -> Mapping[str, IResource]:
         """Return what answers, by its name below a site's root."""
-        return {"metrics": Exposition(self._core.meters.registry), **make_health(self._ready)}
+        return {"metrics": Exposition(self._core.gathering), **make_health(self._ready)}
 
-    def _site(self) -> PlainSite:
+    def site(self) -> PlainSite:
+        """Return the site of monitoring."""
         root = Branch()
         for name, resource in self.resources().items():
             root.putChild(name.encode(), resource)
@@ -67,6 +65,7 @@ class Monitoring:
             core.ends,
             lambda: _disk(self._directory),
             lambda: core.meters.upstreams.bytes_received,
+            lambda: core.meters.upstreams.up,
             core.meters.registries,
             lambda: self._listeners.connections,
         )

@@ -8,6 +8,8 @@ from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 __all__ = ["Reloading"]
 
@@ -16,11 +18,13 @@ class Reloading(Service):
     """Listens for SIGHUP while it runs.
 
     Arguments:
-        reload: reads the configuration again.
+        reload: reads the configuration again; only what nobody foresaw is wrong where it fails.
         reactor: runs it.
     """
 
-    def __init__(self, reload: Callable[[], None], reactor: Any) -> None:
+    _log = Logger()
+
+    def __init__(self, reload: Callable[[], Deferred[None]], reactor: Any) -> None:
         self._reload = reload
         self._reactor = reactor
         self._before: Any = None
@@ -37,4 +41,7 @@ class Reloading(Service):
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         # In the middle of anything: what is to be done waits for the reactor's next turn.
-        self._reactor.callFromThread(self._reload)
+        self._reactor.callFromThread(self._begin)
+
+    def _begin(self) -> None:
+        self._reload().addErrback(lambda failure: self._log.failure("the configuration was not read again", failure))

@@ -113,6 +113,21 @@ class Blobs:
                 raise
             os.close(fd)
 
+    def is_abandoned(self, key: PartialKey) -> bool:
+        """Tell whether there is a partial file that nobody fills. Raises OSError where it cannot be looked at."""
+        path = self._partial(key.entry, key.origin)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _is_at(fd, path)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+
     def block_size(self) -> int:
         """Return the bytes by which the disk gives room to files; 4096 where it cannot be told."""
         try:

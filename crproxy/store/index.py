@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..oci.digests import Digest
 from ..oci.names import Registry, Repository
+from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
-from .notes import BlobKey, Link, Stored, TagEntry, ViewKey
+from .keys import blob_key, entry_of, view_key
+from .notes import Link, Stored, TagEntry, ViewKey
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .write_behind import WriteBehind
 from .writing import Totals, Writer
 
-__all__ = ["Index", "Link", "TagEntry", "view_of"]
+__all__ = ["Index", "Link", "TagEntry"]
 
 Result = TypeVar("Result")
 
@@ -35,8 +37,8 @@ _LENDERS = 64
 # Seconds that a question waits: in WAL mode no writer holds up a reader.
 _READ_SECONDS = 0.01
 
-# Whose a link is that clients brought with credentials of their own: no permission of the proxy's.
-_CLIENTS = "*"
+# What writes are counted as.
+_WRITES = "writes"
 
 
 class Index:
@@ -47,6 +49,7 @@ class Index:
         now: seconds since the epoch.
         threads: runs what writes; one thing after the other.
         limit: returns the bytes that its rows may take; the oldest are forgotten beyond.
+        sharing: tells whether other workers look into the file, and is told of what is written there.
     """
 
     _log = Logger()
@@ -57,7 +60,12 @@ class Index:
         now: Callable[[], float],
         threads: Threads = at_once,
         limit: Callable[[], int] = lambda: sys.maxsize,
+        sharing: Sharing | None = None,
     ) -> None:
+        sharing = sharing or Alone()
+        self._is_alone = sharing.is_alone
+        # How often each worker has written.
+        self._writes = sharing.count("index")
         # Begun anew in the place of a damaged file: what is on disk is to be taken up again.
         self.rebuilt = False
         # What is noted is in memory alone, where the file cannot be opened for writing.
@@ -68,7 +76,7 @@ class Index:
         self._memory: sqlite3.Connection | None = None
         self._reader = self._open()
         self._writer = Writer(path, self._memory, limit)
-        self._pending = WriteBehind(self._writer, threads, self._is_mended)
+        self._pending = WriteBehind(self._writer, threads, self._is_mended, self._note_write)
         self._pending.totals = self._totals_in_file()
 
     def close(self) -> None:
@@ -80,9 +88,13 @@ class Index:
         """Write what waits for it; fires when nothing does any more, or when it cannot be written now."""
         return self._pending.flush()
 
-    def version(self) -> int:
-        """Return a number that is another one after whatever this process notes."""
-        return self._pending.version
+    def settled(self) -> Deferred[None]:
+        """Fire when what is noted so far is known to every worker, or cannot be written now."""
+        return succeed(None) if self._is_alone or not self._pending.is_waiting else self._pending.flush()
+
+    def version(self) -> Hashable:
+        """Return what is something else after whatever this worker notes, or another one writes."""
+        return self._pending.version if self._is_alone else (self._pending.version, self._writes.of(_WRITES))
 
     # What is stored
 
@@ -96,7 +108,7 @@ class Index:
 
     def size(self, entry: Entry) -> int | None:
         """Return the bytes of stored content; None where it is not stored."""
-        key = _key(entry)
+        key = blob_key(entry)
         for notes in self._pending.waiting():
             if key in notes.blobs:
                 kept = notes.blobs[key]
@@ -107,7 +119,7 @@ class Index:
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
         now = self._now()
-        self._pending.notes.used.update((_key(entry), now) for entry in entries)
+        self._pending.notes.used.update((blob_key(entry), now) for entry in entries)
         self._pending.begin()
 
     def bytes_stored(self) -> int:
@@ -138,20 +150,20 @@ class Index:
         found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
         for notes in self._pending.waiting():
             found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
-        return [(_entry(*key), size) for key, size in found.items()]
+        return [(entry_of(*key), size) for key, size in found.items()]
 
     def after(self, entry: Entry | None, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of up to ``limit`` contents in a fixed order, from the one after ``entry`` on.
 
         What is not written yet is not among them.
         """
-        last = ("", "") if entry is None else _key(entry)
+        last = ("", "") if entry is None else blob_key(entry)
         rows = self._read(
             "SELECT digest, pool, size FROM blob WHERE (digest, pool) > (?, ?) ORDER BY digest, pool LIMIT ?",
             *last,
             limit,
         )
-        return [(_entry(digest, pool), size) for digest, pool, size in rows]
+        return [(entry_of(digest, pool), size) for digest, pool, size in rows]
 
     # Who may have it
 
@@ -161,12 +173,12 @@ class Index:
         media_type = known.media_type if media_type is None else media_type
         size = known.size if size is None else size
         if self._pending.has_room:
-            self._pending.notes.links[str(digest), *_whose(view)] = Link(media_type, size, self._now())
+            self._pending.notes.links[str(digest), *view_key(view)] = Link(media_type, size, self._now())
         self._pending.begin()
 
     def linked(self, view: View, digest: Digest) -> Link | None:
         """Return the permission of ``view`` to have ``digest``; None where it has none."""
-        whose = _whose(view)
+        whose = view_key(view)
         for notes in self._pending.waiting():
             if (str(digest), *whose) in notes.links:
                 link = notes.links[str(digest), *whose]
@@ -183,7 +195,7 @@ class Index:
 
     def revoke(self, view: View) -> None:
         """Note that upstream refuses ``view``: no permission of its counts before it is confirmed anew."""
-        self._pending.notes.revoke(_whose(view), self._now())
+        self._pending.notes.revoke(view_key(view), self._now())
         self._pending.begin()
 
     def has_delivered(self, registry: Registry, digest: Digest) -> bool:
@@ -208,12 +220,12 @@ class Index:
 
     def is_linked(self, entry: Entry) -> bool:
         """Tell whether any repository has a permission to have ``entry``, as far as it is written."""
-        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {POOL} = ? LIMIT 1", *_key(entry))  # noqa: S608
+        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {POOL} = ? LIMIT 1", *blob_key(entry))  # noqa: S608
         return bool(rows)
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
         """Take the permission to have some contents from ``view``."""
-        whose = _whose(view)
+        whose = view_key(view)
         self._pending.notes.links.update(((str(digest), *whose), None) for digest in digests)
         self._pending.begin()
 
@@ -229,7 +241,7 @@ class Index:
                 """,  # noqa: S608 - nothing from outside
                 (before, limit),
             )
-            return [(_entry(digest, pool), size) for digest, pool, size in rows]
+            return [(entry_of(digest, pool), size) for digest, pool, size in rows]
 
         return self._pending.ask(look)
 
@@ -266,14 +278,14 @@ class Index:
 
     def tag(self, view: View, name: str, digest: Digest) -> None:
         """Note that upstream said just now that the tag points to ``digest``."""
-        registry, repository, credential = _whose(view)
+        registry, repository, credential = view_key(view)
         if self._pending.has_room:
             self._pending.notes.tags[registry, repository, name, credential] = TagEntry(digest, self._now())
         self._pending.begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:
         """Return where the tag pointed when it was last checked."""
-        registry, repository, credential = _whose(view)
+        registry, repository, credential = view_key(view)
         key = (registry, repository, name, credential)
         for notes in self._pending.waiting():
             if key in notes.tags:
@@ -286,14 +298,14 @@ class Index:
 
     def untag(self, view: View, *names: str) -> None:
         """Forget tags, such as one that upstream does not have any more."""
-        registry, repository, credential = _whose(view)
+        registry, repository, credential = view_key(view)
         self._pending.notes.tags.update(((registry, repository, name, credential), None) for name in names)
         self._pending.begin()
 
     # Notes on their way to the file
 
     def _note_blob(self, entry: Entry, kept: Stored | None) -> None:
-        before, key = self.size(entry), _key(entry)
+        before, key = self.size(entry), blob_key(entry)
         if kept is None and before is None:
             return
         self._pending.notes.blobs[key] = kept
@@ -306,6 +318,10 @@ class Index:
             if notes.revoked and link.confirmed <= notes.revoked.get(whose, -1.0):
                 return replace(link, confirmed=0.0)
         return link
+
+    def _note_write(self) -> None:
+        if not self._is_alone:
+            self._writes.add(_WRITES)
 
     # The file
 
@@ -376,21 +392,3 @@ class Index:
             error=why,
             aside=aside.name,
         )
-
-
-def view_of(repository: Repository, credential: str) -> View:
-    """Return the view that rows with this credential are of. Whose of several clients' it is, nobody can tell."""
-    return View(repository, caller="") if credential == _CLIENTS else View(repository, credential)
-
-
-def _key(entry: Entry) -> BlobKey:
-    return str(entry.digest), "" if entry.pool is None else entry.pool.name
-
-
-def _entry(digest: str, pool: str) -> Entry:
-    return Entry(Digest.parse(digest), Registry.parse(pool) if pool else None)
-
-
-def _whose(view: View) -> ViewKey:
-    credential = view.credential if view.caller is None else _CLIENTS
-    return view.repository.registry.name, view.repository.path, credential

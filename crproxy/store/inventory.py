@@ -20,7 +20,7 @@ from ..oci.manifests import MANIFEST_LIMIT, Descriptor, references
 from ..oci.names import Reference, Registry, Repository, Tag
 from .blobs import Blobs
 from .entries import View
-from .index import view_of
+from .keys import view_of
 from .schema import POOL
 
 __all__ = ["Inventory", "RepositoryContents", "StoredImage", "Usage"]

@@ -29,13 +29,28 @@ LINK_AGE = 7 * 24 * 3600.0
 
 
 class Janitor:
-    """Looks after ``store``: all of it once at the start, then what changes."""
+    """Looks after ``store``: all of it once at the start, then what changes.
+
+    Arguments:
+        store: what is looked after.
+        threads: runs what blocks.
+        clock: the time.
+        now: seconds since the epoch; the clock's by default.
+        leads: does what is for one worker alone; the others only keep in agreement with the files.
+    """
 
     _log = Logger()
 
     def __init__(
-        self, store: Store, threads: Threads, clock: IReactorTime, *, now: Callable[[], float] | None = None
+        self,
+        store: Store,
+        threads: Threads,
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
+        leads: bool = True,
     ) -> None:
+        self._leads = leads
         self._store = store
         self._threads = threads
         self._clock = clock
@@ -46,8 +61,9 @@ class Janitor:
 
     def start(self) -> None:
         """Begin."""
-        self._tidying = Deferred.fromCoroutine(self.tidy())
-        self._tidying.addErrback(self._stumbled)
+        if self._leads:
+            self._tidying = Deferred.fromCoroutine(self.tidy())
+            self._tidying.addErrback(self._stumbled)
         self._rounds.start(_ROUND, now=False)
 
     def stop(self) -> None:
@@ -85,8 +101,9 @@ class Janitor:
         self._store.note_use()
         self._store.index.refresh()
         await self._sweep_partials()
-        await self._forget_empty()
-        self._store.evict(self._store.budget)
+        if self._leads:
+            await self._forget_empty()
+            self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
         """Take up what is whole on disk and not in the index."""
@@ -134,6 +151,8 @@ class Janitor:
         for key, size, changed in self._store.blobs.partials():
             if key in filling:
                 continue
+            if not self._store.blobs.is_abandoned(key):
+                continue  # another worker is filling it, and counts it
             partial = self._store.blobs.begin(key.entry, key.origin) if changed < before else None
             if partial is None:
                 kept.append((changed, key, size))

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..policy.eviction import to_drop
+from ..sharing import Alone, Sharing
 from .blobs import Blobs, PartialKey
 from .entries import Entry
 from .files import FileFlow
@@ -36,6 +37,9 @@ _LARGE = 8 * 1024 * 1024
 # The index's rows may take one part in so many of the budget, and these bytes in any case: some thousand rows.
 _ROW_SHARE = 16
 _ROW_LEAST = 1024 * 1024
+
+# What the room of partial files is counted in.
+_BYTES = "bytes"
 
 
 def row_limit(budget: int) -> int:
@@ -75,11 +79,24 @@ class Store:
         threads: for blocking work.
         block: bytes that each file may take on disk beyond its own: without them, a cache of one-byte blobs would take
             thousands of times its size.
+        sharing: has what the partial files of all workers take.
     """
 
     _log = Logger()
 
-    def __init__(self, blobs: Blobs, index: Index, budget: int, threads: Threads, block: int = 0) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        index: Index,
+        budget: int,
+        threads: Threads,
+        block: int = 0,
+        sharing: Sharing | None = None,
+    ) -> None:
+        sharing = sharing or Alone()
+        self._is_alone = sharing.is_alone
+        # What the partial files that are being filled take, of all workers; this one's are in _reserved, too.
+        self._room = sharing.count("room")
         self.blobs = blobs
         self.index = index
         self.budget = budget
@@ -182,7 +199,16 @@ class Store:
     def taken(self) -> int:
         """Bytes that all of it takes of the budget."""
         files = self.index.contents() + len(self._reserved) + len(self._leftovers)
-        return self.index.bytes_stored() + self._partial_bytes + self.index.row_bytes() + files * self._block
+        partial = self._partial_bytes + self._of_others
+        return self.index.bytes_stored() + partial + self.index.row_bytes() + files * self._block
+
+    @property
+    def _of_others(self) -> int:
+        """What the partial files take that other workers are filling, blocks and all."""
+        if self._is_alone:
+            return 0
+        own = sum(self._reserved.values()) + len(self._reserved) * self._block
+        return max(0, self._room.of(_BYTES) - own)
 
     @property
     def partial_bytes(self) -> int:
@@ -214,7 +240,10 @@ class Store:
 
     def release(self, key: PartialKey, left: int = 0) -> None:
         """The partial file is not filled any more; ``left`` bytes stay in it, for who takes it up again."""
-        self._partial_bytes -= self._reserved.pop(key, 0)
+        if key in self._reserved:
+            had = self._reserved.pop(key)
+            self._partial_bytes -= had
+            self._room.remove(_BYTES, had + self._block)
         if left:
             self._leftovers[key] = left
             self._partial_bytes += left
@@ -235,7 +264,9 @@ class Store:
 
     def _make_room(self, size: int) -> bool:
         # What is being filled stays, so nothing goes in vain.
-        filling = sum(self._reserved.values()) + len(self._reserved) * self._block
+        filling = sum(self._reserved.values()) + len(self._reserved) * self._block + self._of_others
+        if not self._is_alone:
+            self.index.refresh()
         if size > self.budget - filling - self.index.row_bytes():
             return False
         self._free(self.budget - size)
@@ -315,8 +346,10 @@ class Store:
         return size
 
     def _note_partial(self, key: PartialKey, size: int) -> None:
-        self._partial_bytes += size - self._reserved.get(key, 0)
+        had = self._reserved.get(key)
+        self._partial_bytes += size - (had or 0)
         self._reserved[key] = size
+        self._room.add(_BYTES, size + self._block if had is None else size - had)
 
     # Small contents
 

@@ -37,11 +37,19 @@ class WriteBehind:
         writer: writes.
         threads: runs it; one thing after the other.
         is_mended: tells whether to try again at once after an error.
+        on_written: is called after each batch.
     """
 
     _log = Logger()
 
-    def __init__(self, writer: Writer, threads: Threads, is_mended: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        threads: Threads,
+        is_mended: Callable[[BaseException], bool],
+        on_written: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_written = on_written
         self.notes = Notes()
         self.totals = Totals()
         self.version = 0
@@ -89,10 +97,12 @@ class WriteBehind:
 
     def _changed(self, result: Result) -> Result:
         self.version += 1
+        self._on_written()
         return result
 
     def _written(self, totals: Totals) -> None:
         self.totals, self._writing = totals, None
+        self._on_written()
         if self._failing:
             self._failing = False
             self._log.info("the index can be written again")

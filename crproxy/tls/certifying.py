@@ -13,12 +13,14 @@ from twisted.logger import Logger
 
 from ..config import Acme, Config
 from ..policy.urls import origin_of
+from ..sharing import Alone, Sharing
 from .certificates import BadCertificate, Certified, self_signed
 from .client_hello import Hello
 from .plan import NameState, Plan
 from .responders import AlpnResponder, HttpResponder
 from .storage import CertificateStorage
 from .table import Table
+from .taking import ISSUED, Taker
 from .watching import Watch
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Certificates(MultiService):
         http: returns what reaches the CA.
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
+        sharing: has what the CA is shown; by it one worker, which asks the CA, tells the others what it got.
     """
 
     _log = Logger()
@@ -53,23 +56,33 @@ class Certificates(MultiService):
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         super().__init__()
+        self._sharing = sharing = sharing or Alone()
         self._clock = clock
         self._now = now or clock.seconds
         self._asks_a_ca = config.acme.directory is not None
         names = names_of(config)
         self.table = Table(names, self._stand_in)
         self.plan = Plan(names, self.table.has_file)
-        self._alpn = AlpnResponder(self.table, clock, now=self._now)
-        self._http = HttpResponder()
+        self._alpn = AlpnResponder(sharing.records("tls-alpn-01"), self.table, clock, now=self._now)
+        self._http = HttpResponder(sharing.records("http-01"))
         self._issuer: Issuer | None = None
+        self._taker: Taker | None = None
         if config.certs is not None:
             Watch(Path(config.certs), self.table.place, clock, now=self._now).setServiceParent(self)
-        if config.acme.directory is not None:
-            self._issuer = self._make_issuer(config.acme, config.acme.directory, Path(config.data_dir), http())
-        if self._issuer is not None:
-            self._issuer.setServiceParent(self)
+        origin = None if config.acme.directory is None else origin_of(config.acme.directory)
+        if config.acme.directory is None or origin is None:
+            return
+        storage = CertificateStorage(Path(config.data_dir), origin)
+        if sharing.leads:
+            self._issuer = self._make_issuer(config.acme, config.acme.directory, storage, http())
+        else:
+            self._taker = Taker(storage, self.table, sharing)
+        for service in (self._issuer, self._taker):
+            if service is not None:
+                service.setServiceParent(self)
 
     def choose(self, hello: Hello) -> Certified | None:
         """Return what a client is shown that said ``hello``; None refuses it."""
@@ -87,6 +100,8 @@ class Certificates(MultiService):
             self.plan.rename(kept)
         else:
             self._issuer.rename(kept)
+        if self._taker is not None:
+            self._taker.take_up(kept)
 
     def ends(self) -> list[tuple[str, float | None]]:
         """Return each name and, in seconds since the epoch, when its certificate ends; None where it has none."""
@@ -99,16 +114,12 @@ class Certificates(MultiService):
         # What the plan holds due nobody attempts where there is no issuer.
         return states if self._issuer is not None else [replace(state, next_attempt=None) for state in states]
 
-    def _make_issuer(self, acme: Acme, directory: str, data_dir: Path, http: HTTPClient) -> Issuer | None:
-        origin = origin_of(directory)
-        if origin is None:
-            return None
+    def _make_issuer(self, acme: Acme, directory: str, storage: CertificateStorage, http: HTTPClient) -> Issuer | None:
         # Their libraries take a tenth of a second, which a proxy with certificates of its own need not spend.
         from ..acme.client import AcmeClient
         from ..acme.jws import AccountKey, ExternalAccount
         from .issuer import Account, Issuer
 
-        storage = CertificateStorage(data_dir, origin)
         try:
             key = AccountKey(storage.account_key())
         except (OSError, BadCertificate) as error:
@@ -120,7 +131,15 @@ class Certificates(MultiService):
         client = AcmeClient(http, directory, key, self._clock, now=self._now)
         responder = self._http if acme.challenge == self._http.challenge_type else self._alpn
         return Issuer(
-            client, Account(acme.email, external), storage, self.table, self.plan, responder, self._clock, now=self._now
+            client,
+            Account(acme.email, external),
+            storage,
+            self.table,
+            self.plan,
+            responder,
+            self._clock,
+            now=self._now,
+            on_issued=lambda name, certified: self._sharing.tell(ISSUED, (name, certified.to_pem())),
         )
 
     def _stand_in(self, name: str) -> Certified:

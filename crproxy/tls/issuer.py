@@ -78,6 +78,7 @@ class Issuer(MultiService):
         responder: shows the CA that a name is ours.
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
+        on_issued: is called with each certificate that it got, and the name that it is for.
     """
 
     _log = Logger()
@@ -93,8 +94,10 @@ class Issuer(MultiService):
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
+        on_issued: Callable[[str, Certified], object] = lambda name, certified: None,
     ) -> None:
         super().__init__()
+        self._on_issued = on_issued
         self._client = client
         self._account = account
         self._storage = storage
@@ -172,6 +175,7 @@ class Issuer(MultiService):
                 error=error,
             )
         self._table.issue(name, certified)
+        self._on_issued(name, certified)
         trouble = self.plan.done(name, certified.not_before, certified.not_after, now)
         self._concurrency.release(name)
         self._log.info("{name} has a certificate until {until}", name=name, until=_date(certified.not_after))

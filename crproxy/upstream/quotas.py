@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.quotas import Quota, parse_quota
-from .bounding import drop_oldest
+from ..sharing import Alone, Sharing
 
 __all__ = ["Quotas"]
 
 
-@dataclass(slots=True)
 class Quotas:
     """The quotas of one daemon.
 
@@ -23,28 +21,33 @@ class Quotas:
 
     Arguments:
         now: seconds since the epoch.
+        sharing: keeps them, for all workers.
     """
 
-    now: Callable[[], float]
-    _seen: dict[Registry, Quota] = field(default_factory=dict)
-    _silent: dict[tuple[Registry, str], tuple[float, str]] = field(default_factory=dict)
+    def __init__(self, now: Callable[[], float], sharing: Sharing | None = None) -> None:
+        sharing = sharing or Alone()
+        self.now = now
+        # By registry, each a Quota; by registry and kind, each the time until which nothing is asked, and why.
+        self._seen = sharing.records("quotas")
+        self._silent = sharing.records("refusals")
 
     def seen(self, registry: Registry) -> Quota | None:
         """Return what ``registry`` said last; None where it says nothing of quotas."""
-        return self._seen.get(registry)
+        seen: Quota | None = self._seen.get(registry)
+        return seen
 
     def known(self) -> dict[Registry, Quota]:
         """Return what each said last that said something."""
-        return dict(self._seen)
+        return self._seen.all()
 
     def low(self, registry: Registry) -> Quota | None:
         """Return the quota of ``registry`` if it is so low that what is stored is served without asking."""
-        quota = self._seen.get(registry)
+        quota = self.seen(registry)
         return quota if quota is not None and quota.is_low(self.now()) else None
 
     def check(self, registry: Registry, kind: str) -> None:
         """Raise TOOMANYREQUESTS while ``registry`` is not asked for this kind, with the seconds that are left."""
-        until, message = self._silent.get((registry, kind), (0.0, ""))
+        until, message = self._silent.get((registry, kind)) or (0.0, "")
         left = math.ceil(until - self.now())
         if left > 0:
             raise RegistryError(
@@ -55,11 +58,10 @@ class Quotas:
         """Remember what an answer's header (names in lower case) says."""
         quota = parse_quota(headers, self.now())
         if quota is not None:
-            self._seen[registry] = quota
-            drop_oldest(self._seen)
+            self._seen.put(registry, quota)
 
     def refused(self, registry: Registry, error: RegistryError, kind: str) -> None:
         """Leave ``registry`` alone if ``error`` says that we asked too much, until its Retry-After."""
         if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after:
-            self._silent[registry, kind] = (self.now() + error.retry_after, error.message.partition(";")[0])
-            drop_oldest(self._silent)
+            until = self.now() + error.retry_after
+            self._silent.put((registry, kind), (until, error.message.partition(";")[0]))

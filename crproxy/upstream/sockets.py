@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..limits.counts import Counts
 from ..limits.current_client import asked_for
 from ..policy.clients import network_of
+from ..sharing import Counts
 from .errors import TooManySockets
 
 __all__ = ["End", "Sockets"]

@@ -20,8 +20,8 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
+from ..sharing import Alone, Sharing
 from .agent import send
-from .bounding import drop_oldest
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
 from .fields import field_of
 from .relay import BodyBroke, BodyTooLarge, collect
@@ -58,19 +58,35 @@ class Token:
 
 
 class Tokens:
-    """The Authorization headers with which upstreams can be asked."""
+    """The Authorization headers with which upstreams can be asked.
 
-    def __init__(self, timeouts: Timeouts, clock: IReactorTime, *, now: Callable[[], float] | None = None) -> None:
+    Arguments:
+        timeouts: of requests to token services.
+        clock: the time.
+        now: seconds since the epoch; the clock's by default.
+        sharing: keeps them, for all workers.
+    """
+
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        clock: IReactorTime,
+        *,
+        now: Callable[[], float] | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
+        sharing = sharing or Alone()
         self._timeouts = timeouts
         self._clock = clock
         self._now = now or clock.seconds
         self._fetches: SingleFlight[_Key, str] = SingleFlight()
-        self._tokens: dict[_Key, Token] = {}
-        self._remembered: dict[tuple[Registry, str, str | None], _Key] = {}
+        # By _Key, each a Token; by registry, scope and user name, each a _Key.
+        self._tokens = sharing.records("tokens")
+        self._remembered = sharing.records("scopes")
 
     def known(self, upstream: Upstream, scope: str, username: str | None) -> str | None:
         """Return the Authorization that served for ``scope`` before, while it is valid."""
-        key = self._remembered.get((upstream.registry, scope, username))
+        key: _Key | None = self._remembered.get((upstream.registry.name, scope, username))
         return None if key is None else self._valid(key)
 
     async def authorize(
@@ -109,11 +125,10 @@ class Tokens:
 
     def _remember(self, scope: str, key: _Key) -> None:
         registry, _, username = key
-        self._remembered[registry, scope, username] = key
-        drop_oldest(self._remembered)
+        self._remembered.put((registry.name, scope, username), key)
 
     def _valid(self, key: _Key) -> str | None:
-        token = self._tokens.get(key)
+        token: Token | None = self._tokens.get(key)
         return token.authorization if token is not None and token.expires > self._clock.seconds() else None
 
     async def _token(self, http: HTTPClient, upstream: Upstream, key: _Key, rejected: str | None) -> str:
@@ -124,8 +139,8 @@ class Tokens:
 
     async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
         _, request, username = key
-        token = self._tokens[key] = await self.fresh(http, upstream, request, username)
-        drop_oldest(self._tokens)
+        token = await self.fresh(http, upstream, request, username)
+        self._tokens.put(key, token)
         return token.authorization
 
     async def fresh(

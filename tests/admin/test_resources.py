@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
 from crproxy import __version__
@@ -49,7 +50,7 @@ class AdminClient:
             "warm": WarmResource(warming, Names, clock),
         }
         self.site = make_admin_site(
-            dict, lambda label, registry: pytest.fail("not asked"), list, clock, resources=resources
+            dict, lambda label, registry: pytest.fail("not asked"), lambda: succeed([]), clock, resources=resources
         )
 
     def open(self, method: str, target: str, body: str = "") -> Browser:

@@ -4,13 +4,17 @@ import json
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, fail, succeed
 
-from crproxy.admin.site import make_admin_site
-from crproxy.config import Config
+from crproxy.admin.alias_file import AliasChange
+from crproxy.admin.alias_resource import SetAlias
+from crproxy.admin.site import States, make_admin_site
+from crproxy.config import Config, ConfigError
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
 from crproxy.service.current_configuration import CurrentConfiguration
 from crproxy.tls.plan import NameState, State
+from tests.logs import Log
 from tests.memory import Network
 from tests.web.conftest import Browser, Received
 
@@ -18,19 +22,26 @@ from tests.web.conftest import Browser, Received
 class AdminClient:
     """The admin socket of a daemon with one alias."""
 
-    def __init__(self) -> None:
+    def __init__(self, set_alias: SetAlias | None = None, states: States | None = None) -> None:
         self.network = Network()
         config = Config(Names("cr.test", {"quay.cr.test": Registry("quay.io")}))
         self.live = CurrentConfiguration(config, lambda: config)
-        states = [NameState("cr.test", State.VALID, 1e9), NameState("quay.cr.test", State.FAILED, None, "no DNS", 2e9)]
+        known = [NameState("cr.test", State.VALID, 1e9), NameState("quay.cr.test", State.FAILED, None, "no DNS", 2e9)]
         self.site = make_admin_site(
-            lambda: self.live().names.aliases, self.live.set_alias, lambda: states, self.network.clock
+            lambda: self.live().names.aliases,
+            set_alias or self.live.set_alias,
+            states or (lambda: succeed(known)),
+            self.network.clock,
         )
 
-    def ask(self, method: str, target: str, body: str = "") -> Received:
+    def open(self, method: str, target: str, body: str = "") -> Browser:
         browser = Browser(self.site, self.network)
-        browser.send(f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-        return browser.received()
+        # As by HTTP/1.0, whose bodies are not in chunks.
+        browser.send(f"{method} {target} HTTP/1.0\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        return browser
+
+    def ask(self, method: str, target: str, body: str = "") -> Received:
+        return self.open(method, target, body).received()
 
     def json(self, method: str, target: str, body: str = "") -> Any:
         received = self.ask(method, target, body)
@@ -93,3 +104,45 @@ def test_there_is_nothing_else(client: AdminClient, target: str) -> None:
 
 def test_a_head_of_what_cannot_be_read_is_no_failure(client: AdminClient) -> None:
     assert client.ask("HEAD", "/aliases/quay").status == 405
+
+
+# Where another process sets aliases, or knows of certificates, it is answered when that has
+
+
+def test_an_alias_is_answered_when_it_has_been_set() -> None:
+    asked, changed = list[tuple[str, str]](), Deferred[AliasChange]()
+
+    def set_alias(label: str, registry: str) -> Deferred[AliasChange]:
+        asked.append((label, registry))
+        return changed
+
+    browser = AdminClient(set_alias).open("PUT", "/aliases/hub", "docker.io\n")
+    assert browser.silent
+    changed.callback(AliasChange("hub", "hub.cr.test", "docker.io", "cr.test", kept=True))
+    received = browser.received()
+    assert received.status == 200
+    assert json.loads(received.body)["host"] == "hub.cr.test"
+    assert asked == [("hub", "docker.io")]
+
+
+def test_a_mistake_that_another_process_finds_is_told() -> None:
+    received = AdminClient(lambda *_: fail(ConfigError("alias.hub: no"))).ask("PUT", "/aliases/hub", "docker.io")
+    assert (received.status, json.loads(received.body)) == (400, {"error": "alias.hub: no"})
+
+
+@pytest.mark.parametrize(("method", "target"), [("DELETE", "/aliases/quay"), ("GET", "/certificates")])
+def test_where_nobody_can_answer_that_is_told(method: str, target: str) -> None:
+    client = AdminClient(lambda *_: fail(LookupError("nobody")), lambda: fail(LookupError("nobody")))
+    with Log() as log:
+        received = client.ask(method, target)
+        assert log.complaints == ["the operator's request failed"]
+    assert (received.status, json.loads(received.body)) == (500, {"error": "nobody"})
+
+
+def test_an_operator_who_leaves_before_is_nobodys_failure() -> None:
+    cancelled: list[Deferred[Any]] = []
+    browser = AdminClient(states=lambda: Deferred(cancelled.append)).open("GET", "/certificates")
+    with Log() as log:
+        browser.leave()
+        assert log.complaints == []
+    assert len(cancelled) == 1

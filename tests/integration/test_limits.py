@@ -124,7 +124,7 @@ def test_s25_a_proxy_header_from_anywhere_else_closes_the_connection(house: Call
     for _ in range(3):
         assert running.hangs_up(OTHER, proxy_v1("192.0.2.1"), tls=tls)
     running.daemon.wait_for_log(f"{OTHER} is none of the trusted_proxies")
-    assert running.daemon.log.count("is none of the trusted_proxies") == 1
+    assert running.daemon.log.count("is none of the trusted_proxies") <= Daemon.workers
     assert running.status(PROXY, proxy_v1("192.0.2.1"), tls=tls) == 200
 
 

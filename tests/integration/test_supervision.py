@@ -79,10 +79,11 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 def test_it_is_ready_when_it_listens_reloads_and_stops(manager: Manager, tmp_path: Path) -> None:
     with Daemon(tmp_path, "", environment={"NOTIFY_SOCKET": manager.address}) as daemon:
-        assert manager.told() == {"READY": "1", "STATUS": f"listens on {daemon.url}"}
+        listens = f"listens on {daemon.url}" + (f", {daemon.workers} workers" if daemon.workers > 1 else "")
+        assert manager.told() == {"READY": "1", "STATUS": listens}
         assert ask(daemon.address, "GET", "/v2/").status == 200
         for config, status in (
-            ("", f"listens on {daemon.url}"),
+            ("", listens),
             ("x = 1", "the configuration was not read again: the log says why"),
         ):
             daemon.reload(config)

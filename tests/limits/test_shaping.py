@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from crproxy.limits.buckets import Bucket
 from crproxy.limits.shaping import Limited
+from crproxy.sharing.levels import OwnLevel
 from crproxy.store.files import FileFlow
 from crproxy.upstream.relay import BodyBroke
 from tests.memory import ended, failure_of, not_yet
@@ -59,7 +60,7 @@ def consumer() -> Consumer:
 
 @pytest.fixture
 def bucket(clock: Clock) -> Bucket:
-    return Bucket(clock, lambda: RATE)
+    return Bucket(OwnLevel(), clock, lambda: RATE)
 
 
 def file_flow(path: Path, size: int) -> FileFlow:
@@ -95,7 +96,7 @@ def test_nothing_happens_while_it_waits(clock: Clock, consumer: Consumer, bucket
 def test_several_that_share_a_bucket_have_equal_shares(clock: Clock, bucket: Bucket, tmp_path: Path) -> None:
     consumers = [Consumer() for _ in range(7)]
     for number, consumer in enumerate(consumers):
-        transfer = Bucket(clock, lambda: None, bucket)
+        transfer = Bucket(OwnLevel(), clock, lambda: None, bucket)
         Limited(file_flow(tmp_path / str(number), 1000 * PIECE), transfer, clock).join(consumer)
     while clock.seconds() < 30:
         clock.advance(0.003)
@@ -208,9 +209,9 @@ def test_a_body_that_breaks_breaks(clock: Clock, consumer: Consumer, bucket: Buc
 
 
 def test_who_uses_an_account_holds_it_until_the_end(clock: Clock, consumer: Consumer) -> None:
-    client = Bucket(clock, lambda: RATE)
+    client = Bucket(OwnLevel(), clock, lambda: RATE)
     body = HandBody(None, clock)
-    limited = Limited(body, Bucket(clock, lambda: None, client), clock)
+    limited = Limited(body, Bucket(OwnLevel(), clock, lambda: None, client), clock)
     assert client.users == 0
     done = limited.join(consumer)
     assert client.users == 1

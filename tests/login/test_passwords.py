@@ -251,4 +251,4 @@ def test_a_check_that_fails_takes_no_place_for_ever(ask: Ask, pool: Pool) -> Non
 def test_passwords_are_not_kept_in_memory(check: Check, passwords: Passwords) -> None:
     """S26."""
     assert check(ALICE)
-    assert ALICE.password.encode() not in b"".join(passwords._right)
+    assert ALICE.password.encode() not in b"".join(passwords._right.all())

@@ -38,6 +38,7 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
         quotas=Quotas(clock.seconds),
         login=Login(lambda: config, _NOBODY, _NOBODY, _NOBODY, clock),
         received=lambda: meters.upstreams.bytes_received,
+        up=lambda: meters.upstreams.up,
         registries=meters.registries,
         **{
             "ends": lambda: [("cr.test", 5.0), ("none.test", None)],

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from twisted.web.test.requesthelper import DummyRequest
 
-from crproxy.metrics import Finding, make_health
+from crproxy.metrics import make_health
+from crproxy.policy.findings import Finding
 
 
 def asked(name: str, *findings: Finding) -> tuple[int, str]:

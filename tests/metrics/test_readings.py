@@ -35,6 +35,7 @@ def registry(tmp_path: Path) -> CollectorRegistry:
         ("crproxy_upstream_quota_remaining", {("docker.io",): 7}),
         ("crproxy_certificate_expiry_timestamp_seconds", {("cr.test",): 5}),
         ("crproxy_upstream_received_bytes_total", {(): 7}),
+        ("crproxy_upstream_up", {("docker.io",): 0}),
         ("crproxy_reactor_lag_seconds_count", {(): 1}),
         ("crproxy_reactor_stall_seconds", {(): 0.03}),
     ],

@@ -4,6 +4,7 @@ import pytest
 
 from crproxy.config import Config
 from crproxy.metrics import Meters
+from crproxy.metrics.requests import Served
 from crproxy.policy.audit import CacheState
 from tests.metrics.records import record, samples
 
@@ -41,5 +42,4 @@ def test_stale_answers_are_counted_by_registry(meters: Meters) -> None:
 def test_what_came_out_of_the_cache_is_known(meters: Meters) -> None:
     for cache in (*CacheState, None):
         meters.requests.observe(record(cache=cache, sent=1))
-    requests = meters.requests
-    assert (requests.hits, requests.bytes_served, requests.looked_up) == (4, 4, len(CacheState))
+    assert Served.of(meters.registry.collect()) == Served(looked_up=len(CacheState), hits=4, bytes=4)

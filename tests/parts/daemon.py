@@ -91,9 +91,11 @@ class Daemon:
         socket: the path to listen at, in place of any port.
         node: where it runs.
         environment: more variables.
+        workers: processes that serve clients; by default what all daemons of a test have.
     """
 
     tls_port: int
+    workers = 1
 
     def __init__(
         self,
@@ -106,7 +108,10 @@ class Daemon:
         socket: Path | None = None,
         node: Node = HERE,
         environment: Mapping[str, str] | None = None,
+        workers: int | None = None,
     ) -> None:
+        if workers is not None:
+            self.workers = workers
         self.data_dir = data_dir or directory / "data"
         self._ended = False
         self.file = file = directory / "crproxy.toml"
@@ -126,6 +131,8 @@ class Daemon:
             command += ["--http", _PLAIN, "--https", _PLAIN, *_certs(certificate, directory / "certs")]
             file.write_text(f'{config}\n[listen]\nplain_http = "serve"\n')
         command += ["--data-dir", str(self.data_dir)]
+        if self.workers > 1:
+            command += ["--workers", str(self.workers)]
         variables = clean_environment(directory, **node.environment, **(environment or {}))
         self._process = Process(node.command(command), directory, environment=variables)
         try:
@@ -199,6 +206,22 @@ class Daemon:
     def wait_for_log(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
         return self._process.wait_for(pattern, seconds, after=after)
+
+    @property
+    def pid(self) -> int:
+        """Its process, the first where there are several."""
+        return self._process.pid
+
+    def worker_pids(self) -> list[int]:
+        """The processes that serve clients, where there are several: all of them have been started."""
+        self.wait_for_log("workers serve clients")
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def kill_worker(self, pid: int) -> None:
+        """End one of them as a crash does (kill -9), and wait until another serves in its place."""
+        seen = len(self.log)
+        os.kill(pid, signal.SIGKILL)
+        self.wait_for_log("serves clients again", after=seen)
 
     @property
     def cache(self) -> Cache:

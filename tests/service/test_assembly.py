@@ -22,7 +22,10 @@ from crproxy.limits import Fills
 from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
 from crproxy.pullthrough import PullThrough
-from crproxy.service import CacheService, Listener, ListenError, make_pullthrough, make_service
+from crproxy.service.assembly import make_service
+from crproxy.service.caching import CacheService
+from crproxy.service.core import make_pullthrough
+from crproxy.service.listening import Listener, ListenError
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
 from crproxy.upstream.exchange import Exchange

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from crproxy.config import Config, ConfigError, Listen
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
 from crproxy.service.current_configuration import CurrentConfiguration
 from tests.logs import Log
+from tests.memory import ended, failure_of, not_yet
 
 QUAY, GHCR = Registry("quay.io"), Registry("ghcr.io")
 BEFORE = Config(Names("cr.test", {"quay.cr.test": QUAY}))
@@ -26,14 +29,14 @@ def test_what_is_read_again_counts_and_is_told(log: Log) -> None:
     current, told = CurrentConfiguration(BEFORE, lambda: AFTER), list[Config]()
     current.changed.append(told.append)
     assert current() is BEFORE
-    assert current.reload()
+    assert ended(current.reload())
     assert current().names == AFTER.names
     assert told == [current()]
     assert log.lines == ["the configuration was read again: [aliases]: added new.cr.test"]
 
 
 def test_where_nothing_is_different_that_is_told(log: Log) -> None:
-    assert CurrentConfiguration(BEFORE, lambda: replace(BEFORE)).reload()
+    assert ended(CurrentConfiguration(BEFORE, lambda: replace(BEFORE)).reload())
     assert log.lines == ["the configuration was read again: nothing has changed"]
 
 
@@ -42,7 +45,7 @@ def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:
         raise ConfigError("line 3: domian: there is no such key")
 
     current = CurrentConfiguration(BEFORE, load)
-    assert not current.reload()
+    assert not ended(current.reload())
     assert current() is BEFORE
     assert log.lines == [
         "the configuration was not read again, nothing has changed: line 3: domian: there is no such key"
@@ -51,7 +54,7 @@ def test_a_mistake_changes_nothing_and_is_told(log: Log) -> None:
 
 def test_what_only_a_restart_changes_stays_and_is_named(log: Log) -> None:
     current = CurrentConfiguration(BEFORE, lambda: replace(AFTER, listen=Listen(("tcp:1",)), data_dir="/elsewhere"))
-    current.reload()
+    ended(current.reload())
     assert (current().listen, current().data_dir, current().names) == (BEFORE.listen, BEFORE.data_dir, AFTER.names)
     assert "changed, but only a restart changes these: listen, data_dir" in log.lines
 
@@ -59,9 +62,9 @@ def test_what_only_a_restart_changes_stays_and_is_named(log: Log) -> None:
 def test_an_alias_is_added_and_taken_away_while_running() -> None:
     current, told = CurrentConfiguration(BEFORE, lambda: BEFORE), list[Config]()
     current.changed.append(told.append)
-    current.set_alias("ghcr", "ghcr.io")
+    ended(current.set_alias("ghcr", "ghcr.io"))
     assert current().names.aliases == {"quay.cr.test": QUAY, "ghcr.cr.test": GHCR}
-    current.set_alias("quay", "")
+    ended(current.set_alias("quay", ""))
     assert current().names.aliases == {"ghcr.cr.test": GHCR}
     assert len(told) == 2
 
@@ -77,7 +80,51 @@ def test_an_alias_is_added_and_taken_away_while_running() -> None:
 )
 def test_an_alias_that_is_none_changes_nothing(label: str, registry: str, what: str) -> None:
     current = CurrentConfiguration(BEFORE, lambda: BEFORE)
-    with pytest.raises(ConfigError) as raised:
-        current.set_alias(label, registry)
-    assert str(raised.value).startswith(what)
+    assert str(failure_of(current.set_alias(label, registry), ConfigError)).startswith(what)
     assert current() is BEFORE
+
+
+# Where others have to take it, too
+
+
+def test_it_is_done_when_all_have_taken_it(log: Log) -> None:
+    current, takes = CurrentConfiguration(BEFORE, lambda: AFTER), [Deferred[None](), Deferred[None]()]
+    current.changed += [lambda _: takes[0], lambda _: takes[1]]
+    for change in (current.reload, lambda: current.set_alias("ghcr", "ghcr.io")):
+        takes[:] = [Deferred(), Deferred()]
+        done: Deferred[Any] = change()
+        takes[1].callback(None)
+        assert not_yet(done)
+        takes[0].callback(None)
+        ended(done)
+    assert set(current().names.aliases) == {"quay.cr.test", "new.cr.test", "ghcr.cr.test"}
+    assert log.complaints == []
+
+
+def test_it_counts_here_before_the_others_have_taken_it() -> None:
+    current = CurrentConfiguration(BEFORE, lambda: AFTER)
+    current.changed.append(lambda _: Deferred())
+    current.reload()
+    assert current().names == AFTER.names
+
+
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_whoever_reads_something_else_again_does_whatever_comes_of_it(mistaken: bool) -> None:
+    def load() -> Config:
+        if mistaken:
+            raise ConfigError("no")
+        return AFTER
+
+    current, told, reopened = CurrentConfiguration(BEFORE, load), list[str](), Deferred[None]()
+
+    def reopen(_: None) -> Deferred[None]:
+        told.append("reread")
+        return reopened
+
+    current.changed.append(lambda _: told.append("changed"))
+    current.reread.append(reopen)
+    done = current.reload()
+    assert told == ["changed", "reread"][mistaken:]
+    assert not_yet(done)
+    reopened.callback(None)
+    assert ended(done) is not mistaken

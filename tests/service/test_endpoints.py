@@ -11,6 +11,7 @@ from crproxy.config import Config, Listen
 from crproxy.limits import Accounts
 from crproxy.limits.accepting import Accepting
 from crproxy.service.endpoints import client_endpoint, counted
+from crproxy.service.ports import OwnPorts
 
 LISTEN = Listen(trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 PROXY, CLIENT = IPv4Address("TCP", "10.0.0.1", 5000), IPv4Address("TCP", "192.0.2.1", 5000)
@@ -31,7 +32,8 @@ def test_s25_only_where_the_endpoint_says_so_a_header_is_expected_and_from_proxi
     accounts = Accounts(Config, reactor)
     accepting = counted(description, Factory(), Factory(), accounts, reactor)
     assert isinstance(accepting, Accepting)
-    client_endpoint(description, LISTEN, reactor).listen(accepting)
+    endpoint = OwnPorts(reactor).endpoint(0, description)
+    client_endpoint(description, endpoint, LISTEN, reactor).listen(accepting)
     ((port, factory, _, listened),) = reactor.tcpServers
     assert (port, listened) == (80, interface)
     assert factory.buildProtocol(PROXY) is not None

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
-from crproxy.service.graceful_shutdown import Listeners, OrderedServices
+from crproxy.service.graceful_shutdown import Listeners
+from crproxy.service.ordered_services import OrderedServices
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import ended, not_yet

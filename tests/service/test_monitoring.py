@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from twisted.application.service import MultiService
-from twisted.web.test.requesthelper import DummyRequest
 
 from crproxy.config import Config, Listen, Metrics
 from crproxy.service.assembly import make_service
@@ -16,9 +15,10 @@ from crproxy.service.current_configuration import CurrentConfiguration
 from crproxy.service.graceful_shutdown import Listeners
 from crproxy.service.listening import Listener
 from crproxy.service.monitoring import Monitoring
-from tests.memory import ended
+from tests.memory import Network, ended
 from tests.metrics.records import record
 from tests.service.test_assembly import Reactor
+from tests.web.conftest import Browser
 
 ENDPOINT = "tcp:9090:interface=127.0.0.1"
 
@@ -32,15 +32,13 @@ class Asked:
         self.core = Core.make(current, self.reactor)
         self.listeners = Listeners(1.0, lambda *_: None, self.reactor)
         self.listeners.watch(self.core.site())
-        self.resources = Monitoring(self.core, self.listeners).resources()
+        self.site = Monitoring(self.core, self.listeners).site()
         self.listeners.privilegedStartService()
         self.listeners.startService()
 
     def ask(self, name: str) -> tuple[int, str]:
-        request: Any = DummyRequest([b""])
-        resource: Any = self.resources[name]
-        body = resource.render(request)
-        return request.responseCode or 200, body.decode()
+        received = Browser(self.site, Network()).get(f"/{name}")
+        return received.status, received.body.decode()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.stores import make_store
 
 def test_what_the_cache_holds_is_counted(tmp_path: Path) -> None:
     store = make_store(tmp_path, Clock())
-    read = state_of(store, list, Meters(Config))
+    read = state_of(store, list, dict, list)
     assert read().bytes_stored == 0
     store.index.stored(Entry(Digest.of(b"x")), 1000)
     assert store.reserve(PartialKey(Entry(Digest.of(b"y"))), 24)
@@ -29,18 +29,18 @@ def test_what_the_cache_holds_is_counted(tmp_path: Path) -> None:
 
 
 def test_each_certificate_has_its_end(tmp_path: Path) -> None:
-    read = state_of(make_store(tmp_path, Clock()), lambda: [("cr.test", 5.0), ("quay.cr.test", None)], Meters(Config))
+    read = state_of(make_store(tmp_path, Clock()), lambda: [("cr.test", 5.0), ("quay.cr.test", None)], dict, list)
     assert read().certificates == (Certificate("cr.test", 5.0), Certificate("quay.cr.test", None))
 
 
 def test_what_was_never_asked_for_is_left_out(tmp_path: Path) -> None:
-    state = state_of(make_store(tmp_path, Clock()), list, Meters(Config))()
+    state = state_of(make_store(tmp_path, Clock()), list, dict, list)()
     assert (state.hit_rate, state.bytes_served, state.upstreams) == (None, 0, ())
 
 
 def test_requests_and_upstreams_are_those_that_were_counted(tmp_path: Path) -> None:
     meters = Meters(Config)
-    read = state_of(make_store(tmp_path, Clock()), list, meters)
+    read = state_of(make_store(tmp_path, Clock()), list, lambda: meters.upstreams.up, meters.registry.collect)
     for cache in (CacheState.HIT, CacheState.STALE, CacheState.STORED, CacheState.COLLAPSED, None):
         meters.requests.observe(record(cache=cache, sent=10))
     meters.upstreams.attempted(Attempt.of_status(Registry("quay.io"), 0.1, 200))

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
-from crproxy.service import Supervisor
 from crproxy.service.reporting import Reporting
+from crproxy.service.supervisor import Supervisor
+from tests.memory import ended, failure_of
 
 
 @dataclass
@@ -66,6 +68,16 @@ def test_it_is_ready_as_soon_as_the_reactor_runs(reporting: Reporting, told: Tol
     assert told.next() == ["READY=1", "STATUS=listens on http://here"]
 
 
+def test_where_somebody_else_says_when_it_is_ready_it_is_not_before(told: Told, reactor: MemoryReactorClock) -> None:
+    reporting = Reporting(told.supervisor, lambda: "2 workers", reactor, is_announced=False)
+    run(reporting, reactor)
+    assert told.nothing_more
+    reporting.announce()
+    assert told.next() == ["READY=1", "STATUS=2 workers"]
+    assert told.next() == ["WATCHDOG=1"]
+    reporting.stopService()
+
+
 def test_a_sign_of_life_comes_at_half_of_the_time(
     reporting: Reporting, told: Told, reactor: MemoryReactorClock
 ) -> None:
@@ -93,26 +105,24 @@ def test_where_nobody_watches_no_sign_is_given(told: Told, reactor: MemoryReacto
     ("reloaded", "status"), [(True, "listens on http://here"), (False, "the configuration was not read again: .*")]
 )
 def test_both_ends_of_a_reload_are_told(reporting: Reporting, told: Told, reloaded: bool, status: str) -> None:
-    def reload() -> bool:
-        reloading, monotonic = told.next()
-        assert reloading == "RELOADING=1"
-        assert re.fullmatch(r"MONOTONIC_USEC=\d+", monotonic)
-        assert told.nothing_more
-        return reloaded
-
-    reporting.reload(reload)
+    done: Deferred[bool] = Deferred()
+    reported = reporting.reload(lambda: done)
+    reloading, monotonic = told.next()
+    assert reloading == "RELOADING=1"
+    assert re.fullmatch(r"MONOTONIC_USEC=\d+", monotonic)
+    assert told.nothing_more
+    done.callback(reloaded)
+    ended(reported)
     ready, said = told.next()
     assert ready == "READY=1"
     assert re.fullmatch(f"STATUS={status}", said)
 
 
 def test_a_reload_that_breaks_has_an_end_as_well(reporting: Reporting, told: Told) -> None:
-    def reload() -> bool:
+    def broken() -> Deferred[bool]:
         raise ZeroDivisionError
 
-    broken: Callable[[], bool] = reload
-    with pytest.raises(ZeroDivisionError):
-        reporting.reload(broken)
+    failure_of(reporting.reload(broken), ZeroDivisionError)
     assert told.next()[0] == "RELOADING=1"
     assert told.next()[0] == "READY=1"
 

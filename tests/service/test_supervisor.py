@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crproxy.service import Supervisor
+from crproxy.service.supervisor import Supervisor
 
 
 @pytest.fixture

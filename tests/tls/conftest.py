@@ -12,6 +12,7 @@ import pytest
 from crproxy.config import Acme, Config
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
+from crproxy.sharing import Alone, Sharing
 from crproxy.tls.accepting import ACME_TLS
 from crproxy.tls.certificates import Certified
 from crproxy.tls.certifying import Certificates
@@ -42,11 +43,14 @@ class Certifying:
         acme = Acme(directory=f"{ORIGIN}/dir", email="ops@example.com")
         self.config = Config(Names(NAMES[0], aliases), data_dir=str(data_dir), acme=acme)
         self.certificates: Certificates
+        self.sharing: Sharing = Alone()
+        # The worker that the CA reaches; None is this one.
+        self.reached: Certificates | None = None
 
     def start(self, **acme: Any) -> Certificates:
         config = replace(self.config, acme=replace(self.config.acme, **acme))
         http = treq_client(self.network.agent())
-        self.certificates = Certificates(config, lambda: http, self.network.clock)
+        self.certificates = Certificates(config, lambda: http, self.network.clock, sharing=self.sharing)
         self.certificates.startService()
         self.advance(0)
         return self.certificates
@@ -75,9 +79,10 @@ class Certifying:
         return [name for name in self.certificates.table.names if self.certificates.table.certificate(name)]
 
     def _sees(self, kind: str, name: str, token: str) -> bool:
+        reached = self.reached or self.certificates
         if kind == "http-01":
-            return (self.certificates.find_answer(token) or "").startswith(f"{token}.")
-        shown = self.certificates.choose(Hello(name, (ACME_TLS,)))
+            return (reached.find_answer(token) or "").startswith(f"{token}.")
+        shown = reached.choose(Hello(name, (ACME_TLS,)))
         return shown is not None and any(extension.critical for extension in shown.leaf.extensions)
 
 

@@ -465,7 +465,7 @@ def test_a_field_of_a_refusal_may_have_any_bytes(asker: Asker) -> None:
 
 def test_so_many_tokens_are_kept_and_the_oldest_goes_first(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     asker.network.serve("https://quay.io", token(expires_in=300))
-    monkeypatch.setattr("crproxy.upstream.bounding._KEPT", 2)
+    monkeypatch.setattr("crproxy.sharing.bounding.KEPT", 2)
     scopes = ["repository:a:pull", "repository:b:pull", "repository:c:pull"]
     for scope in scopes:
         ended(asker.ask(f'Bearer realm="{REALM}"', scope))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.web.server import Site
 
 from crproxy.admin.alias_file import AliasChange
@@ -100,12 +101,12 @@ def test_whatever_is_sent_in_the_clear_is_answered(network: Network, conversatio
     converse(make_plain_site(lambda _: None, None, lambda: Config(NAMES), 443, network.clock), network, conversation)
 
 
-def unable(label: str, registry: str) -> AliasChange:
+def unable(label: str, registry: str) -> Deferred[AliasChange]:
     """No alias can be set."""
-    raise ConfigError(f"{label} is no label")
+    return fail(ConfigError(f"{label} is no label"))
 
 
 @MANY
 @given(conversation=conversations(WORLD))
 def test_whatever_is_sent_to_the_admin_socket_is_answered(network: Network, conversation: Conversation) -> None:
-    converse(make_admin_site(dict, unable, list, network.clock), network, conversation)
+    converse(make_admin_site(dict, unable, lambda: succeed([]), network.clock), network, conversation)

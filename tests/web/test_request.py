@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import bcrypt
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
@@ -203,7 +204,7 @@ def test_a_redirect_to_https_is_told_of(network: Network, method: str, status: i
 
 
 def test_what_an_operator_asks_is_told_of(network: Network) -> None:
-    site = make_admin_site(dict, lambda *_: pytest.fail("not asked"), list, network.clock)
+    site = make_admin_site(dict, lambda *_: pytest.fail("not asked"), lambda: succeed([]), network.clock)
     assert isinstance(site, PlainSite)
     observed = Observed(site, network)
     observed.ask("/aliases")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from crproxy.upstream.bounding import drop_oldest
+from crproxy.sharing.bounding import drop_oldest
 
 
 def test_the_oldest_go_first() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.limits.counts import Counts
+from crproxy.sharing.counts import Counts
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))

@@ -6,7 +6,7 @@ __all__ = ["Counts"]
 
 
 class Counts:
-    """Numbers by name; those that are 0 take no room."""
+    """Numbers by name, of one worker alone (crproxy.sharing.Count)."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -15,16 +15,17 @@ class Counts:
         return len(self._counts)
 
     def of(self, name: str) -> int:
-        """Return how many there are."""
+        """Return how many there are (Count)."""
         return self._counts.get(name, 0)
 
-    def add(self, name: str) -> None:
-        """There is one more."""
-        self._counts[name] = self.of(name) + 1
+    def add(self, name: str, number: int = 1) -> int:
+        """There are so many more; return how many there are now (Count)."""
+        total = self._counts[name] = self.of(name) + number
+        return total
 
-    def remove(self, name: str) -> None:
-        """There is one less."""
-        left = self.of(name) - 1
+    def remove(self, name: str, number: int = 1) -> None:
+        """There are so many less (Count)."""
+        left = self.of(name) - number
         if left > 0:
             self._counts[name] = left
         else:

@@ -1,0 +1,47 @@
+"""Where a daemon is to listen, and what for; nothing here does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..admin.endpoint import admin_endpoint
+from ..config import Config
+
+__all__ = ["PortPlan", "port_plans"]
+
+
+@dataclass(frozen=True, slots=True)
+class PortPlan:
+    """One place to listen.
+
+    Arguments:
+        description: the endpoint string.
+        scheme: of its URLs, or ``admin`` or ``metrics``.
+        known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
+        optional: the daemon runs without it, too.
+    """
+
+    description: str
+    scheme: str
+    known_as: str | None = None
+    optional: bool = False
+
+    @property
+    def secured(self) -> bool:
+        """Whether connections turn to TLS."""
+        return self.scheme == "https"
+
+
+def port_plans(config: Config) -> Iterator[PortPlan]:
+    """Yield the places to listen."""
+    for description in config.listen.https:
+        yield PortPlan(description, "https", config.names.domain)
+    for description in config.listen.http:
+        # Where there is TLS, images are pulled by it.
+        yield PortPlan(description, "http", "" if config.listen.https else None)
+    admin = admin_endpoint(config)
+    if admin:
+        yield PortPlan(admin, "admin", "", optional=config.listen.admin is None)
+    if config.metrics.listen is not None:
+        yield PortPlan(config.metrics.listen, "metrics", "")
