@@ -58,6 +58,10 @@ screenshots: $(VENV)/installed-for-tests packages ## the pictures in docs/images
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
 	$(BIN)/python -m tests.stress.crashes $(ARGS)
 
+.PHONY: stress-workers
+stress-workers: $(VENV)/installed-for-tests packages ## kill a worker 100 times while docker and containerd pull
+	$(BIN)/python -m tests.stress.worker_crashes $(ARGS)
+
 .PHONY: fuzz
 fuzz: fuzz-clients fuzz-upstreams ## both of these
 

@@ -93,9 +93,19 @@ class Blobs:
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened, asked.client)
         flight = self._flights.get(view.entry(digest))
-        if flight is None and wanted is not None and not wanted.from_the_start:
+        if flight is None and wanted is not None and not self._would_soon_reach(view, digest, wanted):
             return await self._from_upstream(view, digest, wanted, asked.client)
         return await self._from_flight(view, digest, wanted, flight, asked.client)
+
+    def _would_soon_reach(self, view: View, digest: Digest, wanted: ByteRange) -> bool:
+        """Tell whether a flight would have ``wanted`` soon: from the start, or where one before it has left off.
+
+        A client that resumes what was cut has about as much as there is here.
+        """
+        if wanted.from_the_start or wanted.first is None:
+            return wanted.from_the_start
+        begun = self._store.blobs.partial_size(view.entry(digest), view.repository.registry)
+        return begun is not None and not is_far_ahead(wanted.first, begun, 0.0)
 
     async def fetch(self, view: View, digest: Digest) -> Flight | None:
         """Return the flight that brings the blob here, for who wants it kept and not read; None where it is kept.

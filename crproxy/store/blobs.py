@@ -91,6 +91,13 @@ class Blobs:
         """Return a file descriptor of what another process is filling, or None where it does not. Raises OSError."""
         return _open(self._partial(entry, origin))
 
+    def partial_size(self, entry: Entry, origin: Registry | None = None) -> int | None:
+        """Return the bytes of the partial file of what ``origin`` sends; None where there is none to be looked at."""
+        try:
+            return self._partial(entry, origin).stat().st_size
+        except OSError:
+            return None
+
     def begin(self, entry: Entry, origin: Registry | None = None) -> Partial | None:
         """Return the partial file of what ``origin`` sends, locked, or None where another holds the lock.
 

@@ -173,7 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     seed = Random().randrange(1 << 31) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="worker-crashes-") as directory:
+    with tempfile.TemporaryDirectory(prefix="crashes-") as directory:
         crashes = WorkerCrashes(Path(directory), seed)
         crashes.run(options.kills, options.seconds)
     print(crashes.figures)
