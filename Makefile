@@ -74,7 +74,7 @@ fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 
 	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
-bench: bench-cache bench-tls bench-limits bench-hostile ## every benchmark
+bench: bench-cache bench-tls bench-limits bench-hostile bench-workers ## every benchmark
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, docker-registry and any other, against what is aimed at
@@ -83,6 +83,10 @@ bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, dock
 .PHONY: bench-tls
 bench-tls: $(VENV)/installed-for-tests packages ## CPU of a TLS handshake with few and many names, next to nginx
 	$(BIN)/python -m benchmarks.tls $(ARGS)
+
+.PHONY: bench-workers
+bench-workers: $(VENV)/installed-for-tests packages ## what two and four workers give beside one
+	$(BIN)/python -m benchmarks.workers $(ARGS)
 
 .PHONY: bench-soak
 bench-soak: $(VENV)/installed-for-tests packages ## memory and descriptors at full load for ten minutes

@@ -2,6 +2,7 @@
 
     make bench-soak                     print the table
     make bench-soak ARGS="--write"      and put it into docs/performance.md
+    make bench-soak ARGS="--workers 1"  with another number of workers than two
 
 Everything is checked by its size and status; one error ends it.
 """
@@ -23,6 +24,7 @@ from benchmarks.parts.blobs import GIB, MIB, Blob, Manifest
 from benchmarks.parts.certificates import Certificate
 from benchmarks.parts.clients import download
 from benchmarks.parts.command import run
+from benchmarks.parts.meter import proportional
 from benchmarks.parts.registries import registry
 from benchmarks.parts.servers import Server, crproxy
 from benchmarks.parts.tables import table
@@ -40,12 +42,14 @@ class Scale:
         seconds: of each.
         cold: blobs that do not all fit into the cache.
         blob: bytes of each.
+        workers: processes that serve clients.
     """
 
     rounds: int
     seconds: float
     cold: int
     blob: int
+    workers: int = 2
 
 
 FULL = Scale(10, 60.0, 24, 32 * MIB)
@@ -92,9 +96,11 @@ def measure(scale: Scale, say: Callable[[str], object]) -> str:
             endpoint = f"http://127.0.0.1:{upstream.server.port}"
             configuration = f'[upstreams."{REGISTRY}"]\nendpoint = "{endpoint}"\n[cache]\nsize = "{max(size, 1)}M"\n'
             certificate = Certificate.write(directory / "certificate")
-            with crproxy("crproxy", directory / "crproxy", configuration, certificate=certificate) as server:
+            with crproxy(
+                "crproxy", directory / "crproxy", configuration, certificate=certificate, workers=scale.workers
+            ) as server:
                 rows = list(_minutes(server, scale, work, say))
-    return report(rows)
+    return report(rows, scale)
 
 
 def _minutes(
@@ -112,7 +118,7 @@ def _minutes(
                         each.result()
                 row = (
                     f"{(number + 1) * scale.seconds:g}",
-                    f"{_resident(server) / MIB:.0f}",
+                    f"{_memory(server) / MIB:.0f}",
                     str(_descriptors(server)),
                     f"{load.pulls - count:,}",
                     f"{(load.bytes - done) / GIB:.1f}",
@@ -125,23 +131,24 @@ def _minutes(
             each.result()
 
 
-def _resident(server: Server) -> int:
-    fields = Path(f"/proc/{server.meter.pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+def _memory(server: Server) -> int:
+    """Bytes of all processes; pages that they share count once."""
+    return sum(proportional(pid) for pid in server.meter.family())
 
 
 def _descriptors(server: Server) -> int:
-    return len(list(Path(f"/proc/{server.meter.pid}/fd").iterdir()))
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.meter.family())
 
 
-def report(rows: list[tuple[str, ...]]) -> str:
+def report(rows: list[tuple[str, ...]], scale: Scale) -> str:
     """The table, and what has to be known to read it."""
     return "\n".join(
         [
             f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"Twisted {version('Twisted')}: no error.",
+            f"Twisted {version('Twisted')}, {scale.workers} workers: no error. "
+            "Memory and descriptors are of all processes.",
             "",
-            table(("after s", "RSS MiB", "descriptors", "pulls", "GiB"), rows),
+            table(("after s", "PSS MiB", "descriptors", "pulls", "GiB"), rows),
         ]
     )
 

@@ -45,6 +45,8 @@ def run(name: str, what: str | None, full: Measured, quick: Measured, measure: M
         parser.add_argument(
             "--profile", type=Path, metavar="DIRECTORY", help="draw flame graphs of crproxy into it, SVG for a browser"
         )
+    if "workers" in settable:
+        parser.add_argument("--workers", type=int, help="processes that serve clients")
     if "directory" in settable:
         parser.add_argument(
             "--directory",

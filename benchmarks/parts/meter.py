@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Meter"]
+__all__ = ["Meter", "proportional"]
 
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -22,7 +22,7 @@ class Meter:
 
     def cpu_seconds(self) -> float:
         """User and system time, that of children which have ended included."""
-        return sum(_cpu_ticks(pid) for pid in self._family()) / TICKS_PER_SECOND
+        return sum(_cpu_ticks(pid) for pid in self.family()) / TICKS_PER_SECOND
 
     def settle(self, seconds: float = 20.0) -> None:
         """Wait until they rest: what they do for a client may go on after it has left."""
@@ -34,9 +34,10 @@ class Meter:
 
     def peak_rss(self) -> int:
         """Bytes: the sum of each process's own peak, so pages that processes share count more than once."""
-        return sum(_peak_rss(pid) for pid in self._family())
+        return sum(_peak_rss(pid) for pid in self.family())
 
-    def _family(self) -> Iterator[int]:
+    def family(self) -> Iterator[int]:
+        """Yield the process and its descendants, by their numbers."""
         children = _children_by_parent()
         waiting = [self.pid]
         while waiting:
@@ -70,5 +71,13 @@ def _cpu_ticks(pid: int) -> int:
 def _peak_rss(pid: int) -> int:
     for line in (PROC / str(pid) / "status").read_text().splitlines():
         if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def proportional(pid: int) -> int:
+    """Bytes of a process' memory, of each page its part among those that share it (proc(5), smaps_rollup: Pss)."""
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0

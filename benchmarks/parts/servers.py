@@ -145,11 +145,13 @@ def crproxy(
     certificate: Certificate | None = None,
     certs: Path | None = None,
     data: Path | None = None,
+    workers: int = 1,
 ) -> Iterator[Server]:
     """The daemon, from the environment that this interpreter belongs to. Its files are in `directory`.
 
     Arguments:
         data: its data, where that is to outlive it.
+        workers: processes that serve clients.
         certs: a directory with the files of its names' certificates, which `certificate` does not count beside.
     """
     directory.mkdir()
@@ -166,6 +168,8 @@ def crproxy(
         options += ["--http", endpoint]
     else:
         options += ["--http", "", "--https", endpoint, "--certs", str(certs), "--acme-directory", "none"]
+    if workers > 1:
+        options += ["--workers", str(workers)]
     command = [twistd, "--nodaemon", "--pidfile=", "crproxy", *options]
     with running(name, command, port, directory, certificate) as server:
         yield server

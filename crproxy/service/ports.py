@@ -94,14 +94,23 @@ class _Inherited:
 class _Fair:
     """A port whose connections others accept, too: one at a time, so that each process has its share of a burst."""
 
-    @property
-    def numberAccepts(self) -> int:
-        """How many are accepted before anything else happens (twisted.internet.tcp.Port)."""
-        return 1
-
-    @numberAccepts.setter
-    def numberAccepts(self, number: int) -> None:
-        """Take no more: Twisted's ports learn to take what comes."""
+    def doRead(self: Any) -> None:
+        """Accept a connection, if no other process was faster: all are woken for each (IReadDescriptor)."""
+        try:
+            accepted, address = self.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # Twisted's own knows what becomes of it where there are too many open files.
+            super().doRead()  # type: ignore[misc]
+            return
+        accepted.setblocking(False)
+        protocol = self.factory.buildProtocol(self._buildAddr(address))
+        if protocol is None:
+            accepted.close()
+            return
+        self.sessionno += 1
+        protocol.makeConnection(self.transport(accepted, protocol, address, self, self.sessionno, self.reactor))
 
     def _logConnectionLostMsg(self) -> None:
         """Say nothing of its end, which the process that made the socket tells."""

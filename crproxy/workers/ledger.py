@@ -5,6 +5,7 @@ LMDB: a change is whole or not there, whoever dies in the middle of it, and take
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import struct
@@ -251,6 +252,7 @@ class _Nothing:
 _NOTHING: Any = _Nothing()
 
 
+@functools.lru_cache(maxsize=4096)
 def key_of(what: str, name: str) -> bytes:
     """Return the key of ``name`` among what is called ``what``."""
     key = f"{what}\0{name}".encode("utf-8", "surrogateescape")
