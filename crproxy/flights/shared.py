@@ -55,6 +55,8 @@ class Shared:
         self.is_unkept = False
         self._needs = dependencies
         self._file = ReadFile()
+        # Another file has taken the place of the one that was followed.
+        self._has_moved = False
         self._known = False
         self._whole = False
         self._over = False
@@ -115,9 +117,7 @@ class Shared:
             source: asked where it falls behind; the flight's own by default.
         """
         start = 0 if part is None else part.start
-        flow = self.beyond_the_file(start, part) or FollowingFlow(
-            self._file.duplicate(), start, _stop_of(part), self._readable(), lambda: self.filling
-        )
+        flow = self.beyond_the_file(start, part) or self._follow_from(start, part)
         reader = Reader(self, part, flow, source or self.source)
         self._readers.add(reader)
         self._reconsider()
@@ -130,9 +130,16 @@ class Shared:
 
     def beyond_the_file(self, start: int, part: Slice | None) -> FileFlow | None:
         """Return a flow of what comes from ``start`` on, past the disk; None where that is not here (Followed)."""
+        if self.window is None and self._has_moved and self._failure is None and self._file.is_open:
+            return self._follow_from(start, part)
         if self.window is None or not self.window.has(start):
             return None
         flow = WindowFlow(self.window, start, _stop_of(part), self._readable())
+        self._tell(flow)
+        return flow
+
+    def _follow_from(self, start: int, part: Slice | None) -> FileFlow:
+        flow = FollowingFlow(self._file.duplicate(), start, _stop_of(part), self._readable(), lambda: self.filling)
         self._tell(flow)
         return flow
 
@@ -151,9 +158,20 @@ class Shared:
             self.window = None
 
     def _read_from(self, fd: int) -> None:
-        """Read from ``fd``, which is ours, from now on. What came from another file was thrown away as wrong."""
-        if self._file.become(fd):
+        """Read from ``fd``, which is ours, from now on.
+
+        The file before was another worker's, who could not keep it: readers go on in this one where they were. Or what
+        was in it was wrong, and is gone.
+        """
+        left = self._file.size if self._file.is_open else 0
+        if not self._file.become(fd):
+            return
+        if left < self._readers.furthest:
             self._start_over()
+            return
+        self._has_moved = True
+        self.filled = 0
+        self._fail_readers(Failure(NotKept("another worker does not keep it")))
 
     def _start_over(self) -> None:
         """What the file held is not the content. Who read it, while another process was filling it, must not go on."""

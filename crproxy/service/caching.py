@@ -22,6 +22,7 @@ from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
 from ..store.inventory import Inventory
 from ..store.janitor import Janitor
+from ..store.settling import Settling
 from ..store.store import Store, row_limit
 
 __all__ = ["CacheService"]
@@ -30,7 +31,8 @@ __all__ = ["CacheService"]
 class CacheService(Service):
     """The cache, open while the service runs.
 
-    ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``.
+    ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``;
+    ``settled`` waits until other workers see it.
     """
 
     _log = Logger()
@@ -66,8 +68,9 @@ class CacheService(Service):
         )
         self.inventory = Inventory(path, files)
         self.store = Store(files, index, budget, threads, files.block_size(), sharing)
+        self.settled = Settling(index.settled, reactor)
         needs = Dependencies(
-            files, threads, reactor, self.store, self.store.stored, sharing=sharing, settled=index.settled
+            files, threads, reactor, self.store, self.store.stored, sharing=sharing, settled=self.settled
         )
         self.flights = Flights(needs)
         self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)

@@ -251,7 +251,7 @@ def make_pullthrough(
         Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
         client,
         permissions,
-        cache.store.index.settled,
+        cache.settled,
     )
 
 

@@ -121,16 +121,16 @@ class Blobs:
             os.close(fd)
 
     def is_abandoned(self, key: PartialKey) -> bool:
-        """Tell whether there is a partial file that nobody fills. Raises OSError where it cannot be looked at."""
+        """Tell whether there is a partial file that nobody fills; not where it cannot be looked at."""
         path = self._partial(key.entry, key.origin)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _is_at(fd, path)
-        except BlockingIOError:
+        except OSError:
             return False
         finally:
             os.close(fd)
@@ -266,6 +266,8 @@ class Partial:
     def verify(self) -> None:
         """Check the content, which is all here. Raises WrongContent, and removes it then."""
         if not self.verifier.matches():
+            # Whoever follows it sees by its length that it was thrown away as wrong.
+            os.ftruncate(self.fd, 0)
             self.discard()
             raise WrongContent(f"the bytes that came for {self.entry} are others: nothing of them was kept")
 

@@ -38,7 +38,6 @@ _LARGE = 8 * 1024 * 1024
 _ROW_SHARE = 16
 _ROW_LEAST = 1024 * 1024
 
-# What the room of partial files is counted in.
 _BYTES = "bytes"
 
 
@@ -238,6 +237,12 @@ class Store:
         self._note_partial(key, max(size, had))
         return True
 
+    def _look_around(self) -> None:
+        """Take in what other workers have stored, dropped, or left half done since the last look."""
+        self.index.refresh()
+        found = sorted(self.blobs.partials(), key=lambda one: one[2])
+        self.note_leftovers({key: size for key, size, _ in found if self.blobs.is_abandoned(key)})
+
     def release(self, key: PartialKey, left: int = 0) -> None:
         """The partial file is not filled any more; ``left`` bytes stay in it, for who takes it up again."""
         if key in self._reserved:
@@ -248,6 +253,8 @@ class Store:
             self._leftovers[key] = left
             self._partial_bytes += left
             # Room was made for others meanwhile, as if it were whole soon.
+            if not self._is_alone:
+                self._look_around()
             self._free(self.budget)
 
     def note_leftovers(self, found: dict[PartialKey, int]) -> None:
@@ -265,8 +272,8 @@ class Store:
     def _make_room(self, size: int) -> bool:
         # What is being filled stays, so nothing goes in vain.
         filling = sum(self._reserved.values()) + len(self._reserved) * self._block + self._of_others
-        if not self._is_alone:
-            self.index.refresh()
+        if not self._is_alone and self.taken + size > self.budget:
+            self._look_around()
         if size > self.budget - filling - self.index.row_bytes():
             return False
         self._free(self.budget - size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from .issuer import Issuer
 
 __all__ = ["Certificates", "names_of"]
+
+# Is told when the files of certificates have changed.
+_FILES = "certificate files"
 
 
 def names_of(config: Config) -> tuple[str, ...]:
@@ -71,7 +75,10 @@ class Certificates(MultiService):
         self._issuer: Issuer | None = None
         self._taker: Taker | None = None
         if config.certs is not None:
-            Watch(Path(config.certs), self.table.place, clock, now=self._now).setServiceParent(self)
+            watch = Watch(Path(config.certs), self._place, clock, now=self._now, is_told=sharing.leads)
+            watch.setServiceParent(self)
+            # Whoever sees first that they have changed tells the others.
+            sharing.on(_FILES, lambda _: watch.look(is_told=False))
         origin = None if config.acme.directory is None else origin_of(config.acme.directory)
         if config.acme.directory is None or origin is None:
             return
@@ -113,6 +120,10 @@ class Certificates(MultiService):
         states = self.plan.states(self._now())
         # What the plan holds due nobody attempts where there is no issuer.
         return states if self._issuer is not None else [replace(state, next_attempt=None) for state in states]
+
+    def _place(self, files: Mapping[str, Certified]) -> Deferred[Any]:
+        self.table.place(files)
+        return self._sharing.ask_all(_FILES)
 
     def _make_issuer(self, acme: Acme, directory: str, storage: CertificateStorage, http: HTTPClient) -> Issuer | None:
         # Their libraries take a tenth of a second, which a proxy with certificates of its own need not spend.

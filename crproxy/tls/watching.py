@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -31,9 +33,10 @@ class Watch(Service):
 
     Arguments:
         directory: where the files are.
-        place: told the names and what they have now, whenever that changes.
+        place: told the names and what they have now, whenever that changes; a Deferred fires when it is so everywhere.
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
+        is_told: the log says what there is at the start.
     """
 
     _log = Logger()
@@ -41,11 +44,13 @@ class Watch(Service):
     def __init__(
         self,
         directory: Path,
-        place: Callable[[Mapping[str, Certified]], None],
+        place: Callable[[Mapping[str, Certified]], Deferred[Any] | None],
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
+        is_told: bool = True,
     ) -> None:
+        self._is_told = is_told
         self._directory = directory
         self._place = place
         self._clock = clock
@@ -58,7 +63,7 @@ class Watch(Service):
     def startService(self) -> None:
         """Look, and go on looking (IService)."""
         super().startService()
-        self.look()
+        self.look(is_told=self._is_told)
         self._call = self._clock.callLater(_INTERVAL, self._look_again)
 
     def stopService(self) -> None:
@@ -68,8 +73,12 @@ class Watch(Service):
         if call is not None:
             call.cancel()
 
-    def look(self) -> None:
-        """Take up what has changed since the last look."""
+    def look(self, *, is_told: bool = True) -> None:
+        """Take up what has changed since the last look.
+
+        Arguments:
+            is_told: the log says what it is, once it is so everywhere; of what cannot be used in any case.
+        """
         try:
             found = {path.name: _mark(path) for path in self._directory.iterdir() if path.suffix == ".pem"}
         except OSError as error:
@@ -80,22 +89,26 @@ class Watch(Service):
         gone = [name for name in self._marks if name not in found]
         for name in gone:
             self._held.pop(name, None)
-            self._log.info("{file} is gone: its certificate is not used any more", file=self._directory / name)
         read = [name for name in changed if self._read(self._directory / name)]
-        self._tell(read)
         self._marks = found
-        if changed or gone:
-            # A file for exactly this name wins over one that covers it besides others.
-            others = {name: one for held in self._held.values() for name, one in held.items()}
-            named = {name: held[name] for file, held in self._held.items() if (name := _stem(file)) in held}
-            self._place({**others, **named})
+        if not changed and not gone:
+            return
+        # A file for exactly this name wins over one that covers it besides others.
+        others = {name: one for held in self._held.values() for name, one in held.items()}
+        named = {name: held[name] for file, held in self._held.items() if (name := _stem(file)) in held}
+        placed = self._place({**others, **named})
+        if is_told:
+            (placed or succeed(None)).addBoth(lambda _: self._tell(read, gone))
 
     def _look_again(self) -> None:
         self._call = self._clock.callLater(_INTERVAL, self._look_again)
         self.look()
 
-    def _tell(self, read: list[str]) -> None:
+    def _tell(self, read: list[str], gone: list[str]) -> None:
         """Say what is used from now on: of many files together, since each line takes as long as reading one."""
+        for name in gone:
+            self._log.info("{file} is gone: its certificate is not used any more", file=self._directory / name)
+        read = [name for name in read if name in self._held]
         if len(read) > _TOLD_ONE_BY_ONE:
             self._log.info(
                 "{count} files in {directory} are used for {names} names",

@@ -48,6 +48,15 @@ def skopeo(tmp_path_factory: pytest.TempPathFactory) -> Skopeo:
     return Skopeo(tmp_path_factory.mktemp("skopeo"))
 
 
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
+def workers(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many processes serve clients, in every daemon of a module that asks for it: first one, then two."""
+    number: int = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Daemon, "workers", number)
+        yield number
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """One that only those of a module's programs trust that are told to."""
@@ -120,7 +129,3 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture(scope="session")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return Layout(tmp_path_factory.mktemp("images") / "layout")
-
-
-if "TRY_WORKERS" in __import__("os").environ:
-    Daemon.workers = 2

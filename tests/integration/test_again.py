@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.parts.podman import Podman
     from tests.parts.skopeo import Skopeo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Gone:
 
 
 @pytest.fixture(scope="module")
-def gone(tmp_path_factory: pytest.TempPathFactory, layout: Layout, skopeo: Skopeo) -> Iterator[Gone]:
+def gone(workers: int, tmp_path_factory: pytest.TempPathFactory, layout: Layout, skopeo: Skopeo) -> Iterator[Gone]:
     image = layout.index("amd64", "arm64")
     with DockerRegistry(tmp_path_factory.mktemp("registry")) as registry:
         skopeo.push(layout.source(image), registry.authority, "team/app:v1")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 MANIFEST = b'{"schemaVersion": 2}'
 LAYER = b"0123456789"
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_costs_lines_and_no_request(tmp_path: Path) -> None:
             assert ask(audited.daemon.address, "GET", "/v2/").status == 200
         audited.daemon.wait_for_log("lines cannot be added to /dev/full: .*No space left on device")
         assert ask(audited.daemon.address, "GET", "/v2/").status == 200
-        assert audited.daemon.log.count("lines cannot be added") == 1
+        assert audited.daemon.log.count("lines cannot be added") <= Daemon.workers
 
 
 # S26

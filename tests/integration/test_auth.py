@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.parts.layouts import Layout
     from tests.parts.skopeo import Skopeo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 REGISTRY = "registry.example.org"
 MANIFEST = f"/v2/{REGISTRY}/team/app/manifests/v1"

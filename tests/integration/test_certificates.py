@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.parts.images import Image
     from tests.parts.layouts import Layout
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 FEW = {"quay": "quay.io", "ghcr": "ghcr.io"}
 # So many names are worked at at a time.
@@ -57,7 +57,9 @@ class Proxy:
 
 
 @pytest.fixture(scope="module", params=[HTTP_01, TLS_ALPN_01])
-def complete(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[IssuingDaemon]:
+def complete(
+    workers: int, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[IssuingDaemon]:
     """A daemon whose configuration says nothing of aliases, with a certificate for each name."""
     with (
         Pebble(tmp_path_factory.mktemp("pebble")) as pebble,
@@ -70,7 +72,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def proxy(workers: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     with (
         FakeUpstream() as quay,
         Pebble(tmp_path_factory.mktemp("pebble")) as pebble,
@@ -162,7 +164,8 @@ def test_an_alias_that_is_added_has_a_certificate_within_seconds(
             shown = daemon.look(name)
             assert (shown.verdict, shown.names) == (SELF_SIGNED, [name])
     daemon.wait_until_certified([name], seconds=10)
-    assert len([line for line in daemon.log.splitlines() if f"{name} has no certificate, until" in line]) == 1
+    told = [line for line in daemon.log.splitlines() if f"{name} has no certificate, until" in line]
+    assert 1 <= len(told) <= daemon.workers
     shown = daemon.look(name)
     assert (shown.verdict, shown.names) == ("ok", [name])
     assert docker_there.pull(f"{name}:{daemon.tls_port}/org/app:v1") == DockerImage(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.parts.podman import Podman
     from tests.parts.skopeo import Skopeo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 REGISTRY = "registry.example.org"
 
@@ -59,7 +59,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistr
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, upstream: DockerRegistry) -> Iterator[Daemon]:
+def daemon(workers: int, tmp_path_factory: pytest.TempPathFactory, upstream: DockerRegistry) -> Iterator[Daemon]:
     config = configuration({REGISTRY: Upstream(upstream.url)})
     with Daemon(tmp_path_factory.mktemp("daemon"), config) as running:
         yield running

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.parts.daemon import Daemon, Start
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 # What a client may have of its own, for us.
 OWN = ("Authorization", "Basic Y2xpZW50OnNlY3JldA==")

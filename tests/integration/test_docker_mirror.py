@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.parts.layouts import Layout
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def second() -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory, hub: FakeUpstream) -> Iterator[Daemon]:
+def mirror(workers: int, tmp_path_factory: pytest.TempPathFactory, hub: FakeUpstream) -> Iterator[Daemon]:
     config = configuration({"docker.io": Upstream(hub.url)})
     with Daemon(tmp_path_factory.mktemp("mirror"), config) as running:
         yield running

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.parts.daemon import Start
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 MEBIBYTE = 1 << 20
 CUT_SHORT = (IncompleteRead, ConnectionResetError)

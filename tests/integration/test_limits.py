@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.parts.fake_upstream import FakeUpstream
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 MEBIBYTE = 1 << 20
 DOMAIN = "cr.test"

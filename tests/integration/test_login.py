@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.parts.layouts import Layout
     from tests.parts.raw_http import Reply
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN, ALIAS = "cr.test", "quay.cr.test"
 USER, PASSWORD = "alice", "right: horse@stable"  # a colon and an at sign break what splits naively
@@ -107,7 +107,9 @@ def text(registry: DockerRegistry) -> str:
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory, registry: DockerRegistry, authority: Authority) -> Iterator[Proxy]:
+def proxy(
+    workers: int, tmp_path_factory: pytest.TempPathFactory, registry: DockerRegistry, authority: Authority
+) -> Iterator[Proxy]:
     directory = tmp_path_factory.mktemp("daemon")
     write_htpasswd(directory / "htpasswd", USER, "bob")
     certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.parts.certificates import Authority
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN, PASSWORD = "cr.test", "of everybody"
 ATTACKER, CLIENT = "127.0.0.3", "127.0.0.4"

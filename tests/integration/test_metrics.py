@@ -20,7 +20,7 @@ from tests.parts.shapes import content, error, ranged
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 LAYER = b"0123456789"
 MONITORED = '[metrics]\nlisten = "tcp:0:interface=127.0.0.1"\n'

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.parts.fake_upstream import FakeUpstream
     from tests.parts.layouts import Layout
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 PLAIN = ["--http", "tcp:0:interface=127.0.0.1", "--https", ""]
 TEXT = """\

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.parts.layouts import Layout
     from tests.parts.raw_http import Reply
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN, ALIAS = "cr.test", "ghcr.cr.test"
 PRIVATE, PUBLIC = "team/private", "team/public"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.parts.daemon import Daemon, Start
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 EVIL = "evil.example.org"
 SECRET = b"the layer of a private image\n" * 1000

@@ -19,7 +19,7 @@ from tests.parts.shapes import error, manifest
 if TYPE_CHECKING:
     from tests.parts.daemon import Daemon, Start
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 # Every request by tag is one that upstream would be asked about.
 STALE = {"tag_ttl": "1ms"}

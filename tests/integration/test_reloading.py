@@ -20,7 +20,7 @@ from tests.parts.shapes import ranged
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 CLIENTS = 64
 EACH = 6

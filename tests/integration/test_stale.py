@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.parts.daemon import Daemon, Start
     from tests.parts.fake_upstream import FakeUpstream
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 BODY = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}, indent=4).encode()
 OTHER = BODY + b"\n"

@@ -23,7 +23,7 @@ from tests.parts.secure_http import SecureConnection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN = "cr.test"
 PATIENCE = 20

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tests.parts.layouts import Layout
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN = "cr.test"
 BUILT_IN = {
@@ -149,7 +149,7 @@ def pushed(images: dict[str, Pushed], request: pytest.FixtureRequest) -> Pushed:
 
 @pytest.fixture(scope="module")
 def proxy(
-    tmp_path_factory: pytest.TempPathFactory, shelf: Mapping[str, Upstream], authority: Authority
+    workers: int, tmp_path_factory: pytest.TempPathFactory, shelf: Mapping[str, Upstream], authority: Authority
 ) -> Iterator[Proxy]:
     certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")
     config = configuration(shelf, domain=DOMAIN)
@@ -322,7 +322,7 @@ class Known:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Known]:
+def known(workers: int, tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Known]:
     with ExitStack() as running:
         registries = {name: running.enter_context(FakeUpstream()) for name in BUILT_IN.values()}
         config = configuration({name: Upstream(fake.url) for name, fake in registries.items()}, domain=DOMAIN)

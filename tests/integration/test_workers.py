@@ -185,7 +185,7 @@ def test_without_the_first_all_end_and_another_takes_up_where_they_were(tmp_path
         assert fetch(first.address, blob(body).through).digest == body.digest
         pids, port = first.worker_pids(), f"tcp:{first.port}:interface=127.0.0.1"
         left = ledger_of(pids[0])
-        first.kill()
+        first.kill(first_alone=True)
         deadline = time.monotonic() + 5
         while any(Path(f"/proc/{pid}/fd").exists() for pid in pids):
             assert time.monotonic() < deadline, "the workers are still there"

@@ -142,6 +142,8 @@ class Daemon:
                 self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1].replace("0.0.0.0", "localhost")
             if certificate is not None or (listen is not None and listen[listen.index("--https") + 1]):
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
+            if self.workers > 1:
+                self._process.wait_for("workers serve clients")
         except BaseException:
             self._process.stop()
             raise
@@ -197,9 +199,14 @@ class Daemon:
         self.file.write_text(config)
         os.kill(self._process.pid, signal.SIGHUP)
 
-    def kill(self) -> None:
-        """End it as a crash does (kill -9)."""
+    def kill(self, *, first_alone: bool = False) -> None:
+        """End it as a crash of the machine does (kill -9), all of its processes or only the first."""
         self._ended = True
+        workers = self.worker_pids() if self.workers > 1 and not first_alone else []
+        # It must not replace any.
+        os.kill(self.pid, signal.SIGSTOP)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self.assert_calm()
 
