@@ -43,10 +43,12 @@ class Scale:
     Arguments:
         rounds: of each measurement.
         seconds: that each takes.
+        workers: processes that serve clients.
     """
 
     rounds: int
     seconds: int
+    workers: int = 2
 
 
 FULL = Scale(1, 30)
@@ -133,7 +135,9 @@ class Bench:
 
     def fill(self, blobs: Sequence[Blob]) -> None:
         """Have all that is to come from the disk there."""
-        with crproxy("crproxy", self._new(), self._configuration("50G"), data=self._stored) as server:
+        with crproxy(
+            "crproxy", self._new(), self._configuration("50G"), data=self._stored, workers=self._scale.workers
+        ) as server:
             for blob, path in zip(blobs, self._paths, strict=True):
                 download(server, path, blob.size)
 
@@ -150,7 +154,13 @@ class Bench:
         configuration = self._configuration("1M" if way == "passing" else "50G") + limits
         # Each blob is another one where it is to be filled; where it passes, nobody notices.
         downloads = [(source, self._paths[number % BLOBS]) for number, source in enumerate(case.sources)]
-        with crproxy("crproxy", self._new(), configuration, data=self._stored if way == "stored" else None) as server:
+        with crproxy(
+            "crproxy",
+            self._new(),
+            configuration,
+            data=self._stored if way == "stored" else None,
+            workers=self._scale.workers,
+        ) as server:
             rates = download_for(server, self._scale.seconds, downloads)
         if case.group is None:
             return rates
@@ -189,7 +199,7 @@ def report(findings: Sequence[Finding], scale: Scale) -> str:
     return "\n".join(
         [
             f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"Twisted {version('Twisted')}: {scale.seconds} s each, medians of {scale.rounds} rounds.",
+            f"Twisted {version('Twisted')}: {scale.seconds} s each, {scale.workers} workers, medians of {scale.rounds} rounds.",
             "",
             table(TABLE_HEAD, [finding.row() for finding in findings]),
             "",

@@ -56,6 +56,18 @@ LIMITS_ROWS = (
     "upstream, passing",
 )
 
+WORKERS_ROWS = (
+    "an idle worker, PSS MiB",
+    "manifests by digest, 1/s",
+    "full handshakes, 1/s",
+    "warm blob, 2 clients, MiB/s",
+    "the same, CPU us each",
+    "the same, CPU s/GiB",
+    "cold blobs, one client, CPU s/GiB",
+)
+# Where control groups can be made.
+HELD_ROWS = ("held: manifests by digest, 1/s", "held: full handshakes, 1/s", "held: warm blob, 2 clients, MiB/s")
+
 
 # docker-registry once more, in the clear and by its environment.
 OTHER = (
@@ -124,6 +136,15 @@ def test_limits_are_measured() -> None:
     assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
+def test_what_workers_give_is_measured() -> None:
+    for tool in ("nginx", "wrk", "curl", "openssl"):
+        need(tool)
+    table = rows("workers")
+    assert [row for row in WORKERS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+    held = [row for row in HELD_ROWS if any(line.startswith(f"| {row} ") for line in table)]
+    assert held in ([], list(HELD_ROWS))
+
+
 def test_memory_at_full_load_is_measured() -> None:
     for tool in ("nginx", "curl"):
         need(tool)
@@ -139,7 +160,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "soak", "tls"])
+@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "soak", "tls", "workers"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page
