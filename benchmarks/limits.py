@@ -199,7 +199,8 @@ def report(findings: Sequence[Finding], scale: Scale) -> str:
     return "\n".join(
         [
             f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"Twisted {version('Twisted')}: {scale.seconds} s each, {scale.workers} workers, medians of {scale.rounds} rounds.",
+            f"Twisted {version('Twisted')}: {scale.seconds} s each, {scale.workers} workers, "
+            f"medians of {scale.rounds} rounds.",
             "",
             table(TABLE_HEAD, [finding.row() for finding in findings]),
             "",

@@ -179,7 +179,10 @@ class First(Service):
         self._reporting.stopping(0, grace)
         workers = list(self._workers.values())
         for worker in workers:
-            worker.channel.tell("stop")
+            if worker.has_begun:
+                worker.channel.tell("stop")
+            else:
+                worker.signal("KILL")
         timer = self._reactor.callLater(grace + _TIDYING_SECONDS, self._signal, "KILL")
         yield DeferredList([worker.ended for worker in workers])
         if timer.active():

@@ -72,7 +72,10 @@ def configuration(directory: Path, upstream: str, listen: str) -> Path:
     return file
 
 
-def test_it_makes_no_system_call_that_the_unit_does_not_let_through(fake: FakeUpstream, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_makes_no_system_call_that_the_unit_does_not_let_through(
+    fake: FakeUpstream, tmp_path: Path, workers: int
+) -> None:
     """From its first instruction to its last, with a pull, a name that must be looked up, TLS and a reload."""
     place = blob(b"x" * 1_000_000)
     fake.script(place.path, content(b"x" * 1_000_000))
@@ -89,6 +92,7 @@ def test_it_makes_no_system_call_that_the_unit_does_not_let_through(fake: FakeUp
         "--pidfile=",
         "crproxy",
         f"--config={file}",
+        f"--workers={workers}",
     ]
     with Process(command, tmp_path, patience=60) as daemon:
         https = int(daemon.wait_for(r"listens on https://127\.0\.0\.1:(\d+)", 60)[1])
