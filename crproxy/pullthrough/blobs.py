@@ -23,8 +23,9 @@ from ..policy.ranges import (
     unsatisfied_size,
 )
 from ..store.blobs import AlreadyStored
+from ..store.content import OpenContent
 from ..store.entries import View
-from ..store.store import OpenContent, Store
+from ..store.store import Store
 from ..store.verifying import Unread
 from ..upstream.client import RegistryClient, Streamed
 from ..upstream.single_flight import SingleFlight

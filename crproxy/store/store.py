@@ -11,7 +11,6 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
@@ -21,12 +20,13 @@ from twisted.python.failure import Failure
 from ..policy.eviction import to_drop
 from ..sharing import Alone, Sharing
 from .blobs import Blobs, PartialKey
+from .content import OpenContent
 from .entries import Entry
-from .files import FileFlow
 from .filling import Threads, at_once
 from .index import Index
+from .uses import Uses
 
-__all__ = ["OpenContent", "Store", "open_store", "row_limit"]
+__all__ = ["Store", "open_store", "row_limit"]
 
 # Bytes of manifests that are held in memory.
 _MEMORY = 32 * 1024 * 1024
@@ -44,22 +44,6 @@ _BYTES = "bytes"
 def row_limit(budget: int) -> int:
     """Return the bytes that the index's rows may take of a budget."""
     return max(budget // _ROW_SHARE, _ROW_LEAST)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenContent:
-    """Stored content, opened: it can be read to its end even if it is dropped meanwhile."""
-
-    fd: int
-    size: int
-
-    def flow(self, start: int, stop: int) -> FileFlow:
-        """Return the bytes from ``start`` up to ``stop`` as a body. The descriptor is its own then."""
-        return FileFlow(self.fd, start, stop, self.size)
-
-    def close(self) -> None:
-        """Read nothing."""
-        os.close(self.fd)
 
 
 def open_store(data_dir: Path) -> Store:
@@ -106,7 +90,7 @@ class Store:
         self._reserved: dict[PartialKey, int] = {}
         self._leftovers: dict[PartialKey, int] = {}
         self._partial_bytes = 0
-        self._used: set[Entry] = set()
+        self._used = Uses(sharing)
         self._memory: OrderedDict[Entry, bytes] = OrderedDict()
         self._memory_bytes = 0
 
@@ -188,7 +172,7 @@ class Store:
 
     def note_use(self) -> None:
         """Write down what was used since the last time."""
-        used, self._used = self._used, set()
+        used = self._used.take()
         if used:
             self.index.used(used)
 
@@ -307,8 +291,10 @@ class Store:
 
     def _evict(self, budget: int) -> Iterator[Entry]:
         """Drop whole contents, and give each."""
+        gone: set[Entry] = set()
         while (over := self.taken - budget) > 0:
-            oldest = self.index.oldest(_STEP)
+            found = self.index.oldest(_STEP + len(gone))
+            oldest = [(entry, size) for entry, size in found if entry not in gone]
             # What was used since the index last heard of it is none of the oldest, unless nothing else is left.
             unused = [(entry, size) for entry, size in oldest if entry not in self._used]
             if not oldest:
@@ -317,6 +303,9 @@ class Store:
                 self.note_use()
                 unused = oldest
             for entry in to_drop(over, 0, [(entry, size + self._block) for entry, size in unused]):
+                if not self._is_alone and self.blobs.size(entry) is None:
+                    gone.add(entry)  # another worker has dropped it for what it brings itself
+                    continue
                 size = self.index.size(entry) or 0
                 self._drop(entry, size)
                 self.evicted += 1

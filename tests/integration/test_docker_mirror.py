@@ -24,14 +24,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[FakeUpstream]:
+def hub(workers: int) -> Iterator[FakeUpstream]:
     """What stands for Docker Hub behind the daemon that is a mirror."""
     with FakeUpstream() as upstream:
         yield upstream
 
 
 @pytest.fixture(scope="module")
-def second() -> Iterator[FakeUpstream]:
+def second(workers: int) -> Iterator[FakeUpstream]:
     """Another mirror, which an engine turns to where the daemon answers with an error."""
     with FakeUpstream() as upstream:
         yield upstream

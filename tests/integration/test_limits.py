@@ -5,6 +5,7 @@ The rows are those of the project's table of threats (S20, S21, S25).
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.parts.admin_socket import tell
 from tests.parts.answers import Filler, Gate, Stall
 from tests.parts.caller import Caller, proxy_v1, proxy_v2
 from tests.parts.certificates import Authority
@@ -68,6 +70,17 @@ class House:
         with self.call(source, header, tls=tls) as caller:
             return caller.get("/v2/", *fields).status
 
+    def wait_for_connections(self, number: int) -> None:
+        """Wait until clients have so many: a worker is told of an end when it is its turn."""
+        deadline = time.monotonic() + 20
+        while (found := self._connections()) != number:
+            assert time.monotonic() < deadline, f"{found} connections in place of {number}"
+
+    def _connections(self) -> int:
+        text = tell(self.daemon.data_dir / "admin.sock", "GET", "/metrics").body.decode()
+        found = re.findall(r'^crproxy_connections\{site="(?:registry|plain|refusing)"\} (\d+)', text, re.MULTILINE)
+        return sum(map(int, found))
+
     def _port(self, tls: bool) -> int:
         return self.daemon.tls_port if tls else self.daemon.port
 
@@ -85,7 +98,7 @@ def house(tmp_path: Path, authority: Authority) -> Iterator[Callable[..., House]
         endpoint = f"{prefix}tcp:0:interface=127.0.0.1"
         listen = ["--http", endpoint, "--https", endpoint, "--certs", str(certs), "--acme-directory", "none"]
         config = configuration({}, domain=DOMAIN) + text + TRUSTED
-        running.append(Daemon(tmp_path, config, listen=listen))
+        running.append(Daemon(tmp_path, config, tmp_path / "data", listen=listen))
         return House(running[0], authority.file)
 
     yield start
@@ -146,19 +159,25 @@ def test_s25_addresses_of_one_64_are_one_client(house: Callable[..., House]) -> 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_s20_connections_of_one_client_are_served_refused_and_closed(house: Callable[..., House], tls: bool) -> None:
     running = house(limits(connections_per_client=2))
-    with running.call(tls=tls) as first, running.call(tls=tls) as second, running.call(tls=tls) as third:
+    with ExitStack() as calling:
+        first, second = (calling.enter_context(running.call(tls=tls)) for _ in range(2))
+        # Counted by now, whichever worker has them.
         assert [one.get("/v2/").status for one in (first, second)] == [200, 200]
+        third = calling.enter_context(running.call(tls=tls))
         refused = third.get("/v2/")
         assert_too_many(refused)
         assert refused.headers["Connection"] == "close"
         third.leave()
+        running.wait_for_connections(2)
         with running.call(tls=tls) as one, running.call(tls=tls) as other:
+            running.wait_for_connections(4)
             # Four are let in and no more, TLS or not.
             assert running.hangs_up(tls=tls)
             assert running.status(THIRD, tls=tls) == 200
             assert [one.get("/v2/").status, other.get("/v2/").status] == [429, 429]
         assert first.get("/v2/").status == 200
         first.leave()
+        running.wait_for_connections(1)
         assert running.status(tls=tls) == 200
 
 
