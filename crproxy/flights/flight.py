@@ -127,6 +127,9 @@ class Flight(Shared):
                 partial.discard()
             else:
                 self.partial = partial
+                if not self._needs.sharing.is_alone:
+                    # What one said that was killed is of no account for us.
+                    self._announced.drop(str(self.entry))
                 self._read_from(os.dup(partial.fd))
                 await self._fill(partial)
         except AlreadyStored:

@@ -86,14 +86,22 @@ class Manifests:
         reply = self._counting(view, reference)
         if reply is not None:
             return reply
+        if method != "GET" or self._is_kept(view, reference):
+            # What comes of it is not kept, or is only a confirmation: not worth waiting for others.
+            return await self._ask(view, reference, method)
         claim = repr((view, reference))
-        if await self._claims.take(claim):
-            # Another worker has asked upstream meanwhile.
-            reply = self._counting(view, reference)
+        waited = await self._claims.take(claim)
         try:
+            # Another worker has asked upstream meanwhile.
+            reply = self._counting(view, reference) if waited else None
             return reply or await self._ask(view, reference, method)
         finally:
             self._claims.give_back(claim)
+
+    def _is_kept(self, view: View, reference: Reference) -> bool:
+        if isinstance(reference, Digest):
+            return self._store.size(view.entry(reference)) is not None
+        return self._kept_tag(view, reference) is not None
 
     def _counting(self, view: View, reference: Reference) -> Reply | None:
         """Return the reply with what is kept, where that counts without a question."""

@@ -72,7 +72,12 @@ class PullThrough:
         reply = await self._answer(repository, request, asked)
         if reply.lasting is None:
             # With what it says its client may turn to another worker.
-            await self._settled()
+            try:
+                await self._settled()
+            except BaseException:
+                # Its client has left.
+                reply.body.abandon()
+                raise
         return reply
 
     async def _answer(

@@ -17,7 +17,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ..config import Config
 from ..flights import Dependencies, Flights
-from ..sharing import Alone, Sharing
+from ..sharing import REPLACED, Alone, Sharing
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
 from ..store.inventory import Inventory
@@ -74,6 +74,7 @@ class CacheService(Service):
         )
         self.flights = Flights(needs)
         self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)
+        sharing.on(REPLACED, lambda _: self._janitor.look_for_files())
 
     def startService(self) -> None:
         """Begin to work on disk."""

@@ -11,6 +11,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
@@ -18,6 +19,8 @@ from ..policy.endpoints import PROXIED
 
 __all__ = ["InheritedPorts", "OwnPorts", "Ports"]
 
+_log = Logger("crproxy.service.ports")
+# Connections that may wait in a Unix socket.
 _MOST_WAITING = 4096
 # How the description of an endpoint begins that speaks TLS by itself.
 _TLS = "ssl:"
@@ -104,6 +107,14 @@ class _Fair:
             # Twisted's own knows what becomes of it where there are too many open files.
             super().doRead()  # type: ignore[misc]
             return
+        try:
+            self._serve(accepted, address)
+        except Exception:
+            # What the reactor is told of would close the port.
+            accepted.close()
+            _log.failure("a connection cannot be served")
+
+    def _serve(self: Any, accepted: socket.socket, address: Any) -> None:
         accepted.setblocking(False)
         protocol = self.factory.buildProtocol(self._buildAddr(address))
         if protocol is None:

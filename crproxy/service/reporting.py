@@ -33,6 +33,7 @@ class Reporting(Service):
         self, supervisor: Supervisor, status: Callable[[], str], reactor: Any, *, is_announced: bool = True
     ) -> None:
         self._is_announced = is_announced
+        self._is_ready = False
         self._supervisor = supervisor
         self._status = status
         self._reactor = reactor
@@ -58,7 +59,8 @@ class Reporting(Service):
 
     def _reloaded(self, reloaded: bool | Failure) -> Failure | None:
         status = self._status() if reloaded is True else "the configuration was not read again: the log says why"
-        self._supervisor.tell("READY=1", f"STATUS={status}")
+        # Not before it is.
+        self._supervisor.tell(*(["READY=1"] if self._is_ready else []), f"STATUS={status}")
         return reloaded if isinstance(reloaded, Failure) else None
 
     def stopping(self, connections: int, grace: float) -> None:
@@ -69,6 +71,7 @@ class Reporting(Service):
 
     def announce(self) -> None:
         """Report that it is ready, and give signs of life from now on."""
+        self._is_ready = True
         self._supervisor.tell("READY=1", f"STATUS={self._status()}")
         if self._supervisor.patience is not None:
             # At half its time, as sd_watchdog_enabled(3) recommends.

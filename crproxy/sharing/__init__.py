@@ -2,6 +2,18 @@
 
 from .alone import Alone
 from .counts import Counts
-from .sharing import SECRET_BYTES, Answer, Claims, Count, Level, Levels, Records, Sharing
+from .sharing import REPLACED, SECRET_BYTES, Answer, Claims, Count, Level, Levels, Records, Sharing
 
-__all__ = ["SECRET_BYTES", "Alone", "Answer", "Claims", "Count", "Counts", "Level", "Levels", "Records", "Sharing"]
+__all__ = [
+    "REPLACED",
+    "SECRET_BYTES",
+    "Alone",
+    "Answer",
+    "Claims",
+    "Count",
+    "Counts",
+    "Level",
+    "Levels",
+    "Records",
+    "Sharing",
+]

@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["SECRET_BYTES", "Answer", "Claims", "Count", "Level", "Levels", "Records", "Sharing"]
+__all__ = ["REPLACED", "SECRET_BYTES", "Answer", "Claims", "Count", "Level", "Levels", "Records", "Sharing"]
+
+# Is told to all when another worker has taken the place of one that had served clients.
+REPLACED = "replaced"
 
 # Of what all workers know and nobody else.
 SECRET_BYTES = 64

@@ -113,6 +113,9 @@ class Blobs:
                 if _is_at(fd, path):
                     return Partial(self, PartialKey(entry, origin), fd)
             except BlockingIOError:
+                if _is_only_looked_at(fd):
+                    os.close(fd)
+                    continue
                 os.close(fd)
                 return None
             except BaseException:
@@ -128,7 +131,8 @@ class Blobs:
         except OSError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, as those who look have it and no one who fills.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return _is_at(fd, path)
         except OSError:
             return False
@@ -295,6 +299,15 @@ class Partial:
         # Closing alone would not do: the lock belongs to all duplicates of the descriptor (flock(2)).
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
+
+
+def _is_only_looked_at(fd: int) -> bool:
+    """Tell whether nobody fills a file that is locked: then it is free again in a moment."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _open_or_make(path: Path) -> int:

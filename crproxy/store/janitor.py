@@ -74,6 +74,11 @@ class Janitor:
             self._rounds.stop()
         self._store.note_use()
 
+    def look_for_files(self) -> None:
+        """Take up what a worker had put into its place, and died before it was written down."""
+        if self._leads:
+            Deferred.fromCoroutine(self._adopt_files()).addErrback(self._stumbled)
+
     async def tidy(self) -> None:
         """Make files and index agree after whatever happened, then keep within the size."""
         await self._adopt_files()

@@ -156,6 +156,7 @@ class Store:
         self._remember(entry, content)
         key = PartialKey(entry)
         if not self.reserve(key, len(content)):
+            self.release(key)
             self._log.warn("{entry} is not kept: there is no room for it", entry=entry)
             return succeed(None)
         return self._threads(self._write, key, content).addCallbacks(

@@ -58,7 +58,9 @@ class WriteBehind:
         self._is_mended = is_mended
         self._writing: Notes | None = None
         self._failing = False
-        self._flushed: list[Deferred[None]] = []
+        # Who waits for the notes up to some version, and up to which all are written, or will be by this batch.
+        self._flushed: list[tuple[int, Deferred[None]]] = []
+        self._written_up_to = self._batch_up_to = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -79,15 +81,17 @@ class WriteBehind:
         self.version += 1
         if self._writing is None and self.notes:
             self._writing = self.notes.take(_BATCH)
+            if not self.notes:
+                self._batch_up_to = self.version
             self._threads(self._writer.write, self._writing).addCallbacks(self._written, self._not_written)
 
     def flush(self) -> Deferred[None]:
-        """Write all of it; fires when nothing waits any more, or when it cannot be written now."""
+        """Write all of it; fires when what is noted so far is written, or when it cannot be written now."""
         self.begin()
         if self._writing is None:
             return succeed(None)
         flushed: Deferred[None] = Deferred()
-        self._flushed.append(flushed)
+        self._flushed.append((self.version, flushed))
         return flushed
 
     def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
@@ -106,9 +110,9 @@ class WriteBehind:
         if self._failing:
             self._failing = False
             self._log.info("the index can be written again")
+        self._written_up_to = self._batch_up_to
         self.begin()
-        if self._writing is None:
-            self._tell_flushed()
+        self._tell_flushed(self.version if self._writing is None else self._written_up_to)
 
     def _not_written(self, failure: Failure) -> None:
         """Keep the notes for the next attempt, which the next note begins."""
@@ -125,9 +129,10 @@ class WriteBehind:
         if not self.has_room:
             self.notes.forget()
             self.version += 1
-        self._tell_flushed()
+        self._tell_flushed(self.version)
 
-    def _tell_flushed(self) -> None:
-        flushed, self._flushed = self._flushed, []
+    def _tell_flushed(self, version: int) -> None:
+        flushed = [waiter for up_to, waiter in self._flushed if up_to <= version]
+        self._flushed = [(up_to, waiter) for up_to, waiter in self._flushed if up_to > version]
         for waiter in flushed:
             waiter.callback(None)

@@ -23,14 +23,14 @@ from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 from ..admin.alias_file import AliasChange, Source
 from ..config import Config
 from ..service.current_configuration import CurrentConfiguration
-from ..service.listening import Listener
+from ..service.listening import Listener, ListenError
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans
 from ..service.ports import OwnPorts
 from ..service.reloading import Reloading
 from ..service.reporting import Reporting
 from ..service.supervisor import Supervisor
-from ..sharing import SECRET_BYTES
+from ..sharing import REPLACED, SECRET_BYTES
 from ..store.blobs import Blobs
 from .beginning import Beginning
 from .ledger_directory import LedgerDirectory
@@ -152,6 +152,7 @@ class First(Service):
         self._waiting: list[Deferred[Worker]] = []
         self._has_served = False
         self._failures = 0
+        self._has_given_up = False
         self._stopping_connections = 0
         current.changed.append(lambda config: self._ask_all("configuration", config))
         current.reread.append(lambda _: self._ask_all("reopen", None))
@@ -167,7 +168,12 @@ class First(Service):
     def startService(self) -> None:
         """Start them as soon as the reactor runs (IService)."""
         super().startService()
-        self._directory = LedgerDirectory()
+        try:
+            self._directory = LedgerDirectory()
+        except OSError as error:
+            raise ListenError(
+                f"workers have no place for what they have in common: {error}. Give them one in /dev/shm or TMPDIR"
+            ) from error
         self._reactor.callWhenRunning(self._start_all)
 
     @inlineCallbacks
@@ -199,25 +205,31 @@ class First(Service):
             return
         worker = self._workers[slot] = Worker(slot, self._reactor, self._ended)
         self._listen_to(worker)
-        sockets = [port.fileno() for port in self._ports.values()]  # type: ignore[attr-defined]
-        worker.start(sockets)
+        try:
+            worker.start([port.fileno() for port in self._ports.values()])  # type: ignore[attr-defined]
+        except Exception as error:
+            worker.ended.callback(None)
+            self._ended(worker, f"before it began: {error}")
 
     def _ended(self, worker: Worker, how: str) -> None:
         self._workers.pop(worker.slot, None)
         if not self.running:
             return
+        self._failures += not self._has_served
+        if self._failures >= _HOPELESS:
+            self._log.error("worker {slot} ended {how}", slot=worker.slot, how=how)
+            self._give_up()
+            return
         self._log.error("worker {slot} ended {how}: another takes its place", slot=worker.slot, how=how)
-        if not self._has_served:
-            self._failures += 1
-            if self._failures >= _HOPELESS:
-                self._give_up()
-                return
         lived = self._reactor.seconds() - worker.began
         pause = 0.0 if lived >= _SHORT_LIFE else self._pauses.get(worker.slot, 0.0)
         self._pauses[worker.slot] = 0.0 if lived >= _SHORT_LIFE else min(max(_LEAST_PAUSE, 2 * pause), _MOST_PAUSE)
         self._reactor.callLater(pause, self._start, worker.slot)
 
     def _give_up(self) -> None:
+        if self._has_given_up:
+            return
+        self._has_given_up = True
         self._log.critical("no worker can be started, the log says why: the daemon ends")
         # To the service manager, a daemon that ends by itself has failed.
         self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
@@ -261,6 +273,8 @@ class First(Service):
             each.callback(worker)
         if self._has_served:
             self._log.info("worker {slot} serves clients again, process {pid}", slot=worker.slot, pid=worker.pid)
+            # What the one before had not written down yet is to be looked for.
+            self._tell(REPLACED, worker.slot)
         elif sum(each.is_ready for each in self._workers.values()) == self._number:
             self._has_served = True
             self._log.info("{number} workers serve clients", number=self._number)

@@ -101,14 +101,14 @@ class Ledger:
 
     def number(self, key: bytes) -> int:
         """Return the number, of all workers."""
-        with self._environment.begin() as transaction:
-            value = transaction.get(_NUMBERS + key)
-            return 0 if value is None else sum(self._numbers.unpack(value))
+        return self._look(lambda transaction: self._sum(transaction.get(_NUMBERS + key)), 0)
+
+    def _sum(self, value: Any) -> int:
+        return 0 if value is None else sum(self._numbers.unpack(value))
 
     def names(self, kind: bytes) -> int:
         """Return how many numbers there are whose keys begin with ``kind``."""
-        with self._environment.begin() as transaction:
-            return sum(1 for _ in _below(transaction, _NUMBERS + kind))
+        return self._look(lambda transaction: sum(1 for _ in _below(transaction, _NUMBERS + kind)), 0)
 
     def add(self, key: bytes, number: int) -> int:
         """Add to this worker's number, which stays 0 or more; return that of all workers then."""
@@ -168,20 +168,21 @@ class Ledger:
         return self._change(fill) if amount else self._level(key, rate, now)
 
     def _level(self, key: bytes, rate: float | None, now: float) -> float:
-        with self._environment.begin() as transaction:
+        def look(transaction: lmdb.Transaction) -> float:
             value = transaction.get(_LEVELS + key)
             if value is None:
                 return 0.0
             content, _, since = _LEVEL.unpack(value)
             return drained(content, rate, max(0.0, now - since))
 
+        return self._look(look, 0.0)
+
     # Records
 
     def get(self, key: bytes) -> Any:
         """Return the value; None where there is none."""
-        with self._environment.begin() as transaction:
-            value = transaction.get(_RECORDS + key)
-            return None if value is None else pickle.loads(value)[1]  # noqa: S301 - written by workers of this daemon
+        value = self._look(lambda transaction: transaction.get(_RECORDS + key), None)
+        return None if value is None else pickle.loads(value)[1]  # noqa: S301 - written by workers of this daemon
 
     def put(self, key: bytes, name: Any, value: Any) -> None:
         """Have ``value`` be the one that is called ``name``."""
@@ -194,11 +195,18 @@ class Ledger:
 
     def all(self, kind: bytes) -> dict[Any, Any]:
         """Return all records whose keys begin with ``kind``, by their names."""
-        with self._environment.begin() as transaction:
-            return dict(
-                pickle.loads(value)  # noqa: S301 - written by workers of this daemon
-                for _, value in _below(transaction, _RECORDS + kind)
-            )
+        nothing: list[bytes] = []
+        found = self._look(lambda transaction: [value for _, value in _below(transaction, _RECORDS + kind)], nothing)
+        return dict(pickle.loads(value) for value in found)  # noqa: S301 - written by workers of this daemon
+
+    def _look(self, by: Callable[[lmdb.Transaction], Result], otherwise: Result) -> Result:
+        """Return what ``by`` finds; ``otherwise`` where nothing can be looked at."""
+        try:
+            with self._environment.begin() as transaction:
+                return by(transaction)
+        except lmdb.Error as error:
+            self._tell(str(error))
+            return otherwise
 
     def _change(self, by: Callable[[lmdb.Transaction], Result]) -> Result:
         self._changes += 1

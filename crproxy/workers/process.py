@@ -34,6 +34,7 @@ __all__ = ["main"]
 
 # Seconds between two looks at what the workers have in common and nobody needs any more.
 _TIDYING_SECONDS = 60.0
+_LAST_WORDS_SECONDS = 0.2
 
 
 def main() -> None:
@@ -89,7 +90,9 @@ class _Process:
 
             Logger("crproxy.workers").failure("this worker cannot be started")
             sys.stdout.flush()
-            os._exit(1)
+            # Once the log has it that is written elsewhere.
+            self._reactor.callLater(_LAST_WORDS_SECONDS, os._exit, 1)
+            return
         self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
         self._channel.tell("ready")
 
@@ -140,6 +143,6 @@ class _Process:
 
     def _lost(self) -> None:
         """Without the first nobody starts what is missing, and its successor needs the ports: end at once."""
+        # As an operator does who has waited long enough: what is under way is cut off, once the services are stopping.
+        self._reactor.addSystemEventTrigger("before", "shutdown", os.kill, os.getpid(), signal.SIGTERM)
         self._stop()
-        # As an operator does who has waited long enough: what is under way is cut off.
-        self._reactor.callLater(0, os.kill, os.getpid(), signal.SIGTERM)

@@ -29,6 +29,8 @@ CHANNEL = 3
 # blocked for a second by nothing that we know of, and by ten times that only where it is stuck.
 _INTERVAL = 1.0
 _PATIENCE = 10.0
+# And those that it may take to begin: of some thousand names it reads the certificates.
+_LONGEST_START = 60.0
 # Said to processes of systemd's services by their environment, each of which is for the first alone.
 _FIRSTS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
@@ -63,18 +65,17 @@ class Worker(ProcessProtocol):
             OSError: it cannot be started.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            with ours:
-                ours.setblocking(False)
-                factory = Factory.forProtocol(lambda: self.channel)
-                factory.noisy = False
-                self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
+        with ours, theirs:
             descriptors = {0: 0, 1: 1, 2: 2, CHANNEL: theirs.fileno()}
             descriptors |= dict(enumerate(sockets, CHANNEL + 1))
             command = [sys.executable, "-P", "-m", "crproxy.workers", str(self.slot)]
             self._process = self._reactor.spawnProcess(
                 self, command[0], command, env=_environment(), childFDs=descriptors
             )
+            ours.setblocking(False)
+            factory = Factory.forProtocol(lambda: self.channel)
+            factory.noisy = False
+            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
         self._alive.start(_INTERVAL, now=False)
 
     @property
@@ -100,6 +101,8 @@ class Worker(ProcessProtocol):
 
     def _ask(self) -> Deferred[None] | None:
         if not self.is_ready:
+            if self._reactor.seconds() - self.began > _LONGEST_START:
+                self._kill(_LONGEST_START)
             return None
         asked = self.channel.ask("alive").addTimeout(_PATIENCE, self._reactor)
         return asked.addCallbacks(lambda _: None, self._has_no_answer)
@@ -108,13 +111,16 @@ class Worker(ProcessProtocol):
         # Of one that has ended its end will be told.
         if failure.check(NoAnswer) is None:
             failure.trap(defer.TimeoutError)
-            self._log.error(
-                "worker {slot} (process {pid}) has not answered for {seconds:g} s: it is killed",
-                slot=self.slot,
-                pid=self.pid,
-                seconds=_PATIENCE,
-            )
-            self.signal("KILL")
+            self._kill(_PATIENCE)
+
+    def _kill(self, seconds: float) -> None:
+        self._log.error(
+            "worker {slot} (process {pid}) has not answered for {seconds:g} s: it is killed",
+            slot=self.slot,
+            pid=self.pid,
+            seconds=seconds,
+        )
+        self.signal("KILL")
 
 
 def _environment() -> dict[str, str]:

@@ -104,7 +104,11 @@ def test_where_nobody_watches_no_sign_is_given(told: Told, reactor: MemoryReacto
 @pytest.mark.parametrize(
     ("reloaded", "status"), [(True, "listens on http://here"), (False, "the configuration was not read again: .*")]
 )
-def test_both_ends_of_a_reload_are_told(reporting: Reporting, told: Told, reloaded: bool, status: str) -> None:
+def test_both_ends_of_a_reload_are_told(
+    reporting: Reporting, told: Told, reactor: MemoryReactorClock, reloaded: bool, status: str
+) -> None:
+    run(reporting, reactor)
+    assert [told.next()[0], told.next()[0]] == ["READY=1", "WATCHDOG=1"]
     done: Deferred[bool] = Deferred()
     reported = reporting.reload(lambda: done)
     reloading, monotonic = told.next()
@@ -118,7 +122,10 @@ def test_both_ends_of_a_reload_are_told(reporting: Reporting, told: Told, reload
     assert re.fullmatch(f"STATUS={status}", said)
 
 
-def test_a_reload_that_breaks_has_an_end_as_well(reporting: Reporting, told: Told) -> None:
+def test_a_reload_that_breaks_has_an_end_as_well(reporting: Reporting, told: Told, reactor: MemoryReactorClock) -> None:
+    run(reporting, reactor)
+    assert [told.next()[0], told.next()[0]] == ["READY=1", "WATCHDOG=1"]
+
     def broken() -> Deferred[bool]:
         raise ZeroDivisionError
 
