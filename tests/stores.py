@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from crproxy.config import Config
@@ -98,6 +98,7 @@ def pull_through(
     clock: IReactorTime,
     rules: Rules = OPEN,
     fills: Fills | None = None,
+    settled: Callable[[], Deferred[None]] = lambda: succeed(None),
 ) -> PullThrough:
     fills = Fills(Config) if fills is None else fills
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
@@ -106,6 +107,7 @@ def pull_through(
         Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, clock),
         client,
         permissions,
+        settled,
     )
 
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from ..oci.names import Registry
 from .entries import Entry
 
 __all__ = ["AlreadyStored", "Blobs", "Partial", "PartialKey", "WrongContent"]
+
+# Whoever looks whether a file is locked has a lock himself, for microseconds: so often it is tried again, in seconds.
+_MOST_LOOKS, _LOOK_SECONDS = 100, 0.001
 
 _READ = 1024 * 1024
 # The directory of partial files that come from no registry; none has this name.
@@ -104,7 +108,7 @@ class Blobs:
         Raises:
             OSError: it cannot be made or opened.
         """
-        path = self._partial(entry, origin)
+        path, looks = self._partial(entry, origin), 0
         while True:
             fd = _open_or_make(path)
             try:
@@ -113,10 +117,12 @@ class Blobs:
                 if _is_at(fd, path):
                     return Partial(self, PartialKey(entry, origin), fd)
             except BlockingIOError:
-                if _is_only_looked_at(fd):
-                    os.close(fd)
-                    continue
+                is_looked_at = looks < _MOST_LOOKS and _is_only_looked_at(fd)
                 os.close(fd)
+                if is_looked_at:
+                    looks += 1
+                    time.sleep(_LOOK_SECONDS)
+                    continue
                 return None
             except BaseException:
                 os.close(fd)

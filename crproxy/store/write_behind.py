@@ -87,11 +87,12 @@ class WriteBehind:
 
     def flush(self) -> Deferred[None]:
         """Write all of it; fires when what is noted so far is written, or when it cannot be written now."""
+        noted = self.version
         self.begin()
         if self._writing is None:
             return succeed(None)
         flushed: Deferred[None] = Deferred()
-        self._flushed.append((self.version, flushed))
+        self._flushed.append((noted, flushed))
         return flushed
 
     def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:

@@ -178,10 +178,18 @@ def test_one_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
             assert ask(daemon.address, "GET", "/v2/").status == 200
 
 
-def test_without_the_first_all_end_and_another_takes_up_where_they_were(tmp_path: Path, fake: FakeUpstream) -> None:
-    body = Filler(MEBIBYTE)
+def test_without_the_first_all_end_and_another_takes_up_where_they_were(
+    tmp_path: Path, fake: FakeUpstream, gate: Gate
+) -> None:
+    """At once, whatever is under way: its successor needs the ports."""
+    body, large = Filler(MEBIBYTE), Filler(MEBIBYTE, seed=1)
     fake.script(blob(body).path, content(body))
-    with Daemon(tmp_path, config_of(fake), workers=2) as first:
+    fake.script(blob(large).path, ranged(large, Stall(gate, at=MEBIBYTE // 2)))
+    with (
+        Daemon(tmp_path, config_of(fake), workers=2) as first,
+        exchange(first.address, "GET", blob(large).through) as under_way,
+    ):
+        assert under_way.read(1)
         assert fetch(first.address, blob(body).through).digest == body.digest
         pids, port = first.worker_pids(), f"tcp:{first.port}:interface=127.0.0.1"
         left = ledger_of(pids[0])

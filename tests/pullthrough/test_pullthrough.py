@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
+from crproxy.config import Config
+from crproxy.limits import Fills
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
+from crproxy.pullthrough import Asked
+from crproxy.store.store import Store
 from tests.memory import ended, failure_of
 from tests.pullthrough.conftest import PATH, REPOSITORY, Ask, Client
-from tests.stores import HandRules
+from tests.stores import HandRules, pull_through
 
 DIGEST = Digest.of(b"{}")
 
@@ -94,3 +100,18 @@ def test_s27_what_is_no_number_is_refused(client: Client, ask: Ask, asked: str) 
     error = failure_of(ask(TagsRequest("x"), query={"n": asked}), RegistryError)
     assert isinstance(error, RegistryError)
     assert (error.status, client.asked) == (400, [])
+
+
+def test_a_client_that_leaves_while_notes_are_written_leaves_nothing_behind(
+    client: Client, store: Store, clock: Clock
+) -> None:
+    """Its body is not its any more, and what it began is not counted for it."""
+    never: Deferred[None] = Deferred()
+    layer, fills = client.holds(b"layer"), Fills(Config)
+    pullthrough = pull_through(client, store, clock, fills=fills, settled=lambda: never)
+    asked = Asked("GET", PATH, headers={"range": "bytes=2-3"}, client="192.0.2.1")
+    answered = Deferred.fromCoroutine(pullthrough.answer(REPOSITORY, BlobRequest("x", layer), asked))
+    assert fills.by_client.of("192.0.2.1") == 1
+    answered.cancel()
+    failure_of(answered, CancelledError)
+    assert fills.by_client.of("192.0.2.1") == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -84,6 +85,33 @@ def test_one_at_a_time_has_the_lock(blobs: Blobs) -> None:
     begun(blobs, PRIVATE).close()
     partial.close()
     begun(blobs).close()
+
+
+def test_who_only_looks_at_it_keeps_nobody_from_it(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(blobs, ENTRY, b"abc")
+    looker = os.open(blobs.partial_path(KEY), os.O_RDWR)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            os.close(looker)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    with contextlib.closing(begun(blobs)):
+        assert len(waited) == 3
+        assert not blobs.is_abandoned(KEY)
+    assert blobs.is_abandoned(KEY)
+
+
+def test_who_looks_at_it_for_good_is_taken_for_who_fills_it(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(blobs, ENTRY, b"abc")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    looker = os.open(blobs.partial_path(KEY), os.O_RDWR)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    assert blobs.begin(ENTRY) is None
+    os.close(looker)
 
 
 def test_a_duplicate_of_the_descriptor_does_not_hold_the_lock(blobs: Blobs) -> None:

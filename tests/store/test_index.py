@@ -460,6 +460,21 @@ def test_flushed_is_when_nothing_waits(slow: Index, thread: Thread) -> None:
     ended(flushed)
 
 
+def test_what_is_noted_later_holds_up_nobody_who_waits_for_what_was_before(slow: Index, thread: Thread) -> None:
+    waiting = []
+    for content in (A, B, C):
+        slow.stored(Entry(content), 1)
+        waiting.append(slow.flush())
+    thread.step()
+    assert [each.called for each in waiting] == [True, False, False]
+    slow.stored(Entry(A), 2)
+    thread.step()
+    assert slow.contents() == 3
+    assert [each.called for each in waiting] == [True, True, True]
+    assert not_yet(slow.flush())
+    thread.run()
+
+
 @pytest.mark.parametrize("step", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_a_file_that_another_process_holds_makes_nobody_wait(
     slow: Index, path: Path, thread: Thread, log: Log, step: str

@@ -145,6 +145,11 @@ def test_what_was_promised_and_did_not_come_takes_no_room(store: Store, clock: C
     assert store.taken == 61
 
 
+def test_what_there_is_no_room_for_keeps_none(store: Store) -> None:
+    ended(store.keep(Entry(Digest.of(b"x" * 1000)), b"x" * 1000))
+    assert (store.taken, store.filling) == (0, frozenset())
+
+
 def test_what_is_left_behind_counts_and_goes_first(store: Store, clock: Clock) -> None:
     entries = kept(store, clock, b"a" * 40)
     keys = [PartialKey(Entry(Digest.of(content)), QUAY) for content in (b"b" * 50, b"c" * 50)]
