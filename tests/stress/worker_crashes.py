@@ -60,9 +60,9 @@ class Figures:
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} workers were killed; {self.pulls} pulls of docker and containerd succeeded, {self.repeated} of"
-            f" them when they were told once more, and all of {self.warm} warm answers were right; {self.cut} connections were cut; the longest time without a warm"
-            f" answer was {self.longest * 1000:.0f} ms"
+            f"{self.kills} workers were killed; {self.pulls} pulls of docker and containerd succeeded, {self.repeated}"
+            f" times when they were told once more, and all of {self.warm} warm answers were right; {self.cut}"
+            f" connections were cut; the longest time without a warm answer was {self.longest * 1000:.0f} ms"
         )
 
 
