@@ -172,6 +172,12 @@ def crproxy(
         options += ["--workers", str(workers)]
     command = [twistd, "--nodaemon", "--pidfile=", "crproxy", *options]
     with running(name, command, port, directory, certificate) as server:
+        # The port is open before there are workers that accept.
+        deadline = time.monotonic() + START_SECONDS
+        while workers > 1 and "workers serve clients" not in (directory / "output.log").read_text(errors="replace"):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{command!r}: no workers in {START_SECONDS:g} s")
+            time.sleep(0.01)
         yield server
 
 

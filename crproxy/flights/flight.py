@@ -225,10 +225,12 @@ class Flight(Shared):
             await self._needs.threads(partial.commit)
             self._needs.on_stored(self.entry, partial.filled)
         else:
-            # In its place first: whoever has the last byte may ask another worker for it in the next moment.
+            # In its place first, and before that whose it is: whoever sees it there, or has the last byte, may ask
+            # another worker for it in the next moment.
+            self._on_arrived(self)
+            await self._needs.settled()
             await self._needs.threads(partial.commit)
             self._needs.on_stored(self.entry, partial.filled)
-            self._on_arrived(self)
             await self._needs.settled()
             super()._be_whole(partial.filled)
 

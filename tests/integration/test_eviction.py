@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.parts.layouts import Layout
     from tests.parts.skopeo import Skopeo
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
+pytestmark = pytest.mark.integration
 
 MEBIBYTE = 1 << 20
 
