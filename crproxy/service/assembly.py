@@ -18,7 +18,7 @@ from .core import Core
 from .current_configuration import Configuration, CurrentConfiguration
 from .endpoints import client_endpoint, counted
 from .graceful_shutdown import Listeners
-from .listening import Listener
+from .listening import Listener, status_of
 from .monitoring import Monitoring
 from .ordered_services import OrderedServices
 from .port_plans import PortPlan, port_plans
@@ -86,12 +86,6 @@ def make_worker(
     listeners = Listeners(current().listen.grace, stopping, reactor)
     _Assembly(core, listeners, daemon, ports, is_told=False).put_together(whole)
     return whole
-
-
-def status_of(listeners: MultiService) -> str:
-    """Return where it listens, in a line."""
-    urls = [service.url for service in listeners if isinstance(service, Listener)]
-    return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
 class _Assembly:

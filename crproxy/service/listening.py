@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from ..policy.findings import Finding
 
-__all__ = ["ListenError", "Listener"]
+__all__ = ["ListenError", "Listener", "status_of"]
 
 # Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
 _UNSAID = {"log_format": ""}
@@ -114,6 +114,12 @@ class Listener(Service):
         if self._scheme == "metrics":
             advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
+
+
+def status_of(listeners: MultiService) -> str:
+    """Return where it listens, in a line."""
+    urls = [service.url for service in listeners if isinstance(service, Listener)]
+    return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
 def _from_here(address: IAddress) -> str:

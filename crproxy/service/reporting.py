@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 
 from .supervisor import Supervisor
 
-__all__ = ["Reporting"]
+__all__ = ["TIDYING_SECONDS", "Reporting"]
 
 # What comes after the last connection: transfers that are put away, threads that end.
-_TIDYING_SECONDS = 10
+TIDYING_SECONDS = 10
 
 
 class Reporting(Service):
@@ -65,7 +65,7 @@ class Reporting(Service):
 
     def stopping(self, connections: int, grace: float) -> None:
         """Report that ``connections`` have ``grace`` seconds to end. It is asked to wait for so long, and to tidy."""
-        microseconds = int((grace + _TIDYING_SECONDS) * 1_000_000)
+        microseconds = int((grace + TIDYING_SECONDS) * 1_000_000)
         status = f"STATUS=stopping: {connections} connections have {grace:g} s to end"
         self._supervisor.tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={microseconds}", status)
 

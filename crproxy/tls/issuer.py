@@ -28,13 +28,14 @@ from ..acme.jws import ExternalAccount
 from ..upstream.single_flight import SingleFlight
 from .adapter import OrderClient
 from .advice import advice
-from .certificates import BadCertificate, Certified, new_key
+from .certificates import Certified, new_key
 from .concurrency import ConcurrencyLimit
 from .plan import Plan
 from .renewal_information import RenewalInformation
 from .responders import NothingResponder
 from .storage import CertificateStorage
 from .table import Table
+from .taking import take_kept
 
 __all__ = ["Account", "Issuer"]
 
@@ -284,13 +285,8 @@ class Issuer(MultiService):
             timer.cancel()
 
     def _load(self, name: str) -> None:
-        try:
-            certified = self._storage.load(name)
-        except (OSError, BadCertificate) as error:
-            self._log.error("the kept certificate of {name} cannot be used: {error}", name=name, error=error)
-            return
+        certified = take_kept(name, self._storage, self._table)
         if certified is not None:
-            self._table.issue(name, certified)
             self.plan.holds(name, certified.not_before, certified.not_after)
 
 

@@ -12,7 +12,9 @@ from .certificates import BadCertificate, Certified
 from .storage import CertificateStorage
 from .table import Table
 
-__all__ = ["ISSUED", "Taker"]
+__all__ = ["ISSUED", "Taker", "take_kept"]
+
+_log = Logger("crproxy.tls")
 
 # What is told of each certificate: the name, and key and chain in PEM.
 ISSUED = "certificate issued"
@@ -26,8 +28,6 @@ class Taker(Service):
         table: where they are shown.
         sharing: tells of new ones.
     """
-
-    _log = Logger()
 
     def __init__(self, storage: CertificateStorage, table: Table, sharing: Sharing) -> None:
         self._storage = storage
@@ -43,17 +43,20 @@ class Taker(Service):
         """Show what is kept for these names, where nothing is shown for them yet."""
         for name in names:
             if self._table.certificate(name) is None:
-                self._load(name)
-
-    def _load(self, name: str) -> None:
-        try:
-            certified = self._storage.load(name)
-        except (OSError, BadCertificate) as error:
-            self._log.error("the kept certificate of {name} cannot be used: {error}", name=name, error=error)
-            return
-        if certified is not None:
-            self._table.issue(name, certified)
+                take_kept(name, self._storage, self._table)
 
     def _issued(self, issued: tuple[str, bytes]) -> None:
         name, pem = issued
         self._table.issue(name, Certified.from_pem(pem))
+
+
+def take_kept(name: str, storage: CertificateStorage, table: Table) -> Certified | None:
+    """Show the certificate that is kept for ``name``, and return it; None where there is none that can be used."""
+    try:
+        certified = storage.load(name)
+    except (OSError, BadCertificate) as error:
+        _log.error("the kept certificate of {name} cannot be used: {error}", name=name, error=error)
+        return None
+    if certified is not None:
+        table.issue(name, certified)
+    return certified

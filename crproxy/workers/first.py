@@ -23,12 +23,12 @@ from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 from ..admin.alias_file import AliasChange, Source
 from ..config import Config
 from ..service.current_configuration import CurrentConfiguration
-from ..service.listening import Listener, ListenError
+from ..service.listening import Listener, ListenError, status_of
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans
 from ..service.ports import OwnPorts
 from ..service.reloading import Reloading
-from ..service.reporting import Reporting
+from ..service.reporting import TIDYING_SECONDS, Reporting
 from ..service.supervisor import Supervisor
 from ..sharing import REPLACED, SECRET_BYTES
 from ..store.blobs import Blobs
@@ -45,8 +45,6 @@ _SHORT_LIFE = 2.0
 _LEAST_PAUSE, _MOST_PAUSE = 0.25, 8.0
 # So many that ended before any has served anybody mean that none ever will.
 _HOPELESS = 3
-# What comes after the last connection: transfers that are put away, threads that end.
-_TIDYING_SECONDS = 10.0
 
 
 def make_first(
@@ -71,7 +69,7 @@ def make_first(
     current = CurrentConfiguration(config, load, source)
     whole, daemon, listeners = OrderedServices(), MultiService(), MultiService()
     daemon.setServiceParent(whole)
-    reporting = Reporting(supervisor, lambda: f"{_urls(listeners)}, {workers} workers", reactor, is_announced=False)
+    reporting = Reporting(supervisor, lambda: f"{status_of(listeners)}, {workers} workers", reactor, is_announced=False)
     reporting.setServiceParent(daemon)
     first = First(current, workers, reactor, reporting, logs_here=logs_here)
     _make_directory(config)
@@ -103,11 +101,6 @@ def _listener(number: int, plan: PortPlan, reactor: Any, first: First) -> Listen
         optional=plan.optional,
         on_port=lambda port: first.share(number, port),
     )
-
-
-def _urls(listeners: MultiService) -> str:
-    urls = [service.url for service in listeners if isinstance(service, Listener)]
-    return f"listens on {', '.join(url for url in urls if url.startswith('http'))}"
 
 
 class _Nobody(Factory):
@@ -189,7 +182,7 @@ class First(Service):
                 worker.channel.tell("stop")
             else:
                 worker.signal("KILL")
-        timer = self._reactor.callLater(grace + _TIDYING_SECONDS, self._signal, "KILL")
+        timer = self._reactor.callLater(grace + TIDYING_SECONDS, self._signal, "KILL")
         yield DeferredList([worker.ended for worker in workers])
         if timer.active():
             timer.cancel()

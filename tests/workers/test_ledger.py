@@ -374,9 +374,11 @@ def test_what_one_that_was_killed_had_counted_goes_when_another_takes_its_place(
         assert found.number(key_of("n", "a")) == 1
 
 
-def test_one_that_is_killed_in_the_middle_of_a_change_has_changed_nothing_and_holds_up_nobody(first: Ledger) -> None:
+def test_one_that_is_killed_in_the_middle_of_a_change_has_changed_nothing_and_holds_up_nobody(
+    first: Ledger, shared: Shared
+) -> None:
     first.add(key_of("n", "a"), 1)
-    run(die_while_writing, first._directory)
+    run(die_while_writing, shared.directory)
     assert first.number(key_of("n", "a")) == 1
     assert first.add(key_of("n", "a"), 1) == 2
 
