@@ -19,8 +19,10 @@ from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
 from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.permissions import Permissions, Rules
+from crproxy.sharing import Sharing
 from crproxy.store.blobs import Blobs as StoredBlobs
 from crproxy.store.entries import Entry
+from crproxy.store.filling import Threads
 from crproxy.store.index import Index
 from crproxy.store.store import Store
 
@@ -81,11 +83,18 @@ def close_indexes() -> None:
         _indexes.pop().close()
 
 
-def make_store(path: Path, clock: IReactorTime, budget: int = 1024 * MIB) -> Store:
-    """A store whose index is closed when the test ends."""
+def make_store(
+    path: Path,
+    clock: IReactorTime,
+    budget: int = 1024 * MIB,
+    sharing: Sharing | None = None,
+    indexing: Threads = threads,
+) -> Store:
+    """A store whose index is closed when the test ends, and is written by ``indexing``."""
     blobs = StoredBlobs(path / "cache")
     blobs.prepare()
-    return Store(blobs, make_index(path / "index.sqlite", clock.seconds), budget, threads)
+    index = make_index(path / "index.sqlite", clock.seconds, indexing, sharing=sharing)
+    return Store(blobs, index, budget, threads, sharing=sharing)
 
 
 def make_dependencies(store: Store, clock: IReactorTime) -> Dependencies:

@@ -140,8 +140,7 @@ class Index:
 
     def refresh(self) -> None:
         """Take in what other processes have stored or dropped."""
-        if not self._pending.is_waiting:
-            self._pending.totals = self._totals_in_file()
+        self._pending.found(self._totals_in_file())
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""

@@ -75,7 +75,8 @@ class Janitor:
         self._store.note_use()
 
     def look_for_files(self) -> None:
-        """Take up what a worker had put into its place, and died before it was written down."""
+        """Count what a worker has left that died; take up what it had put into its place, and not written down yet."""
+        self._store.look_around()
         if self._leads:
             Deferred.fromCoroutine(self._adopt_files()).addErrback(self._stumbled)
 

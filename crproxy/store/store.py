@@ -24,6 +24,7 @@ from .content import OpenContent
 from .entries import Entry
 from .filling import Threads, at_once
 from .index import Index
+from .partial_room import PartialRoom
 from .uses import Uses
 
 __all__ = ["Store", "open_store", "row_limit"]
@@ -37,8 +38,6 @@ _LARGE = 8 * 1024 * 1024
 # The index's rows may take one part in so many of the budget, and these bytes in any case: some thousand rows.
 _ROW_SHARE = 16
 _ROW_LEAST = 1024 * 1024
-
-_BYTES = "bytes"
 
 
 def row_limit(budget: int) -> int:
@@ -78,18 +77,13 @@ class Store:
     ) -> None:
         sharing = sharing or Alone()
         self._is_alone = sharing.is_alone
-        # What the partial files that are being filled take, of all workers; this one's are in _reserved, too.
-        self._room = sharing.count("room")
         self.blobs = blobs
         self.index = index
         self.budget = budget
         self.evicted = self.evicted_bytes = 0
         self._threads = threads
         self._block = block
-        # What partial files that are being filled take, or may; and those that nobody fills, the oldest first.
-        self._reserved: dict[PartialKey, int] = {}
-        self._leftovers: dict[PartialKey, int] = {}
-        self._partial_bytes = 0
+        self._partials = PartialRoom(block, sharing)
         self._used = Uses(sharing)
         self._memory: OrderedDict[Entry, bytes] = OrderedDict()
         self._memory_bytes = 0
@@ -182,27 +176,19 @@ class Store:
     @property
     def taken(self) -> int:
         """Bytes that all of it takes of the budget."""
-        files = self.index.contents() + len(self._reserved) + len(self._leftovers)
-        partial = self._partial_bytes + self._of_others
+        files = self.index.contents() + self._partials.files
+        partial = self._partials.bytes + self._partials.of_others
         return self.index.bytes_stored() + partial + self.index.row_bytes() + files * self._block
-
-    @property
-    def _of_others(self) -> int:
-        """What the partial files take that other workers are filling, blocks and all."""
-        if self._is_alone:
-            return 0
-        own = sum(self._reserved.values()) + len(self._reserved) * self._block
-        return max(0, self._room.of(_BYTES) - own)
 
     @property
     def partial_bytes(self) -> int:
         """Bytes of what is not whole: what is being filled, and what was left behind."""
-        return self._partial_bytes
+        return self._partials.bytes
 
     @property
     def filling(self) -> frozenset[PartialKey]:
         """What is being filled by this process."""
-        return frozenset(self._reserved)
+        return self._partials.filling
 
     def could_hold(self, size: int) -> bool:
         """Tell whether ``size`` bytes would fit if everything else went."""
@@ -214,39 +200,47 @@ class Store:
         What is promised but does not come takes no room: ask for what is in hand. What nobody fills goes first, then
         what was not used for longest. `release` gives the room back.
         """
-        block = 0 if key in self._reserved else self._block
-        had = self._reserved.get(key, 0) or self._take_up(key)
-        if size > had and not self._make_room(size - had + block):
-            self._note_partial(key, had)
+        had = self._partials.of(key) or self._partials.take_up(key)
+        # Before it is known whether it fits: what two workers want at once, both must see.
+        self._partials.fill(key, max(size, had))
+        if size > had and not self._make_room(size - had):
+            self._partials.fill(key, had)
             return False
-        self._note_partial(key, max(size, had))
         return True
-
-    def _look_around(self) -> None:
-        """Take in what other workers have stored, dropped, or left half done since the last look."""
-        self.index.refresh()
-        found = sorted(self.blobs.partials(), key=lambda one: one[2])
-        self.note_leftovers({key: size for key, size, _ in found if self.blobs.is_abandoned(key)})
 
     def release(self, key: PartialKey, left: int = 0) -> None:
         """The partial file is not filled any more; ``left`` bytes stay in it, for who takes it up again."""
-        if key in self._reserved:
-            had = self._reserved.pop(key)
-            self._partial_bytes -= had
-            self._room.remove(_BYTES, had + self._block)
+        ended = self._partials.end(key)
         if left:
-            self._leftovers[key] = left
-            self._partial_bytes += left
+            self._partials.leave(key, left)
+        if self._is_alone:
+            self._partials.let_go(ended)
+        elif ended:
+            # What is whole by now: others count it once it is in the index's file, and not before.
+            self.index.settled().addBoth(lambda _: self._partials.let_go(ended))
+        if left:
             # Room was made for others meanwhile, as if it were whole soon.
-            if not self._is_alone:
-                self._look_around()
+            self.look_around()
             self._free(self.budget)
 
     def note_leftovers(self, found: dict[PartialKey, int]) -> None:
         """Count partial files that nobody fills, the oldest first, as they are on disk."""
-        self._partial_bytes -= sum(self._leftovers.values())
-        self._leftovers = {key: size for key, size in found.items() if key not in self._reserved}
-        self._partial_bytes += sum(self._leftovers.values())
+        self._partials.find(found)
+
+    def look_around(self) -> None:
+        """Take in what other workers have stored, dropped, or left half done since the last look."""
+        if not self._is_alone:
+            self.index.refresh()
+            found = sorted(self.blobs.partials(), key=lambda one: one[2])
+            self._partials.find({key: size for key, size, _ in found if self.blobs.is_abandoned(key)})
+
+    def _catch_up(self) -> None:
+        """Count what other workers have added; what they have dropped, where it matters."""
+        if self._is_alone:
+            return
+        self.index.refresh()
+        if self._partials.have_others_left() or self.taken > self.budget:
+            self.look_around()
 
     def evict(self, budget: int) -> int:
         """Drop until ``budget`` bytes or less are taken; return how many whole contents went."""
@@ -255,17 +249,16 @@ class Store:
         return self.evicted - before
 
     def _make_room(self, size: int) -> bool:
+        """Tell whether all that is counted fits, ``size`` bytes of which are new, after dropping what helps."""
+        self._catch_up()
         # What is being filled stays, so nothing goes in vain.
-        filling = sum(self._reserved.values()) + len(self._reserved) * self._block + self._of_others
-        if not self._is_alone and self.taken + size > self.budget:
-            self._look_around()
-        if size > self.budget - filling - self.index.row_bytes():
+        if self._partials.taken_by_filling > self.budget - self.index.row_bytes():
             return False
-        self._free(self.budget - size)
+        self._free(self.budget)
         while not self.blobs.room_for(size):
             if not self._free(self.taken - size):
                 return False
-        return self.taken + size <= self.budget
+        return self.taken <= self.budget
 
     def _free(self, budget: int) -> bool:
         """Drop until ``budget`` bytes or less are taken; tell whether anything went."""
@@ -280,13 +273,13 @@ class Store:
 
     def _free_leftovers(self, budget: int) -> None:
         over, keys = self.taken - budget, list[PartialKey]()
-        for key, size in self._leftovers.items():
+        for key, size in self._partials.leftovers():
             if over <= 0:
                 break
             over -= size + self._block
             keys.append(key)
         for key in keys:
-            self._take_up(key)
+            self._partials.take_up(key)
         if keys:
             self._threads(self._discard, keys).addErrback(self._not_removed)
 
@@ -335,18 +328,6 @@ class Store:
     def _not_removed(self, failure: Failure) -> None:
         failure.trap(OSError)
         self._log.warn("what was dropped cannot be removed: {error}", error=failure.value)
-
-    def _take_up(self, key: PartialKey) -> int:
-        """Count a leftover no more as one; return its bytes."""
-        size = self._leftovers.pop(key, 0)
-        self._partial_bytes -= size
-        return size
-
-    def _note_partial(self, key: PartialKey, size: int) -> None:
-        had = self._reserved.get(key)
-        self._partial_bytes += size - (had or 0)
-        self._reserved[key] = size
-        self._room.add(_BYTES, size + self._block if had is None else size - had)
 
     # Small contents
 

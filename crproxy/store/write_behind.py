@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -75,6 +76,18 @@ class WriteBehind:
     def waiting(self) -> tuple[Notes, ...]:
         """Return what is not in the file yet, the latest first."""
         return (self.notes,) if self._writing is None else (self.notes, self._writing)
+
+    def found(self, totals: Totals) -> None:
+        """Take in what there is in the file by now, this worker's own batches and all.
+
+        Whether it has the one that is being written cannot be told: what that adds counts, what it takes away does not.
+        """
+        unsure = Notes() if self._writing is None else self._writing
+        self.totals = replace(
+            totals,
+            bytes=totals.bytes + max(0, -unsure.bytes),
+            contents=totals.contents + max(0, -unsure.files),
+        )
 
     def begin(self) -> None:
         """Have a batch written, if none is being written."""

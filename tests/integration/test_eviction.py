@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.parts.layouts import Layout
     from tests.parts.skopeo import Skopeo
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 MEBIBYTE = 1 << 20
 

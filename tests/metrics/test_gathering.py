@@ -34,7 +34,7 @@ class Worker:
     def die(self) -> None:
         """Without a word."""
         self.gathering._keeping.stop()
-        del self.crew.members[self.slot]
+        self.crew.lose(self.slot)
 
     def counted(self) -> float:
         """How often any was late."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 
 from crproxy.sharing import Alone, Answer
 from crproxy.sharing.alone import OwnRecords
+from crproxy.sharing.counts import Counts
 
 __all__ = ["Crew", "Member"]
 
@@ -18,21 +20,55 @@ class Crew:
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
         self._records: dict[str, OwnRecords] = {}
+        # What each has added, by slot and by what it is.
+        self._counts: dict[tuple[int, str], Counts] = {}
 
     def member(self, slot: int) -> Member:
         """One more, or another in the place of one that is gone."""
+        self.lose(slot)
         member = self.members[slot] = Member(self, slot)
         return member
 
+    def lose(self, slot: int) -> None:
+        """One dies, if it is there."""
+        self._counts = {key: counts for key, counts in self._counts.items() if key[0] != slot}
+        self.members.pop(slot, None)
+
     def records(self, what: str) -> OwnRecords:
         return self._records.setdefault(what, OwnRecords())
+
+    def count(self, slot: int, what: str) -> CountOfAll:
+        own = self._counts.setdefault((slot, what), Counts())
+        return CountOfAll(own, lambda: [counts for key, counts in self._counts.items() if key[1] == what])
 
     def others(self, slot: int) -> list[Member]:
         return [member for other, member in self.members.items() if other != slot]
 
 
+class CountOfAll(Counts):
+    """Numbers (crproxy.sharing.Count) that are the sum of what each has added."""
+
+    def __init__(self, own: Counts, everyone: Callable[[], list[Counts]]) -> None:
+        super().__init__()
+        self._own = own
+        self._everyone = everyone
+
+    def __len__(self) -> int:
+        raise NotImplementedError("nobody asks a crew for it")
+
+    def of(self, name: str) -> int:
+        return sum(counts.of(name) for counts in self._everyone())
+
+    def add(self, name: str, number: int = 1) -> int:
+        self._own.add(name, number)
+        return self.of(name)
+
+    def remove(self, name: str, number: int = 1) -> None:
+        self._own.remove(name, number)
+
+
 class Member(Alone):
-    """One of them (crproxy.sharing.Sharing), which shares records with the others, and numbers with nobody."""
+    """One of them (crproxy.sharing.Sharing), which shares records and numbers with the others, and no levels."""
 
     is_alone = False
 
@@ -45,6 +81,9 @@ class Member(Alone):
 
     def records(self, what: str) -> OwnRecords:
         return self._crew.records(what)
+
+    def count(self, what: str) -> CountOfAll:
+        return self._crew.count(self.slot, what)
 
     def on(self, topic: str, answer: Answer) -> None:
         self._topics[topic] = answer
