@@ -5,9 +5,9 @@ the partial file says whose flight fetches; the others follow the growing file, 
 """
 
 from .dependencies import Dependencies
-from .flight import Flight
+from .flight import Flight, Told
 from .flights import Flights
 from .reader import Reader
 from .window import NotKept
 
-__all__ = ["Dependencies", "Flight", "Flights", "NotKept", "Reader"]
+__all__ = ["Dependencies", "Flight", "Flights", "NotKept", "Reader", "Told"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -21,7 +22,7 @@ from .pace import Pace
 from .shared import Shared
 from .window import NotKept, Window
 
-__all__ = ["Flight"]
+__all__ = ["Flight", "Told"]
 
 # Seconds between two looks at a file that another process fills.
 _FOLLOW_SECONDS = 0.02
@@ -32,6 +33,25 @@ _FEW = 8
 _STEP = 1024 * 1024
 
 
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a flight tells who began it.
+
+    Arguments:
+        arrived: called with it when all of it came and was right, before anybody else is told.
+        asks_upstream: called whenever it, and not another worker's, is about to have upstream send the bytes.
+        ended: called with it when it has ended, whatever the end.
+    """
+
+    arrived: Callable[[Flight], object] = _nothing
+    asks_upstream: Callable[[], object] = _nothing
+    ended: Callable[[Flight], object] = _nothing
+
+
 class Flight(Shared):
     """The transfer of one blob."""
 
@@ -40,13 +60,13 @@ class Flight(Shared):
         key: PartialKey,
         source: Source,
         dependencies: Dependencies,
-        on_arrived: Callable[[Flight], object] = lambda _: None,
+        told: Told = Told(),
         whose: str | None = None,
     ) -> None:
         super().__init__(key, source, dependencies)
         self._whose = whose
         self._announced = dependencies.sharing.records("flights")
-        self._on_arrived = on_arrived
+        self._told = told
         # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
         self._is_trusted_unseen = True
         self._at_disk: tuple[int, Verifier] | None = None
@@ -131,6 +151,7 @@ class Flight(Shared):
                     # What one said that was killed is of no account for us.
                     self._announced.drop(str(self.entry))
                 self._read_from(os.dup(partial.fd))
+                self._told.asks_upstream()
                 await self._fill(partial)
         except AlreadyStored:
             partial.discard()
@@ -143,6 +164,7 @@ class Flight(Shared):
 
     async def _pass_on(self, failure: Failure) -> bool:
         """Bring what the disk takes nothing of."""
+        self._told.asks_upstream()
         window = self._open_window(0, Verifier(self.entry.digest), failure, [])
         if window is None:
             failure.raiseException()
@@ -227,7 +249,7 @@ class Flight(Shared):
         else:
             # In its place first, and before that whose it is: whoever sees it there, or has the last byte, may ask
             # another worker for it in the next moment.
-            self._on_arrived(self)
+            self._told.arrived(self)
             await self._needs.settled()
             await self._needs.threads(partial.commit)
             self._needs.on_stored(self.entry, partial.filled)
@@ -341,7 +363,7 @@ class Flight(Shared):
         return True
 
     def _be_whole(self, size: int) -> None:
-        self._on_arrived(self)
+        self._told.arrived(self)
         super()._be_whole(size)
 
     def _reserve(self, size: int) -> None:

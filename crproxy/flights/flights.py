@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred, DeferredList
 
 from ..oci.names import Registry
@@ -11,7 +9,7 @@ from ..store.blobs import PartialKey
 from ..store.entries import Entry
 from ..upstream.resuming import Source
 from .dependencies import Dependencies
-from .flight import Flight
+from .flight import Flight, Told
 
 __all__ = ["Flights"]
 
@@ -41,27 +39,26 @@ class Flights:
         entry: Entry,
         source: Source,
         origin: Registry | None = None,
-        on_arrived: Callable[[Flight], object] = lambda _: None,
-        on_end: Callable[[Flight], object] = lambda _: None,
+        told: Told | None = None,
         whose: str | None = None,
     ) -> Flight:
         """Begin the flight of ``entry``, which is not under way.
 
         Arguments:
             origin: the registry that it comes from.
-            on_arrived: called with the flight when all of it came and was right, before anybody is told.
-            on_end: called with it when it has ended, whatever the end.
+            told: what is told of it.
             whose: it is; what upstream says of its size is as good for another worker's of the same. None is nobody
                 else's.
         """
-        flight = Flight(PartialKey(entry, origin), source, self._dependencies, on_arrived, whose)
+        told = told or Told()
+        flight = Flight(PartialKey(entry, origin), source, self._dependencies, told, whose)
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1
-        flight.run().addBoth(lambda _: self._ended(flight, on_end))
+        flight.run().addBoth(lambda _: self._ended(flight, told))
         return flight
 
-    def _ended(self, flight: Flight, on_end: Callable[[Flight], object]) -> None:
+    def _ended(self, flight: Flight, told: Told) -> None:
         self._running.discard(flight)
         if flight.has_arrived:
             self.finished += 1
@@ -69,7 +66,7 @@ class Flights:
             self.failed += 1
         if self._flights.get(flight.entry) is flight:
             del self._flights[flight.entry]
-        on_end(flight)
+        told.ended(flight)
 
     def stop(self) -> Deferred[list[tuple[bool, None]]]:
         """Stop all flights; what they have stays, to be taken up again. Fires when it is on disk."""

@@ -7,7 +7,7 @@ from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..flights import Flight, Flights, NotKept
+from ..flights import Flight, Flights, NotKept, Told
 from ..limits import Fills
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
@@ -232,7 +232,8 @@ class Blobs:
 
     def _begin(self, view: View, digest: Digest, client: str | None) -> Flight:
         """Begin a flight for ``client``. Raises RegistryError where too many are under way."""
-        fill = self._fills.begin(str(view.repository.registry), client)
+        entry, origin = view.entry(digest), view.repository.registry
+        fill = self._fills.begin(str(origin), client, blob=f"{origin} {entry}")
         waiting, count = {view}, Ending(lambda: self._fills.end(fill))
 
         def arrived(flight: Flight) -> None:
@@ -245,9 +246,13 @@ class Blobs:
             self._counts.pop(flight, None)
             self._waiting.pop(flight, None)
 
-        source, origin = BlobSource(self._client, view, digest), view.repository.registry
+        def asks_upstream() -> None:
+            if not count.is_over:
+                self._fills.asks_upstream(fill)
+
+        told = Told(arrived, asks_upstream, ended)
         whose = None if view.caller is not None else repr(view)
-        flight = self._flights.begin(view.entry(digest), source, origin, arrived, ended, whose)
+        flight = self._flights.begin(entry, BlobSource(self._client, view, digest), origin, told, whose)
         if not (flight.is_over or flight.has_arrived):
             self._waiting[flight], self._counts[flight] = waiting, count
         return flight

@@ -36,6 +36,11 @@ class Ending:
     def __init__(self, end: Callable[[], object]) -> None:
         self._end: Callable[[], object] | None = end
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was."""
+        return self._end is None
+
     def __call__(self) -> None:
         """Call it."""
         end, self._end = self._end, None

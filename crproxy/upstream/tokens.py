@@ -83,6 +83,8 @@ class Tokens:
         # By _Key, each a Token; by registry, scope and user name, each a _Key.
         self._tokens = sharing.records("tokens")
         self._remembered = sharing.records("scopes")
+        # One worker asks for what all of them want.
+        self._claims = None if sharing.is_alone else sharing.claims("tokens")
 
     def known(self, upstream: Upstream, scope: str, username: str | None) -> str | None:
         """Return the Authorization that served for ``scope`` before, while it is valid."""
@@ -135,7 +137,20 @@ class Tokens:
         authorization = self._valid(key)
         if authorization is not None and authorization != rejected:
             return authorization
-        return await self._fetches.run(key, lambda: self._fetch(http, upstream, key))
+        return await self._fetches.run(key, lambda: self._fetch_once(http, upstream, key, rejected))
+
+    async def _fetch_once(self, http: HTTPClient, upstream: Upstream, key: _Key, rejected: str | None) -> str:
+        if self._claims is None:
+            return await self._fetch(http, upstream, key)
+        name = repr(key)
+        others_had_it = await self._claims.take(name)
+        try:
+            authorization = self._valid(key) if others_had_it else None
+            if authorization is not None and authorization != rejected:
+                return authorization
+            return await self._fetch(http, upstream, key)
+        finally:
+            self._claims.give_back(name)
 
     async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
         _, request, username = key

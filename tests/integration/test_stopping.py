@@ -99,6 +99,15 @@ def ports(daemon: Daemon, tmp_path: Path) -> list[Port]:
     return [Port(daemon.port), Port(daemon.tls_port, context)]
 
 
+def wait_until_stopping(daemon: Daemon, connections: int) -> None:
+    """Return when all processes that have any of so many connections have begun to stop: each says how many it has."""
+    seen = counted = 0
+    while counted < connections:
+        line = daemon.wait_for_log(r"stopping: (\d+) connections", after=seen)
+        counted, seen = counted + int(line[1]), line.end()
+    assert counted == connections
+
+
 def read_all(port: Port, place: Place, begun: Barrier) -> tuple[int, str]:
     """GET a blob, wait with its first byte in hand until everybody has theirs, and read the rest."""
     with port.connected() as connection:
@@ -125,7 +134,7 @@ def test_transfers_that_are_under_way_finish(
         reading = [clients.submit(read_all, port, place, begun) for port, place in ways]
         begun.wait(60)
         daemon.signal(signal.SIGTERM)
-        daemon.wait_for_log(r"stopping: \d+ connections have 60 s to end")
+        wait_until_stopping(daemon, connections=len(ways))
         daemon.wait_for_log(rf"TCP Port {daemon.port} Closed")
         # The line is written before the socket is closed: whoever connects between the two is reset.
         with pytest.raises((ConnectionRefusedError, ConnectionResetError)):
@@ -158,19 +167,20 @@ def test_an_answer_that_begins_meanwhile_ends_its_connection(
     begin: Callable[[str], Daemon], fake: FakeUpstream, gate: Gate, tmp_path: Path
 ) -> None:
     daemon = begin("60s")
-    place = blob(b"small")
-    fake.script(place.path, content(b"small", fault=Stall(gate)))
+    places = [blob(b"small"), blob(b"other")]
+    for place, body in zip(places, (b"small", b"other"), strict=True):
+        fake.script(place.path, content(body, fault=Stall(gate)))
     with contextlib.ExitStack() as opened:
         connections = [opened.enter_context(port.connected()) for port in ports(daemon, tmp_path)]
-        for connection in connections:
+        for connection, place in zip(connections, places, strict=True):
             send(connection, place.through)
-        fake.seen.wait_for_request(place.path)
+            fake.seen.wait_for_request(place.path)
         daemon.signal(signal.SIGTERM)
-        daemon.wait_for_log("stopping: 2 connections")
+        wait_until_stopping(daemon, connections=2)
         gate.open()
-        for connection in connections:
+        for connection, body in zip(connections, (b"small", b"other"), strict=True):
             with received(connection) as response:
-                assert (response.status, response.headers["Connection"], response.read()) == (200, "close", b"small")
+                assert (response.status, response.headers["Connection"], response.read()) == (200, "close", body)
     daemon.wait(SLACK)
 
 

@@ -9,6 +9,7 @@ from crproxy.config import Config, Limits
 from crproxy.limits import Fills
 from crproxy.oci.errors import RegistryError
 from crproxy.policy.access import Access
+from tests.sharing.crew import Crew
 
 A, B = "192.0.2.1", "192.0.2.2"
 PRIVILEGED = Access(privileged=(ipaddress.ip_network("198.51.100.0/24"),))
@@ -95,3 +96,23 @@ def test_what_is_refused_is_counted() -> None:
         with pytest.raises(RegistryError):
             fills.begin("quay.io", "192.0.2.1")
     assert fills.refused == 2
+
+
+# Several workers
+
+
+def test_what_one_worker_brings_another_may_follow() -> None:
+    crew = Crew()
+    config = Config(limits=Limits(fills_per_client=1, fills_per_upstream=2))
+    one, other = (Fills(lambda: config, crew.member(slot)) for slot in (0, 1))
+    brings, follows = one.begin("quay.io", A, "blob"), other.begin("quay.io", A, "blob")
+    assert refusal(other, "quay.io", A).status == 429
+    assert one.by_client.of(A) == one.by_registry.of("quay.io") == 1
+    one.end(brings)
+    assert (one.by_client.of(A), one.by_registry.of("quay.io")) == (0, 0)
+    other.asks_upstream(follows)
+    other.asks_upstream(follows)
+    assert refusal(one, "quay.io", A).status == 429
+    other.end(follows)
+    assert (one.by_client.of(A), one.by_registry.of("quay.io")) == (0, 0)
+    one.begin("quay.io", A, "blob")

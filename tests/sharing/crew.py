@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
 
 from crproxy.sharing import Alone, Answer
-from crproxy.sharing.alone import OwnRecords
+from crproxy.sharing.alone import OwnClaims, OwnRecords
 from crproxy.sharing.counts import Counts
 
 __all__ = ["Crew", "Member"]
@@ -20,6 +20,8 @@ class Crew:
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
         self._records: dict[str, OwnRecords] = {}
+        # Who has a claim, and who waits for it, in their order.
+        self.claims: dict[tuple[str, str], list[Deferred[bool]]] = {}
         # What each has added, by slot and by what it is.
         self._counts: dict[tuple[int, str], Counts] = {}
 
@@ -67,6 +69,25 @@ class CountOfAll(Counts):
         self._own.remove(name, number)
 
 
+class Claims(OwnClaims):
+    """Claims (crproxy.sharing.Claims) that the others make as well."""
+
+    def __init__(self, crew: Crew, what: str) -> None:
+        self._crew = crew
+        self._what = what
+
+    def take(self, name: str) -> Deferred[bool]:
+        queue = self._crew.claims.setdefault((self._what, name), [])
+        queue.append(Deferred())
+        return succeed(False) if len(queue) == 1 else queue[-1]
+
+    def give_back(self, name: str) -> None:
+        queue = self._crew.claims[self._what, name]
+        queue.pop(0)
+        if queue:
+            queue[0].callback(True)
+
+
 class Member(Alone):
     """One of them (crproxy.sharing.Sharing), which shares records and numbers with the others, and no levels."""
 
@@ -84,6 +105,9 @@ class Member(Alone):
 
     def count(self, what: str) -> CountOfAll:
         return self._crew.count(self.slot, what)
+
+    def claims(self, what: str) -> Claims:
+        return Claims(self._crew, what)
 
     def on(self, topic: str, answer: Answer) -> None:
         self._topics[topic] = answer

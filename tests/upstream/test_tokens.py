@@ -21,6 +21,7 @@ from crproxy.upstream.errors import RefusedAddress
 from crproxy.upstream.tokens import Tokens, basic
 from tests.memory import Network, answer, ended, failure_of, not_yet
 from tests.outcomes import outcome
+from tests.sharing.crew import Crew
 from tests.upstream.conftest import QUAY, TIMEOUTS
 
 REALM = "https://quay.io/v2/auth"
@@ -470,3 +471,51 @@ def test_so_many_tokens_are_kept_and_the_oldest_goes_first(asker: Asker, monkeyp
     for scope in scopes:
         ended(asker.ask(f'Bearer realm="{REALM}"', scope))
     assert [asker.known(scope) for scope in scopes] == [None, "Bearer t1", "Bearer t1"]
+
+
+# Several workers
+
+
+class Workers:
+    """Two that ask; their token service answers when it is let go."""
+
+    def __init__(self, network: Network, http: HTTPClient, upstream: Upstream) -> None:
+        crew = Crew()
+        self.network = network
+        self.one, self.other = (
+            Asker(network, http, Tokens(TIMEOUTS, network.clock, sharing=crew.member(slot)), upstream)
+            for slot in (0, 1)
+        )
+
+
+@pytest.fixture
+def workers(network: Network, http: HTTPClient, upstream: Upstream) -> Workers:
+    return Workers(network, http, upstream)
+
+
+def test_one_worker_asks_for_what_all_of_them_want(workers: Workers) -> None:
+    workers.network.serve("https://quay.io", lambda _: None)
+    asked = [workers.one.ask(), workers.other.ask()]
+    (waiting,) = workers.network.waiting
+    waiting.send(token())
+    assert [ended(each) for each in asked] == ["Bearer t1"] * 2
+    assert len(workers.network.seen) == 1
+
+
+def test_another_asks_where_the_first_got_none(workers: Workers) -> None:
+    workers.network.serve("https://quay.io", lambda _: None)
+    first, second = workers.one.ask(), workers.other.ask()
+    (waiting,) = workers.network.waiting
+    waiting.send(answer(403))
+    assert refused(first).code is ErrorCode.DENIED
+    not_yet(second)
+    workers.network.waiting[1].send(token())
+    assert ended(second) == "Bearer t1"
+
+
+def test_a_token_that_was_refused_is_not_taken_from_another_worker(workers: Workers) -> None:
+    workers.one.serve(token("t1"), token("t2"))
+    assert ended(workers.one.ask()) == "Bearer t1"
+    assert ended(workers.other.ask()) == "Bearer t1"
+    assert ended(workers.other.ask(rejected="Bearer t1")) == "Bearer t2"
+    assert ended(workers.one.ask(rejected="Bearer t1")) == "Bearer t2"
