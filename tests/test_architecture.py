@@ -29,6 +29,7 @@ LAYERS = (
     "pullthrough",
     "login",
     "web",
+    "peers",
     "acme",
     "tls",
     "admin",

@@ -5,9 +5,11 @@ the partial file says whose flight fetches; the others follow the growing file, 
 """
 
 from .dependencies import Dependencies
-from .flight import Flight, Told
+from .flight import Flight
 from .flights import Flights
 from .reader import Reader
+from .shared import Shared
+from .told import Told
 from .window import NotKept
 
-__all__ = ["Dependencies", "Flight", "Flights", "NotKept", "Reader", "Told"]
+__all__ = ["Dependencies", "Flight", "Flights", "NotKept", "Reader", "Shared", "Told"]

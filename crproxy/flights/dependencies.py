@@ -13,6 +13,7 @@ from ..sharing import Alone, Sharing
 from ..store.blobs import Blobs, PartialKey
 from ..store.entries import Entry
 from ..store.filling import Threads
+from .peers import NoPeers, Peers
 from .window import Windows
 
 __all__ = ["Dependencies", "Room"]
@@ -44,6 +45,7 @@ class Dependencies:
         windows: where the bytes go that the disk does not take.
         sharing: has what other workers are told of flights.
         settled: fires when what was noted so far is known to all workers.
+        peers: the other workers, who may have in memory what the disk does not take.
     """
 
     blobs: Blobs
@@ -54,3 +56,4 @@ class Dependencies:
     windows: Windows = field(default_factory=Windows)
     sharing: Sharing = field(default_factory=Alone)
     settled: Callable[[], Deferred[None]] = lambda: succeed(None)
+    peers: Peers = field(default_factory=NoPeers)

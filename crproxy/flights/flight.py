@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -17,39 +15,21 @@ from ..store.blobs import AlreadyStored, Partial, PartialKey, WrongContent
 from ..store.filling import Filling
 from ..upstream.relay import BodyBroke
 from ..upstream.resuming import RangeRefused, Source, pour
+from .announcements import Announcements
 from .dependencies import Dependencies
 from .pace import Pace
+from .peers import PeersFirst, hold_for_others
 from .shared import Shared
+from .told import Told
 from .window import NotKept, Window
 
-__all__ = ["Flight", "Told"]
+__all__ = ["Flight"]
 
 # Seconds between two looks at a file that another process fills.
 _FOLLOW_SECONDS = 0.02
-# And those for which another worker may wait for upstream's header.
-_ANNOUNCEMENT_SECONDS = 2.0
 # More readers than these are told of what has come when it is so many bytes, or on disk: it costs 25 us for each.
 _FEW = 8
 _STEP = 1024 * 1024
-
-
-def _nothing(*_: object) -> None:
-    """Nobody wants to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a flight tells who began it.
-
-    Arguments:
-        arrived: called with it when all of it came and was right, before anybody else is told.
-        asks_upstream: called whenever it, and not another worker's, is about to have upstream send the bytes.
-        ended: called with it when it has ended, whatever the end.
-    """
-
-    arrived: Callable[[Flight], object] = _nothing
-    asks_upstream: Callable[[], object] = _nothing
-    ended: Callable[[Flight], object] = _nothing
 
 
 class Flight(Shared):
@@ -60,15 +40,17 @@ class Flight(Shared):
         key: PartialKey,
         source: Source,
         dependencies: Dependencies,
-        told: Told = Told(),
+        told: Told,
         whose: str | None = None,
     ) -> None:
         super().__init__(key, source, dependencies)
         self._whose = whose
-        self._announced = dependencies.sharing.records("flights")
+        self._announced = Announcements(dependencies.sharing, dependencies.clock)
         self._told = told
         # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
         self._is_trusted_unseen = True
+        self._past_the_disk = PeersFirst(key, whose, source, dependencies.peers, told.asks_upstream)
+        self._held: Deferred[None] | None = None
         self._at_disk: tuple[int, Verifier] | None = None
         self._pouring: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
@@ -126,8 +108,10 @@ class Flight(Shared):
             self._fail(Failure())
         finally:
             self._demand.end_in(None)
-            if self.partial is not None and not self._needs.sharing.is_alone:
-                self._announced.drop(str(self.entry))
+            if self.partial is not None:
+                self._announced.drop(self.entry)
+            self._past_the_disk.wait_no_more()
+            self._needs.peers.leave(self.key)
             self._file.close()
             self._over = True
             self._let_go_of_window()
@@ -135,6 +119,8 @@ class Flight(Shared):
 
     async def _fill_or_follow(self) -> bool:
         """Do our part until the content is whole, or until it is somebody else's turn."""
+        if self._is_with_a_peer():
+            return await self._follow_past_the_disk()
         try:
             partial = await self._needs.threads(self._needs.blobs.begin, self.entry, self.key.origin)
         except OSError:
@@ -147,9 +133,8 @@ class Flight(Shared):
                 partial.discard()
             else:
                 self.partial = partial
-                if not self._needs.sharing.is_alone:
-                    # What one said that was killed is of no account for us.
-                    self._announced.drop(str(self.entry))
+                # What one said that was killed is of no account for us.
+                self._announced.drop(self.entry)
                 self._read_from(os.dup(partial.fd))
                 self._told.asks_upstream()
                 await self._fill(partial)
@@ -164,11 +149,28 @@ class Flight(Shared):
 
     async def _pass_on(self, failure: Failure) -> bool:
         """Bring what the disk takes nothing of."""
-        self._told.asks_upstream()
         window = self._open_window(0, Verifier(self.entry.digest), failure, [])
         if window is None:
             failure.raiseException()
-        self._pouring = Deferred.fromCoroutine(pour(self.source, window, 0, None, self.clock, on_size=self._know))
+        self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=failure.getErrorMessage())
+        return await self._pour_past_the_disk(window, 0)
+
+    async def _follow_past_the_disk(self) -> bool:
+        """Bring what another worker has in memory, as the disk takes no more of it; from the end of its file on."""
+        start, verifier = 0, Verifier(self.entry.digest)
+        if self._file.is_open:
+            start = await self._needs.threads(self._file.hash, verifier)
+        failure = Failure(NotKept("another worker has it in memory"))
+        window = self._open_window(start, verifier, failure, [])
+        if window is None:
+            failure.raiseException()
+        return await self._pour_past_the_disk(window, start)
+
+    async def _pour_past_the_disk(self, window: Window, start: int) -> bool:
+        pouring = pour(self._past_the_disk, window, start, None, self.clock, on_size=self._know)
+        self._pouring = Deferred.fromCoroutine(pouring)
+        if self._ending:
+            self._pouring.cancel()
         try:
             await self._pouring
         finally:
@@ -186,11 +188,9 @@ class Flight(Shared):
             return None
         for piece in unwritten:
             window.take(piece)
-        why = failure.getErrorMessage()
-        self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=why)
         self.window, self.is_unkept = window, True
         # Of the file; what is behind that they find in the window.
-        self._fail_readers(Failure(NotKept(why)))
+        self._fail_readers(Failure(NotKept(failure.getErrorMessage())))
         self.filled = window.end
         # They may have read more than the disk had.
         window.reach(self._readers.furthest)
@@ -240,6 +240,8 @@ class Flight(Shared):
                 await self._pour(partial)
         if self.window is not None:
             self._be_whole_past_the_disk(self.window)
+            if self._held is not None:
+                await self._held
             return
         await self._needs.threads(partial.verify)
         if self._needs.sharing.is_alone:
@@ -258,6 +260,10 @@ class Flight(Shared):
 
     async def _pour(self, partial: Partial) -> None:
         def instead(failure: Failure, unwritten: list[memoryview]) -> Window | None:
+            # Before others can begin the file anew.
+            self._needs.peers.announce(self.key, self._whose)
+            why = failure.getErrorMessage()
+            self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=why)
             partial.discard()
             self._needs.room.release(self.key)
             self._at_disk = partial.filled, partial.verifier.copy()
@@ -265,10 +271,13 @@ class Flight(Shared):
             verifier = None if self._goes_unseen and not partial.filled else partial.verifier
             window = self._open_window(partial.filled, verifier, failure, unwritten)
             if window is None:
+                self._needs.peers.leave(self.key)
                 # For a reader that has all of it, and asks by itself for what follows.
                 self.filled = filling.received
                 for piece in unwritten:
                     partial.verifier.update(piece)
+            else:
+                self._held = Deferred.fromCoroutine(hold_for_others(window, self.key, self._needs.peers, self.clock))
             return window
 
         filling = self.filling = Filling(
@@ -320,30 +329,30 @@ class Flight(Shared):
             if fd is None:
                 return False
             self._read_from(fd)
-            self._know(await self._size_there())
+            self._past_the_disk.wait()
+            announced = await self._announced.wait(self.entry, self._whose, self._is_with_a_peer)
+            if self._is_with_a_peer():
+                return False
+            self._know(await self.source.size() if announced is None else announced.size)
         while not self._take_whole():
             if self._ending:
                 return False
             self._grow(self._file.size)
+            if self._is_with_a_peer():
+                return False
             partial = await self._needs.threads(self._needs.blobs.begin, self.entry, self.key.origin)
             if partial is not None:
+                if self._is_with_a_peer():
+                    # Made by this look, in the place of the one that went meanwhile.
+                    partial.discard()
                 partial.close()
                 return False
             await deferLater(self.clock, _FOLLOW_SECONDS)
         return True
 
-    async def _size_there(self) -> int | None:
-        """Return what another worker was told of the size for whom we ask, else ask upstream. Raises RegistryError."""
-        until = self.clock.seconds() + _ANNOUNCEMENT_SECONDS
-        while self._whose is not None and not self._needs.sharing.is_alone and self.clock.seconds() < until:
-            announced = self._announced.get(str(self.entry))
-            if announced is not None and announced[0] == self._whose:
-                size: int | None = announced[1]
-                return size
-            if announced is not None:
-                break
-            await deferLater(self.clock, _FOLLOW_SECONDS)
-        return await self.source.size()
+    def _is_with_a_peer(self) -> bool:
+        """Tell whether another worker has it in memory, as the disk takes nothing of it, or no more."""
+        return self._needs.peers.find(self.key) is not None
 
     def _take_whole(self) -> bool:
         """Tell whether what this flight read is whole now, by somebody else's doing; readers have all of it then.
@@ -384,6 +393,6 @@ class Flight(Shared):
             if self.window is None:
                 raise too_large
         self._known = True
-        if self._whose is not None and self.partial is not None and not self._needs.sharing.is_alone:
-            self._announced.put(str(self.entry), (self._whose, size))
+        if self.partial is not None:
+            self._announced.put(self.entry, self._whose, size)
         self._demand.header_is_here()

@@ -9,7 +9,8 @@ from ..store.blobs import PartialKey
 from ..store.entries import Entry
 from ..upstream.resuming import Source
 from .dependencies import Dependencies
-from .flight import Flight, Told
+from .flight import Flight
+from .told import Told
 
 __all__ = ["Flights"]
 
@@ -33,6 +34,11 @@ class Flights:
         """Return the flight of ``entry``, if there is one that can be joined."""
         flight = self._flights.get(entry)
         return None if flight is None or flight.is_over else flight
+
+    def past_the_disk(self, key: PartialKey) -> Flight | None:
+        """Return the flight that has in memory what the disk takes nothing of, if there is one that can be joined."""
+        flight = self.get(key.entry)
+        return None if flight is None or flight.key != key or flight.window is None else flight
 
     def begin(
         self,

@@ -6,10 +6,14 @@ import os
 
 from twisted.python.failure import Failure
 
+from ..oci.digests import Verifier
 from ..store.files import FileFlow
 from .reader import Reader
 
 __all__ = ["ReadFile", "Readers"]
+
+# Bytes read at a time.
+_READ = 1024 * 1024
 
 
 class ReadFile:
@@ -31,6 +35,14 @@ class ReadFile:
     def duplicate(self) -> int:
         """Return a descriptor of one's own."""
         return os.dup(self._opened())
+
+    def hash(self, verifier: Verifier) -> int:
+        """Have ``verifier`` take in all of it; return how many bytes that are. Blocking; raises OSError."""
+        position = 0
+        while piece := os.pread(self._opened(), _READ, position):
+            verifier.update(piece)
+            position += len(piece)
+        return position
 
     def is_the_one(self, fd: int) -> bool:
         """Tell whether ``fd`` leads to it."""

@@ -72,6 +72,17 @@ class Window:
         self._producer: IPushProducer | None = None
         self._held_back = False
         self._reached = start
+        # Somebody will read from here on, who has not come yet.
+        self._is_expected = False
+
+    def expect(self) -> None:
+        """Hold all of it until `expect_no_more`, for who will come."""
+        self._is_expected = True
+
+    def expect_no_more(self) -> None:
+        """Hold it for none but those who have come."""
+        self._is_expected = False
+        self._release()
 
     def has(self, position: int) -> bool:
         """Tell whether it can be read from ``position`` on, now or when more has come."""
@@ -135,13 +146,17 @@ class Window:
             self._chunks.popleft()
             self.start += _CHUNK
 
+    @property
+    def _unread(self) -> int:
+        return self.end - (self.start if self._is_expected else self._reached)
+
     def _hold_back(self) -> None:
-        if self.end - self._reached >= self._limit and self._producer is not None and not self._held_back:
+        if self._unread >= self._limit and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
 
     def _release(self) -> None:
-        if self._held_back and self.end - self._reached < self._limit // 2 and self._producer is not None:
+        if self._held_back and self._unread < self._limit // 2 and self._producer is not None:
             self._held_back = False
             self._producer.resumeProducing()
 

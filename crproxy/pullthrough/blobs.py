@@ -7,7 +7,7 @@ from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..flights import Flight, Flights, NotKept, Told
+from ..flights import Flight, Flights, NotKept, Shared, Told
 from ..limits import Fills
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
@@ -66,8 +66,8 @@ class Blobs:
         self._clock = clock
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
-        self._waiting: dict[Flight, set[View]] = {}
-        self._counts: dict[Flight, Ending] = {}
+        self._waiting: dict[Shared, set[View]] = {}
+        self._counts: dict[Shared, Ending] = {}
 
     async def head(self, view: View, digest: Digest) -> Reply:
         """Return the reply to a HEAD, which downloads nothing. Raises RegistryError."""
@@ -236,12 +236,12 @@ class Blobs:
         fill = self._fills.begin(str(origin), client, blob=f"{origin} {entry}")
         waiting, count = {view}, Ending(lambda: self._fills.end(fill))
 
-        def arrived(flight: Flight) -> None:
+        def arrived(flight: Shared) -> None:
             self._waiting.pop(flight, None)
             for each in waiting:
                 self._permissions.given(each, digest, size=flight.size)
 
-        def ended(flight: Flight) -> None:
+        def ended(flight: Shared) -> None:
             count()
             self._counts.pop(flight, None)
             self._waiting.pop(flight, None)

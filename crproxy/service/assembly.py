@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService
+from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.interfaces import IProtocolFactory
 
 from ..admin.alias_file import Source
 from ..config import Config
+from ..peers import make_peer_site, socket_of
 from ..sharing import Sharing
 from ..tls.accepting import TLSFactory
 from ..transports.servers import serve
@@ -119,6 +122,8 @@ class _Assembly:
         plain, operators = core.plain_site(site), core.operators_site(monitoring.resources())
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)
+        if core.sharing.directory is not None:
+            self._listen_for_workers(core.sharing.directory)
         for number, plan in enumerate(port_plans(core.configuration())):
             if plan.scheme == "https":
                 if core.certificates is not None:
@@ -132,6 +137,14 @@ class _Assembly:
             else:
                 # It answers until everything else has stopped.
                 self._listen(number, plan, monitoring.site(), self._daemon)
+
+    def _listen_for_workers(self, directory: Path) -> None:
+        path = socket_of(directory, self._core.sharing.slot)
+        # Of the one that was killed in whose place this one is.
+        path.unlink(missing_ok=True)
+        endpoint = UNIXServerEndpoint(self._core.reactor, str(path), mode=0o600)
+        site = make_peer_site(self._core.cache.flights, self._core.reactor)
+        Listener(f"unix:{path}", endpoint, site, is_told=False).setServiceParent(self._daemon)
 
     def _listen_for_clients(
         self, number: int, plan: PortPlan, inside: IProtocolFactory, refusing: IProtocolFactory

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import stat
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ..config import Config
 from ..flights import Dependencies, Flights
+from ..peers import Asking, OtherWorkers
 from ..sharing import REPLACED, Alone, Sharing
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
@@ -72,6 +74,9 @@ class CacheService(Service):
         needs = Dependencies(
             files, threads, reactor, self.store, self.store.stored, sharing=sharing, settled=self.settled
         )
+        if sharing.directory is not None:
+            asking = Asking(sharing.directory, config.timeouts, reactor)
+            needs = replace(needs, peers=OtherWorkers(sharing, asking))
         self.flights = Flights(needs)
         self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)
         sharing.on(REPLACED, lambda _: self._janitor.look_for_files())

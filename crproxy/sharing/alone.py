@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -53,6 +54,7 @@ class OwnClaims:
 class Alone:
     """One worker (crproxy.sharing.Sharing)."""
 
+    directory: Path | None = None
     slot = 0
     leads = True
     is_alone = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -92,9 +93,11 @@ class Sharing(Protocol):
     """What the workers of one daemon have in common.
 
     ``slot`` is which one this is, from 0 on; ``leads``: it does what only one of them may do; ``is_alone``: there are
-    no others; ``secret``: bytes that all of them know, and that end with the daemon.
+    no others; ``secret``: bytes that all of them know, and that end with the daemon; ``directory``: where they have
+    files and sockets that nobody else may look at, in memory, None where there are no others.
     """
 
+    directory: Path | None
     secret: bytes
     slot: int
     leads: bool

@@ -53,6 +53,7 @@ class Ledger:
         self._environment = lmdb.open(
             str(directory), map_size=_SIZE, subdir=True, sync=False, metasync=False, mode=0o600, max_readers=1024
         )
+        self.directory = directory
         self._everything = self._environment.open_db()
         self._numbers = struct.Struct(f"<{slots}q")
         self._nobody = (0,) * slots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -118,6 +119,7 @@ class Together:
         self._clock = clock
         self.slot = slot
         self.leads = slot == 0
+        self.directory: Path | None = ledger.directory
         self._ledger = ledger
         self._channel = channel
 

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from crproxy.flights import Flight, Flights, NotKept, Reader, Told
+from crproxy.flights import Flight, Flights, NotKept, Reader, Shared, Told
 from crproxy.flights.window import Windows
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
@@ -423,7 +423,7 @@ def test_what_never_was_to_be_kept_goes_through_unseen_and_proves_nothing(
     flights: Flights, source: HandSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full_after(monkeypatch, 0)
-    arrived: list[Flight] = []
+    arrived: list[Shared] = []
     flight = flights.begin(ENTRY, source, told=Told(arrived=arrived.append))
     body = source.answer()
     consumer, done = reading(flight)

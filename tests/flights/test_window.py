@@ -5,9 +5,11 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from crproxy.flights.window import FellBehind, Window
 from crproxy.oci.digests import Digest, Verifier
+from tests.sources import HandBody
 
 CHUNK, MIB = 256 * 1024, 1024 * 1024
 
@@ -59,3 +61,20 @@ def test_what_is_over_is_not_held() -> None:
         tracemalloc.stop()
     assert not held.has(0)
     assert held.has(8 * MIB)
+
+
+def test_what_somebody_is_expected_to_read_is_held_until_then() -> None:
+    producer, held = HandBody(None, Clock()), window(b"", limit=2 * CHUNK)
+    held.registerProducer(producer, True)
+    held.expect()
+    held.write(bytes(CHUNK))
+    held.reach(CHUNK)
+    flowing = [producer.is_flowing]
+    held.write(bytes(CHUNK))
+    held.reach(2 * CHUNK)
+    # The fastest has read it, and who comes has not.
+    flowing.append(producer.is_flowing)
+    assert held.has(0)
+    held.expect_no_more()
+    flowing.append(producer.is_flowing)
+    assert flowing == [True, False, True]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.parts.fake_upstream import FakeUpstream
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 MIB = 1024 * 1024
 

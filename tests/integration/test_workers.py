@@ -168,6 +168,36 @@ def test_one_that_dies_loses_its_own_connections_alone(tmp_path: Path, fake: Fak
         assert not daemon.cache.partial()
 
 
+@pytest.mark.parametrize("killed", [0, 1])
+def test_what_no_disk_takes_goes_on_where_the_one_dies_that_has_it(
+    tmp_path: Path, fake: FakeUpstream, gate: Gate, killed: int
+) -> None:
+    """One worker has it sent, for both; when it dies, the other goes on from the byte reached."""
+    large, clients = Filler(8 * MEBIBYTE), 16
+    place = blob(large)
+    fake.script(place.path, ranged(large, Stall(gate, at=MEBIBYTE)))
+    with (
+        Daemon(tmp_path, config_of(fake, '[cache]\nsize = "6M"\n'), workers=2) as daemon,
+        ExitStack() as asking,
+    ):
+        pids = daemon.worker_pids()
+        responses = [asking.enter_context(exchange(daemon.address, "GET", place.through)) for _ in range(clients)]
+        begun = [response.read(1) for response in responses]
+        assert len(fake.seen.requests(place.path, "GET")) == 1
+        daemon.kill_worker(pids[killed])
+        gate.open()
+        whole = 0
+        for response, first in zip(responses, begun, strict=True):
+            try:
+                assert hash_rest(response, first) == (large.size, large.digest)
+                whole += 1
+            except (OSError, HTTPException):
+                pass  # its worker was killed
+        assert 0 < whole < clients
+        asked = [request.values("Range") for request in fake.seen.requests(place.path, "GET")]
+        assert asked[1:] in ([], [[f"bytes={MEBIBYTE}-"]])
+
+
 def test_one_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
     with Daemon(tmp_path, "", workers=2) as daemon:
         hung = daemon.worker_pids()[0]

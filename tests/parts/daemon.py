@@ -222,7 +222,7 @@ class Daemon:
     def worker_pids(self) -> list[int]:
         """The processes that serve clients, where there are several: all of them have been started."""
         self.wait_for_log("workers serve clients")
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return _children(self.pid)
 
     def kill_worker(self, pid: int) -> None:
         """End one of them as a crash does (kill -9), and wait until another serves in its place."""
@@ -243,15 +243,16 @@ class Daemon:
         assert not noise, f"crproxy logged what Twisted says of its own parts:\n{noise}"
 
     def rss_bytes(self) -> int:
-        """Its resident memory now."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        kibibytes = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-        assert kibibytes is not None
-        return int(kibibytes[1]) * 1024
+        """The resident memory of all its processes now."""
+        return sum(_rss_bytes(pid) for pid in self._pids())
 
     def descriptors(self) -> int:
-        """How many files and sockets it has open now."""
-        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+        """How many files and sockets its processes have open now."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._pids())
+
+    def _pids(self) -> list[int]:
+        """Its process, and those that it has started."""
+        return [self.pid, *_children(self.pid)]
 
     def cpu_seconds(self) -> float:
         """The processor time it has used so far, its own and the kernel's for it (proc(5), utime and stime)."""
@@ -282,3 +283,13 @@ class Start(Protocol):
         data_dir: Path | None = None,
         **timeouts: str,
     ) -> Daemon: ...
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _rss_bytes(pid: int) -> int:
+    kibibytes = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert kibibytes is not None
+    return int(kibibytes[1]) * 1024

@@ -1,0 +1,62 @@
+"""Workers of one daemon, all in this process, that ask each other without a network between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+
+from crproxy.flights import Flights
+from crproxy.flights.peers import NotThere, PeerIsGone
+from crproxy.peers import Asking, OtherWorkers
+from crproxy.peers.serving import from_memory
+from crproxy.store.blobs import PartialKey
+from crproxy.store.store import Store
+from crproxy.upstream.client import Streamed
+from tests.sharing.crew import Crew
+from tests.stores import make_dependencies, make_store
+
+__all__ = ["Wire", "Worker", "make_workers"]
+
+
+_REFUSALS = {404: PeerIsGone, 416: NotThere}
+
+
+@dataclass
+class Wire:
+    """Asks as `Asking` does; ``asked`` has each slot that was, and the byte."""
+
+    flights: dict[int, Flights] = field(default_factory=dict)
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    async def open(self, slot: int, key: PartialKey, start: int) -> Streamed:
+        self.asked.append((slot, start))
+        if slot not in self.flights:
+            raise PeerIsGone("nobody listens there")
+        reply = await from_memory(self.flights[slot], key, start)
+        if reply.status in _REFUSALS:
+            raise _REFUSALS[reply.status]
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Streamed(reply.status, headers, reply.body)
+
+
+@dataclass
+class Worker:
+    """One of them."""
+
+    store: Store
+    flights: Flights
+    peers: OtherWorkers
+
+
+def make_workers(directory: Path, clock: Clock, wire: Wire, number: int = 2) -> list[Worker]:
+    crew, workers = Crew(), []
+    for slot in range(number):
+        sharing = crew.member(slot)
+        store, peers = make_store(directory, clock, sharing=sharing), OtherWorkers(sharing, cast(Asking, wire))
+        needs: Any = replace(make_dependencies(store, clock), sharing=sharing, peers=peers)
+        wire.flights[slot] = Flights(needs)
+        workers.append(Worker(store, wire.flights[slot], peers))
+    return workers
