@@ -11,16 +11,16 @@ from twisted.python.failure import Failure
 
 from ..oci.digests import Verifier
 from ..oci.errors import ErrorCode, RegistryError
-from ..store.blobs import AlreadyStored, Partial, PartialKey, WrongContent
+from ..store.blobs import AlreadyStored, Partial, PartialKey
 from ..store.filling import Filling
 from ..upstream.relay import BodyBroke
 from ..upstream.resuming import RangeRefused, Source, pour
 from .announcements import Announcements
 from .dependencies import Dependencies
 from .pace import Pace
-from .peers import PeersFirst, hold_for_others
-from .shared import Shared
+from .peers import hold_for_others
 from .told import Told
+from .unkept import Unkept
 from .window import NotKept, Window
 
 __all__ = ["Flight"]
@@ -32,7 +32,7 @@ _FEW = 8
 _STEP = 1024 * 1024
 
 
-class Flight(Shared):
+class Flight(Unkept):
     """The transfer of one blob."""
 
     def __init__(
@@ -43,29 +43,15 @@ class Flight(Shared):
         told: Told,
         whose: str | None = None,
     ) -> None:
-        super().__init__(key, source, dependencies)
-        self._whose = whose
+        super().__init__(key, source, dependencies, told, whose)
         self._announced = Announcements(dependencies.sharing, dependencies.clock)
-        self._told = told
-        # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
-        self._is_trusted_unseen = True
-        self._past_the_disk = PeersFirst(key, whose, source, dependencies.peers, told.asks_upstream)
-        self._held: Deferred[None] | None = None
         self._at_disk: tuple[int, Verifier] | None = None
-        self._pouring: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
 
     def run(self) -> Deferred[None]:
         """Fly; fires at the end, whatever it was."""
         self._running = Deferred.fromCoroutine(self._run())
         return self._running
-
-    def verify(self) -> bool:
-        """Have what comes be looked at, even if it is not kept; tell whether that can be done still."""
-        if self.window is not None and self.window.verifier is None:
-            return False
-        self._is_trusted_unseen = False
-        return True
 
     def verifier_at(self, position: int) -> Verifier | None:
         """Return what has taken in all that came before ``position``; None where that is not known (Followed)."""
@@ -89,11 +75,6 @@ class Flight(Shared):
             self._running.addBoth(lambda _: ended.callback(None))
         return ended
 
-    def _end(self) -> None:
-        super()._end()
-        if self._pouring is not None:
-            self._pouring.cancel()
-
     async def _run(self) -> None:
         try:
             while not await self._fill_or_follow():
@@ -110,8 +91,7 @@ class Flight(Shared):
             self._demand.end_in(None)
             if self.partial is not None:
                 self._announced.drop(self.entry)
-            self._past_the_disk.wait_no_more()
-            self._needs.peers.leave(self.key)
+            self._past_the_disk.leave()
             self._file.close()
             self._over = True
             self._let_go_of_window()
@@ -119,7 +99,7 @@ class Flight(Shared):
 
     async def _fill_or_follow(self) -> bool:
         """Do our part until the content is whole, or until it is somebody else's turn."""
-        if self._is_with_a_peer():
+        if self._past_the_disk.is_with_a_peer:
             return await self._follow_past_the_disk()
         try:
             partial = await self._needs.threads(self._needs.blobs.begin, self.entry, self.key.origin)
@@ -146,72 +126,6 @@ class Flight(Shared):
             if self.partial is not None and not self.is_unkept:
                 self._needs.room.release(self.key, 0 if partial.is_gone else partial.filled)
         return True
-
-    async def _pass_on(self, failure: Failure) -> bool:
-        """Bring what the disk takes nothing of."""
-        window = self._open_window(0, Verifier(self.entry.digest), failure, [])
-        if window is None:
-            failure.raiseException()
-        self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=failure.getErrorMessage())
-        return await self._pour_past_the_disk(window, 0)
-
-    async def _follow_past_the_disk(self) -> bool:
-        """Bring what another worker has in memory, as the disk takes no more of it; from the end of its file on."""
-        start, verifier = 0, Verifier(self.entry.digest)
-        if self._file.is_open:
-            start = await self._needs.threads(self._file.hash, verifier)
-        failure = Failure(NotKept("another worker has it in memory"))
-        window = self._open_window(start, verifier, failure, [])
-        if window is None:
-            failure.raiseException()
-        return await self._pour_past_the_disk(window, start)
-
-    async def _pour_past_the_disk(self, window: Window, start: int) -> bool:
-        pouring = pour(self._past_the_disk, window, start, None, self.clock, on_size=self._know)
-        self._pouring = Deferred.fromCoroutine(pouring)
-        if self._ending:
-            self._pouring.cancel()
-        try:
-            await self._pouring
-        finally:
-            self._pouring = None
-        self._be_whole_past_the_disk(window)
-        return True
-
-    def _open_window(
-        self, start: int, verifier: Verifier | None, failure: Failure, unwritten: list[memoryview]
-    ) -> Window | None:
-        """Let what comes from now on be read from memory, behind what is unwritten: readers share it all the same."""
-        window = self._needs.windows.open(start, verifier, self._grow)
-        self.filled = start
-        if window is None:
-            return None
-        for piece in unwritten:
-            window.take(piece)
-        self.window, self.is_unkept = window, True
-        # Of the file; what is behind that they find in the window.
-        self._fail_readers(Failure(NotKept(failure.getErrorMessage())))
-        self.filled = window.end
-        # They may have read more than the disk had.
-        window.reach(self._readers.furthest)
-        self._demand.is_over()
-        self._demand.end_in(None)
-        self._reconsider()
-        return window
-
-    def _be_whole_past_the_disk(self, window: Window) -> None:
-        if window.verifier is None:
-            # Nobody gets a right to the content by bytes that nobody has looked at.
-            super()._be_whole(window.end)
-            return
-        if not window.verifier.matches():
-            raise WrongContent(f"the bytes that came for {self.entry} are others: nothing of them was kept")
-        self._be_whole(window.end)
-
-    @property
-    def _goes_unseen(self) -> bool:
-        """Whether nobody looks at what is never kept: without its length, nobody would see either that it was cut."""
-        return self._is_trusted_unseen and self.size is not None
 
     async def _fill(self, partial: Partial) -> None:
         if partial.is_leftover:
@@ -240,12 +154,11 @@ class Flight(Shared):
                 await self._pour(partial)
         if self.window is not None:
             self._be_whole_past_the_disk(self.window)
-            if self._held is not None:
-                await self._held
+            await self._held
             return
         await self._needs.threads(partial.verify)
         if self._needs.sharing.is_alone:
-            self._be_whole(partial.filled)
+            self._arrive(partial.filled)
             await self._needs.threads(partial.commit)
             self._needs.on_stored(self.entry, partial.filled)
         else:
@@ -256,12 +169,12 @@ class Flight(Shared):
             await self._needs.threads(partial.commit)
             self._needs.on_stored(self.entry, partial.filled)
             await self._needs.settled()
-            super()._be_whole(partial.filled)
+            self._be_whole(partial.filled)
 
     async def _pour(self, partial: Partial) -> None:
         def instead(failure: Failure, unwritten: list[memoryview]) -> Window | None:
             # Before others can begin the file anew.
-            self._needs.peers.announce(self.key, self._whose)
+            self._past_the_disk.announce()
             why = failure.getErrorMessage()
             self._log.warn("{entry} is passed on but not kept: {error}", entry=self.entry, error=why)
             partial.discard()
@@ -271,13 +184,14 @@ class Flight(Shared):
             verifier = None if self._goes_unseen and not partial.filled else partial.verifier
             window = self._open_window(partial.filled, verifier, failure, unwritten)
             if window is None:
-                self._needs.peers.leave(self.key)
+                self._past_the_disk.leave()
                 # For a reader that has all of it, and asks by itself for what follows.
                 self.filled = filling.received
                 for piece in unwritten:
                     partial.verifier.update(piece)
             else:
-                self._held = Deferred.fromCoroutine(hold_for_others(window, self.key, self._needs.peers, self.clock))
+                held = Deferred.fromCoroutine(hold_for_others(window, self.key, self._needs.peers, self.clock))
+                self._held = held.addErrback(_cancelled)
             return window
 
         filling = self.filling = Filling(
@@ -330,19 +244,17 @@ class Flight(Shared):
                 return False
             self._read_from(fd)
             self._past_the_disk.wait()
-            announced = await self._announced.wait(self.entry, self._whose, self._is_with_a_peer)
-            if self._is_with_a_peer():
+            announced = await self._announced.wait(self.entry, self._whose, self._need_not_follow)
+            if self._need_not_follow():
                 return False
             self._know(await self.source.size() if announced is None else announced.size)
         while not self._take_whole():
-            if self._ending:
+            if self._need_not_follow():
                 return False
             self._grow(self._file.size)
-            if self._is_with_a_peer():
-                return False
             partial = await self._needs.threads(self._needs.blobs.begin, self.entry, self.key.origin)
             if partial is not None:
-                if self._is_with_a_peer():
+                if self._past_the_disk.is_with_a_peer:
                     # Made by this look, in the place of the one that went meanwhile.
                     partial.discard()
                 partial.close()
@@ -350,9 +262,8 @@ class Flight(Shared):
             await deferLater(self.clock, _FOLLOW_SECONDS)
         return True
 
-    def _is_with_a_peer(self) -> bool:
-        """Tell whether another worker has it in memory, as the disk takes nothing of it, or no more."""
-        return self._needs.peers.find(self.key) is not None
+    def _need_not_follow(self) -> bool:
+        return self._ending or self._past_the_disk.is_with_a_peer
 
     def _take_whole(self) -> bool:
         """Tell whether what this flight read is whole now, by somebody else's doing; readers have all of it then.
@@ -368,12 +279,8 @@ class Flight(Shared):
             raise AlreadyStored(f"{self.entry} is here")
         size = os.fstat(fd).st_size
         self._read_from(fd)
-        self._be_whole(size)
+        self._arrive(size)
         return True
-
-    def _be_whole(self, size: int) -> None:
-        self._told.arrived(self)
-        super()._be_whole(size)
 
     def _reserve(self, size: int) -> None:
         """Have room for ``size`` bytes. Raises OSError where there is none."""
@@ -385,14 +292,15 @@ class Flight(Shared):
         if self._known:
             return
         self.size = size
-        if self.window is not None and not self.window.end and self._goes_unseen:
-            self.window.verifier = None
         if self.filling is not None and not self._needs.room.could_hold(size or 0):
             too_large = OSError(errno.ENOSPC, "it is larger than the cache")
             self.filling.give_up(Failure(too_large))
             if self.window is None:
                 raise too_large
-        self._known = True
         if self.partial is not None:
             self._announced.put(self.entry, self._whose, size)
-        self._demand.header_is_here()
+        super()._know(size)
+
+
+def _cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)

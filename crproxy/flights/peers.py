@@ -118,6 +118,24 @@ class PeersFirst:
     asks_upstream: Callable[[], object]
     _questions: int = 0
     _is_waiting: bool = False
+    _is_announced: bool = False
+
+    @property
+    def is_with_a_peer(self) -> bool:
+        """Whether another worker has it in memory, as the disk takes nothing of it, or no more."""
+        return self.peers.find(self.key) is not None
+
+    def announce(self) -> None:
+        """Have others find it here."""
+        self._is_announced = True
+        self.peers.announce(self.key, self.whose)
+
+    def leave(self) -> None:
+        """Have nobody find it here, nor wait for this worker."""
+        self.wait_no_more()
+        if self._is_announced:
+            self._is_announced = False
+            self.peers.leave(self.key)
 
     def wait(self) -> None:
         """Have whoever writes the blob know that this worker reads on in its memory, if the disk takes no more."""
@@ -131,27 +149,45 @@ class PeersFirst:
             self._is_waiting = False
             self.peers.come(self.key)
 
+    async def from_peer(self, start: int) -> Streamed | None:
+        """Ask whoever has it in memory for the bytes from ``start`` on; None where nobody has it.
+
+        Raises:
+            NotThere: it does not have those.
+            RegistryError: they are for somebody else, and upstream says that they are not ours to have.
+        """
+        peer = self.peers.find(self.key)
+        return None if peer is None else await self._ask(peer, start)
+
     async def open(self, start: int, stop: int | None) -> Streamed:
         """Ask for the bytes from ``start`` on (Source)."""
         while self._questions < _MOST_QUESTIONS:
+            self._questions += 1
             peer = await self.peers.lead(self.key, self.whose)
             if peer is None:
+                self._is_announced = True
                 break
-            self._questions += 1
-            if self.whose is None or peer.whose != self.whose:
-                # They come for somebody else: that they are ours to have only our registry can say.
-                await self.upstream.size()
             try:
-                opened = await peer.open(start)
-                self.wait_no_more()
-                return opened
-            except PeerIsGone:
-                self.peers.lost(self.key, peer)
+                opened = await self._ask(peer, start)
             except NotThere:
                 break
+            if opened is not None:
+                return opened
         self.wait_no_more()
         self.asks_upstream()
         return await self.upstream.open(start, stop)
+
+    async def _ask(self, peer: Peer, start: int) -> Streamed | None:
+        if self.whose is None or peer.whose != self.whose:
+            # They come for somebody else: that they are ours to have only our registry can say.
+            await self.upstream.size()
+        try:
+            opened = await peer.open(start)
+        except PeerIsGone:
+            self.peers.lost(self.key, peer)
+            return None
+        self.wait_no_more()
+        return opened
 
     async def size(self) -> int | None:
         """Ask how many there are (Source)."""
@@ -162,6 +198,8 @@ async def hold_for_others(window: Window, key: PartialKey, peers: Peers, clock: 
     """Let ``window`` hold what comes until other workers have come for it, which have read its file up to there."""
     window.expect()
     until = clock.seconds() + _HELD_SECONDS
-    while peers.are_waiting(key) and clock.seconds() < until:
-        await deferLater(clock, _LOOK_SECONDS)
-    window.expect_no_more()
+    try:
+        while peers.are_waiting(key) and clock.seconds() < until:
+            await deferLater(clock, _LOOK_SECONDS)
+    finally:
+        window.expect_no_more()

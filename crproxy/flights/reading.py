@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from twisted.python.failure import Failure
@@ -36,13 +37,15 @@ class ReadFile:
         """Return a descriptor of one's own."""
         return os.dup(self._opened())
 
-    def hash(self, verifier: Verifier) -> int:
-        """Have ``verifier`` take in all of it; return how many bytes that are. Blocking; raises OSError."""
+    def hash(self, verifier: Verifier, stop: int) -> None:
+        """Have ``verifier`` take in the first ``stop`` bytes. Blocking; raises OSError, also where there are less."""
         position = 0
-        while piece := os.pread(self._opened(), _READ, position):
+        while position < stop:
+            piece = os.pread(self._opened(), min(_READ, stop - position), position)
+            if not piece:
+                raise OSError(errno.EIO, "what was there is there no more")
             verifier.update(piece)
             position += len(piece)
-        return position
 
     def is_the_one(self, fd: int) -> bool:
         """Tell whether ``fd`` leads to it."""

@@ -20,6 +20,9 @@ __all__ = ["FellBehind", "NotKept", "Window", "WindowFlow", "Windows"]
 
 # Bytes of one: what a client may lag behind the fastest before it asks by itself.
 _WINDOW = 8 * 1024 * 1024
+# One part in so many of it is how far upstream may be ahead of the fastest. Another worker that reads here holds as
+# much ahead of its own clients: those that are as fast and read here must not fall out behind it.
+_AHEAD = 4
 # Of all of them. Beyond, readers of what is not kept ask upstream each.
 _MOST = 8
 # Pieces of this size are kept, whatever came.
@@ -146,17 +149,19 @@ class Window:
             self._chunks.popleft()
             self.start += _CHUNK
 
-    @property
-    def _unread(self) -> int:
-        return self.end - (self.start if self._is_expected else self._reached)
+    def _is_ahead_by(self, part: float) -> bool:
+        """Tell whether what is held is ahead of its readers by this part of what it may be, or more."""
+        if self._is_expected:
+            return self.end - self.start >= self._limit * part
+        return self.end - self._reached >= self._limit * part / _AHEAD
 
     def _hold_back(self) -> None:
-        if self._unread >= self._limit and self._producer is not None and not self._held_back:
+        if self._is_ahead_by(1) and self._producer is not None and not self._held_back:
             self._held_back = True
             self._producer.pauseProducing()
 
     def _release(self) -> None:
-        if self._held_back and self._unread < self._limit // 2 and self._producer is not None:
+        if self._held_back and not self._is_ahead_by(0.5) and self._producer is not None:
             self._held_back = False
             self._producer.resumeProducing()
 

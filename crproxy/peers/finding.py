@@ -29,6 +29,10 @@ class OtherWorkers:
         # By blob: how many follow its file, and have not turned to the memory of the worker that writes it.
         self._followers = sharing.count("followers")
         self._asking = asking
+        # What the one had that was here before, and died.
+        for name, holder in self._holders.all().items():
+            if holder[0] == self._slot:
+                self._holders.drop(name)
 
     def find(self, key: PartialKey) -> Peer | None:
         """Return who has it (Peers)."""

@@ -9,9 +9,11 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from ..flights import Flights
+from ..flights.window import FellBehind
 from ..policy.ranges import Slice, parse_range
 from ..pullthrough import Reply
 from ..store.blobs import PartialKey
+from ..upstream.client import Streamed
 from ..web.answering import answer
 from ..web.branch import Branch
 from ..web.site import PlainSite
@@ -69,9 +71,21 @@ async def from_memory(flights: Flights, key: PartialKey, start: int) -> Reply:
     if not flight.has(start) or (start and (size is None or start >= size)):
         return Reply(416)
     if size is None:
-        return Reply(200, _TYPE, flight.reader(None))
+        return Reply(200, _TYPE, flight.reader(None, _Nowhere()))
     part = Slice(start, size, size)
-    return Reply(206, {**_TYPE, "Content-Range": part.content_range}, flight.reader(part))
+    return Reply(206, {**_TYPE, "Content-Range": part.content_range}, flight.reader(part, _Nowhere()))
+
+
+class _Nowhere:
+    """What another worker has that falls behind (Source): it asks upstream itself, for whom it reads."""
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        """Fail (Source)."""
+        raise FellBehind(f"byte {start} is not in memory here any more")
+
+    async def size(self) -> int | None:
+        """Say nothing (Source)."""
+        return None
 
 
 _TYPE: dict[str, Any] = {"Content-Type": "application/octet-stream"}

@@ -144,7 +144,8 @@ class _Assembly:
         path.unlink(missing_ok=True)
         endpoint = UNIXServerEndpoint(self._core.reactor, str(path), mode=0o600)
         site = make_peer_site(self._core.cache.flights, self._core.reactor)
-        Listener(f"unix:{path}", endpoint, site, is_told=False).setServiceParent(self._daemon)
+        # Without it, each worker asks upstream by itself for what the disk takes nothing of.
+        Listener(f"unix:{path}", endpoint, site, optional=True, is_told=False).setServiceParent(self._daemon)
 
     def _listen_for_clients(
         self, number: int, plan: PortPlan, inside: IProtocolFactory, refusing: IProtocolFactory

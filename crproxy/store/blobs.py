@@ -296,9 +296,10 @@ class Partial:
         self.verifier = Verifier(self.entry.digest)
 
     def discard(self) -> None:
-        """Remove the file: nothing of it is worth keeping."""
-        self._blobs.partial_path(self.key).unlink(missing_ok=True)
-        self.is_gone = True
+        """Remove the file, if the disk lets us: nothing of it is worth keeping."""
+        with contextlib.suppress(OSError):
+            self._blobs.partial_path(self.key).unlink(missing_ok=True)
+            self.is_gone = True
 
     def close(self) -> None:
         """Let go of the lock. What was not committed stays, to be taken up again."""

@@ -338,7 +338,8 @@ class Index:
     def _totals_in_file(self) -> Totals:
         rows = self._read("SELECT bytes, contents FROM total")
         if not rows:
-            return Totals()
+            # It cannot be read now: that says nothing of what is kept.
+            return self._pending.totals
         ((size, contents),) = rows
         return Totals(size, contents, self._pending.totals.rows)
 

@@ -5,6 +5,7 @@ Numbers only; what is on disk, and what is whole, is not known here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 
 from ..sharing import Sharing
@@ -31,6 +32,8 @@ class PartialRoom:
         self._shared = sharing.count("room")
         # What of it all is this worker's: what becomes whole is so still until others can see that it is.
         self._own = 0
+        # It takes no less to the others than it did when this was set.
+        self._least = 0
         # How often something was left when that was last asked: less often, where a worker has died meanwhile.
         self._left = -1
         self._shared.add(_LEFT)
@@ -50,13 +53,22 @@ class PartialRoom:
 
     @property
     def of_others(self) -> int:
-        """What those take that other workers fill, blocks and all."""
-        return 0 if self._is_alone else max(0, self._shared.of(_BYTES) - self._own)
+        """What those take that other workers fill, blocks and all, or have filled just now."""
+        return 0 if self._is_alone else max(self._least, self._shared.of(_BYTES) - self._own)
 
     @property
     def taken_by_filling(self) -> int:
         """What those take that anybody fills, blocks and all."""
         return sum(self._filling.values()) + len(self._filling) * self._block + self.of_others
+
+    @contextlib.contextmanager
+    def counting_others(self) -> Iterator[None]:
+        """Let nothing be missed that others let go of meanwhile, because the index has it: it counts here still."""
+        self._least = self.of_others
+        try:
+            yield
+        finally:
+            self._least = 0
 
     def leftovers(self) -> Iterator[tuple[PartialKey, int]]:
         """Yield what nobody fills, the oldest first, with its bytes."""
@@ -83,8 +95,9 @@ class PartialRoom:
 
     def let_go(self, size: int) -> None:
         """Let other workers have the room of what has ended."""
-        self._own -= size
-        self._shared.remove(_BYTES, size)
+        if size:
+            self._own -= size
+            self._shared.remove(_BYTES, size)
 
     def leave(self, key: PartialKey, size: int) -> None:
         """Count a file of ``size`` bytes that nobody fills from now on."""

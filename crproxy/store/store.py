@@ -84,6 +84,8 @@ class Store:
         self._threads = threads
         self._block = block
         self._partials = PartialRoom(block, sharing)
+        # What other workers have dropped, and the index does not know yet: the bytes of each, block and all.
+        self._gone: dict[Entry, int] = {}
         self._used = Uses(sharing)
         self._memory: OrderedDict[Entry, bytes] = OrderedDict()
         self._memory_bytes = 0
@@ -178,7 +180,8 @@ class Store:
         """Bytes that all of it takes of the budget."""
         files = self.index.contents() + self._partials.files
         partial = self._partials.bytes + self._partials.of_others
-        return self.index.bytes_stored() + partial + self.index.row_bytes() + files * self._block
+        stored = self.index.bytes_stored() - sum(self._gone.values())
+        return stored + partial + self.index.row_bytes() + files * self._block
 
     @property
     def partial_bytes(self) -> int:
@@ -230,27 +233,36 @@ class Store:
     def look_around(self) -> None:
         """Take in what other workers have stored, dropped, or left half done since the last look."""
         if not self._is_alone:
-            self.index.refresh()
+            self._refresh()
             found = sorted(self.blobs.partials(), key=lambda one: one[2])
             self._partials.find({key: size for key, size, _ in found if self.blobs.is_abandoned(key)})
+
+    def _refresh(self) -> None:
+        self.index.refresh()
+        self._gone = {entry: size for entry, size in self._gone.items() if self.index.size(entry) is not None}
 
     def _catch_up(self) -> None:
         """Count what other workers have added; what they have dropped, where it matters."""
         if self._is_alone:
             return
-        self.index.refresh()
+        self._refresh()
         if self._partials.have_others_left() or self.taken > self.budget:
             self.look_around()
 
     def evict(self, budget: int) -> int:
         """Drop until ``budget`` bytes or less are taken; return how many whole contents went."""
         before = self.evicted
+        self._catch_up()
         self._free(budget)
         return self.evicted - before
 
     def _make_room(self, size: int) -> bool:
         """Tell whether all that is counted fits, ``size`` bytes of which are new, after dropping what helps."""
-        self._catch_up()
+        with self._partials.counting_others():
+            self._catch_up()
+            return self._make_room_for(size)
+
+    def _make_room_for(self, size: int) -> bool:
         # What is being filled stays, so nothing goes in vain.
         if self._partials.taken_by_filling > self.budget - self.index.row_bytes():
             return False
@@ -285,10 +297,9 @@ class Store:
 
     def _evict(self, budget: int) -> Iterator[Entry]:
         """Drop whole contents, and give each."""
-        gone: set[Entry] = set()
         while (over := self.taken - budget) > 0:
-            found = self.index.oldest(_STEP + len(gone))
-            oldest = [(entry, size) for entry, size in found if entry not in gone]
+            found = self.index.oldest(_STEP + len(self._gone))
+            oldest = [(entry, size) for entry, size in found if entry not in self._gone]
             # What was used since the index last heard of it is none of the oldest, unless nothing else is left.
             unused = [(entry, size) for entry, size in oldest if entry not in self._used]
             if not oldest:
@@ -296,9 +307,10 @@ class Store:
             if not unused:
                 self.note_use()
                 unused = oldest
+            sizes = dict(unused)
             for entry in to_drop(over, 0, [(entry, size + self._block) for entry, size in unused]):
                 if not self._is_alone and self.blobs.size(entry) is None:
-                    gone.add(entry)  # another worker has dropped it for what it brings itself
+                    self._gone[entry] = sizes[entry] + self._block
                     continue
                 size = self.index.size(entry) or 0
                 self._drop(entry, size)

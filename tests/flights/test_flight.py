@@ -583,7 +583,7 @@ def test_where_nobody_takes_it_upstream_waits(tmp_path: Path, clock: Clock) -> N
     content = bytes(range(256)) * 4096
     source, chunk = HandSource(content, clock), 64 * 1024
     store = make_store(tmp_path, clock, budget=chunk)
-    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(8, 2 * chunk)))
+    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(8, 8 * chunk)))
     flight = flights.begin(Entry(source.digest), source)
     body = source.answer()
     readers = [reading(flight) for _ in range(2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -14,12 +15,15 @@ from twisted.internet.task import Clock
 from crproxy.flights import Flight, Told
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.store.blobs import Blobs, PartialKey
+from crproxy.peers import OtherWorkers
+from crproxy.store.blobs import Blobs, PartialKey, WrongContent
 from crproxy.store.entries import Entry
 from tests.flights.test_following_workers import full_from
 from tests.memory import ended, failure_of, not_yet
 from tests.peers.workers import Wire, Worker, make_workers
+from tests.sharing.crew import Crew
 from tests.sources import HandBody, HandSource
+from tests.stores import MIB
 from tests.upstream.conftest import Consumer
 
 CONTENT = bytes(range(200))
@@ -33,7 +37,8 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.clock, self.wire = Clock(), Wire()
-        self.workers: list[Worker] = make_workers(directory, self.clock, self.wire, 3)
+        self.crew = Crew()
+        self.workers: list[Worker] = make_workers(directory, self.clock, self.wire, 3, self.crew)
         self.sources = [HandSource(CONTENT, self.clock) for _ in self.workers]
         self.upstreams: list[int] = []
         self.reads: list[tuple[Consumer, Deferred[None]]] = []
@@ -216,6 +221,132 @@ def test_what_is_held_for_those_who_follow_is_held_for_no_longer_than_two_second
     world.all_have_it()
 
 
+class Paced:
+    """Takes as many bytes as it is let, and only counts them."""
+
+    def __init__(self) -> None:
+        self.wanted = self.taken = 0
+        self._producer: Any = None
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+        self._balance()
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        self.taken += len(data)
+        self._balance()
+
+    def take(self, number: int) -> None:
+        self.wanted += number
+        self._balance()
+
+    def _balance(self) -> None:
+        if self._producer is not None:
+            if self.taken < self.wanted:
+                self._producer.resumeProducing()
+            else:
+                self._producer.pauseProducing()
+
+
+def test_another_worker_does_not_drive_on_those_who_are_as_fast(tmp_path: Path) -> None:
+    """Its memory is ahead of its own clients: those of the worker that it reads from must not fall out behind it."""
+    clock, wire, content, piece = Clock(), Wire(), bytes(4 * MIB), 64 * 1024
+    workers = make_workers(tmp_path, clock, wire, windows=MIB)
+    sources = [HandSource(content, clock) for _ in workers]
+    entry = Entry(Digest.of(content))
+    with patch.object(Blobs, "begin", side_effect=OSError(errno.ENOSPC, "full")):
+        flights = [
+            worker.flights.begin(entry, source, None, None, "anybody")
+            for worker, source in zip(workers, sources, strict=True)
+        ]
+        body = sources[0].answer()
+    readers = [(Paced(), flights[slot]) for slot in (0, 0, 0, 1)]
+    done = [flight.reader(None).join(cast(Any, reader)) for reader, flight in readers]
+    sent = 0
+    while sent < len(content):
+        for _ in range(2):
+            if body.is_flowing and sent < len(content):
+                body.send(content[sent : sent + piece])
+                sent += piece
+        for reader, _ in readers:
+            reader.take(piece)
+    body.end()
+    for reader, _ in readers:
+        reader.take(len(content))
+    for each in done:
+        ended(each)
+    assert [len(source.asked) for source in sources] == [1, 0]
+
+
+def test_who_falls_behind_another_worker_asks_upstream_for_itself(full: World) -> None:
+    """And not by the credentials for which that one has it sent."""
+    flights = [full.begin(0, "somebody"), full.begin(1, "somebody else")]
+    body = answer(full, 0)
+    for flight in flights:
+        full.read(flight)
+    body.send(CONTENT[:50])
+    (serving,) = [reader for reader in flights[0]._readers if reader._source is not full.sources[0]]
+    cast(Any, serving.flow).pauseProducing()
+    body.send(CONTENT[50:100])
+    window = flights[0].window
+    assert window is not None
+    window.forget()
+    cast(Any, serving.flow).resumeProducing()
+    full.clock.advance(1)
+    assert full.sources[0].asked == [(0, None)]
+    assert full.sources[1].asked == [(50, None)]
+    full.sources[1].send_all()
+    body.send(CONTENT[100:])
+    body.end()
+    full.all_have_it()
+
+
+def test_what_was_wrong_in_the_file_is_not_gone_on_with(world: World) -> None:
+    first, second = world.begin(0), world.begin(1)
+    body = answer(world, 0)
+    world.look()
+    world.read(first)
+    consumer, done = world.read(second)
+    body.send(b"x" * 40)
+    world.look()
+    assert consumer.content == b"x" * 40
+    body.send(b"x" * (SIZE - 40))
+    body.end()
+    # A third worker has it in memory before the second looks again.
+    world.workers[2].peers.announce(KEY, "anybody")
+    world.look()
+    failure_of(done, WrongContent)
+    assert consumer.content in (b"x" * 40, b"x" * (SIZE - 1))
+    failure_of(world.reads[0][1], WrongContent)
+    world.workers[2].peers.leave(KEY)
+
+
+def test_what_a_dead_worker_had_is_not_looked_for(world: World) -> None:
+    world.workers[2].peers.announce(KEY, "anybody")
+    again = OtherWorkers(world.crew.member(2), cast(Any, world.wire))
+    assert world.workers[0].peers.find(KEY) is None
+    again.announce(KEY, "anybody")
+    del world.wire.flights[2]
+    world.begin(0)
+    assert world.wire.asked == [(2, 0)]
+    world.sources[0].send_all()
+    assert world.workers[0].store.blobs.size(ENTRY) == SIZE, "it is kept: the disk has room"
+
+
+def test_a_disk_that_takes_nothing_away_either_holds_up_nobody(world: World) -> None:
+    first = world.begin(0)
+    body = answer(world, 0)
+    world.read(first)
+    body.send(CONTENT[:40])
+    with full_from(60), patch.object(Path, "unlink", side_effect=OSError(errno.EIO, "Input/output error")):
+        body.send(CONTENT[40:])
+        body.end()
+        world.all_have_it()
+
+
 def test_what_came_wrong_is_nobodys(full: World) -> None:
     flights = [full.begin(slot) for slot in range(2)]
     for flight in flights:
@@ -226,7 +357,8 @@ def test_what_came_wrong_is_nobodys(full: World) -> None:
     body.send(b"x" * SIZE)
     body.end()
     full.look()
-    assert full.sources[1].asked == [], "all of it came, and is not what was asked for"
+    assert full.sources[1].asked == [(SIZE - 1, None)], "the last byte is held back until all of it was right"
+    full.sources[1].send_all()
     for consumer, done in full.reads:
         failure_of(done, Exception)
         assert consumer.content == b"x" * (SIZE - 1)

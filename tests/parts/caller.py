@@ -5,6 +5,7 @@ All of 127.0.0.0/8 is this machine, so that clients are told apart by their addr
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -102,6 +103,7 @@ class Caller:
 
     def leave(self) -> None:
         """Say that nothing more comes, and wait until the other side has hung up."""
-        self._socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it may have done so already
+            self._socket.shutdown(socket.SHUT_WR)
         while not self.is_closed():
             pass

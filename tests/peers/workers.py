@@ -6,17 +6,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from crproxy.flights import Flights
 from crproxy.flights.peers import NotThere, PeerIsGone
+from crproxy.flights.window import Windows
+from crproxy.limits import Body
 from crproxy.peers import Asking, OtherWorkers
 from crproxy.peers.serving import from_memory
 from crproxy.store.blobs import PartialKey
 from crproxy.store.store import Store
 from crproxy.upstream.client import Streamed
+from crproxy.upstream.relay import BodyBroke
 from tests.sharing.crew import Crew
-from tests.stores import make_dependencies, make_store
+from tests.stores import MIB, make_dependencies, make_store
 
 __all__ = ["Wire", "Worker", "make_workers"]
 
@@ -39,7 +45,28 @@ class Wire:
         if reply.status in _REFUSALS:
             raise _REFUSALS[reply.status]
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Streamed(reply.status, headers, reply.body)
+        return Streamed(reply.status, headers, _Sent(reply.body))
+
+
+@dataclass
+class _Sent:
+    """A body as it comes over a connection: whatever is wrong with it, it is cut."""
+
+    body: Body
+
+    @property
+    def length(self) -> int | None:
+        return self.body.length
+
+    def join(self, consumer: IConsumer) -> Deferred[None]:
+        return self.body.join(consumer).addErrback(_cut)
+
+    def abandon(self) -> None:
+        self.body.abandon()
+
+
+def _cut(failure: Failure) -> None:
+    raise BodyBroke(failure.getErrorMessage())
 
 
 @dataclass
@@ -51,12 +78,14 @@ class Worker:
     peers: OtherWorkers
 
 
-def make_workers(directory: Path, clock: Clock, wire: Wire, number: int = 2) -> list[Worker]:
-    crew, workers = Crew(), []
+def make_workers(
+    directory: Path, clock: Clock, wire: Wire, number: int = 2, crew: Crew | None = None, *, windows: int = 8 * MIB
+) -> list[Worker]:
+    crew, workers = crew or Crew(), []
     for slot in range(number):
         sharing = crew.member(slot)
         store, peers = make_store(directory, clock, sharing=sharing), OtherWorkers(sharing, cast(Asking, wire))
-        needs: Any = replace(make_dependencies(store, clock), sharing=sharing, peers=peers)
+        needs: Any = replace(make_dependencies(store, clock), sharing=sharing, peers=peers, windows=Windows(8, windows))
         wire.flights[slot] = Flights(needs)
         workers.append(Worker(store, wire.flights[slot], peers))
     return workers

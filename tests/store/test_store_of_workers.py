@@ -144,3 +144,42 @@ def test_what_is_being_written_counts_while_nobody_can_tell_whether_it_is(worker
     assert workers.one.taken == 15
     workers.disk.let_go()
     assert workers.one.taken == 5
+
+
+def test_what_another_has_dropped_is_not_made_up_for(workers: Workers) -> None:
+    entries = []
+    for content in (b"a" * 30, b"b" * 30, b"c" * 30):
+        entries.append(Entry(Digest.of(content)))
+        ended(workers.other.keep(entries[-1], content))
+        workers.clock.advance(1)
+    workers.disk.hold()
+    workers.one.drop(entries[0])
+    assert workers.other.reserve(SECOND, 35)
+    assert [workers.other.blobs.size(entry) is not None for entry in entries] == [False, True, True]
+    workers.disk.let_go()
+    assert workers.other.reserve(SECOND, 40)
+    assert [workers.other.blobs.size(entry) is not None for entry in entries] == [False, True, True]
+    assert workers.other.taken == 100
+
+
+def test_what_is_let_go_of_between_two_looks_is_not_missed(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert workers.one.reserve(FIRST, 60)
+    refresh = workers.other.index.refresh
+
+    def late() -> None:
+        refresh()
+        if workers.one.filling:
+            workers.one.stored(FIRST.entry, 60)
+            workers.one.release(FIRST)
+
+    monkeypatch.setattr(workers.other.index, "refresh", late)
+    assert not workers.other.reserve(SECOND, 41)
+
+
+def test_a_look_that_fails_says_nothing(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert workers.one.reserve(FIRST, 60)
+    workers.other.stored(FIRST.entry, 60)
+    workers.one.release(FIRST)
+    monkeypatch.setattr(workers.other.index, "_read", lambda *_: [])
+    workers.other.index.refresh()
+    assert workers.other.taken == 60
