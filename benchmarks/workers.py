@@ -40,7 +40,7 @@ from benchmarks.parts.tables import table
 NUMBERS = (1, 2, 4)
 CONNECTIONS = 64
 # Cores that are played, and how much of a real one each of them is.
-CORES, SPEED = 2, 0.35
+CORES, SPEED = 2, 0.25
 # Processes that shake hands, over and over.
 SHAKING = 4
 _CONNECTIONS_MADE = re.compile(r"^(\d+) connections in (\d+) real seconds", re.MULTILINE)
@@ -59,6 +59,7 @@ class Scale:
         blob: bytes of the blob that is pulled.
         clients: how many pull it at once.
         quiet: nothing else may run meanwhile.
+        cold_warm_ups: pulls of cold blobs before they count: each worker has memory to touch for the first time.
     """
 
     rounds: int
@@ -66,9 +67,10 @@ class Scale:
     blob: int
     clients: int
     quiet: bool
+    cold_warm_ups: int = 1
 
 
-FULL = Scale(rounds=5, seconds=5, blob=256 * MIB, clients=8, quiet=True)
+FULL = Scale(rounds=5, seconds=5, blob=256 * MIB, clients=8, quiet=True, cold_warm_ups=8)
 QUICK = Scale(rounds=1, seconds=1, blob=2 * MIB, clients=2, quiet=False)
 
 
@@ -119,7 +121,8 @@ class Bench:
             yield self._rates(what, found, four=0.9)
             yield self._costs(unit, found, factor)
             yield self._cores(found)
-        yield self._costs("CPU s/GiB", self._measure_all(self._pull_cold()), GIB / MIB, "cold blobs, one client")
+        cold = self._measure_all(self._pull_cold(), self._scale.cold_warm_ups)
+        yield self._costs("CPU s/GiB", cold, GIB / MIB, "cold blobs, one client")
         with contextlib.ExitStack() as holding:
             for server in self._servers:
                 self._hold(server, holding)
@@ -144,7 +147,7 @@ class Bench:
         return requests_per_second(server, self._manifest.path(""), seconds, CONNECTIONS) * seconds
 
     def _pull_cold(self) -> Work:
-        cold = [self._new_blob() for _ in range(self._scale.rounds + 1)]
+        cold = [self._new_blob() for _ in range(self._scale.rounds + self._scale.cold_warm_ups)]
         blobs = {server.name: iter(cold) for server in self._servers}
 
         def pull(server: Server) -> float:
@@ -161,11 +164,12 @@ class Bench:
             if path.is_file() and path.stat().st_size >= self._scale.blob:
                 path.unlink()
 
-    def _measure_all(self, work: Work) -> list[Samples]:
-        """Do ``work`` with each server in turn, so many rounds."""
+    def _measure_all(self, work: Work, warm_ups: int = 1) -> list[Samples]:
+        """Do ``work`` with each server in turn, so many rounds; so often before it counts."""
         found = [Samples() for _ in self._servers]
-        for server in self._servers:
-            work(server)
+        for _ in range(warm_ups):
+            for server in self._servers:
+                work(server)
         for _ in range(self._scale.rounds):
             for server, samples in zip(self._servers, found, strict=True):
                 self._measure(server, work, samples)

@@ -66,6 +66,8 @@ class Index:
         self._is_alone = sharing.is_alone
         # How often each worker has written.
         self._writes = sharing.count("index")
+        # As often as that was when it was last looked into.
+        self._writes_seen: int | None = None
         # Begun anew in the place of a damaged file: what is on disk is to be taken up again.
         self.rebuilt = False
         # What is noted is in memory alone, where the file cannot be opened for writing.
@@ -140,7 +142,10 @@ class Index:
 
     def refresh(self) -> None:
         """Take in what other processes have stored or dropped."""
-        self._pending.found(self._totals_in_file())
+        writes = None if self._is_alone else self._writes.of(_WRITES)
+        if writes is None or writes != self._writes_seen:
+            self._writes_seen = writes
+            self._pending.found(self._totals_in_file())
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
