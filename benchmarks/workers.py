@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from statistics import median
 
@@ -147,8 +147,9 @@ class Bench:
         return requests_per_second(server, self._manifest.path(""), seconds, CONNECTIONS) * seconds
 
     def _pull_cold(self) -> Work:
-        cold = [self._new_blob() for _ in range(self._scale.rounds + self._scale.cold_warm_ups)]
-        blobs = {server.name: iter(cold) for server in self._servers}
+        # Each is forgotten before the next is pulled: these few are cold again when their turn comes.
+        cold = [self._new_blob() for _ in range(3)]
+        blobs = {server.name: cycle(cold) for server in self._servers}
 
         def pull(server: Server) -> float:
             # In the place of the one before: the first touch of memory that a virtual machine's host has yet to find
