@@ -232,8 +232,10 @@ class Bench:
         return ("an idle worker, PSS MiB", *(f"{each:.0f}" for each in found), "-", "-", "<= 45", met)
 
 
-def _ratios(values: Sequence[float]) -> tuple[str, str]:
-    return f"{values[1] / values[0]:.2f}", f"{values[2] / values[1]:.2f}"
+def _ratios(values: Sequence[float]) -> tuple[str, ...]:
+    # What took less than a tick of the clock took no time.
+    pairs = ((values[1], values[0]), (values[2], values[1]))
+    return tuple(f"{more / less:.2f}" if less else "-" for more, less in pairs)
 
 
 def _yes_or_no(is_met: bool) -> str:

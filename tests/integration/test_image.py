@@ -84,9 +84,17 @@ def container(images: Images, port: int) -> Iterator[str]:
     restricted = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--network=host"]
     # Without these two, runc asks for more than a machine may let it have.
     limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=4096:4096"]
+    # Of one address alone, whose port is ours.
+    listen = f"--http=tcp:{port}:interface=127.0.0.1"
     # Its timer is systemd's, which need not run here.
     name = images.run(
-        "run", "--detach", "--no-healthcheck", *restricted, *limits, "localhost/crproxy", f"--http=tcp:{port}"
+        "run",
+        "--detach",
+        "--no-healthcheck",
+        *restricted,
+        *limits,
+        "localhost/crproxy",
+        listen,
     ).strip()
     try:
         yield name
