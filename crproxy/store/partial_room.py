@@ -101,14 +101,16 @@ class PartialRoom:
 
     def leave(self, key: PartialKey, size: int) -> None:
         """Count a file of ``size`` bytes that nobody fills from now on."""
-        self._take(key)
+        self.take_up(key)
         self._leftovers[key] = size
         self.bytes += size
         self._shared.add(_LEFT)
 
     def take_up(self, key: PartialKey) -> int:
         """Count a leftover no more as one; return its bytes, 0 where it is none."""
-        return self._take(key)
+        size = self._leftovers.pop(key, 0)
+        self.bytes -= size
+        return size
 
     def find(self, found: Mapping[PartialKey, int]) -> None:
         """Count as leftovers what was found on disk, the oldest first, and nothing else."""
@@ -120,11 +122,6 @@ class PartialRoom:
         """Tell whether another worker may have left something half done since this was last asked."""
         before, self._left = self._left, self._shared.of(_LEFT)
         return before != self._left
-
-    def _take(self, key: PartialKey) -> int:
-        size = self._leftovers.pop(key, 0)
-        self.bytes -= size
-        return size
 
     def _share(self, size: int) -> None:
         self._own += size
