@@ -17,6 +17,7 @@ from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
+from crproxy.pullthrough.lists import Lists
 from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.permissions import Permissions, Rules
 from crproxy.sharing import Sharing
@@ -114,7 +115,7 @@ def pull_through(
     return PullThrough(
         Manifests(client, store, permissions, Lifetimes(), clock),
         Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, clock),
-        client,
+        Lists(client, store, permissions, Lifetimes(), clock.seconds),
         permissions,
         settled,
     )

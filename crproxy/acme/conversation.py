@@ -19,7 +19,7 @@ from ..config import Timeouts
 from ..policy.refusals import parse_retry_after
 from ..policy.urls import origin_of
 from ..upstream.agent import send
-from ..upstream.errors import TRANSPORT_ERRORS, RefusedEncoding, describe
+from ..upstream.errors import TRANSPORT_ERRORS, describe
 from ..upstream.fields import field_of
 from ..upstream.relay import BodyBroke, BodyTooLarge, collect
 from .documents import Directory, parse_json
@@ -186,7 +186,7 @@ class Conversation:
         try:
             response = await send(self._http, method, url, headers, self._timeouts.headers, self._clock, body)
             content = await self._collect(response)
-        except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke) as error:
+        except (*TRANSPORT_ERRORS, BodyBroke) as error:
             raise CaUnreachable(f"{self.host} cannot be asked: {describe(error)}") from error
         except BodyTooLarge as error:
             raise Malformed(f"{self.host} sent {error}") from error

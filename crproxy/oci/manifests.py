@@ -12,11 +12,20 @@ from typing import Any
 from .digests import Digest
 from .documents import NotJson, TooManyValues, parse_json
 from .errors import ErrorCode, RegistryError
-from .media_types import is_media_type
+from .media_types import ANY, INDEX, is_media_type, is_specific, passed_type
 from .platforms import Platform
 from .sizes import is_size
 
-__all__ = ["ACCEPT", "MANIFEST_LIMIT", "REFERENCES_LIMIT", "Descriptor", "all_references", "references"]
+__all__ = [
+    "ACCEPT",
+    "MANIFEST_LIMIT",
+    "REFERENCES_LIMIT",
+    "Descriptor",
+    "NoManifest",
+    "all_references",
+    "manifest_type",
+    "references",
+]
 
 # Every kind a registry may hold. Upstream is always asked with all of them: what it answers then depends on the
 # reference alone, never on which client came first. `*/*` covers artifacts and what is not invented yet.
@@ -41,6 +50,19 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 REFERENCES_LIMIT = 2000
 
 
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_DOCKER_OLD = "application/vnd.docker.distribution.manifest.v1+json"
+_DOCKER_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+# How the types of Docker's own documents begin.
+_DOCKERS = "application/vnd.docker."
+
+
+class NoManifest(ValueError):
+    """It is no manifest; the text says what it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptor:
     """What a manifest says of some content it refers to ("OCI Content Descriptors").
@@ -58,6 +80,58 @@ class Descriptor:
     def is_foreign(self) -> bool:
         """Whether registries need not hold it ("Non-Distributable Layers", and Docker's foreign ones)."""
         return "nondistributable" in self.media_type or ".foreign." in self.media_type
+
+
+def manifest_type(content: bytes, said: str | None) -> str:
+    """Return the Content-Type that a manifest is answered with: what its registry said, if that is one of manifests.
+
+    Else what it says of itself ("mediaType" of the OCI image specification), or what its shape says: clients refuse a
+    manifest that comes as ``application/octet-stream``, ``text/plain`` or plain JSON.
+
+    Arguments:
+        said: the registry's Content-Type.
+
+    Raises:
+        NoManifest: it is a page or an error document, or nothing.
+    """
+    try:
+        document = parse_json(content)
+    except TooManyValues:
+        return passed_type(said, ANY)
+    except NotJson:
+        raise NoManifest(_kind(content, said)) from None
+    own = document.get("mediaType") if isinstance(document, dict) else None
+    own = own if isinstance(own, str) and is_specific(own) else None
+    if not isinstance(document, dict) or ("schemaVersion" not in document and own is None):
+        raise NoManifest(f"JSON that is no manifest{_as(said)}")
+    return passed_type(said, ANY) if is_specific(said) else own or _type_by_shape(document) or passed_type(said, ANY)
+
+
+def _type_by_shape(document: dict[str, Any]) -> str | None:
+    if document.get("schemaVersion") == 1:
+        return _DOCKER_SIGNED if "signatures" in document else _DOCKER_OLD
+    if isinstance(document.get("manifests"), list):
+        return _DOCKER_LIST if _is_dockers(*document["manifests"][:1]) else INDEX
+    if isinstance(document.get("layers"), list):
+        return _DOCKER_MANIFEST if _is_dockers(document.get("config")) else _MANIFEST
+    return None
+
+
+def _is_dockers(descriptor: Any = None) -> bool:
+    """Tell whether something that a document describes is of one of Docker's own types."""
+    media_type = descriptor.get("mediaType") if isinstance(descriptor, dict) else None
+    return isinstance(media_type, str) and media_type.startswith(_DOCKERS)
+
+
+def _kind(content: bytes, said: str | None) -> str:
+    if not content.strip():
+        return "nothing"
+    return f"{'a page in HTML' if content.lstrip()[:1] == b'<' else 'something that is no JSON'}{_as(said)}"
+
+
+def _as(said: str | None) -> str:
+    printable = said is not None and is_media_type(said)
+    return f", as {said[:80]}" if printable and said is not None else ""
 
 
 def references(content: bytes) -> list[Descriptor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["ANY", "INDEX", "JSON", "is_media_type", "passed_type"]
+__all__ = ["ANY", "INDEX", "JSON", "is_media_type", "is_specific", "passed_type"]
 
 JSON = "application/json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,6 +25,12 @@ _CHARSET = re.compile(r"[ \t]*charset=\"?utf-8\"?[ \t]*", re.IGNORECASE)
 def is_media_type(text: object) -> bool:
     """Tell whether a value from a descriptor may be a media type: ASCII of some length, and no half of a surrogate."""
     return isinstance(text, str) and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def is_specific(content_type: str | None) -> bool:
+    """Tell whether a type says which kind of document it is, and not merely that it is JSON, text or bytes."""
+    media_type = passed_type(content_type, ANY).partition(";")[0]
+    return media_type.lower() not in (ANY, JSON)
 
 
 # The same few come again and again; what a stranger makes up is bounded where fields are read.

@@ -15,7 +15,7 @@ from ..oci.names import Registry
 from .quirks import quirks
 from .redaction import redacted
 
-__all__ = ["RETRY_AFTER", "Asker", "parse_retry_after", "refusal", "unavailable"]
+__all__ = ["RETRY_AFTER", "Asker", "nonsense", "parse_retry_after", "refusal", "unavailable"]
 
 # Seconds a client waits before it asks for what upstream could not give.
 RETRY_AFTER = 10
@@ -38,6 +38,16 @@ class Asker(enum.Enum):
 def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) -> RegistryError:
     """Return the answer to a request that ``registry`` could not be asked, or did not answer properly."""
     return RegistryError(ErrorCode.UNAVAILABLE, f"{registry} is not available: {why}", retry_after=retry_after)
+
+
+def nonsense(registry: Registry, what: str) -> RegistryError:
+    """Return the answer to a request that something else stood in for ``registry`` with, or that it answered wrongly.
+
+    Such as a guest network's login page: what is kept is served as if it had not answered.
+    """
+    return RegistryError(
+        ErrorCode.UNAVAILABLE, f"{registry} is not available: it sent {what}", status=502, retry_after=RETRY_AFTER
+    )
 
 
 def refusal(
@@ -65,6 +75,9 @@ def refusal(
             return RegistryError(unknown, f"{what} is not there: {said}")
         case 401 | 403:
             return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, asker)}")
+        case 451:
+            # Not for us to have, whoever we are (RFC 7725).
+            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}")
         case 429:
             wait = _QUOTA_RETRY_AFTER if retry_after is None else retry_after
             return RegistryError(ErrorCode.TOOMANYREQUESTS, f"{said}; ask again in {wait} s", retry_after=wait)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 __all__ = ["RETRY_STATUSES", "wait_before_retry"]
 
-# What a balancer says while one of its servers is away. 500 and 501 would be the same the next time.
-RETRY_STATUSES = frozenset({502, 503, 504})
+# What a balancer says while one of its servers is away, and such a server itself. 501 would be the same the next time.
+RETRY_STATUSES = frozenset({500, 502, 503, 504})
 
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 2.0

@@ -74,7 +74,7 @@ class Blobs:
         view = self._permissions.widest(view, digest)
         stored = self._store.size(view.entry(digest))
         if stored is None:
-            return _head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
+            return await self._head_of_what_comes(view, digest)
         if self._permissions.proof(view, digest) is Proof.GIVEN:
 
             def confirm() -> float | None:
@@ -85,6 +85,14 @@ class Blobs:
         size, stale = await self._ask_or_stale(view, digest)
         status = CacheStatus.MISS if stale is None else CacheStatus.STALE
         return _warned(_head_reply(digest, stored if stale else size, status), stale)
+
+    async def _head_of_what_comes(self, view: View, digest: Digest) -> Reply:
+        """Return the reply by what a flight was told, where this repository may have it; else by what upstream says."""
+        flight = self._flights.get(view.entry(digest))
+        size = None if flight is None else flight.size
+        if flight is not None and size is not None and await self._may_join(flight, view, digest):
+            return _head_reply(digest, size, CacheStatus.COLLAPSED)
+        return _head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
 
     async def get(self, view: View, digest: Digest, asked: Asked) -> Reply:
         """Return the reply to a GET, of a range too. Raises RegistryError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
-from ..oci.media_types import ANY, passed_type
+from ..oci.manifests import NoManifest, manifest_type
+from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Tag
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
@@ -167,7 +169,7 @@ class Manifests:
             return _warned(Manifest(digest, link.media_type, stored), CacheStatus.STALE, stale)
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
-        media_type = passed_type(header.get("content-type"), ANY)
+        media_type = _type_of(stored, header.get("content-type"))
         self._permissions.confirmed(view, digest, media_type, len(stored))
         return _reply(Manifest(digest, media_type, stored), CacheStatus.REVALIDATED)
 
@@ -287,8 +289,17 @@ class Manifests:
 
 def _reply(manifest: Manifest, cache_status: str) -> Reply:
     # What an earlier version noted in the index may be any text.
-    headers = {"Content-Type": passed_type(manifest.media_type, ANY), **named(manifest.digest, cache_status)}
+    media_type = _type_of(manifest.content, manifest.media_type)
+    headers = {"Content-Type": media_type, **named(manifest.digest, cache_status)}
     return Reply(200, headers, Content(manifest.content))
+
+
+def _type_of(content: bytes, said: str | None) -> str:
+    """Return the Content-Type to answer with, where that was said of a manifest."""
+    if not is_specific(said):
+        with contextlib.suppress(NoManifest):
+            return manifest_type(content, said)
+    return passed_type(said, ANY)
 
 
 def _warned(manifest: Manifest, cache_status: str, warning: str) -> Reply:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred, succeed
 
 from ..flights import Flight
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.media_types import INDEX, JSON, passed_type
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
-from ..policy.headers import answer_headers, next_page
-from ..upstream.client import RegistryClient, Streamed
 from .blobs import Blobs
+from .lists import ListRequest, Lists
 from .manifests import Manifests
 from .permissions import Permissions
 from .reply import Asked, Reply
@@ -29,8 +29,8 @@ class PullThrough:
     """Answers requests for images.
 
     Arguments:
-        manifests, blobs: answer what is kept.
-        client: asks upstream for what is not: tags and referrers.
+        manifests, blobs: answer for these.
+        lists: tags and referrers.
         permissions: who may have what.
         settled: fires when what was noted so far is known to all workers.
     """
@@ -39,14 +39,14 @@ class PullThrough:
         self,
         manifests: Manifests,
         blobs: Blobs,
-        client: RegistryClient,
+        lists: Lists,
         permissions: Permissions,
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._settled = settled
         self._manifests = manifests
         self._blobs = blobs
-        self._client = client
+        self._lists = lists
         self.view = permissions.view
 
     async def fetch(self, repository: Repository, digest: Digest) -> Flight | None:
@@ -87,28 +87,26 @@ class PullThrough:
         asked: Asked,
     ) -> Reply:
         view = self.view(repository, asked.caller)
-        client = self._client.on_behalf_of(asked.caller)
         match request:
             case ManifestRequest(reference=reference):
                 return await self._manifests.get(view, reference, asked.method)
             case BlobRequest(digest=digest) if asked.method == "HEAD":
-                return await self._blobs.head(view, digest)
+                return _located(await self._blobs.head(view, digest), asked)
             case BlobRequest(digest=digest):
-                return await self._blobs.get(view, digest, asked)
+                return _located(await self._blobs.get(view, digest, asked), asked)
             case TagsRequest():
-                return _listed(await client.tags(repository, _upstreams(asked.query)), asked, JSON)
+                return await self._lists.get(view, ListRequest(None, _upstreams(asked.query)), asked)
             case ReferrersRequest(digest=digest):
-                return _listed(await client.referrers(repository, digest, _upstreams(asked.query)), asked, INDEX)
+                return await self._lists.get(view, ListRequest(digest, _upstreams(asked.query)), asked)
 
 
-def _listed(streamed: Streamed, asked: Asked, media_type: str) -> Reply:
-    """Return a list, which is of ``media_type`` where upstream says that it is no JSON."""
-    headers = {
-        **answer_headers(streamed.headers),
-        "Content-Type": passed_type(streamed.headers.get("content-type"), media_type),
-    }
-    link = next_page(streamed.headers.get("link", ""), asked.path, asked.query.get("ns"))
-    return Reply(streamed.status, headers if link is None else headers | {"Link": link}, streamed.body)
+def _located(reply: Reply, asked: Asked) -> Reply:
+    """Say where the blob is, for clients that ask there for its parts whether they were redirected or not: ollama."""
+    if reply.status not in (200, 206):
+        return reply
+    ns = asked.query.get("ns")
+    where = asked.path if ns is None else f"{asked.path}?{urlencode({'ns': ns})}"
+    return replace(reply, headers={**reply.headers, "Location": where})
 
 
 def _upstreams(query: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
+from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.permissions import Permissions
 from ..pullthrough.warming import Warming
@@ -249,7 +250,7 @@ def make_pullthrough(
     return PullThrough(
         Manifests(client, cache.store, permissions, lifetimes, reactor, now=now, claims=claims),
         Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
-        client,
+        Lists(client, cache.store, permissions, lifetimes, now or reactor.seconds),
         permissions,
         cache.settled,
     )

@@ -269,7 +269,11 @@ _CREDENTIALS = """
     UNION SELECT credential FROM tag WHERE registry = ? AND repository = ? ORDER BY 1
 """
 
-_TAGS = "SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND credential = ? ORDER BY name"
+# Lists are noted like tags, by names that no tag has.
+_TAGS = """
+    SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND credential = ? AND instr(name, '/') = 0
+    ORDER BY name
+"""
 
 _LINKS = """
     SELECT link.digest, link.media_type, blob.size, blob.used

@@ -22,7 +22,7 @@ from ..config import Timeouts, Upstream
 from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
 from .connecting import Endpoints, Reach
-from .errors import RefusedAddress, RefusedByProxy, RefusedEncoding
+from .errors import RefusedAddress, RefusedByProxy
 from .protocol import make_pool
 from .relay import abandon
 from .sockets import Sockets
@@ -30,7 +30,11 @@ from .sockets import Sockets
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
-__all__ = ["Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
+__all__ = ["CODING", "Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
+
+
+# How a body is encoded, as upstream says, though it was asked for as it is.
+CODING = b"crproxy-content-encoding"
 
 
 class Clients:
@@ -207,10 +211,11 @@ class _Written:
 
 @implementer(IAgent)
 class IdentityAgent:
-    """Asks for bodies as they are.
+    """Asks for bodies as they are, and takes them as they come.
 
     treq adds ``Accept-Encoding: gzip`` to every request, and a body it decoded has no length and no digest to check. So
-    the field is set here, below treq, last. Upstream answering encoded all the same is refused.
+    the field is set here, below treq, last. What upstream says all the same of an encoding is moved into a field of our
+    own, CODING, so that nobody decodes it.
     """
 
     def __init__(self, agent: IAgent) -> None:
@@ -226,12 +231,11 @@ class IdentityAgent:
         """Make the request (IAgent)."""
         asked = Headers() if headers is None else headers.copy()
         asked.setRawHeaders(b"accept-encoding", [b"identity"])
-        return self._agent.request(method, uri, asked, bodyProducer).addCallback(_refuse_encoded)
+        return self._agent.request(method, uri, asked, bodyProducer).addCallback(_as_it_is)
 
 
-def _refuse_encoded(response: IResponse) -> IResponse:
-    codings = response.headers.getRawHeaders(b"content-encoding", [])
-    if any(coding.strip().lower() not in (b"", b"identity") for coding in codings):
-        abandon(response)
-        raise RefusedEncoding("it sent the body compressed, though it was asked not to")
+def _as_it_is(response: IResponse) -> IResponse:
+    codings = [coding.strip().lower() for coding in response.headers.getRawHeaders(b"content-encoding", [])]
+    response.headers.removeHeader(b"content-encoding")
+    response.headers.setRawHeaders(CODING, [coding for coding in codings if coding not in (b"", b"identity")])
     return response

@@ -13,22 +13,24 @@ from ..config import Upstream
 from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
-from ..oci.media_types import ANY, passed_type
+from ..oci.manifests import ACCEPT, MANIFEST_LIMIT, NoManifest, manifest_type
+from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.ranges import parse_content_range
-from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
+from ..policy.refusals import Asker, nonsense, parse_retry_after, refusal, unavailable
 from .errors import describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge
 
-__all__ = ["Manifest", "RangeRefused", "RegistryClient", "Streamed"]
+__all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
 # What is read of an upstream's error document.
 _ERROR_LIMIT = 64 * 1024
+# And of a list: 100,000 tags of 60 bytes, from a registry that knows no pages, are half of it.
+_LIST_LIMIT = 16 * 1024 * 1024
 # What those say that know no HEAD (RFC 9110, 15.5.6 and 15.6.2).
 _NO_HEAD = frozenset({405, 501})
 
@@ -54,6 +56,14 @@ class Manifest:
 
     digest: Digest
     media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, as upstream wrote it, and its header, names in lower case."""
+
+    headers: Mapping[str, str]
     content: bytes
 
 
@@ -141,7 +151,13 @@ class RegistryClient:
         header = await self._header(
             answer, repository, "manifests", repository.named(reference), ErrorCode.MANIFEST_UNKNOWN
         )
-        return header if not may_get or _describes(header, reference) else None
+        if _describes(header, reference):
+            return header
+        if may_get:
+            return None
+        if "docker-content-digest" not in header and not is_specific(header.get("content-type")):
+            raise nonsense(repository.registry, f"no manifest where {repository.named(reference)} was asked for")
+        return header
 
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
         """Return the header that upstream answers a HEAD with, names in lower case.
@@ -181,14 +197,12 @@ class RegistryClient:
         # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
         return streamed if answer.status != 200 else replace(streamed, headers=_without_range(streamed.headers))
 
-    async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
+    async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
         answer = await self._ask("GET", repository, "tags/list" + _query(query))
-        if answer.status != 200:
-            raise await self._refused(answer, repository, "tags", f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
-        return self._streamed(answer)
+        return await self._listed(answer, repository, "tags", f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
 
-    async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Streamed:
+    async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         """Return the index of what refers to ``digest``, as upstream writes it.
 
         Raises:
@@ -196,10 +210,18 @@ class RegistryClient:
                 the referrers tag ("Unavailable Referrers API").
         """
         answer = await self._ask("GET", repository, f"referrers/{digest}" + _query(query))
+        what = f"the referrers of {repository.named(digest)}"
+        return await self._listed(answer, repository, "referrers", what, ErrorCode.MANIFEST_UNKNOWN)
+
+    async def _listed(self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode) -> Listed:
         if answer.status != 200:
-            what = f"the referrers of {repository.named(digest)}"
-            raise await self._refused(answer, repository, "referrers", what, ErrorCode.MANIFEST_UNKNOWN)
-        return self._streamed(answer)
+            raise await self._refused(answer, repository, kind, what, unknown)
+        try:
+            return Listed(answer.headers, await self._exchange.read(answer, _LIST_LIMIT))
+        except BodyTooLarge as error:
+            raise nonsense(repository.registry, f"{error} where {what} were asked for") from error
+        except BodyBroke as error:
+            raise unavailable(repository.registry, describe(error)) from error
 
     async def _ask(
         self, method: str, repository: Repository, path: str, headers: Mapping[str, list[str]] | None = None
@@ -252,10 +274,10 @@ _MANIFEST_HEADERS = {"Accept": list(ACCEPT)}
 
 def _describes(header: Mapping[str, str], reference: Reference) -> bool:
     """Tell whether a HEAD's answer has what clients need, so that they need not ask again by GET."""
-    needed = {"content-type", "content-length"}
+    needed = {"content-length"}
     if isinstance(reference, Tag):
         needed.add("docker-content-digest")
-    return needed <= header.keys()
+    return needed <= header.keys() and is_specific(header.get("content-type"))
 
 
 def _with_length(streamed: Streamed) -> Mapping[str, str]:
@@ -267,13 +289,36 @@ def _with_length(streamed: Streamed) -> Mapping[str, str]:
 
 
 def _checked(repository: Repository, reference: Reference, answer: Answer, content: bytes) -> Manifest:
-    digest = reference if isinstance(reference, Digest) else Digest.of(content)
+    said, what = answer.headers.get("content-type"), f"where {repository.named(reference)} was asked for"
+    if isinstance(reference, Digest):
+        return Manifest(reference, _type_of_named(repository.registry, reference, content, said), content)
+    try:
+        media_type = manifest_type(content, said)
+    except NoManifest as error:
+        raise nonsense(repository.registry, f"{error} {what}") from error
+    announced, digest = _announced(answer.headers), Digest.of(content)
+    if announced is not None and not announced.names(content):
+        raise nonsense(repository.registry, f"{digest} {what}, and said that it is {announced}")
+    return Manifest(digest, media_type, content)
+
+
+def _type_of_named(registry: Registry, digest: Digest, content: bytes, said: str | None) -> str:
+    """Return the type of what was asked for by its digest. Raises RegistryError where it is something else."""
     if not digest.names(content):
-        raise unavailable(
-            repository.registry,
-            f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for",
-        )
-    return Manifest(digest, passed_type(answer.headers.get("content-type"), ANY), content)
+        raise unavailable(registry, f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for")
+    try:
+        return manifest_type(content, said)
+    except NoManifest:
+        # What the digest names is what was asked for, whatever it is.
+        return passed_type(said, ANY)
+
+
+def _announced(headers: Mapping[str, str]) -> Digest | None:
+    """Return the digest that upstream says it sends (distribution specification, "Pulling manifests")."""
+    try:
+        return Digest.parse(headers.get("docker-content-digest", ""))
+    except RegistryError:
+        return None
 
 
 def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:

@@ -18,7 +18,6 @@ __all__ = [
     "BrokenHeader",
     "RefusedAddress",
     "RefusedByProxy",
-    "RefusedEncoding",
     "TooManySockets",
     "describe",
     "innermost",
@@ -42,10 +41,6 @@ class RefusedAddress(OSError):
 
 class RefusedByProxy(OSError):
     """The proxy between us and upstream does not let us through."""
-
-
-class RefusedEncoding(Exception):
-    """Upstream encoded a body though identity was asked: its bytes would not be what the digest names."""
 
 
 class TooManySockets(OSError):
@@ -100,7 +95,7 @@ def describe(reason: BaseException) -> str:
             return f"this proxy has too much to ask: {root}"
         case _ if is_ours(root):
             return "this proxy has too many files and connections open (EMFILE)"
-        case BrokenHeader() | RefusedAddress() | RefusedByProxy() | RefusedEncoding() | BodyBroke() | BodyTooLarge():
+        case BrokenHeader() | RefusedAddress() | RefusedByProxy() | BodyBroke() | BodyTooLarge():
             return str(root)
         case ssl.SSLCertVerificationError() if root.verify_code in _OTHER_NAMES:
             return "its certificate is for another name"
@@ -127,7 +122,7 @@ def kind_of(reason: BaseException) -> str:
             return "address"
         case RefusedByProxy():
             return "proxy"
-        case BrokenHeader() | RefusedEncoding() | web_error.Error():
+        case BrokenHeader() | web_error.Error():
             return "protocol"
         case ssl.SSLError():
             return "tls"

@@ -22,10 +22,10 @@ from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
-from .agent import send
+from .agent import CODING, send
 from .attempts import Attempt, Told, tell_nobody
-from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, RefusedEncoding, describe, innermost, is_ours
-from .fields import lines_of
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
+from .fields import field_of, lines_of
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -258,9 +258,6 @@ class Exchange:
         http, began = self._client(upstream), self._clock.seconds()
         try:
             response = await send(http, question.method, hop.url, headers, self._timeouts.headers, self._clock)
-        except RefusedEncoding as error:
-            self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error))
-            raise unavailable(upstream.registry, str(error)) from error
         except TRANSPORT_ERRORS as error:
             self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error))
             reason = innermost(error)
@@ -276,6 +273,10 @@ class Exchange:
             return error
         self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
         answer = Answer.of(response)
+        if question.kind != "blobs" and field_of(response, CODING):
+            # Of a blob it may be what the store was told of the bytes that the digest names: that decides.
+            self.discard(answer)
+            raise unavailable(upstream.registry, "it sent the body compressed, though it was asked not to")
         if not _length_can_be(answer):
             self.discard(answer)
             raise RegistryError(

@@ -22,7 +22,7 @@ from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, r
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from ..sharing import Alone, Sharing
 from .agent import send
-from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from .errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
 from .fields import field_of
 from .relay import BodyBroke, BodyTooLarge, collect
 from .single_flight import SingleFlight
@@ -206,7 +206,7 @@ class Tokens:
         try:
             response = await send(http, "GET", request.url, headers, self._timeouts.headers, self._clock)
             body = await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
-        except (*TRANSPORT_ERRORS, RefusedEncoding, BodyBroke, BodyTooLarge) as error:
+        except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
             if isinstance(innermost(error), RefusedAddress):
                 raise RegistryError(
                     ErrorCode.DENIED,

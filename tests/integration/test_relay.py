@@ -148,7 +148,7 @@ def test_a_client_of_a_range_that_leaves_before_the_headers_lets_upstream_go(
 
 
 @pytest.mark.security("S17")
-@pytest.mark.parametrize("path", ["manifests/v1", f"blobs/{sha256(BODY)}", "tags/list"])
+@pytest.mark.parametrize("path", ["manifests/v1", "tags/list"])
 def test_an_encoded_answer_is_refused(daemon: Daemon, fake: FakeUpstream, path: str) -> None:
     encoding = (("Content-Type", OCI_MANIFEST), ("Content-Encoding", "gzip"))
     fake.script(f"/v2/team/app/{path}", Answer(headers=encoding, body=gzip.compress(BODY)))

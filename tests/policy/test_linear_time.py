@@ -542,6 +542,8 @@ EXPRESSIONS = {
     "policy.quotas._FIELD": "ratelimit",
     "policy.ranges._CONTENT_RANGE": "Content-Range",
     "policy.ranges._ONE": "Range",
+    "policy.redirects._CONTROL": "Location",
+    "policy.redirects._RAW": "Location",
     "policy.redaction._AFTER_SLASHES": "what is logged",
     "policy.redaction._AUTHORIZATION": "what is logged",
     "policy.redaction._HARMLESS_VALUE": "a target that is logged",

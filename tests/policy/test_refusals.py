@@ -25,6 +25,7 @@ def refused(status: int, body: bytes = b"", retry_after: int | None = None) -> R
         (410, ErrorCode.MANIFEST_UNKNOWN, 404),
         (401, ErrorCode.DENIED, 403),
         (403, ErrorCode.DENIED, 403),
+        (451, ErrorCode.DENIED, 403),
         (429, ErrorCode.TOOMANYREQUESTS, 429),
         (400, ErrorCode.UNSUPPORTED, 400),
         (405, ErrorCode.UNSUPPORTED, 405),

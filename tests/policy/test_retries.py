@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from crproxy.policy.retries import RETRY_STATUSES, wait_before_retry
 
 
-def test_only_what_a_balancer_says_is_tried_again() -> None:
-    assert {502, 503, 504} == RETRY_STATUSES
+def test_what_a_server_or_its_balancer_says_for_a_moment_is_tried_again() -> None:
+    assert {500, 502, 503, 504} == RETRY_STATUSES
 
 
 def test_each_wait_is_twice_as_long_up_to_two_seconds() -> None:

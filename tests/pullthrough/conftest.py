@@ -16,10 +16,10 @@ from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Reference, Registry, Repository
 from crproxy.pullthrough import Asked, PullThrough, Reply
 from crproxy.store.store import Store
-from crproxy.upstream.client import Manifest, Streamed
+from crproxy.upstream.client import Listed, Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
 from tests.memory import ended
-from tests.sources import HandBody, HandSource
+from tests.sources import HandSource
 from tests.stores import HandRules, make_store, pull_through
 from tests.upstream.conftest import Consumer
 
@@ -47,6 +47,7 @@ class Client:
         self.knows_head = True
         self.denied: set[Repository] = set()
         self.header: dict[str, str] = {}
+        self.list = b'{"tags": null, "manifests": []}'
         self.error: RegistryError | None = None
         self.waiting: Deferred[None] | None = None
 
@@ -110,16 +111,13 @@ class Client:
         await self._hear("blob", repository, digest, start, stop)
         return await self.blobs[digest].open(start, stop)
 
-    async def tags(self, repository: Repository, query: Mapping[str, str]) -> Streamed:
+    async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         await self._hear("tags", repository, dict(query))
-        return self._streamed()
+        return Listed(self.header, self.list)
 
-    async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Streamed:
+    async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         await self._hear("referrers", repository, digest, dict(query))
-        return self._streamed()
-
-    def _streamed(self) -> Streamed:
-        return Streamed(200, self.header, HandBody(3, self.clock))
+        return Listed(self.header, self.list)
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ def test_the_query_goes_to_upstream_but_for_what_is_ours(client: Client, ask: As
 def test_the_next_page_is_at_the_path_that_was_asked_for(client: Client, ask: Ask) -> None:
     client.header = {"link": '<https://quay.io/v2/org/name/tags/list?last=v2>; rel="next"', "content-type": "text/html"}
     reply = ended(ask(TagsRequest("x")))
-    assert reply.headers == {"Content-Type": "application/json", "Link": f'<{PATH}?last=v2>; rel="next"'}
-    assert (reply.status, reply.body.length) == (200, 3)
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
+    assert reply.headers["Link"] == f'<{PATH}?last=v2>; rel="next"'
 
 
 def test_the_next_page_is_in_the_same_namespace(client: Client, ask: Ask) -> None:
@@ -65,7 +65,7 @@ def test_the_next_page_is_in_the_same_namespace(client: Client, ask: Ask) -> Non
 
 
 def test_without_a_next_page_there_is_no_link(ask: Ask) -> None:
-    assert ended(ask(TagsRequest("x"))).headers == {"Content-Type": "application/json"}
+    assert "Link" not in ended(ask(TagsRequest("x"))).headers
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_without_a_next_page_there_is_no_link(ask: Ask) -> None:
 )
 def test_a_list_is_json_whatever_upstream_says(client: Client, ask: Ask, said: str, passed: str) -> None:
     client.header = {"content-type": said}
-    assert ended(ask(ReferrersRequest("x", DIGEST))).headers == {"Content-Type": passed}
+    assert ended(ask(ReferrersRequest("x", DIGEST))).headers["Content-Type"] == passed
 
 
 def test_a_refusal_is_raised(client: Client, ask: Ask) -> None:

@@ -168,7 +168,7 @@ def test_a_head_answer_without_a_length_has_none(asker: Asker, lines: tuple[str,
     assert "content-length" not in ended(asker.ask(HEAD)).headers
 
 
-@pytest.mark.parametrize("status", [200, 204, 206, 304, 400, 403, 404, 405, 416, 429, 500, 501])
+@pytest.mark.parametrize("status", [200, 204, 206, 304, 400, 403, 404, 405, 416, 429, 501])
 def test_any_answer_that_needs_no_further_step_is_the_answer(asker: Asker, status: int) -> None:
     asker.serve(answer(status))
     assert ended(asker.ask()).status == status
@@ -184,7 +184,7 @@ def test_a_body_is_still_with_upstream(asker: Asker) -> None:
 @pytest.mark.security("S17")
 def test_an_encoded_answer_is_refused(asker: Asker) -> None:
     asker.serve(answer(200, b"\x1f\x8b", "Content-Encoding: gzip", length=100_000))
-    error = refused(asker.ask())
+    error = refused(asker.ask(Question("GET", "/v2/org/name/manifests/v1", SCOPE, "manifests")))
     assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 503)
     assert "compressed" in error.message
     assert asker.all_let_go()
@@ -470,7 +470,7 @@ def test_what_no_query_may_hold_is_escaped(asker: Asker) -> None:
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=30))
 @example("https://[::1/")
 @example("https://cdn.example:x/")
-@example("https://cdn.example/\u00e9")
+@example("/\u00e9 x")
 def test_any_location_is_followed_or_a_registry_error(location: str) -> None:
     network = Network()
     http = treq_client(network.agent())
@@ -485,7 +485,7 @@ def test_any_location_is_followed_or_a_registry_error(location: str) -> None:
 # Failures and retries
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_what_a_balancer_says_is_tried_again_with_longer_and_longer_waits(asker: Asker, status: int) -> None:
     asker.network.serve(REGISTRY, answer(status))
     asked = asker.ask()

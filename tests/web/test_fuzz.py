@@ -14,6 +14,7 @@ from crproxy.admin.alias_file import AliasChange
 from crproxy.admin.site import make_admin_site
 from crproxy.config import Config, ConfigError
 from crproxy.oci.digests import Digest
+from crproxy.oci.media_types import INDEX
 from crproxy.policy.audit import Format, Record, write_line
 from crproxy.web.plain import make_plain_site
 from crproxy.web.request import ObservedSite
@@ -25,7 +26,8 @@ from tests.strategies import conversations
 from tests.web.conftest import NAMES, Browser
 
 # JSON, since a list is said to be that.
-BODY = b'"12345678"'
+# A manifest, a list of tags, and a blob.
+BODY = b'{"schemaVersion": 2, "manifests": [], "tags": []}'
 DIGEST = str(Digest.of(BODY))
 WORLD = World(
     hosts=("cr.test", "cr.test", "docker.cr.test", "quay.cr.test:443", "nobody.cr.test"),
@@ -55,7 +57,7 @@ def upstream(seen: Seen) -> bytes:
     path = seen.target.partition("?")[0]
     if not path.endswith((DIGEST, "/v1", "/tags/list")):
         return answer(404)
-    return answer(200, b"" if seen.method == "HEAD" else BODY, "Content-Type: text/plain", length=len(BODY))
+    return answer(200, b"" if seen.method == "HEAD" else BODY, f"Content-Type: {INDEX}", length=len(BODY))
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_tags_come_with_a_link_to_this_host(network: Network, browser: Browser) 
 
 def test_a_link_can_be_followed_to_the_next_page(network: Network, browse: Browse) -> None:
     link = 'Link: </v2/org/name/tags/list?n=2&next_page=gAA%3D>; rel="next"'
-    network.serve(QUAY, answer(200, b"{}", link))
+    network.serve(QUAY, answer(200, b'{"tags": []}', link))
     received = browse().get("/v2/org/name/tags/list?n=2&ns=quay.io")
     target = (received.one("Link") or "")[1:].partition(">")[0]
     assert browse().get(target).status == 200
@@ -292,7 +292,7 @@ def test_the_last_page_has_no_link(network: Network, browser: Browser) -> None:
 
 
 def test_referrers_say_which_filter_was_applied(network: Network, browser: Browser) -> None:
-    network.serve(QUAY, answer(200, b"{}", "OCI-Filters-Applied: artifactType"))
+    network.serve(QUAY, answer(200, b'{"manifests": []}', "OCI-Filters-Applied: artifactType"))
     received = browser.get(f"/v2/quay.io/org/name/referrers/{DIGEST}?artifactType=x%2Fy")
     assert received.one("OCI-Filters-Applied") == "artifactType"
     assert network.seen[0].target == f"/v2/org/name/referrers/{DIGEST}?artifactType=x%2Fy"
@@ -351,7 +351,7 @@ def test_a_refusal_of_head_has_the_length_of_a_body_that_does_not_follow(network
 
 
 def test_an_upstream_that_is_down_says_when_to_ask_again(network: Network, browser: Browser) -> None:
-    network.serve(QUAY, answer(500))
+    network.serve(QUAY, answer(501))
     received = browser.get(BLOB)
     assert (received.status, code_of(received), received.one("Retry-After")) == (503, "UNAVAILABLE", "10")
 

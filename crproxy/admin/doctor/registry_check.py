@@ -14,7 +14,7 @@ from ...policy.challenges import parse_challenges
 from ...policy.proxies import Proxy
 from ...policy.urls import Origin, origin_of
 from ...upstream.agent import send
-from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, RefusedEncoding, describe, innermost
+from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
 from ...upstream.exchange import USER_AGENT
 from ...upstream.fields import lines_of
 from ...upstream.relay import abandon
@@ -76,7 +76,7 @@ async def _greet(seen: RegistryCheck, tools: Tools) -> bool:
     url, began = f"{seen.upstream.endpoint}/v2/", clock.seconds()
     try:
         response = await send(http, "GET", url, {"User-Agent": [USER_AGENT]}, SECONDS, clock)
-    except (*TRANSPORT_ERRORS, RefusedEncoding) as error:
+    except TRANSPORT_ERRORS as error:
         return await _unanswered(seen, tools, error)
     abandon(response)
     seen.reading = ClockReading.of(str(seen.upstream.registry), response, tools.environment.now())
