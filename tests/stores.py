@@ -19,6 +19,7 @@ from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
 from crproxy.pullthrough.lists import Lists
 from crproxy.pullthrough.manifests import Manifests
+from crproxy.pullthrough.patience import Patience
 from crproxy.pullthrough.permissions import Permissions, Rules
 from crproxy.sharing import Sharing
 from crproxy.store.blobs import Blobs as StoredBlobs
@@ -112,10 +113,11 @@ def pull_through(
 ) -> PullThrough:
     fills = Fills(Config) if fills is None else fills
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
+    patience = Patience(Lifetimes().patience, clock)
     return PullThrough(
-        Manifests(client, store, permissions, Lifetimes(), clock),
-        Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, clock),
-        Lists(client, store, permissions, Lifetimes(), clock.seconds),
+        Manifests(client, store, permissions, Lifetimes(), patience, clock),
+        Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, patience, clock),
+        Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
         permissions,
         settled,
     )

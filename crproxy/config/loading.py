@@ -169,6 +169,7 @@ def _cache(table: Table, options: Options) -> Cache:
     lifetimes = Lifetimes(
         tag_ttl=table.duration("tag_ttl", usual.tag_ttl),
         stale_if_error=table.duration("stale_if_error", usual.stale_if_error),
+        patience=table.duration("patience", usual.patience),
         permission_ttl=table.duration("permission_ttl", usual.permission_ttl),
     )
     table.refuse_the_rest()

@@ -20,6 +20,7 @@ from .urls import origin_of
 __all__ = [
     "Challenge",
     "TokenRequest",
+    "by_preference",
     "may_have_credentials",
     "parse_challenges",
     "realm_is_sound",
@@ -115,6 +116,11 @@ def _read_value(value: str, at: int) -> tuple[str, int] | None:
 def _skip(value: str, at: int) -> int:
     separator = _SEPARATOR.match(value, at)
     return separator.end() if separator else at
+
+
+def by_preference(challenges: list[Challenge]) -> list[Challenge]:
+    """Return them with Bearer in front: where there is a token service, a password alone may be refused."""
+    return sorted(challenges, key=lambda challenge: challenge.scheme != "bearer")
 
 
 def token_request(challenge: Challenge, default_scope: str) -> TokenRequest | None:

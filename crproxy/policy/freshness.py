@@ -22,17 +22,19 @@ class Freshness(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long what upstream said counts, in seconds.
+    """How long what upstream said counts, and how long it may think, in seconds.
 
     Arguments:
         tag_ttl: a tag, without asking upstream.
         stale_if_error: where upstream cannot be asked.
         permission_ttl: a permission that a registry gave to the proxy's own credentials.
+        patience: upstream, where something is kept that could be served.
     """
 
     tag_ttl: float = 60.0
     stale_if_error: float = 30 * 86400.0
     permission_ttl: float = 3600.0
+    patience: float = 2.0
 
 
 def freshness(checked: float, now: float, lifetimes: Lifetimes) -> Freshness:

@@ -25,6 +25,12 @@ class Origin:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        """Return it as a URL without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if DEFAULT_PORTS[self.scheme] == self.port else f":{self.port}"
+        return f"{self.scheme}://{host}{port}"
+
 
 def origin_of(url: str) -> Origin | None:
     """Return the origin of ``url``; None where it is no absolute http or https URL with nothing but a host and port."""

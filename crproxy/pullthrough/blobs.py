@@ -31,6 +31,7 @@ from ..upstream.client import RegistryClient, Streamed
 from ..upstream.single_flight import SingleFlight
 from .counting import Ending, counted
 from .passing import BlobSource, Passed
+from .patience import Patience
 from .permissions import Permissions, Proof
 from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
 
@@ -46,6 +47,7 @@ class Blobs:
         permissions: who may have it.
         flights: what is being fetched.
         fills: counts that.
+        patience: waits for upstream where something is kept.
         clock: for waiting between attempts.
     """
 
@@ -56,6 +58,7 @@ class Blobs:
         permissions: Permissions,
         flights: Flights,
         fills: Fills,
+        patience: Patience,
         clock: IReactorTime,
     ) -> None:
         self._client = client
@@ -63,6 +66,7 @@ class Blobs:
         self._permissions = permissions
         self._flights = flights
         self._fills = fills
+        self._patience = patience
         self._clock = clock
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
@@ -330,11 +334,15 @@ class Blobs:
 
     async def _ask_or_stale(self, view: View, digest: Digest) -> tuple[int | None, str | None]:
         """Return what `_ask` does, or the Warning to serve what is kept with while upstream cannot be asked."""
-        try:
+
+        async def ask() -> tuple[int | None, str | None]:
             return await self._ask(view, digest), None
-        except RegistryError as error:
+
+        def instead(error: RegistryError) -> tuple[int | None, str | None]:
             link, stale = self._permissions.stale(view, digest, error)
             return link.size, stale
+
+        return await self._patience.run((view, digest), view.repository.registry, ask, instead)
 
 
 _TYPE = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}

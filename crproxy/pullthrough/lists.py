@@ -23,6 +23,7 @@ from ..store.entries import View
 from ..store.store import Store
 from ..upstream.client import Listed, RegistryClient
 from ..upstream.single_flight import SingleFlight
+from .patience import Patience
 from .permissions import Permissions
 from .reply import Asked, CacheStatus, Content, Reply
 
@@ -84,6 +85,7 @@ class Lists:
         store: what is kept.
         permissions: who may have it.
         lifetimes: how long it counts.
+        patience: waits for upstream where something is kept.
         now: seconds since the epoch.
     """
 
@@ -93,12 +95,14 @@ class Lists:
         store: Store,
         permissions: Permissions,
         lifetimes: Lifetimes,
+        patience: Patience,
         now: Callable[[], float],
     ) -> None:
         self._client = client
         self._store = store
         self._permissions = permissions
         self._lifetimes = lifetimes
+        self._patience = patience
         self._now = now
         self._fetches: SingleFlight[tuple[View, str], Listed] = SingleFlight()
 
@@ -109,11 +113,14 @@ class Lists:
         kept = self._kept(view, request)
         if kept is not None and freshness(kept.checked, self._now(), self._lifetimes) is Freshness.FRESH:
             return _reply(kept.listed, request, asked, CacheStatus.HIT)
-        try:
+
+        async def ask() -> Reply:
             listed = await self._fetches.run((view, request.name), lambda: self._fetch(view, request))
-        except RegistryError as error:
-            return self._stale(view, request, asked, error)
-        return _reply(listed, request, asked, CacheStatus.MISS)
+            return _reply(listed, request, asked, CacheStatus.MISS)
+
+        return await self._patience.run(
+            (view, request.name), view.repository.registry, ask, lambda error: self._stale(view, request, asked, error)
+        )
 
     async def _ask(self, view: View, request: ListRequest) -> Listed:
         client = self._client.on_behalf_of(view.caller)

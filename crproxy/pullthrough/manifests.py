@@ -22,6 +22,7 @@ from ..store.index import Link
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
+from .patience import Patience
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named
 
@@ -52,6 +53,7 @@ class Manifests:
         store: what is kept.
         permissions: who may have it.
         lifetimes: how long tags count.
+        patience: waits for upstream where something is kept.
         clock: the time.
         now: seconds since the epoch, by which tags have an age; the clock's by default.
         claims: to what one worker asks upstream for, so that the others need not.
@@ -63,6 +65,7 @@ class Manifests:
         store: Store,
         permissions: Permissions,
         lifetimes: Lifetimes,
+        patience: Patience,
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
@@ -75,6 +78,7 @@ class Manifests:
         self._store = store
         self._permissions = permissions
         self._lifetimes = lifetimes
+        self._patience = patience
         self._now = now or clock.seconds
         self._fetches: SingleFlight[tuple[View, Reference], Manifest] = SingleFlight()
         self._checks: SingleFlight[tuple[View, Tag], Mapping[str, str] | None] = SingleFlight()
@@ -160,13 +164,19 @@ class Manifests:
 
     async def _by_word(self, view: View, digest: Digest, stored: bytes) -> Reply:
         """Serve what is stored if upstream says that this repository has it; it had these bytes before."""
-        try:
-            header = await self._header(view, digest)
-        except RegistryError as error:
+
+        def instead(error: RegistryError) -> Reply:
             link, stale = self._permissions.stale(view, digest, error)
             if link.media_type is None:
-                raise
+                raise error
             return _warned(Manifest(digest, link.media_type, stored), CacheStatus.STALE, stale)
+
+        return await self._patience.run(
+            (view, digest), view.repository.registry, lambda: self._ask_by_word(view, digest, stored), instead
+        )
+
+    async def _ask_by_word(self, view: View, digest: Digest, stored: bytes) -> Reply:
+        header = await self._header(view, digest)
         if header is None:
             return _reply(await self._fetch(view, digest), CacheStatus.STORED)
         media_type = _type_of(stored, header.get("content-type"))
@@ -194,13 +204,12 @@ class Manifests:
         spared = None if kept is None else self._spared(kept, view.repository.registry)
         if spared is not None:
             return spared
-        try:
-            return await self._ask_by_tag(view, tag, method, kept)
-        except RegistryError as error:
-            if error.status == 404:
-                self._store.index.untag(view, tag.name)
-                raise
-            return self._stale(view, tag, error, kept)
+        return await self._patience.run(
+            (view, tag),
+            view.repository.registry,
+            lambda: self._ask_by_tag(view, tag, method, kept),
+            lambda error: self._instead(view, tag, error, kept),
+        )
 
     def _counting_tag(self, kept: _Kept | None) -> _Counting | None:
         if kept is None or freshness(kept.checked, self._now(), self._lifetimes) is not Freshness.FRESH:
@@ -230,6 +239,13 @@ class Manifests:
         # The tag has moved, perhaps to something that another repository brought here already.
         moved = None if digest is None else self._kept(view, digest)
         return _reply(moved or await self._fetch(view, tag), CacheStatus.STORED)
+
+    def _instead(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
+        """Return what is served though upstream gave ``error``; or raise that."""
+        if error.status == 404:
+            self._store.index.untag(view, tag.name)
+            raise error
+        return self._stale(view, tag, error, kept)
 
     def _stale(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Serve what is kept though upstream cannot or will not say whether it still counts; or raise ``error``."""

@@ -23,10 +23,12 @@ from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
+from ..pullthrough.patience import Patience
 from ..pullthrough.permissions import Permissions
 from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
+from ..upstream.availability import Availability
 from ..upstream.client import RegistryClient
 from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
@@ -114,7 +116,8 @@ class Core:
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
         fills, quotas = Fills(current, sharing), Quotas(now, sharing)
         clients = Clients(reactor, config.timeouts, sockets)
-        tokens = Tokens(config.timeouts, reactor, now=now, sharing=sharing)
+        availability = Availability(reactor, now, sharing)
+        tokens = Tokens(config.timeouts, reactor, now=now, sharing=sharing, watch=availability)
         exchange = Exchange(
             clients.client,
             tokens,
@@ -123,6 +126,7 @@ class Core:
             accounts.from_upstream,
             meters.upstreams.attempted,
             meters.upstreams.received,
+            availability,
         )
         logins = Logins(clients.client, exchange, tokens, reactor)
         return cls(
@@ -246,11 +250,12 @@ def make_pullthrough(
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
     client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
+    patience = Patience(lifetimes.patience, reactor)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(
-        Manifests(client, cache.store, permissions, lifetimes, reactor, now=now, claims=claims),
-        Blobs(client, cache.store, permissions, cache.flights, fills, reactor),
-        Lists(client, cache.store, permissions, lifetimes, now or reactor.seconds),
+        Manifests(client, cache.store, permissions, lifetimes, patience, reactor, now=now, claims=claims),
+        Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor),
+        Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
         cache.settled,
     )

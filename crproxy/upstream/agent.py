@@ -18,6 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from .. import __version__
 from ..config import Timeouts, Upstream
 from ..policy.proxies import Proxy
 from ..policy.urls import origin_of
@@ -30,7 +31,9 @@ from .sockets import Sockets
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
-__all__ = ["CODING", "Clients", "IdentityAgent", "ProxyingAgent", "send", "treq_client"]
+__all__ = ["CODING", "USER_AGENT", "Clients", "IdentityAgent", "ProxyingAgent", "ask_anything", "send", "treq_client"]
+
+USER_AGENT = f"crproxy/{__version__}"
 
 
 # How a body is encoded, as upstream says, though it was asked for as it is.
@@ -152,6 +155,11 @@ def send(
         reactor=cast(Any, clock),
     )
     return _cancelled_as_such(cast("Deferred[IResponse]", asked)).addTimeout(seconds, clock)
+
+
+def ask_anything(http: HTTPClient, origin: str, seconds: float, clock: IReactorTime) -> Deferred[IResponse]:
+    """Ask the host at ``origin`` whether it is there; any answer will do. `send` has the rest."""
+    return send(http, "GET", f"{origin}/v2/", {"User-Agent": [USER_AGENT]}, seconds, clock)
 
 
 def _cancelled_as_such(asked: Deferred[IResponse]) -> Deferred[IResponse]:

@@ -16,6 +16,7 @@ from .relay import BodyBroke, BodyTooLarge
 __all__ = [
     "TRANSPORT_ERRORS",
     "BrokenHeader",
+    "HostIsDown",
     "RefusedAddress",
     "RefusedByProxy",
     "TooManySockets",
@@ -33,6 +34,10 @@ _OTHER_NAMES = (62, 64)
 
 class BrokenHeader(OSError):
     """Upstream sent something that is no answer."""
+
+
+class HostIsDown(OSError):
+    """It answers nothing, which was found out before."""
 
 
 class RefusedAddress(OSError):
@@ -95,7 +100,7 @@ def describe(reason: BaseException) -> str:
             return f"this proxy has too much to ask: {root}"
         case _ if is_ours(root):
             return "this proxy has too many files and connections open (EMFILE)"
-        case BrokenHeader() | RefusedAddress() | RefusedByProxy() | BodyBroke() | BodyTooLarge():
+        case BrokenHeader() | HostIsDown() | RefusedAddress() | RefusedByProxy() | BodyBroke() | BodyTooLarge():
             return str(root)
         case ssl.SSLCertVerificationError() if root.verify_code in _OTHER_NAMES:
             return "its certificate is for another name"

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
-from .. import __version__
 from ..config import Timeouts, Upstream
 from ..limits import Body
 from ..oci.errors import ErrorCode, RegistryError
@@ -22,9 +22,11 @@ from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES, wait_before_retry
-from .agent import CODING, send
+from ..policy.urls import origin_of
+from .agent import CODING, USER_AGENT, ask_anything, send
 from .attempts import Attempt, Told, tell_nobody
-from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
+from .availability import AlwaysUp, Host, Watch
+from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of, lines_of
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
@@ -34,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Exchange", "Question"]
 
+# Those of which a challenge is answered.
+_ALL_SCHEMES = frozenset({"bearer", "basic"})
 # Of CR, LF and NUL "a recipient ... MUST either reject the message or replace each of those characters with SP before
 # further processing or forwarding" (RFC 9110, 5.5); the other control characters are no use to anybody.
 _CLEAN = bytes(32 if (code < 32 and code != 9) or code == 127 else code for code in range(256))
-
-USER_AGENT = f"crproxy/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,14 @@ class _Hop:
         followed: redirects so far.
         ours: still the registry's own origin, whose credentials may be used.
         authorization: sent along.
-        challenged: this origin's challenge was answered once.
+        tried: the schemes of this origin's challenges that were answered, once each.
     """
 
     url: str
     followed: int = 0
     ours: bool = True
     authorization: str | None = None
-    challenged: bool = False
+    tried: frozenset[str] = frozenset()
 
 
 class Exchange:
@@ -119,6 +121,7 @@ class Exchange:
         limit: returns a body as it may flow here.
         told: of each attempt.
         received: of the bytes of bodies, as they come.
+        watch: knows which hosts need not be waited for.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Exchange:
         limit: Callable[[Body], Body] = lambda body: body,
         told: Told = tell_nobody,
         received: Received = count_nothing,
+        watch: Watch | None = None,
     ) -> None:
         self._client = client
         self._tokens = tokens
@@ -138,6 +142,7 @@ class Exchange:
         self._limit = limit
         self._told = told
         self._received = received
+        self._watch = watch or AlwaysUp()
 
     async def ask(self, upstream: Upstream, question: Question) -> Answer:
         """Return upstream's answer, whatever its status; its body must be read or let go of.
@@ -200,11 +205,11 @@ class Exchange:
         url = upstream.endpoint + question.path
         if question.caller is not None:
             # What a challenge would bring is the client's to fetch, not ours.
-            return _Hop(url, authorization=question.caller, challenged=True)
+            return _Hop(url, authorization=question.caller, tried=_ALL_SCHEMES)
         return _Hop(url, authorization=self._tokens.known(upstream, question.scope, upstream.username))
 
     def _next(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> Awaitable[_Hop | None] | None:
-        if answer.status == 401 and not hop.challenged:
+        if answer.status == 401 and hop.tried != _ALL_SCHEMES:
             return self._authorized(upstream, question, hop, answer)
         if answer.status in REDIRECT_STATUSES:
             return self._redirected(upstream, hop, answer)
@@ -212,15 +217,18 @@ class Exchange:
 
     async def _authorized(self, upstream: Upstream, question: Question, hop: _Hop, answer: Answer) -> _Hop | None:
         lines = lines_of(answer.response, b"www-authenticate")
-        authorization = await self._tokens.authorize(
+        authorized = await self._tokens.authorize(
             self._client(upstream),
             upstream,
             parse_challenges(lines),
             question.scope,
             anonymous=not hop.ours,
             rejected=hop.authorization,
+            tried=hop.tried,
         )
-        return None if authorization is None else replace(hop, authorization=authorization, challenged=True)
+        if authorized is None:
+            return None
+        return replace(hop, authorization=authorized.authorization, tried=hop.tried | {authorized.scheme})
 
     async def _redirected(self, upstream: Upstream, hop: _Hop, answer: Answer) -> _Hop:
         location = answer.headers.get("location")
@@ -235,11 +243,25 @@ class Exchange:
         return _Hop(redirect.url, hop.followed + 1, ours=False)
 
     async def _send(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
+        host = Host(upstream.registry.name, str(origin_of(hop.url)))
+
+        def probe(seconds: float) -> Deferred[IResponse]:
+            return ask_anything(self._client(upstream), host.origin, seconds, self._clock)
+
+        try:
+            return await self._watch.over(host, probe, lambda: self._persist(upstream, question, hop, host))
+        except HostIsDown as error:
+            raise unavailable(upstream.registry, describe(error)) from error
+
+    async def _persist(self, upstream: Upstream, question: Question, hop: _Hop, host: Host) -> Answer:
+        """Return the answer, after as many attempts as it takes and there may be."""
         attempt = 1
         # All attempts together take no longer than one may: containerd waits 30 s for a header.
         deadline = self._clock.seconds() + self._timeouts.headers
         while True:
             outcome = await self._attempt(upstream, question, hop)
+            if isinstance(outcome, Answer):
+                self._watch.answered(host)
             late = self._clock.seconds() >= deadline
             wait = None if late else wait_before_retry(attempt, upstream.retries)
             if isinstance(outcome, Answer):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IResponse
 
@@ -18,10 +19,20 @@ from ..config import Timeouts, Upstream
 from ..oci.documents import NotJson, parse_json
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
-from ..policy.challenges import Challenge, TokenRequest, may_have_credentials, realm_is_sound, token_request
+from ..policy.challenges import (
+    Challenge,
+    TokenRequest,
+    by_preference,
+    may_have_credentials,
+    realm_is_sound,
+    token_request,
+)
+from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
+from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
-from .agent import send
+from .agent import ask_anything, send
+from .availability import AlwaysUp, Host, Watch
 from .errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
 from .fields import field_of
 from .relay import BodyBroke, BodyTooLarge, collect
@@ -30,7 +41,7 @@ from .single_flight import SingleFlight
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
-__all__ = ["Token", "Tokens", "basic"]
+__all__ = ["Authorized", "Token", "Tokens", "basic"]
 
 # A signed token with many scopes is a few KiB.
 _TOKEN_ANSWER_LIMIT = 1024 * 1024
@@ -57,6 +68,14 @@ class Token:
     expires: float
 
 
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """An Authorization, and the scheme of the challenge that it answers, in lower case."""
+
+    scheme: str
+    authorization: str = field(repr=False)
+
+
 class Tokens:
     """The Authorization headers with which upstreams can be asked.
 
@@ -65,6 +84,7 @@ class Tokens:
         clock: the time.
         now: seconds since the epoch; the clock's by default.
         sharing: keeps them, for all workers.
+        watch: knows which hosts need not be waited for.
     """
 
     def __init__(
@@ -74,7 +94,9 @@ class Tokens:
         *,
         now: Callable[[], float] | None = None,
         sharing: Sharing | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch or AlwaysUp()
         sharing = sharing or Alone()
         self._timeouts = timeouts
         self._clock = clock
@@ -100,29 +122,42 @@ class Tokens:
         *,
         anonymous: bool = False,
         rejected: str | None = None,
-    ) -> str | None:
-        """Return the Authorization that answers one of ``challenges``, or None where none can be answered.
+        tried: frozenset[str] = frozenset(),
+    ) -> Authorized | None:
+        """Return what answers one of ``challenges``, or None where none can be answered.
+
+        Where a token service refuses, and a password would do as well, that is given.
 
         Arguments:
             scope: what is wanted, where the challenge does not say.
             anonymous: the upstream's own credentials must not be used: another host is asking.
             rejected: an Authorization that was refused just now: it is not given again.
+            tried: schemes that were answered already, in vain.
 
         Raises:
             RegistryError: the token service refuses, or cannot be asked.
         """
         username = None if anonymous else upstream.username
-        for challenge in challenges:
-            if challenge.scheme == "bearer":
-                request = token_request(challenge, scope)
-                if request is not None and len(request.url) <= _LONGEST_REQUEST:
-                    key = (upstream.registry, request, username)
-                    # Another host's token is no use to the registry itself, and none of its business.
-                    if not anonymous:
-                        self._remember(scope, key)
-                    return await self._token(http, upstream, key, rejected)
+        refused: RegistryError | None = None
+        for challenge in by_preference(challenges):
+            request = token_request(challenge, scope) if challenge.scheme == "bearer" else None
+            if challenge.scheme in tried:
+                continue
+            if request is not None and refused is None and len(request.url) <= _LONGEST_REQUEST:
+                key = (upstream.registry, request, username)
+                # Another host's token is no use to the registry itself, and none of its business.
+                if not anonymous:
+                    self._remember(scope, key)
+                try:
+                    return Authorized("bearer", await self._token(http, upstream, key, rejected))
+                except RegistryError as error:
+                    if error.code is not ErrorCode.DENIED:
+                        raise
+                    refused = error
             if challenge.scheme == "basic" and username is not None:
-                return basic(username, upstream.password or "")
+                return Authorized("basic", basic(username, upstream.password or ""))
+        if refused is not None:
+            raise refused
         return None
 
     def _remember(self, scope: str, key: _Key) -> None:
@@ -175,18 +210,16 @@ class Tokens:
         Raises:
             RegistryError: the token service refuses, or cannot be asked.
         """
-        self._check_realm(upstream, request.realm, username)
         headers = {} if username is None else {"Authorization": [basic(username, upstream.password or "")]}
-        body = await self._ask(http, upstream, request, headers, asker or _asker(upstream))
+        body = await self._ask(http, upstream, request, headers, username, asker or _asker(upstream))
         token, lifetime = _read_token(upstream, body)
         return Token(f"Bearer {token}", self._clock.seconds() + lifetime - _MARGIN)
 
     def _check_realm(self, upstream: Upstream, realm: str, username: str | None) -> None:
         if not realm_is_sound(realm, allow_http=upstream.allow_http):
-            raise RegistryError(
-                ErrorCode.DENIED,
-                f"{upstream.registry} is refused: its token service is at an address that must not be asked",
-            )
+            origin = origin_of(realm)
+            where = "at something that is no https URL" if origin is None else f"{origin}, which is not https"
+            raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: its token service is {where}")
         if username is not None and not may_have_credentials(realm, upstream.endpoint, upstream.token_hosts):
             raise RegistryError(
                 ErrorCode.DENIED,
@@ -201,11 +234,35 @@ class Tokens:
         upstream: Upstream,
         request: TokenRequest,
         headers: dict[str, list[str]],
+        username: str | None,
         asker: Asker,
     ) -> bytes:
+        url, followed = request.url, 0
+        while True:
+            self._check_realm(upstream, url, username)
+            response, body = await self._ask_at(http, upstream, url, headers)
+            if response.code not in REDIRECT_STATUSES:
+                break
+            url, followed = _redirected(upstream, url, response, followed), followed + 1
+        if response.code != 200:
+            raise self._refused(upstream, response, body, asker)
+        return body
+
+    async def _ask_at(
+        self, http: HTTPClient, upstream: Upstream, url: str, headers: dict[str, list[str]]
+    ) -> tuple[IResponse, bytes]:
+        host = Host(upstream.registry.name, str(origin_of(url)))
+
+        def probe(seconds: float) -> Deferred[IResponse]:
+            return ask_anything(http, host.origin, seconds, self._clock)
+
+        async def ask() -> tuple[IResponse, bytes]:
+            response = await send(http, "GET", url, headers, self._timeouts.headers, self._clock)
+            self._watch.answered(host)
+            return response, await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
+
         try:
-            response = await send(http, "GET", request.url, headers, self._timeouts.headers, self._clock)
-            body = await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
+            return await self._watch.over(host, probe, ask)
         except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
             if isinstance(innermost(error), RefusedAddress):
                 raise RegistryError(
@@ -214,9 +271,6 @@ class Tokens:
                     f'host as private_hosts under [upstreams."{upstream.registry}"]',
                 ) from error
             raise unavailable(upstream.registry, f"its token service: {describe(error)}") from error
-        if response.code != 200:
-            raise self._refused(upstream, response, body, asker)
-        return body
 
     def _refused(self, upstream: Upstream, response: IResponse, body: bytes, asker: Asker) -> RegistryError:
         wait = parse_retry_after(field_of(response, b"retry-after"), self._now())
@@ -226,6 +280,16 @@ class Tokens:
             # A client that got its password wrong is to be told so, not that it may not.
             return RegistryError(ErrorCode.UNAUTHORIZED, error.message)
         return error
+
+
+def _redirected(upstream: Upstream, url: str, response: IResponse, followed: int) -> str:
+    """Return where a token service sends us. Raises RegistryError where it must not be followed."""
+    try:
+        return follow(url, field_of(response, b"location"), followed=followed, allow_http=upstream.allow_http).url
+    except UnsoundRedirect as error:
+        raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: its token service: {error}") from error
+    except RefusedRedirect as error:
+        raise unavailable(upstream.registry, f"its token service: {error}") from error
 
 
 def _asker(upstream: Upstream) -> Asker:

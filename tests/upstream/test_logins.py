@@ -117,7 +117,7 @@ def test_a_wrong_password_is_told(network: Network, desk: Desk) -> None:
         (answer(404), ErrorCode.DENIED),
         (answer(429, b"", "Retry-After: 5"), ErrorCode.TOOMANYREQUESTS),
         (answer(500), ErrorCode.UNAVAILABLE),
-        (answer(302, b"", f"Location: {EVIL}/"), ErrorCode.UNAVAILABLE),
+        (answer(302, b"", f"Location: {EVIL}/"), ErrorCode.DENIED),
         (answer(200, b"{}"), ErrorCode.UNAVAILABLE),
         (answer(200, b'{"token": "a\\r\\nX: y"}'), ErrorCode.UNAVAILABLE),
         (answer(200, b'{"token": "%s"}' % (b"x" * 1024 * 1024)), ErrorCode.UNAVAILABLE),
@@ -127,7 +127,7 @@ def test_a_wrong_password_is_told(network: Network, desk: Desk) -> None:
 def test_s16_whatever_the_token_service_answers_is_an_answer(
     network: Network, desk: Desk, served: bytes, code: ErrorCode
 ) -> None:
-    """S5: nor is its redirect followed with the credentials."""
+    """S5: nor is its redirect to another domain followed with the credentials."""
     network.serve(REGISTRY, answer(401, b"", bearer(f"{AUTH}/token")))
     network.serve(AUTH, served)
     assert desk.refused().code is code

@@ -43,7 +43,8 @@ class Asker:
     def ask(self, challenge: str = CHALLENGE, scope: str = SCOPE, **how: Any) -> Deferred[str | None]:
         challenges = parse_challenges([challenge])
         upstream = how.pop("upstream", self.upstream)
-        return self.network.run(self.tokens.authorize(self._http, upstream, challenges, scope, **how))
+        asking = self.network.run(self.tokens.authorize(self._http, upstream, challenges, scope, **how))
+        return asking.addCallback(lambda given: None if given is None else given.authorization)
 
     def serve(self, *answers: bytes) -> None:
         self.network.serve("https://quay.io", list(answers))
@@ -109,7 +110,7 @@ def test_any_character_may_be_in_a_password() -> None:
 def test_the_first_challenge_that_can_be_answered_counts(asker: Asker, secret: Upstream) -> None:
     asker.serve(token())
     assert ended(asker.ask(f'Negotiate, Basic realm="x", {CHALLENGE}')) == "Bearer t1"
-    assert str(ended(asker.ask(f'Negotiate, Basic realm="x", {CHALLENGE}', upstream=secret))).startswith("Basic ")
+    assert str(ended(asker.ask('Negotiate, Basic realm="x"', upstream=secret))).startswith("Basic ")
 
 
 def test_a_token_is_kept(asker: Asker) -> None:
@@ -289,13 +290,21 @@ def test_a_token_for_another_host_is_not_known_for_the_registry(asker: Asker) ->
 
 @pytest.mark.security("S5")
 @pytest.mark.parametrize(
-    "realm",
-    ["http://quay.io/token", "/token", "https://user@quay.io/token", "ftp://quay.io/token", "https://quay.io:0/token"],
+    ("realm", "what"),
+    [
+        ("http://quay.io/token", "http://quay.io, which is not https"),
+        ("http://auth.example:80/token", "http://auth.example, which is not https"),
+        ("http://[::1]:8080/token", "http://[::1]:8080, which is not https"),
+        ("/token", "at something that is no https URL"),
+        ("https://user@quay.io/token", "at something that is no https URL"),
+        ("ftp://quay.io/token", "at something that is no https URL"),
+        ("https://quay.io:0/token", "at something that is no https URL"),
+    ],
 )
-def test_s5_a_realm_that_is_not_sound_is_not_asked(asker: Asker, realm: str) -> None:
+def test_s5_a_realm_that_is_not_sound_is_not_asked(asker: Asker, realm: str, what: str) -> None:
     error = refused(asker.ask(f'Bearer realm="{realm}"'))
     assert error.code is ErrorCode.DENIED
-    assert error.message == "quay.io is refused: its token service is at an address that must not be asked"
+    assert error.message == f"quay.io is refused: its token service is {what}"
     assert asker.network.connections == []
 
 
@@ -305,11 +314,82 @@ def test_a_registry_that_is_http_by_configuration_may_have_an_http_realm(asker: 
     assert ended(asker.ask('Bearer realm="http://registry.internal:5001/auth"', upstream=upstream)) == "Bearer t1"
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_token_services_redirect_is_followed(asker: Asker, secret: Upstream, status: int) -> None:
+    """Many answer ``/token`` so where they mean ``/token/``."""
+    asker.serve(answer(status, b"", "Location: /v2/auth/?scope=x"), token())
+    assert ended(asker.ask(upstream=secret)) == "Bearer t1"
+    assert asker.urls[1:] == ["https://quay.io/v2/auth/?scope=x"]
+    assert [seen.one("Authorization") for seen in asker.network.seen] == [basic("user", "pa:ss")] * 2
+
+
 @pytest.mark.security("S5")
-def test_a_token_services_redirect_is_not_followed(asker: Asker, secret: Upstream) -> None:
+def test_s5_a_redirect_to_another_domain_is_not_given_the_credentials(asker: Asker, secret: Upstream) -> None:
     asker.serve(answer(302, b"", "Location: https://evil.example/"))
-    assert refused(asker.ask(upstream=secret)).status == 503
+    error = refused(asker.ask(upstream=secret))
+    assert error.code is ErrorCode.DENIED
+    assert "token_hosts" in error.message
     assert len(asker.urls) == 1
+
+
+def test_a_redirect_to_where_a_challenge_could_have_led_is_given_the_credentials(
+    asker: Asker, secret: Upstream
+) -> None:
+    asker.serve(answer(302, b"", "Location: https://auth.quay.io/"))
+    asker.network.serve("https://auth.quay.io", token())
+    assert ended(asker.ask(upstream=secret)) == "Bearer t1"
+
+
+def test_without_credentials_a_redirect_may_lead_to_another_domain(asker: Asker) -> None:
+    asker.serve(answer(302, b"", "Location: https://auth.example/"))
+    asker.network.serve("https://auth.example", token())
+    assert ended(asker.ask()) == "Bearer t1"
+
+
+@pytest.mark.security("S5")
+@pytest.mark.parametrize(
+    ("location", "code", "why"),
+    [
+        ("http://quay.io/v2/auth", ErrorCode.DENIED, "it redirects to http://quay.io, which is not https"),
+        ("ftp://quay.io/", ErrorCode.DENIED, "it redirects to something that is no https URL"),
+        ("", ErrorCode.UNAVAILABLE, "it redirects without saying where"),
+        ("/v2/auth", ErrorCode.UNAVAILABLE, "it redirects more than 5 times"),
+    ],
+)
+def test_s5_a_redirect_that_leads_nowhere_is_not_followed(
+    asker: Asker, location: str, code: ErrorCode, why: str
+) -> None:
+    asker.network.serve("https://quay.io", answer(302, b"", f"Location: {location}"))
+    error = refused(asker.ask())
+    assert error.code is code
+    assert error.message.endswith(f"its token service: {why}")
+
+
+# Which challenge is answered
+
+BOTH = f'Basic realm="quay", {CHALLENGE}'
+
+
+def test_a_token_is_preferred_to_the_password(asker: Asker, secret: Upstream) -> None:
+    asker.serve(token())
+    assert ended(asker.ask(BOTH, upstream=secret)) == "Bearer t1"
+
+
+def test_where_the_token_service_refuses_the_password_is_tried(asker: Asker, secret: Upstream) -> None:
+    asker.serve(answer(401))
+    assert ended(asker.ask(BOTH, upstream=secret)) == basic("user", "pa:ss")
+
+
+def test_without_a_password_its_refusal_counts(asker: Asker) -> None:
+    asker.serve(answer(401))
+    assert refused(asker.ask(BOTH)).code is ErrorCode.DENIED
+
+
+def test_what_was_tried_is_not_tried_again(asker: Asker, secret: Upstream) -> None:
+    tried = frozenset({"bearer"})
+    assert ended(asker.ask(BOTH, upstream=secret, tried=tried)) == basic("user", "pa:ss")
+    assert ended(asker.ask(BOTH, upstream=secret, tried=tried | {"basic"})) is None
+    assert asker.urls == []
 
 
 GARBAGE = [

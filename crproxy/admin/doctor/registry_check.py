@@ -13,9 +13,8 @@ from ...policy.addresses import is_address
 from ...policy.challenges import parse_challenges
 from ...policy.proxies import Proxy
 from ...policy.urls import Origin, origin_of
-from ...upstream.agent import send
+from ...upstream.agent import USER_AGENT, send
 from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
-from ...upstream.exchange import USER_AGENT
 from ...upstream.fields import lines_of
 from ...upstream.relay import abandon
 from .certificates import judge
@@ -141,17 +140,15 @@ async def _log_in(seen: RegistryCheck, tools: Tools, http: HTTPClient, response:
     who = "anonymously" if upstream.username is None else f"as {upstream.username!r}"
     began = tools.environment.reactor.seconds()
     try:
-        authorization = await tools.tokens.authorize(
-            http, upstream, challenges, f"repository:{_image(upstream)[0]}:pull"
-        )
+        authorized = await tools.tokens.authorize(http, upstream, challenges, f"repository:{_image(upstream)[0]}:pull")
         refused = (
-            authorization is not None
-            and authorization.startswith("Basic ")
-            and not await _knows(upstream, tools, authorization)
+            authorized is not None
+            and authorized.scheme == "basic"
+            and not await _knows(upstream, tools, authorized.authorization)
         )
     except RegistryError as error:
         return seen.note(Outcome.FAILED, "login", f"{who}: {error.message}", _login_advice(seen, error))
-    if authorization is None:
+    if authorized is None:
         return _no_way_in(seen)
     if refused:
         text = f"{who}: the registry does not know this username and password"

@@ -1,0 +1,240 @@
+"""Which hosts answer nothing, so that nobody waits for them long, and not again and again.
+
+A host whose answer has been waited for is probed, by a connection of its own: one that answers anything is slow, and is
+waited for; one that does not is down. From then on nobody waits: one probe at a time finds out when it is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.iweb import IResponse
+
+from ..sharing import Alone, Sharing
+from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, innermost, is_ours
+from .relay import abandon
+
+__all__ = ["AlwaysUp", "Availability", "Host", "Outage", "Watch"]
+
+Result = TypeVar("Result")
+# Asks the host anything, and waits so many seconds for the header of an answer.
+Probe = Callable[[float], Deferred[IResponse]]
+
+# Seconds without an answer after which a host is probed, and those that a probe takes: together what somebody waits who
+# asks a silent upstream first. Two round trips by satellite, a lost SYN and a handshake are within 3.5.
+_SUSPICION, _PROBE = 5.0, 3.5
+# Between two probes: with one that began just before it was back, a host is asked again within 5 s of its return.
+_PAUSE = 1.0
+# A host is down for so long, unless a probe says so again: whoever probes may be gone.
+_COUNTS_FOR = 2 * (_PROBE + _PAUSE)
+# What the reactor may need to see an answer that is there already, when it is late itself.
+_GRACE = 0.1
+# Hosts that nobody has asked for so long are not probed any more.
+_INTEREST = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host as it is asked for one registry: others may reach it in another way, or not be allowed to.
+
+    Arguments:
+        registry: by its name.
+        origin: scheme, host and port, as a URL without a path.
+    """
+
+    registry: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A host that is down.
+
+    Arguments:
+        since: when it was first waited for in vain, in seconds since the epoch.
+        until: up to when this counts, unless another probe says so again.
+    """
+
+    since: float
+    until: float
+
+    def counts(self, now: float) -> bool:
+        """Tell whether it does at ``now``: a time far ahead is what a clock set back leaves behind."""
+        return now < self.until <= now + _COUNTS_FOR
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What is known of a host in this worker.
+
+    Arguments:
+        probe: how it was asked last.
+        asked: when that was, by the clock.
+        answers: how many there were.
+        waiting: for its answers; each is ended when it is down.
+        verdicts: wait for what the first probe shows.
+        is_probed: a probe is under way, or the pause after one.
+    """
+
+    probe: Probe
+    asked: float
+    answers: int = 0
+    waiting: list[Deferred[Any]] = field(default_factory=list)
+    verdicts: list[Deferred[None]] = field(default_factory=list)
+    is_probed: bool = False
+
+
+class Watch(Protocol):
+    """Waits for hosts."""
+
+    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what ``ask`` does, which waits for ``host``.
+
+        Raises:
+            HostIsDown: it answers nobody.
+        """
+
+    def answered(self, host: Host) -> None:
+        """It has answered something."""
+
+
+class AlwaysUp:
+    """Every host is waited for (Watch)."""
+
+    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what ``ask`` does (Watch)."""
+        return await ask()
+
+    def answered(self, host: Host) -> None:
+        """Do nothing (Watch)."""
+
+
+class Availability:
+    """The hosts of one daemon (Watch).
+
+    Arguments:
+        clock: for waiting.
+        now: seconds since the epoch.
+        sharing: tells all workers which are down.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, now: Callable[[], float], sharing: Sharing | None = None) -> None:
+        self._clock = clock
+        self._now = now
+        self._watched: dict[Host, _Watched] = {}
+        # By Host, each an Outage.
+        self._down = (sharing or Alone()).records("outages")
+
+    def down(self) -> dict[Host, Outage]:
+        """Return the hosts that are down."""
+        now = self._now()
+        return {host: outage for host, outage in self._down.all().items() if outage.counts(now)}
+
+    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what ``ask`` does (Watch)."""
+        watched = self._watched.setdefault(host, _Watched(probe, 0.0))
+        watched.probe, watched.asked = probe, self._clock.seconds()
+        outage: Outage | None = self._down.get(host)
+        if outage is not None:
+            await self._admit(host, watched, outage)
+        asking: Deferred[Result] = Deferred.fromCoroutine(ask())
+        watched.waiting.append(asking)
+        suspicion = self._clock.callLater(_SUSPICION, self._suspect, host, watched)
+        try:
+            return await asking
+        except CancelledError:
+            self._check(host)
+            raise
+        finally:
+            watched.waiting.remove(asking)
+            if suspicion.active():
+                suspicion.cancel()
+            self._forget(host, watched)
+
+    def answered(self, host: Host) -> None:
+        """Note that it is up (Watch)."""
+        watched = self._watched.get(host)
+        if watched is not None:
+            watched.answers += 1
+
+    async def _admit(self, host: Host, watched: _Watched, outage: Outage) -> None:
+        """Return where it may be asked though it was down. Raises HostIsDown."""
+        if not outage.counts(self._now()):
+            # It was; nobody has looked for a while.
+            verdict: Deferred[None] = Deferred(watched.verdicts.remove)
+            watched.verdicts.append(verdict)
+            self._suspect(host, watched)
+            await verdict
+        self._check(host)
+
+    def _check(self, host: Host) -> None:
+        outage: Outage | None = self._down.get(host)
+        if outage is not None and outage.counts(self._now()):
+            raise HostIsDown(f"{host.origin} has not answered for {max(1, round(self._now() - outage.since))} s")
+
+    def _suspect(self, host: Host, watched: _Watched) -> None:
+        if not watched.is_probed:
+            watched.is_probed = True
+            probing = Deferred.fromCoroutine(self._probe_until_up(host, watched))
+            probing.addErrback(lambda failure: self._log.failure("a probe failed", failure))
+
+    async def _probe_until_up(self, host: Host, watched: _Watched) -> None:
+        try:
+            while not await self._is_up(watched):
+                self._note_down(host, watched)
+                _decide(watched)
+                await deferLater(self._clock, _PAUSE)
+                if self._clock.seconds() - watched.asked > _INTEREST:
+                    return
+            self._note_up(host)
+        finally:
+            watched.is_probed = False
+            _decide(watched)
+            self._forget(host, watched)
+
+    async def _is_up(self, watched: _Watched) -> bool:
+        """Tell whether the host answers anything; also where that cannot be found out."""
+        before = watched.answers
+        try:
+            response = await watched.probe(_PROBE)
+        except TRANSPORT_ERRORS as error:
+            await deferLater(self._clock, _GRACE)
+            reason = innermost(error)
+            is_its_own = not is_ours(error) and not isinstance(reason, RefusedAddress | RefusedByProxy)
+            return watched.answers != before or not is_its_own
+        abandon(response)
+        return True
+
+    def _note_down(self, host: Host, watched: _Watched) -> None:
+        known: Outage | None = self._down.get(host)
+        now = self._now()
+        if known is None:
+            self._log.warn("{origin} does not answer: it is not asked until it does", origin=host.origin)
+        since = now - _SUSPICION - _PROBE if known is None else known.since
+        self._down.put(host, Outage(since, now + _COUNTS_FOR))
+        for asking in list(watched.waiting):
+            asking.cancel()
+
+    def _note_up(self, host: Host) -> None:
+        known: Outage | None = self._down.get(host)
+        if known is not None:
+            self._down.drop(host)
+            seconds = max(0, round(self._now() - known.since))
+            self._log.info("{origin} answers again after {seconds} s", origin=host.origin, seconds=seconds)
+
+    def _forget(self, host: Host, watched: _Watched) -> None:
+        if not (watched.waiting or watched.verdicts or watched.is_probed):
+            self._watched.pop(host, None)
+
+
+def _decide(watched: _Watched) -> None:
+    while watched.verdicts:
+        watched.verdicts.pop(0).callback(None)
