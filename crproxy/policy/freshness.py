@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
+from .refusals import Unconfirmed
 
 __all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "permission_counts", "warning"]
 
@@ -62,7 +63,7 @@ def may_serve_stale(error: RegistryError, *, age: float, anonymous: bool, lifeti
     """
     if age > lifetimes.stale_if_error:
         return False
-    if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TOOMANYREQUESTS):
+    if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TOOMANYREQUESTS) or isinstance(error, Unconfirmed):
         return True
     return error.code is ErrorCode.DENIED and anonymous
 

@@ -15,7 +15,7 @@ from ..oci.names import Registry
 from .quirks import quirks
 from .redaction import redacted
 
-__all__ = ["RETRY_AFTER", "Asker", "nonsense", "parse_retry_after", "refusal", "unavailable"]
+__all__ = ["RETRY_AFTER", "Asker", "Unconfirmed", "nonsense", "parse_retry_after", "refusal", "unavailable"]
 
 # Seconds a client waits before it asks for what upstream could not give.
 RETRY_AFTER = 10
@@ -33,6 +33,10 @@ class Asker(enum.Enum):
     ANYBODY = enum.auto()
     PROXY = enum.auto()
     CLIENT = enum.auto()
+
+
+class Unconfirmed(RegistryError):
+    """A 404 that does not look like a registry's: a server in front may have written it, and it takes nothing away."""
 
 
 def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) -> RegistryError:
@@ -59,6 +63,7 @@ def refusal(
     retry_after: int | None = None,
     *,
     asker: Asker = Asker.ANYBODY,
+    own: bool = False,
 ) -> RegistryError:
     """Return what our client is told when ``registry`` answered ``status``.
 
@@ -68,11 +73,13 @@ def refusal(
         body: upstream's own words, in the specification's error document or not.
         retry_after: upstream's, in seconds.
         asker: as whom it was asked.
+        own: the answer's header shows that a registry wrote it; else the body may.
     """
     said = f"{registry} answered {status}{_own_words(body)}"
     match status:
         case 404 | 410:
-            return RegistryError(unknown, f"{what} is not there: {said}")
+            kind = RegistryError if own or _is_error_document(body) else Unconfirmed
+            return kind(unknown, f"{what} is not there: {said}")
         case 401 | 403:
             return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, asker)}")
         case 451:
@@ -130,6 +137,15 @@ def _own_words(body: bytes) -> str:
         printable = printable.rpartition(" ")[0]
     # It may repeat what it was sent, and this goes to whoever asked, and into the log.
     return f": {redacted(printable)[:_SAID_WORDS]}" if printable.strip() else ""
+
+
+def _is_error_document(body: bytes) -> bool:
+    """Tell whether it is what registries write of errors (distribution specification, "Error Codes")."""
+    try:
+        document = parse_json(body)
+    except NotJson:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("errors"), list)
 
 
 def _error_message(body: bytes) -> str:

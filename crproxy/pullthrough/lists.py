@@ -18,7 +18,7 @@ from ..oci.errors import RegistryError
 from ..oci.media_types import INDEX, JSON, passed_type
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers, next_page
-from ..policy.refusals import nonsense
+from ..policy.refusals import Unconfirmed, nonsense
 from ..store.entries import View
 from ..store.store import Store
 from ..upstream.client import Listed, RegistryClient
@@ -158,7 +158,7 @@ class Lists:
 
     def _stale(self, view: View, request: ListRequest, asked: Asked, error: RegistryError) -> Reply:
         """Serve what is kept though upstream cannot or will not give it now; or raise ``error``."""
-        if error.status == 404:
+        if error.status == 404 and not isinstance(error, Unconfirmed):
             self._store.index.untag(view, request.name)
             raise error
         kept = self._kept(view, request)

@@ -16,6 +16,7 @@ from ..oci.names import Reference, Registry, Tag
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
+from ..policy.refusals import Unconfirmed
 from ..sharing import Alone, Claims
 from ..store.entries import View
 from ..store.index import Link
@@ -242,7 +243,7 @@ class Manifests:
 
     def _instead(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Return what is served though upstream gave ``error``; or raise that."""
-        if error.status == 404:
+        if error.status == 404 and not isinstance(error, Unconfirmed):
             self._store.index.untag(view, tag.name)
             raise error
         return self._stale(view, tag, error, kept)

@@ -18,9 +18,10 @@ from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
+from ..policy.quotas import limited
 from ..policy.ranges import parse_content_range
 from ..policy.refusals import Asker, nonsense, parse_retry_after, refusal, unavailable
-from .errors import describe
+from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge
@@ -31,8 +32,9 @@ __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 _ERROR_LIMIT = 64 * 1024
 # And of a list: 100,000 tags of 60 bytes, from a registry that knows no pages, are half of it.
 _LIST_LIMIT = 16 * 1024 * 1024
-# What those say that know no HEAD (RFC 9110, 15.5.6 and 15.6.2).
-_NO_HEAD = frozenset({405, 501})
+_TOO_MANY_REQUESTS = 429
+# By which a registry says that it is one (distribution specification, "Legacy Docker support HTTP headers").
+_SIGN = "docker-distribution-api-version"
 
 
 class RangeRefused(RegistryError):
@@ -121,9 +123,7 @@ class RegistryClient:
         """
         answer = await self._ask("GET", repository, f"manifests/{reference}", _MANIFEST_HEADERS)
         if answer.status != 200:
-            raise await self._refused(
-                answer, repository, "manifests", repository.named(reference), ErrorCode.MANIFEST_UNKNOWN
-            )
+            raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
         try:
             content = await self._exchange.read(answer, MANIFEST_LIMIT)
         except BodyTooLarge as error:
@@ -137,20 +137,20 @@ class RegistryClient:
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
         """Return the header that upstream answers a HEAD with, names in lower case.
 
-        None where it does not know HEAD, or leaves out what clients need, so that only a GET tells; never where that
-        would use up a quota.
+        None where it refuses, or leaves out what clients need, so that only a GET tells: some know no HEAD, and some
+        redirect it to where only GET may go. Never where a GET would use up a quota.
 
         Raises:
             RegistryError: upstream refuses or is not available.
         """
-        answer = await self._ask("HEAD", repository, f"manifests/{reference}", _MANIFEST_HEADERS)
         may_get = not quirks(repository.registry).counts_manifests
-        if may_get and answer.status in _NO_HEAD:
-            self._exchange.discard(answer)
+        answer = await self._ask_head(repository, f"manifests/{reference}", _MANIFEST_HEADERS, may_get)
+        if answer is None:
             return None
-        header = await self._header(
-            answer, repository, "manifests", repository.named(reference), ErrorCode.MANIFEST_UNKNOWN
-        )
+        if answer.status != 200:
+            raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
+        self._exchange.discard(answer)
+        header = answer.headers
         if _describes(header, reference):
             return header
         if may_get:
@@ -162,21 +162,24 @@ class RegistryClient:
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
         """Return the header that upstream answers a HEAD with, names in lower case.
 
-        Where it does not know HEAD, or leaves the length out, the first byte is asked for, which tells the length, too.
+        Where it refuses, or leaves the length out, the first byte is asked for, which tells the length, too.
 
         Raises:
             RegistryError: upstream refuses or is not available.
         """
-        answer = await self._ask("HEAD", repository, f"blobs/{digest}")
-        if answer.status in _NO_HEAD or (answer.status == 200 and "content-length" not in answer.headers):
+        answer = await self._ask_head(repository, f"blobs/{digest}", {}, may_get=True)
+        if answer is not None:
             self._exchange.discard(answer)
-            streamed = await self.blob(repository, digest, 0, 1)
-            streamed.body.abandon()
-            return _with_length(streamed)
-        return await self._header(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+            if "content-length" in answer.headers:
+                return answer.headers
+        streamed = await self.blob(repository, digest, 0, 1)
+        streamed.body.abandon()
+        return _with_length(streamed)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
+
+        Only the refusal of a plain GET is one: some servers refuse whatever has a Range.
 
         Raises:
             RegistryError: upstream refuses or is not available.
@@ -184,8 +187,15 @@ class RegistryClient:
         """
         headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
+        if headers and answer.status not in (200, 206, 401, 416):
+            self._exchange.discard(answer)
+            answer = await self._ask("GET", repository, f"blobs/{digest}")
+        if not answer.ours and answer.status in (401, 403):
+            # It is not the registry that refuses it: Docker gives up where it is told DENIED.
+            self._exchange.discard(answer)
+            raise unavailable(repository.registry, f"the host that it redirects to answered {answer.status}")
         if answer.status not in (200, 206, 416):
-            raise await self._refused(answer, repository, "blobs", repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+            raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         streamed = self._streamed(answer)
         if not _is_of_range(streamed, start, stop):
             streamed.body.abandon()
@@ -193,14 +203,14 @@ class RegistryClient:
         if answer.status == 200 and streamed.body.length == 0 and not digest.names(b""):
             # A client that is told of this length has all of it at once, and nothing can be held back from it.
             streamed.body.abandon()
-            raise unavailable(repository.registry, f"it sent no byte of {digest}")
+            raise nonsense(repository.registry, f"no byte of {digest}")
         # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
         return streamed if answer.status != 200 else replace(streamed, headers=_without_range(streamed.headers))
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
         answer = await self._ask("GET", repository, "tags/list" + _query(query))
-        return await self._listed(answer, repository, "tags", f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
+        return await self._listed(answer, repository, f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
 
     async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         """Return the index of what refers to ``digest``, as upstream writes it.
@@ -211,11 +221,11 @@ class RegistryClient:
         """
         answer = await self._ask("GET", repository, f"referrers/{digest}" + _query(query))
         what = f"the referrers of {repository.named(digest)}"
-        return await self._listed(answer, repository, "referrers", what, ErrorCode.MANIFEST_UNKNOWN)
+        return await self._listed(answer, repository, what, ErrorCode.MANIFEST_UNKNOWN)
 
-    async def _listed(self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode) -> Listed:
+    async def _listed(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> Listed:
         if answer.status != 200:
-            raise await self._refused(answer, repository, kind, what, unknown)
+            raise await self._refused(answer, repository, what, unknown)
         try:
             return Listed(answer.headers, await self._exchange.read(answer, _LIST_LIMIT))
         except BodyTooLarge as error:
@@ -223,18 +233,38 @@ class RegistryClient:
         except BodyBroke as error:
             raise unavailable(repository.registry, describe(error)) from error
 
+    async def _ask_head(
+        self, repository: Repository, path: str, headers: Mapping[str, list[str]], may_get: bool
+    ) -> Answer | None:
+        """Return the answer to a HEAD; None where it is not believed before a GET, if that ``may`` be, has said so."""
+        try:
+            answer = await self._ask("HEAD", repository, path, headers)
+        except RegistryError as error:
+            if may_get and broke_off(error.__cause__):
+                return None
+            raise
+        if answer.status == 200 or not may_get:
+            return answer
+        self._exchange.discard(answer)
+        return None
+
     async def _ask(
         self, method: str, repository: Repository, path: str, headers: Mapping[str, list[str]] | None = None
     ) -> Answer:
-        kind = path.partition("/")[0]
+        """Return an answer that is no 429. Raises RegistryError."""
+        kind, upstream = path.partition("/")[0], self._upstream(repository.registry)
         scope = f"repository:{repository.path}:pull"
         question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {}, self._caller)
-        self.quotas.check(repository.registry, kind)
+        asked = limited(repository, upstream.credential, method, kind)
+        self.quotas.check(asked)
         try:
-            answer = await self._exchange.ask(self._upstream(repository.registry), question)
+            answer = await self._exchange.ask(upstream, question)
+            if answer.status == _TOO_MANY_REQUESTS:
+                raise await self._refused(answer, repository, "", ErrorCode.TOOMANYREQUESTS)
         except RegistryError as error:
-            self.quotas.refused(repository.registry, error, kind)
+            self.quotas.refused(asked, error)
             raise
+        self.quotas.answered(asked)
         if kind == "manifests":
             self.quotas.note(repository.registry, answer.headers)
         return answer
@@ -247,26 +277,23 @@ class RegistryClient:
     def _streamed(self, answer: Answer) -> Streamed:
         return Streamed(answer.status, answer.headers, self._exchange.relay(answer))
 
-    async def _header(
-        self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode
-    ) -> Mapping[str, str]:
-        if answer.status != 200:
-            raise await self._refused(answer, repository, kind, what, unknown)
-        self._exchange.discard(answer)
-        return answer.headers
-
-    async def _refused(
-        self, answer: Answer, repository: Repository, kind: str, what: str, unknown: ErrorCode
-    ) -> RegistryError:
+    async def _refused(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> RegistryError:
+        registry = repository.registry
         try:
             body = await self._exchange.read(answer, _ERROR_LIMIT)
         except (BodyTooLarge, BodyBroke):
             body = b""
         retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
-        asker = self._asker(repository.registry)
-        error = refusal(repository.registry, what, unknown, answer.status, body, retry_after, asker=asker)
-        self.quotas.refused(repository.registry, error, kind)
-        return error
+        return refusal(
+            registry,
+            what,
+            unknown,
+            answer.status,
+            body,
+            retry_after,
+            asker=self._asker(registry),
+            own=_SIGN in answer.headers,
+        )
 
 
 _MANIFEST_HEADERS = {"Accept": list(ACCEPT)}
@@ -281,7 +308,7 @@ def _describes(header: Mapping[str, str], reference: Reference) -> bool:
 
 
 def _with_length(streamed: Streamed) -> Mapping[str, str]:
-    """Return the header of an answer to a range as that of the whole."""
+    """Return the header of an answer to a range as that of the whole. Of no byte none can be sent: that is a 416."""
     header = dict(streamed.headers)
     whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
     length = whole if streamed.status == 200 else total

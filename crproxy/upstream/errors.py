@@ -20,6 +20,7 @@ __all__ = [
     "RefusedAddress",
     "RefusedByProxy",
     "TooManySockets",
+    "broke_off",
     "describe",
     "innermost",
     "is_ours",
@@ -79,6 +80,12 @@ def is_ours(reason: BaseException) -> bool:
     """Tell whether it is we who cannot ask: it says nothing of upstream, and asking again at once makes it worse."""
     root = innermost(reason)
     return isinstance(root, TooManySockets) or _errno(root) in _NO_DESCRIPTORS
+
+
+def broke_off(reason: BaseException | None) -> bool:
+    """Tell whether a server took the connection, and closed it without an answer that can be read."""
+    root = None if reason is None else innermost(reason)
+    return isinstance(root, error.ConnectionClosed | BrokenHeader | web_error.Error)
 
 
 def _errno(reason: BaseException) -> int | None:

@@ -72,11 +72,13 @@ class Answer:
         status: the HTTP status.
         headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3), without control characters.
         response: for its body.
+        ours: the registry itself has answered, and not a host that it redirects to.
     """
 
     status: int
     headers: Mapping[str, str]
     response: IResponse
+    ours: bool = True
 
     @classmethod
     def of(cls, response: IResponse) -> Answer:
@@ -160,15 +162,11 @@ class Exchange:
             except Exception:
                 self.discard(answer)
                 raise
-            if following is None and _link_is_dead(question, hop, answer):
-                self.discard(answer)
-                if renewed:
-                    raise unavailable(upstream.registry, f"the host that it redirects to answered {answer.status}")
+            if following is None and not renewed and _link_is_dead(question, hop, answer):
                 following, renewed = first, True
             elif following is None:
-                return answer
-            else:
-                self.discard(answer)
+                return replace(answer, ours=hop.ours)
+            self.discard(answer)
             hop = following
 
     async def challenges(self, upstream: Upstream, authorization: str | None = None) -> list[Challenge] | None:
@@ -318,7 +316,8 @@ def _length_can_be(answer: Answer) -> bool:
 
 def _link_is_dead(question: Question, hop: _Hop, answer: Answer) -> bool:
     """Tell whether a blob's signed URL is good for nothing any more, so that the registry is to give another."""
-    return question.kind == "blobs" and not hop.ours and answer.status in (401, 403)
+    is_signed = question.kind == "blobs" and question.method == "GET" and not hop.ours
+    return is_signed and answer.status in (401, 403)
 
 
 def _refused_hint(upstream: Upstream, hop: _Hop) -> str:

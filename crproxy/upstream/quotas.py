@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
-from ..policy.quotas import Quota, parse_quota
+from ..policy.quotas import Limit, Limited, Quota, parse_quota
 from ..sharing import Alone, Sharing
 
 __all__ = ["Quotas"]
+
+# Where so many repositories are limited at once, all are.
+_MANY = 3
 
 
 class Quotas:
     """The quotas of one daemon.
 
-    Manifests, blobs, tags and referrers are told apart: Docker Hub's 429 for too many pulls is about manifests, and the
-    blobs of what is being pulled are still to be had.
+    A limit stops what it limits (`policy.quotas.limited`): what is under way goes on, and others' repositories do.
 
     Arguments:
         now: seconds since the epoch.
@@ -27,9 +29,9 @@ class Quotas:
     def __init__(self, now: Callable[[], float], sharing: Sharing | None = None) -> None:
         sharing = sharing or Alone()
         self.now = now
-        # By registry, each a Quota; by registry and kind, each the time until which nothing is asked, and why.
+        # By Registry, each a Quota; by Limited, each a Limit.
         self._seen = sharing.records("quotas")
-        self._silent = sharing.records("refusals")
+        self._limits = sharing.records("limits")
 
     def seen(self, registry: Registry) -> Quota | None:
         """Return what ``registry`` said last; None where it says nothing of quotas."""
@@ -45,14 +47,28 @@ class Quotas:
         quota = self.seen(registry)
         return quota if quota is not None and quota.is_low(self.now()) else None
 
-    def check(self, registry: Registry, kind: str) -> None:
-        """Raise TOOMANYREQUESTS while ``registry`` is not asked for this kind, with the seconds that are left."""
-        until, message = self._silent.get((registry, kind)) or (0.0, "")
-        left = math.ceil(until - self.now())
-        if left > 0:
-            raise RegistryError(
-                ErrorCode.TOOMANYREQUESTS, f"{message}; it is not asked again for {left} s", retry_after=left
-            )
+    def check(self, asked: Limited) -> None:
+        """Raise TOOMANYREQUESTS while this is not asked, with the seconds that are left.
+
+        Where a limit lasts long, one request passes now and then: what comes of it shows whether it still counts.
+        """
+        now = self.now()
+        for limited in _which(asked):
+            limit: Limit | None = self._limits.get(limited)
+            if limit is None or now >= limit.until:
+                continue
+            if limit.counts(now):
+                left = math.ceil(limit.until - now)
+                raise RegistryError(
+                    ErrorCode.TOOMANYREQUESTS, f"{limit.message}; it is not asked again for {left} s", retry_after=left
+                )
+            self._limits.put(limited, limit.probed(now))
+
+    def answered(self, asked: Limited) -> None:
+        """Note that this was answered by something else than a 429."""
+        for limited in _which(asked):
+            if self._limits.get(limited) is not None:
+                self._limits.drop(limited)
 
     def note(self, registry: Registry, headers: Mapping[str, str]) -> None:
         """Remember what an answer's header (names in lower case) says."""
@@ -60,8 +76,21 @@ class Quotas:
         if quota is not None:
             self._seen.put(registry, quota)
 
-    def refused(self, registry: Registry, error: RegistryError, kind: str) -> None:
-        """Leave ``registry`` alone if ``error`` says that we asked too much, until its Retry-After."""
-        if error.code is ErrorCode.TOOMANYREQUESTS and error.retry_after:
-            until = self.now() + error.retry_after
-            self._silent.put((registry, kind), (until, error.message.partition(";")[0]))
+    def refused(self, asked: Limited, error: RegistryError) -> None:
+        """Leave this alone if ``error`` says that we asked too much, until its Retry-After."""
+        if error.code is not ErrorCode.TOOMANYREQUESTS or not error.retry_after:
+            return
+        now = self.now()
+        limit = Limit.told(now, error.retry_after, error.message.partition(";")[0])
+        self._limits.put(asked, limit)
+        alike = [other for other, known in self._limits.all().items() if _is_alike(other, asked) and now < known.until]
+        if len(alike) >= _MANY:
+            self._limits.put(asked.everywhere, limit)
+
+
+def _which(asked: Limited) -> list[Limited]:
+    return list(dict.fromkeys((asked, asked.everywhere)))
+
+
+def _is_alike(other: Limited, asked: Limited) -> bool:
+    return other.everywhere == asked.everywhere and other.repository != ""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError as Refused
 
 from crproxy.config import Upstream
 from crproxy.oci.digests import Digest
@@ -12,6 +13,7 @@ from crproxy.oci.errors import ErrorCode, RegistryError, errors_body
 from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT
 from crproxy.oci.names import DOCKER_HUB, Repository, Tag
 from crproxy.policy.quotas import Quota
+from crproxy.policy.refusals import Unconfirmed
 from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.quotas import Quotas
@@ -128,19 +130,35 @@ HEADED = answer(200, b"", f"Docker-Content-Digest: {DIGEST}", f"Content-Type: {T
 @pytest.mark.parametrize(
     "headed",
     [
-        answer(405),
-        answer(501),
+        *[answer(status) for status in (400, 401, 403, 404, 405, 410, 451, 501, 505)],
         answer(200, b"", f"Docker-Content-Digest: {DIGEST}", length=20),
         answer(200, b"", f"Content-Type: {TYPE}", length=20),
         answer(200, b"", f"Docker-Content-Digest: {DIGEST}", f"Content-Type: {TYPE}", length=None),
     ],
-    ids=["405", "501", "no type", "no digest", "no length"],
+    ids=["400", "401", "403", "404", "405", "410", "451", "501", "505", "no type", "no digest", "no length"],
 )
 def test_where_a_head_tells_too_little_only_a_get_would_tell(
     network: Network, client: RegistryClient, headed: bytes
 ) -> None:
     network.serve("https://quay.io", headed)
     assert ended(network.run(client.head_manifest(REPOSITORY, Tag("v1")))) is None
+
+
+def test_who_closes_the_connection_on_a_head_is_asked_by_a_get(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", lambda seen: None)
+    asking = network.run(client.head_manifest(REPOSITORY, Tag("v1")))
+    for _ in range(4):
+        network.connections[-1].end()
+        network.advance(1)
+    assert ended(asking) is None
+
+
+def test_who_cannot_be_reached_is_not_asked_twice(network: Network, client: RegistryClient) -> None:
+    network.refuse("https://quay.io", Refused())
+    asking = network.run(client.head_manifest(REPOSITORY, Tag("v1")))
+    for _ in range(4):
+        network.advance(1)
+    assert refused(asking).status == 503
 
 
 def test_a_digest_that_was_asked_for_need_not_be_told(network: Network, client: RegistryClient) -> None:
@@ -166,6 +184,7 @@ def test_no_get_of_docker_hub_comes_of_a_head(network: Network, client: Registry
         (answer(200, length=None), answer(206, b"x", "Content-Range: bytes 0-0/7"), "7"),
         (answer(405), answer(416, b"", "Content-Range: bytes */0"), "0"),
         (answer(405), answer(206, b"x", "Content-Range: bytes 0-0/*"), None),
+        *[(answer(status), answer(206, b"x", "Content-Range: bytes 0-0/9"), "9") for status in (400, 403, 404, 505)],
     ],
 )
 def test_where_a_blob_has_no_head_its_first_byte_tells(
@@ -175,6 +194,73 @@ def test_where_a_blob_has_no_head_its_first_byte_tells(
     assert ended(network.run(client.head_blob(REPOSITORY, DIGEST))).get("content-length") == length
     assert [seen.method for seen in network.seen] == ["HEAD", "GET"]
     assert network.seen[1].one("Range") == "bytes=0-0"
+
+
+REFUSALS_OF_RANGES = [400, 403, 404, 405, 505, 501]
+
+
+@pytest.mark.parametrize("status", REFUSALS_OF_RANGES)
+def test_who_refuses_a_range_is_asked_for_the_whole(network: Network, client: RegistryClient, status: int) -> None:
+    network.serve("https://quay.io", [answer(status), answer(200, b"0123456789")])
+    streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5)))
+    assert (streamed.status, streamed.body.length) == (200, 10)
+    assert [seen.one("Range") for seen in network.seen] == ["bytes=5-", None]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_also_where_it_was_asked_several_times(network: Network, client: RegistryClient, status: int) -> None:
+    network.serve("https://quay.io", lambda seen: answer(status) if seen.one("Range") else answer(200, b"0123456789"))
+    asking = network.run(client.blob(REPOSITORY, DIGEST, 5))
+    for _ in range(4):
+        network.advance(1)
+    assert ended(asking).status == 200
+
+
+def test_the_refusal_of_the_whole_counts(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", [answer(404), answer(403)])
+    assert refused(network.run(client.blob(REPOSITORY, DIGEST, 5))).code is ErrorCode.DENIED
+
+
+def test_a_host_that_it_redirects_to_refuses_nothing_for_it(network: Network, client: RegistryClient) -> None:
+    """D5: Docker gives up where it is told DENIED."""
+    network.serve("https://quay.io", answer(307, b"", "Location: https://cdn.example/x"))
+    network.serve("https://cdn.example", answer(403))
+    error = refused(network.run(client.blob(REPOSITORY, DIGEST)))
+    assert (error.status, error.message) == (
+        503,
+        "quay.io is not available: the host that it redirects to answered 403",
+    )
+
+
+def test_a_head_that_it_redirects_to_where_only_a_get_may_go_is_a_get(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(307, b"", "Location: https://cdn.example/x"))
+    network.serve(
+        "https://cdn.example",
+        lambda seen: answer(403) if seen.method == "HEAD" else answer(206, b"x", "Content-Range: bytes 0-0/9"),
+    )
+    assert ended(network.run(client.head_blob(REPOSITORY, DIGEST)))["content-length"] == "9"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(
+    ("body", "fields", "is_its_own"),
+    [
+        (b"<html>not here</html>", (), False),
+        (b"", (), False),
+        (b"404 page not found", (), False),
+        (b'{"message": "not found"}', (), False),
+        (b'{"errors": []}', (), True),
+        (errors_body("MANIFEST_UNKNOWN", "no such thing"), (), True),
+        (b"", ("Docker-Distribution-Api-Version: registry/2.0",), True),
+    ],
+)
+def test_only_what_looks_like_a_registrys_is_its_own_404(
+    network: Network, client: RegistryClient, status: int, body: bytes, fields: tuple[str, ...], is_its_own: bool
+) -> None:
+    network.serve("https://quay.io", answer(status, body, *fields))
+    error = refused(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert (error.code, error.status) == (ErrorCode.MANIFEST_UNKNOWN, 404)
+    assert isinstance(error, Unconfirmed) is not is_its_own
 
 
 def test_a_registry_that_is_busy_is_left_alone_for_as_long_as_it_said(network: Network, client: RegistryClient) -> None:
@@ -198,7 +284,7 @@ def test_a_token_service_that_is_busy_counts_as_well(network: Network, client: R
 def test_what_it_says_of_our_quota_is_remembered(network: Network, client: RegistryClient) -> None:
     limits = ("ratelimit-limit: 100;w=21600", "ratelimit-remaining: 76;w=21600")
     network.serve("https://quay.io", [answer(404, b"", *limits)])
-    refused(network.run(client.head_manifest(REPOSITORY, Tag("v1"))))
+    refused(network.run(client.manifest(REPOSITORY, Tag("v1"))))
     assert client.quotas.seen(QUAY) == Quota(100, 76, 21600, NOW)
 
 
@@ -257,7 +343,9 @@ def test_the_whole_of_a_blob_has_no_range(network: Network, client: RegistryClie
 @pytest.mark.parametrize("start", [0, 5])
 def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, client: RegistryClient, start: int) -> None:
     network.serve("https://quay.io", answer(200, b""))
-    assert refused(network.run(client.blob(REPOSITORY, DIGEST, start))).status == 503
+    error = refused(network.run(client.blob(REPOSITORY, DIGEST, start)))
+    assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 502)
+    assert error.message == f"quay.io is not available: it sent no byte of {DIGEST}"
     assert ended(network.run(client.blob(REPOSITORY, Digest.of(b"")))).body.length == 0
 
 
@@ -326,11 +414,6 @@ Ask = Callable[[RegistryClient, Repository], Coroutine[Deferred[Any], Any, Any]]
 
 ASKS: dict[str, tuple[Ask, ErrorCode, str]] = {
     "manifest": (lambda c, r: c.manifest(r, Tag("v1")), ErrorCode.MANIFEST_UNKNOWN, "quay.io/org/name:v1"),
-    "head_manifest": (
-        lambda c, r: c.head_manifest(r, DIGEST),
-        ErrorCode.MANIFEST_UNKNOWN,
-        f"quay.io/org/name@{DIGEST}",
-    ),
     "blob": (lambda c, r: c.blob(r, DIGEST), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
     "head_blob": (lambda c, r: c.head_blob(r, DIGEST), ErrorCode.BLOB_UNKNOWN, f"quay.io/org/name@{DIGEST}"),
     "tags": (lambda c, r: c.tags(r, {}), ErrorCode.NAME_UNKNOWN, "the tags of quay.io/org/name"),
