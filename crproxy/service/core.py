@@ -34,6 +34,7 @@ from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
+from ..upstream.sizes import Sizes
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
@@ -249,7 +250,7 @@ def make_pullthrough(
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
-    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas)
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas, sizes=Sizes(sharing))
     patience = Patience(lifetimes.patience, reactor)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(

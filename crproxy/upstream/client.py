@@ -6,25 +6,24 @@ OCI distribution specification, "Pull" and "Content Discovery".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from ..config import Upstream
-from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.manifests import ACCEPT, MANIFEST_LIMIT, NoManifest, manifest_type
-from ..oci.media_types import ANY, is_specific, passed_type
-from ..oci.names import Reference, Registry, Repository, Tag
+from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
+from ..oci.media_types import is_specific
+from ..oci.names import Reference, Registry, Repository
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.quotas import limited
-from ..policy.ranges import parse_content_range
 from ..policy.refusals import Asker, nonsense, parse_retry_after, refusal, unavailable
+from .answers import Listed, Manifest, RangeRefused, Streamed, checked_blob, checked_manifest, describes, with_length
 from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .relay import BodyBroke, BodyTooLarge
+from .sizes import Sizes
 
 __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
@@ -37,53 +36,6 @@ _TOO_MANY_REQUESTS = 429
 _SIGN = "docker-distribution-api-version"
 
 
-class RangeRefused(RegistryError):
-    """Upstream has no such bytes, or sends others than those asked for."""
-
-    def __init__(self, status: int, who: str = "upstream") -> None:
-        super().__init__(
-            ErrorCode.UNAVAILABLE, f"{who} answered {status} with another range than was asked for", retry_after=10
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest, whole and checked.
-
-    Arguments:
-        digest: of its bytes, computed here.
-        media_type: upstream's Content-Type, if that is one of JSON.
-        content: the bytes, as upstream sent them.
-    """
-
-    digest: Digest
-    media_type: str
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A page of a list, as upstream wrote it, and its header, names in lower case."""
-
-    headers: Mapping[str, str]
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """An answer whose body is still with upstream.
-
-    Arguments:
-        status: 200 or 206; 416 with no body worth having.
-        headers: upstream's, names in lower case.
-        body: to be joined to a consumer.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: Body
-
-
 class RegistryClient:
     """Asks the registry that a repository is in.
 
@@ -92,6 +44,7 @@ class RegistryClient:
         exchange: makes the requests.
         quotas: what is not asked because too much was.
         caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
+        sizes: what manifests say of blobs.
     """
 
     def __init__(
@@ -100,11 +53,13 @@ class RegistryClient:
         exchange: Exchange,
         quotas: Quotas,
         caller: str | None = None,
+        sizes: Sizes | None = None,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._caller = caller
         self.quotas = quotas
+        self.sizes = sizes or Sizes()
 
     def on_behalf_of(self, caller: str | None) -> RegistryClient:
         """Return what asks with the Authorization of a client; None is this one itself.
@@ -113,7 +68,7 @@ class RegistryClient:
         """
         if caller is None:
             return self
-        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller)
+        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller, self.sizes)
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.
@@ -132,7 +87,9 @@ class RegistryClient:
             ) from error
         except BodyBroke as error:
             raise unavailable(repository.registry, describe(error)) from error
-        return _checked(repository, reference, answer, content)
+        manifest = checked_manifest(repository, reference, answer.headers, content)
+        self.sizes.note(repository, manifest.digest, content)
+        return manifest
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
         """Return the header that upstream answers a HEAD with, names in lower case.
@@ -151,7 +108,7 @@ class RegistryClient:
             raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
         self._exchange.discard(answer)
         header = answer.headers
-        if _describes(header, reference):
+        if describes(header, reference):
             return header
         if may_get:
             return None
@@ -170,11 +127,12 @@ class RegistryClient:
         answer = await self._ask_head(repository, f"blobs/{digest}", {}, may_get=True)
         if answer is not None:
             self._exchange.discard(answer)
-            if "content-length" in answer.headers:
+            size = parse_size(answer.headers.get("content-length"))
+            if size is not None and size == (self.sizes.of(repository, digest) or size):
                 return answer.headers
         streamed = await self.blob(repository, digest, 0, 1)
         streamed.body.abandon()
-        return _with_length(streamed)
+        return with_length(streamed)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
@@ -197,15 +155,11 @@ class RegistryClient:
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         streamed = self._streamed(answer)
-        if not _is_of_range(streamed, start, stop):
+        try:
+            return checked_blob(repository, digest, streamed, start, stop, self.sizes.of(repository, digest))
+        except RegistryError:
             streamed.body.abandon()
-            raise RangeRefused(answer.status, str(repository.registry))
-        if answer.status == 200 and streamed.body.length == 0 and not digest.names(b""):
-            # A client that is told of this length has all of it at once, and nothing can be held back from it.
-            streamed.body.abandon()
-            raise nonsense(repository.registry, f"no byte of {digest}")
-        # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
-        return streamed if answer.status != 200 else replace(streamed, headers=_without_range(streamed.headers))
+            raise
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
@@ -297,69 +251,6 @@ class RegistryClient:
 
 
 _MANIFEST_HEADERS = {"Accept": list(ACCEPT)}
-
-
-def _describes(header: Mapping[str, str], reference: Reference) -> bool:
-    """Tell whether a HEAD's answer has what clients need, so that they need not ask again by GET."""
-    needed = {"content-length"}
-    if isinstance(reference, Tag):
-        needed.add("docker-content-digest")
-    return needed <= header.keys() and is_specific(header.get("content-type"))
-
-
-def _with_length(streamed: Streamed) -> Mapping[str, str]:
-    """Return the header of an answer to a range as that of the whole. Of no byte none can be sent: that is a 416."""
-    header = dict(streamed.headers)
-    whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
-    length = whole if streamed.status == 200 else total
-    return header if parse_size(length) is None else header | {"content-length": length}
-
-
-def _checked(repository: Repository, reference: Reference, answer: Answer, content: bytes) -> Manifest:
-    said, what = answer.headers.get("content-type"), f"where {repository.named(reference)} was asked for"
-    if isinstance(reference, Digest):
-        return Manifest(reference, _type_of_named(repository.registry, reference, content, said), content)
-    try:
-        media_type = manifest_type(content, said)
-    except NoManifest as error:
-        raise nonsense(repository.registry, f"{error} {what}") from error
-    announced, digest = _announced(answer.headers), Digest.of(content)
-    if announced is not None and not announced.names(content):
-        raise nonsense(repository.registry, f"{digest} {what}, and said that it is {announced}")
-    return Manifest(digest, media_type, content)
-
-
-def _type_of_named(registry: Registry, digest: Digest, content: bytes, said: str | None) -> str:
-    """Return the type of what was asked for by its digest. Raises RegistryError where it is something else."""
-    if not digest.names(content):
-        raise unavailable(registry, f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for")
-    try:
-        return manifest_type(content, said)
-    except NoManifest:
-        # What the digest names is what was asked for, whatever it is.
-        return passed_type(said, ANY)
-
-
-def _announced(headers: Mapping[str, str]) -> Digest | None:
-    """Return the digest that upstream says it sends (distribution specification, "Pulling manifests")."""
-    try:
-        return Digest.parse(headers.get("docker-content-digest", ""))
-    except RegistryError:
-        return None
-
-
-def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:
-    """Tell whether a 206 is what was asked for; without a readable Content-Range that is left to who asked."""
-    if streamed.status != 206:
-        return True
-    if not _range_headers(start, stop):
-        return False
-    sent = parse_content_range(streamed.headers.get("content-range"))
-    return sent is None or (sent.start == start and streamed.body.length in (None, sent.length))
-
-
-def _without_range(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: value for name, value in headers.items() if name != "content-range"}
 
 
 def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from crproxy.pullthrough import Asked, PullThrough, Reply
 from crproxy.store.store import Store
 from crproxy.upstream.client import Listed, Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
+from crproxy.upstream.sizes import Sizes
 from tests.memory import ended
 from tests.sources import HandSource
 from tests.stores import HandRules, make_store, pull_through
@@ -41,6 +42,7 @@ class Client:
         self.caller: str | None = None
         self.welcome: set[str] = set()
         self.quotas = Quotas(clock.seconds)
+        self.sizes = Sizes()
         self.asked: list[tuple[Any, ...]] = []
         self.manifests: dict[Reference, bytes] = {}
         self.blobs: dict[Digest, HandSource] = {}

@@ -349,6 +349,44 @@ def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, clie
     assert ended(network.run(client.blob(REPOSITORY, Digest.of(b"")))).body.length == 0
 
 
+SIZED = b'{"schemaVersion": 2, "layers": [{"mediaType": "application/x", "digest": "%s", "size": 10}]}' % str(
+    DIGEST
+).encode("ascii")
+
+
+@pytest.mark.parametrize(
+    ("answered", "start", "status"),
+    [
+        (answer(200, b"0123456789"), 0, 200),
+        (answer(200, b"01234"), 0, None),
+        (answer(200, b"0123456789a"), 0, None),
+        (answer(200, b"01234"), 5, None),
+        (answer(206, b"56789", "Content-Range: bytes 5-9/10"), 5, 206),
+        (answer(206, b"5", "Content-Range: bytes 5-5/6"), 5, None),
+        (answer(200, b"01234", length=None), 0, 200),
+    ],
+)
+def test_a_blob_is_as_large_as_its_manifest_says(
+    network: Network, client: RegistryClient, answered: bytes, start: int, status: int | None
+) -> None:
+    network.serve("https://quay.io", [answer(200, SIZED), answered])
+    ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    asking = network.run(client.blob(REPOSITORY, DIGEST, start))
+    if status is not None:
+        assert ended(asking).status == status
+        return
+    error = refused(asking)
+    assert error.status == 502
+    assert error.message.endswith(f"where {DIGEST} was asked for, of which its manifest says that it has 10")
+
+
+def test_a_head_that_says_otherwise_is_not_believed_before_a_get(network: Network, client: RegistryClient) -> None:
+    part = answer(206, b"0", "Content-Range: bytes 0-0/10")
+    network.serve("https://quay.io", [answer(200, SIZED), answer(200, length=4096), part])
+    ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
+    assert ended(network.run(client.head_blob(REPOSITORY, DIGEST)))["content-length"] == "10"
+
+
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
     network.serve("https://quay.io", answer(206, b"x", "Content-Range: bytes 5-5/10"))
     streamed = ended(network.run(client.blob(REPOSITORY, DIGEST, 5, 6)))

@@ -1,0 +1,178 @@
+"""What a registry's answer is worth: is it what was asked for, or something that stands in its place?
+
+Pure: decides by header and content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..limits import Body
+from ..oci.digests import Digest
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.manifests import NoManifest, manifest_type
+from ..oci.media_types import ANY, is_specific, passed_type
+from ..oci.names import Reference, Registry, Repository, Tag
+from ..oci.sizes import parse_size
+from ..policy.ranges import parse_content_range
+from ..policy.refusals import nonsense, unavailable
+
+__all__ = [
+    "Listed",
+    "Manifest",
+    "RangeRefused",
+    "Streamed",
+    "checked_blob",
+    "checked_manifest",
+    "describes",
+    "with_length",
+]
+
+
+class RangeRefused(RegistryError):
+    """Upstream has no such bytes, or sends others than those asked for."""
+
+    def __init__(self, status: int, who: str = "upstream") -> None:
+        super().__init__(
+            ErrorCode.UNAVAILABLE, f"{who} answered {status} with another range than was asked for", retry_after=10
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest, whole and checked.
+
+    Arguments:
+        digest: of its bytes, computed here.
+        media_type: upstream's Content-Type, if that is one of JSON.
+        content: the bytes, as upstream sent them.
+    """
+
+    digest: Digest
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list, as upstream wrote it, and its header, names in lower case."""
+
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is still with upstream.
+
+    Arguments:
+        status: 200 or 206; 416 with no body worth having.
+        headers: upstream's, names in lower case.
+        body: to be joined to a consumer.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Body
+
+
+def describes(header: Mapping[str, str], reference: Reference) -> bool:
+    """Tell whether a HEAD's answer has what clients need, so that they need not ask again by GET."""
+    needed = {"content-length"}
+    if isinstance(reference, Tag):
+        needed.add("docker-content-digest")
+    return needed <= header.keys() and is_specific(header.get("content-type"))
+
+
+def with_length(streamed: Streamed) -> Mapping[str, str]:
+    """Return the header of an answer to a range as that of the whole. Of no byte none can be sent: that is a 416."""
+    header = dict(streamed.headers)
+    whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
+    length = whole if streamed.status == 200 else total
+    return header if parse_size(length) is None else header | {"content-length": length}
+
+
+def checked_manifest(
+    repository: Repository, reference: Reference, headers: Mapping[str, str], content: bytes
+) -> Manifest:
+    """Return the manifest that an answer with this header and content gives. Raises RegistryError where it is none."""
+    said, what = headers.get("content-type"), f"where {repository.named(reference)} was asked for"
+    if isinstance(reference, Digest):
+        return Manifest(reference, _type_of_named(repository.registry, reference, content, said), content)
+    try:
+        media_type = manifest_type(content, said)
+    except NoManifest as error:
+        raise nonsense(repository.registry, f"{error} {what}") from error
+    announced, digest = _announced(headers), Digest.of(content)
+    if announced is not None and not announced.names(content):
+        raise nonsense(repository.registry, f"{digest} {what}, and said that it is {announced}")
+    return Manifest(digest, media_type, content)
+
+
+def _type_of_named(registry: Registry, digest: Digest, content: bytes, said: str | None) -> str:
+    """Return the type of what was asked for by its digest. Raises RegistryError where it is something else."""
+    if not digest.names(content):
+        raise unavailable(registry, f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for")
+    try:
+        return manifest_type(content, said)
+    except NoManifest:
+        # What the digest names is what was asked for, whatever it is.
+        return passed_type(said, ANY)
+
+
+def _announced(headers: Mapping[str, str]) -> Digest | None:
+    """Return the digest that upstream says it sends (distribution specification, "Pulling manifests")."""
+    try:
+        return Digest.parse(headers.get("docker-content-digest", ""))
+    except RegistryError:
+        return None
+
+
+def checked_blob(
+    repository: Repository, digest: Digest, streamed: Streamed, start: int, stop: int | None, told: int | None
+) -> Streamed:
+    """Return an answer with a blob, or with its bytes from ``start`` up to ``stop``.
+
+    Arguments:
+        told: the blob's size in bytes, where a manifest said it.
+
+    Raises:
+        RangeRefused: it is a part that was not asked for, or of another length than it says.
+        RegistryError: it cannot be that blob.
+    """
+    if not _is_of_range(streamed, start, stop):
+        raise RangeRefused(streamed.status, str(repository.registry))
+    size = _whole_size(streamed)
+    if size is not None and (size != (told or size) or (size == 0 and not digest.names(b""))):
+        # A client that is told of a smaller size has all of it before the digest can show that it is not.
+        raise nonsense(repository.registry, _of_another_size(digest, size, told))
+    if streamed.status != 200:
+        return streamed
+    # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.
+    headers = {name: value for name, value in streamed.headers.items() if name != "content-range"}
+    return replace(streamed, headers=headers)
+
+
+def _is_of_range(streamed: Streamed, start: int, stop: int | None) -> bool:
+    """Tell whether a 206 is what was asked for; without a readable Content-Range that is left to who asked."""
+    if streamed.status != 206:
+        return True
+    if start == 0 and stop is None:
+        return False
+    sent = parse_content_range(streamed.headers.get("content-range"))
+    return sent is None or (sent.start == start and streamed.body.length in (None, sent.length))
+
+
+def _whole_size(streamed: Streamed) -> int | None:
+    """Return how many bytes all of it has, where an answer says so."""
+    if streamed.status == 200:
+        return streamed.body.length
+    sent = parse_content_range(streamed.headers.get("content-range"))
+    return None if sent is None else sent.size
+
+
+def _of_another_size(digest: Digest, size: int, told: int | None) -> str:
+    if not size:
+        return f"no byte of {digest}"
+    return f"{size} bytes where {digest} was asked for, of which its manifest says that it has {told}"
