@@ -17,6 +17,7 @@ from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
+from crproxy.pullthrough.doubts import Doubts
 from crproxy.pullthrough.lists import Lists
 from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.patience import Patience
@@ -119,6 +120,7 @@ def pull_through(
         Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, patience, clock),
         Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
         permissions,
+        Doubts(store.index, client.references, Lifetimes(), clock.seconds),
         settled,
     )
 

@@ -119,7 +119,7 @@ class Manifests:
             return self._counting_tag(self._kept_tag(view, reference))
 
         counting = look()
-        return None if counting is None else self._hit(view.repository, counting, look)
+        return None if counting is None else self._hit(view.repository, reference, counting, look)
 
     async def _ask(self, view: View, reference: Reference, method: str) -> Reply:
         if isinstance(reference, Digest):
@@ -273,12 +273,14 @@ class Manifests:
 
     # Both
 
-    def _hit(self, repository: Repository, counting: _Counting, look: Callable[[], _Counting | None]) -> Reply:
+    def _hit(
+        self, repository: Repository, reference: Reference, counting: _Counting, look: Callable[[], _Counting | None]
+    ) -> Reply:
         """Return the reply with what is kept, and with how to find out that it would be the same again."""
 
         # Its content is what the digest says, and need not be held for this.
         digest, media_type = counting.manifest.digest, counting.manifest.media_type
-        self._client.sizes.note(repository, digest, counting.manifest.content)
+        self._client.references.note(repository, reference, digest, counting.manifest.content)
 
         def confirm() -> float | None:
             found = look()

@@ -13,7 +13,9 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
+from ..store.entries import View
 from .blobs import Blobs
+from .doubts import Doubts
 from .lists import ListRequest, Lists
 from .manifests import Manifests
 from .permissions import Permissions
@@ -32,6 +34,7 @@ class PullThrough:
         manifests, blobs: answer for these.
         lists: tags and referrers.
         permissions: who may have what.
+        doubts: of tags that lead to what is gone.
         settled: fires when what was noted so far is known to all workers.
     """
 
@@ -41,12 +44,14 @@ class PullThrough:
         blobs: Blobs,
         lists: Lists,
         permissions: Permissions,
+        doubts: Doubts,
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._settled = settled
         self._manifests = manifests
         self._blobs = blobs
         self._lists = lists
+        self._doubts = doubts
         self.view = permissions.view
 
     async def fetch(self, repository: Repository, digest: Digest) -> Flight | None:
@@ -87,6 +92,20 @@ class PullThrough:
         asked: Asked,
     ) -> Reply:
         view = self.view(repository, asked.caller)
+        try:
+            return await self._answer_seen(view, request, asked)
+        except RegistryError as error:
+            digest = _digest_of(request)
+            if error.status == 404 and digest is not None:
+                self._doubts.gone(view, digest)
+            raise
+
+    async def _answer_seen(
+        self,
+        view: View,
+        request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest,
+        asked: Asked,
+    ) -> Reply:
         match request:
             case ManifestRequest(reference=reference):
                 return await self._manifests.get(view, reference, asked.method)
@@ -98,6 +117,14 @@ class PullThrough:
                 return await self._lists.get(view, ListRequest(None, _upstreams(asked.query)), asked)
             case ReferrersRequest(digest=digest):
                 return await self._lists.get(view, ListRequest(digest, _upstreams(asked.query)), asked)
+
+
+def _digest_of(request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest) -> Digest | None:
+    """Return the digest of what is asked for itself by one."""
+    match request:
+        case ManifestRequest(reference=Digest() as digest) | BlobRequest(digest=digest):
+            return digest
+    return None
 
 
 def _located(reply: Reply, asked: Asked) -> Reply:

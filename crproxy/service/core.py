@@ -21,6 +21,7 @@ from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
+from ..pullthrough.doubts import Doubts
 from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.patience import Patience
@@ -34,7 +35,7 @@ from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
-from ..upstream.sizes import Sizes
+from ..upstream.references import References
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
@@ -250,7 +251,8 @@ def make_pullthrough(
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
-    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas, sizes=Sizes(sharing))
+    references = References(sharing)
+    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas, references=references)
     patience = Patience(lifetimes.patience, reactor)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(
@@ -258,6 +260,7 @@ def make_pullthrough(
         Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor),
         Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
+        Doubts(cache.store.index, references, lifetimes, now or reactor.seconds),
         cache.settled,
     )
 

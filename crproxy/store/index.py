@@ -280,11 +280,11 @@ class Index:
 
     # Tags
 
-    def tag(self, view: View, name: str, digest: Digest) -> None:
-        """Note that upstream said just now that the tag points to ``digest``."""
+    def tag(self, view: View, name: str, digest: Digest, checked: float | None = None) -> None:
+        """Note that upstream said at ``checked``, just now by default, that the tag points to ``digest``."""
         registry, repository, credential = view_key(view)
         if self._pending.has_room:
-            self._pending.notes.tags[registry, repository, name, credential] = TagEntry(digest, self._now())
+            self._pending.notes.tags[registry, repository, name, credential] = TagEntry(digest, checked or self._now())
         self._pending.begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:

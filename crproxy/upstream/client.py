@@ -22,8 +22,8 @@ from .answers import Listed, Manifest, RangeRefused, Streamed, checked_blob, che
 from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
+from .references import References
 from .relay import BodyBroke, BodyTooLarge
-from .sizes import Sizes
 
 __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
@@ -44,7 +44,7 @@ class RegistryClient:
         exchange: makes the requests.
         quotas: what is not asked because too much was.
         caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
-        sizes: what manifests say of blobs.
+        references: what manifests say of blobs.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class RegistryClient:
         exchange: Exchange,
         quotas: Quotas,
         caller: str | None = None,
-        sizes: Sizes | None = None,
+        references: References | None = None,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._caller = caller
         self.quotas = quotas
-        self.sizes = sizes or Sizes()
+        self.references = references or References()
 
     def on_behalf_of(self, caller: str | None) -> RegistryClient:
         """Return what asks with the Authorization of a client; None is this one itself.
@@ -68,7 +68,7 @@ class RegistryClient:
         """
         if caller is None:
             return self
-        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller, self.sizes)
+        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller, self.references)
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.
@@ -88,7 +88,7 @@ class RegistryClient:
         except BodyBroke as error:
             raise unavailable(repository.registry, describe(error)) from error
         manifest = checked_manifest(repository, reference, answer.headers, content)
-        self.sizes.note(repository, manifest.digest, content)
+        self.references.note(repository, reference, manifest.digest, content)
         return manifest
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
@@ -128,7 +128,7 @@ class RegistryClient:
         if answer is not None:
             self._exchange.discard(answer)
             size = parse_size(answer.headers.get("content-length"))
-            if size is not None and size == (self.sizes.of(repository, digest) or size):
+            if size is not None and size == (self.references.size(repository, digest) or size):
                 return answer.headers
         streamed = await self.blob(repository, digest, 0, 1)
         streamed.body.abandon()
@@ -156,7 +156,7 @@ class RegistryClient:
             raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         streamed = self._streamed(answer)
         try:
-            return checked_blob(repository, digest, streamed, start, stop, self.sizes.of(repository, digest))
+            return checked_blob(repository, digest, streamed, start, stop, self.references.size(repository, digest))
         except RegistryError:
             streamed.body.abandon()
             raise

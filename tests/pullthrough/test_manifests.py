@@ -10,8 +10,9 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Reference, Tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest
+from crproxy.policy.refusals import Unconfirmed, unavailable
 from crproxy.pullthrough import Content, Reply, Unsent
-from crproxy.pullthrough.reply import named
+from crproxy.pullthrough.reply import CacheStatus, named
 from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store
 from tests.memory import ended, failure_of, not_yet
@@ -503,3 +504,47 @@ def test_a_head_that_names_another_digest_opens_nothing(client: Client, ask: Ask
     assert store.read(ALICES.entry(secret)) is not None
     client.header = {"docker-content-digest": str(secret), "content-length": "13", "content-type": TYPE}
     assert body_of(ended(ask(wanted(), caller=ALICE))) == MANIFEST
+
+
+# Upstream trouble
+
+
+def test_a_404_that_no_registry_wrote_takes_nothing_away(ask: Ask, client: Client, clock: Clock) -> None:
+    digest = client.tagged(V1, MANIFEST)
+    ended(ask(wanted()))
+    clock.advance(61)
+    client.error = Unconfirmed(ErrorCode.MANIFEST_UNKNOWN, "not there: quay.io answered 404")
+    reply = ended(ask(wanted()))
+    assert (body_of(reply), reply.headers["Docker-Content-Digest"]) == (MANIFEST, str(digest))
+    assert "quay.io answered 404" in reply.headers["Warning"]
+    client.error = unavailable(REPOSITORY.registry, "it refuses connections")
+    assert body_of(ended(ask(wanted()))) == MANIFEST
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_kept_is_served_after_two_seconds_and_the_question_goes_on(
+    ask: Ask, client: Client, clock: Clock, method: str
+) -> None:
+    client.tagged(V1, MANIFEST)
+    ended(ask(wanted()))
+    clock.advance(61)
+    client.waiting = Deferred()
+    first = ask(wanted(), method)
+    clock.advance(1.9)
+    assert not_yet(first)
+    clock.advance(0.1)
+    assert "it has not answered for 2 s" in ended(first).headers["Warning"]
+    assert "it has not answered for 2 s" in ended(ask(wanted(), method)).headers["Warning"]
+    waiting, client.waiting = client.waiting, None
+    waiting.callback(None)
+    assert ended(ask(wanted(), method)).headers["Cache-Status"] == CacheStatus.HIT
+
+
+def test_what_is_not_kept_is_waited_for(ask: Ask, client: Client, clock: Clock) -> None:
+    client.tagged(V1, MANIFEST)
+    client.waiting = Deferred()
+    asking = ask(wanted())
+    clock.advance(20)
+    assert not_yet(asking)
+    client.waiting.callback(None)
+    assert body_of(ended(asking)) == MANIFEST
