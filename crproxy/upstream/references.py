@@ -19,7 +19,7 @@ class References:
 
     def __init__(self, sharing: Sharing | None = None) -> None:
         sharing = sharing or Alone()
-        # By repository and digest: a blob's bytes, as a manifest says; and the tag that a manifest or blob was found by.
+        # By repository and digest: the bytes of a blob, as a manifest says; the tag by which something was found.
         self._sizes = sharing.records("sizes")
         self._tags = sharing.records("tags of references")
         # By repository, digest and tag: what was read.
