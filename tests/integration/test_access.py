@@ -43,9 +43,9 @@ def test_s1_what_is_not_allowed_is_refused_and_nobody_is_asked(tmp_path: Path, f
     names = "\n".join(f"{REGISTRY}/team/app{number}" for number in range(20_000))
     (tmp_path / "list.txt").write_text(f"{names}\n{REGISTRY}/team/*\n")
     for place in (SERVED, SECRET):
-        fake.script(place.path, manifest(b"{}", OCI_MANIFEST))
+        fake.script(place.path, manifest(b'{"schemaVersion": 2}', OCI_MANIFEST))
     with Daemon(tmp_path, text(fake, LISTS)) as daemon:
-        assert asks(daemon, SERVED.through).body == b"{}"
+        assert asks(daemon, SERVED.through).body == b'{"schemaVersion": 2}'
         before = len(fake.seen.requests())
         others = (
             "/v2/quay.io/org/app/manifests/v1",
@@ -60,7 +60,7 @@ def test_s1_what_is_not_allowed_is_refused_and_nobody_is_asked(tmp_path: Path, f
 
 
 def test_the_lists_are_read_again_without_a_restart(tmp_path: Path, fake: FakeUpstream) -> None:
-    fake.script(SERVED.path, manifest(b"{}", OCI_MANIFEST))
+    fake.script(SERVED.path, manifest(b'{"schemaVersion": 2}', OCI_MANIFEST))
     (tmp_path / "list.txt").write_text("quay.io\n")
     with Daemon(tmp_path, text(fake, LISTS)) as daemon:
         assert asks(daemon, SERVED.through).status == 403
@@ -75,7 +75,7 @@ def test_the_lists_are_read_again_without_a_restart(tmp_path: Path, fake: FakeUp
 
 
 def test_a_privileged_network_is_served_everything(tmp_path: Path, fake: FakeUpstream) -> None:
-    fake.script(SECRET.path, manifest(b"{}", OCI_MANIFEST))
+    fake.script(SECRET.path, manifest(b'{"schemaVersion": 2}', OCI_MANIFEST))
     (tmp_path / "list.txt").write_text("quay.io\n")
     with Daemon(tmp_path, text(fake, LISTS + '[clients]\nprivileged = ["127.0.0.0/8"]\n')) as daemon:
         assert asks(daemon, SECRET.through).status == 200

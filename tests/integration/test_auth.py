@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
+BODY = b'{"schemaVersion": 2}'
 REGISTRY = "registry.example.org"
 MANIFEST = f"/v2/{REGISTRY}/team/app/manifests/v1"
 
@@ -111,7 +112,7 @@ def test_parallel_requests_of_one_scope_share_one_token_request(
 
 
 def test_a_client_that_leaves_takes_no_token_from_the_others(start: Start) -> None:
-    blob, tag = f"team/app/blobs/{sha256(b'{}')}", "team/app/manifests/v1"
+    blob, tag = f"team/app/blobs/{sha256(BODY)}", "team/app/manifests/v1"
     with FakeUpstream() as fake, Gate() as gate, ThreadPoolExecutor(1) as other:
         fake.script("/token", replace(token("good"), fault=Stall(gate)))
         for path in (blob, tag):
@@ -122,12 +123,12 @@ def test_a_client_that_leaves_takes_no_token_from_the_others(start: Start) -> No
             stays = other.submit(ask, daemon.address, "GET", f"/v2/{REGISTRY}/{tag}")
             fake.seen.wait_for_request(tag)
         gate.open()
-        assert stays.result().body == b"{}"
+        assert stays.result().body == BODY
 
 
 def answer_the_good(others: Answer) -> Script:
     def answer(request: Request) -> Answer:
-        return content(b"{}") if request.values("Authorization") == ["Bearer good"] else others
+        return content(BODY) if request.values("Authorization") == ["Bearer good"] else others
 
     return answer
 

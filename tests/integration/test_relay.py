@@ -226,7 +226,7 @@ def test_a_redirect_loop_ends_after_five(daemon: Daemon, fake: FakeUpstream) -> 
 
 def test_requests_one_after_the_other_share_one_upstream_connection(daemon: Daemon, fake: FakeUpstream) -> None:
     fake.script(BLOB, content(BODY))
-    fake.script("/v2/team/app/manifests/v1", manifest(b"{}", OCI_MANIFEST))
+    fake.script("/v2/team/app/manifests/v1", manifest(b'{"schemaVersion": 2}', OCI_MANIFEST))
     for _ in range(10):
         assert ask(daemon.address, "GET", THROUGH).status == 200
         assert ask(daemon.address, "HEAD", THROUGH).status == 200

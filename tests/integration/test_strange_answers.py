@@ -103,7 +103,7 @@ def test_s20_no_field_holds_the_daemon_up(
     began = time.monotonic()
     for place in (Place(path, registry) for path in paths):
         fake.script(place.path, answer)
-        assert ask(daemon.address, "GET", place.through).status in (200, 403, 429)
+        assert ask(daemon.address, "GET", place.through).status in (403, 429, 502)
     assert time.monotonic() - began < SECONDS
 
 
@@ -145,7 +145,9 @@ def test_s30_a_registrys_page_is_no_page_of_ours(
     for place in (tag, digest, *lists, whole):
         for method in ("HEAD", "GET", "GET"):
             reply = ask(daemon.address, method, place.through)
-            assert reply.status == 200
+            # What the digest names is what was asked for; nothing else is taken for a manifest or a list.
+            named = place in (digest, whole)
+            assert reply.status == 200 if named else reply.status == 502 or (place, method) == (tag, "HEAD")
             assert_inert(reply)
             assert reply.headers.get_content_type() != OCI_MANIFEST
 
@@ -288,7 +290,9 @@ def test_a_manifest_may_say_of_its_layers_what_it_likes(
     daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, media_type: str, size: float
 ) -> None:
     said = {"mediaType": media_type, "digest": sha256(layer), "size": size}
-    body = json.dumps({"mediaType": media_type, "config": said, "layers": [said], "manifests": [said]}).encode()
+    body = json.dumps(
+        {"schemaVersion": 2, "mediaType": media_type, "config": said, "layers": [said], "manifests": [said]}
+    ).encode()
     place = manifest_place("v1", repository)
     fake.script(place.path, manifest(body, OCI_MANIFEST))
     for method in ("HEAD", "GET", "GET", "HEAD"):
