@@ -92,6 +92,10 @@ bench-workers: $(VENV)/installed-for-tests packages ## what two and four workers
 bench-soak: $(VENV)/installed-for-tests packages ## memory and descriptors at full load for ten minutes
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
+.PHONY: bench-silence
+bench-silence: $(VENV)/installed-for-tests packages ## how long clients wait for an upstream that answers nothing
+	$(BIN)/python -m benchmarks.silence $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on bytes per second are
 	$(BIN)/python -m benchmarks.limits $(ARGS)

@@ -152,6 +152,13 @@ def test_memory_at_full_load_is_measured() -> None:
     assert [line.split("|")[1].strip() for line in table if line[2].isspace() or line[2].isdigit()] == ["1", "2"]
 
 
+def test_an_upstream_that_is_silent_is_measured() -> None:
+    need("nginx")
+    table = rows("silence")
+    wanted = ["a tag that is kept, GET", "the same, HEAD", "a manifest that is not kept", "a blob that is not kept"]
+    assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
 def test_a_pull_beside_attackers_is_measured() -> None:
     need("dockerd")
     need_root("dockerd")
@@ -160,7 +167,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "soak", "tls", "workers"])
+@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "silence", "soak", "tls", "workers"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page
