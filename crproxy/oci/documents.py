@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["VALUES_LIMIT", "NotJson", "TooManyValues", "parse_json"]
+__all__ = ["VALUES_LIMIT", "NotJson", "NumberTooLarge", "TooManyValues", "parse_json"]
 
 # What costs time is the number of values, not of bytes: 4 MiB of brackets took 2 s, of one text 4 ms. A value costs up
 # to 1 us, a list inside of a list or a new key of an object. An index of 1,000 images with platforms and some
@@ -27,12 +27,17 @@ class TooManyValues(NotJson):
     """There are more values in it than are read."""
 
 
+class NumberTooLarge(NotJson):
+    """There is a number in it that no field of ours can hold."""
+
+
 def parse_json(content: bytes) -> Any:
     """Return what ``content`` says.
 
-    NaN and its like, which are not in RFC 8259, and numbers that no field of ours can hold, are not read.
+    NaN and its like, which are not in RFC 8259, are not read.
 
     Raises:
+        NumberTooLarge: there is a number in it that no field of ours can hold.
         TooManyValues: it may have more than VALUES_LIMIT values: as many as commas and opening brackets, those in texts
             among them.
         NotJson: it is none.
@@ -41,22 +46,28 @@ def parse_json(content: bytes) -> Any:
         raise TooManyValues(f"it has more than {VALUES_LIMIT} values")
     try:
         return json.loads(content, parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+    except NumberTooLarge:
+        raise
     except (ValueError, RecursionError) as error:
         raise NotJson("it is no JSON") from error
 
 
 def _integer(text: str) -> int:
     if len(text) > _DIGITS_LIMIT:
-        _refuse(text)
+        _refuse_number(text)
     return int(text)
 
 
 def _number(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        _refuse(text)
+        _refuse_number(text)
     return number
 
 
 def _refuse(text: str) -> None:
-    raise ValueError(f"{text[:_DIGITS_LIMIT]} is a number that cannot be held")
+    raise ValueError(f"{text} is no number of JSON's")
+
+
+def _refuse_number(text: str) -> None:
+    raise NumberTooLarge(f"{text[:_DIGITS_LIMIT]} is a number that cannot be held")

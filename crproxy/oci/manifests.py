@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .digests import Digest
-from .documents import NotJson, TooManyValues, parse_json
+from .documents import NotJson, NumberTooLarge, TooManyValues, parse_json
 from .errors import ErrorCode, RegistryError
 from .media_types import ANY, INDEX, is_media_type, is_specific, passed_type
 from .platforms import Platform
@@ -96,7 +96,9 @@ def manifest_type(content: bytes, said: str | None) -> str:
     """
     try:
         document = parse_json(content)
-    except TooManyValues:
+    except (TooManyValues, NumberTooLarge):
+        if content.lstrip()[:1] != b"{":
+            raise NoManifest(_kind(content, said)) from None
         return passed_type(said, ANY)
     except NotJson:
         raise NoManifest(_kind(content, said)) from None

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..oci.digests import Digest
-from ..oci.documents import NotJson, TooManyValues, parse_json
+from ..oci.documents import NotJson, NumberTooLarge, TooManyValues, parse_json
 from ..oci.errors import RegistryError
 from ..oci.media_types import INDEX, JSON, passed_type
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
@@ -188,7 +188,7 @@ def _reply(listed: Listed, request: ListRequest, asked: Asked, cache_status: str
 def _is_list(content: bytes, key: str) -> bool:
     try:
         document = parse_json(content)
-    except TooManyValues:
+    except (TooManyValues, NumberTooLarge):
         return content.lstrip()[:1] == b"{"
     except NotJson:
         return False

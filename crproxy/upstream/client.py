@@ -17,7 +17,7 @@ from ..oci.names import Reference, Registry, Repository
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.quotas import limited
-from ..policy.refusals import Asker, nonsense, parse_retry_after, refusal, unavailable
+from ..policy.refusals import Asker, Unconfirmed, nonsense, parse_retry_after, refusal, unavailable
 from .answers import Listed, Manifest, RangeRefused, Streamed, checked_blob, checked_manifest, describes, with_length
 from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
@@ -146,7 +146,9 @@ class RegistryClient:
         headers = _range_headers(start, stop)
         answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
         if headers and answer.status not in (200, 206, 401, 416):
-            self._exchange.discard(answer)
+            error = await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+            if error.status == 404 and not isinstance(error, Unconfirmed):
+                raise error
             answer = await self._ask("GET", repository, f"blobs/{digest}")
         if not answer.ours and answer.status in (401, 403):
             # It is not the registry that refuses it: Docker gives up where it is told DENIED.

@@ -156,12 +156,22 @@ def test_a_retry_after_may_be_a_date(start: Start) -> None:
         assert len(hub.registry.seen.requests(hub.paths()[0])) == 1
 
 
-def test_a_head_that_is_refused_counts_for_a_get(start: Start) -> None:
+def test_a_get_that_is_refused_stops_no_head(start: Start) -> None:
     with docker_hub() as hub:
-        hub.registry.script(hub.paths()[0], too_many(), method="HEAD")
+        path = hub.paths()[0]
+        hub.registry.script(path, manifest(hub.manifest, OCI_MANIFEST), method="HEAD")
+        hub.registry.script(path, too_many())
         daemon = begin(start, hub)
-        for method in ("HEAD", "GET"):
-            assert pull(daemon, hub, method).status == 429
+        assert [pull(daemon, hub, method).status for method in ("GET", "HEAD", "GET")] == [429, 200, 429]
+        assert [request.method for request in hub.registry.seen.requests("/manifests/")] == ["GET", "HEAD"]
+
+
+def test_it_is_of_manifests_in_all_repositories(start: Start) -> None:
+    with docker_hub() as hub:
+        hub.registry.script(hub.paths()[0], too_many())
+        daemon = begin(start, hub)
+        assert pull(daemon, hub).status == 429
+        assert ask(daemon.address, "GET", "/v2/docker.io/library/other/manifests/v1").status == 429
         assert len(hub.registry.seen.requests("/manifests/")) == 1
 
 

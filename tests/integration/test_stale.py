@@ -143,8 +143,8 @@ def test_a_429_serves_the_tag_stale_and_is_respected(start: Start, fake: FakeUps
         assert is_stale(asked_by_tag(daemon))
         assert time.monotonic() - began < 10
     assert time.monotonic() - began > 1.5
-    other = ask(daemon.address, "GET", manifest_place("v2").through)
-    assert (other.status, other.code) == (429, "TOOMANYREQUESTS")
+    other = ask(daemon.address, "HEAD", manifest_place("v2").through)
+    assert other.status == 429
     assert int(other.headers["Retry-After"]) > 0
 
 

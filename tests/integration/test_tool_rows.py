@@ -239,7 +239,7 @@ def test_o1_helm_finds_a_charts_versions(daemon: Daemon, fake: FakeUpstream, rep
 def test_r12_the_namespace_says_which_registry(
     daemon: Daemon, fake: FakeUpstream, other: FakeUpstream, kind: str, method: str, repository: str
 ) -> None:
-    body = repository.encode()
+    body = json.dumps({"schemaVersion": 2, "manifests": [], "tags": [], "of": repository}).encode()
     path = f"/v2/{repository}/{kind if '/' in kind else f'{kind}/{sha256(body)}'}"
     other.script(path, manifest(body, OCI_MANIFEST) if kind.startswith("manifests") else content(body))
     reply = ask(daemon.address, method, f"{path}?ns={OTHER}")

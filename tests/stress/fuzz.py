@@ -117,7 +117,7 @@ def serve(upstream: FakeUpstream) -> None:
             digest = body.digest if isinstance(body, Filler) else sha256(body)
             upstream.script(f"/v2/{repository}/blobs/{digest}", ranged(body))
         upstream.script(f"/v2/{repository}/tags/list", _TAGS)
-        upstream.script(f"/v2/{repository}/referrers/{sha256(_MANIFEST)}", Answer(body=b"{}"))
+        upstream.script(f"/v2/{repository}/referrers/{sha256(_MANIFEST)}", Answer(body=b'{"manifests": []}'))
 
 
 class Fuzz:
