@@ -294,7 +294,9 @@ def test_c8_a_secret_sent_unasked_goes_no_further(
     for method in ("HEAD", "GET"):
         reply = ask(daemon.address, method, by_namespace(anything), ("Authorization", secret), *CONTAINERD.other)
         assert reply.status == 200
-    assert [request.values("Authorization") for request in hub.seen.requests(anything.path)] == [[], []]
+    sent = [request.values("Authorization") for request in hub.seen.requests(anything.path)]
+    # A list is kept, and asked for once.
+    assert sent == ([[]] if "tags" in anything.path or "referrers" in anything.path else [[], []])
 
 
 @pytest.mark.parametrize(

@@ -285,7 +285,7 @@ def test_nor_a_time_to_wait(daemon: Daemon, fake: FakeUpstream, repository: str,
 
 
 @pytest.mark.parametrize("media_type", ["\ud800", "\ud800/x", "\udfff+json"])
-@pytest.mark.parametrize("size", [5, 2**63, 10**30, -1, 1e400, True])
+@pytest.mark.parametrize("size", [5, 2**63, 10**30, -1, True])
 def test_a_manifest_may_say_of_its_layers_what_it_likes(
     daemon: Daemon, fake: FakeUpstream, repository: str, layer: bytes, media_type: str, size: float
 ) -> None:
