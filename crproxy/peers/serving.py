@@ -10,7 +10,7 @@ from twisted.web.server import Request
 
 from ..flights import Flights
 from ..flights.window import FellBehind
-from ..policy.ranges import Slice, parse_range
+from ..policy.ranges import Slice, parse_ranges
 from ..pullthrough import Reply
 from ..store.blobs import PartialKey
 from ..upstream.client import Streamed
@@ -57,8 +57,8 @@ class _Blob(Branch):
     async def _reply(self, request: Request) -> Reply:
         args: dict[bytes, list[bytes]] = request.args or {}
         query = {name.decode("ascii", "replace"): values[0].decode("ascii", "replace") for name, values in args.items()}
-        wanted = parse_range(request.getHeader("range"))
-        start = 0 if wanted is None or wanted.first is None else wanted.first
+        wanted = parse_ranges(request.getHeader("range"))
+        start = (wanted[0].first if wanted else None) or 0
         return await from_memory(self._flights, key_in(self._digest, query), start)
 
 

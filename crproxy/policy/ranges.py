@@ -1,6 +1,6 @@
-"""What part of a blob a Range asks for, and whether to wait for it.
+"""What ranges of a blob a client asks for, and whether to wait for them.
 
-RFC 9110, 14.1 and 14.2.
+RFC 9110, 13.1.5, 14.1 and 14.2. Which of several are answered, and how, is not decided here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ..oci.sizes import LARGEST, parse_size
 __all__ = [
     "ByteRange",
     "RangeNotSatisfiable",
-    "SeveralRanges",
     "Slice",
     "is_far_ahead",
+    "is_for",
     "parse_content_range",
-    "parse_range",
+    "parse_ranges",
     "unsatisfied_size",
 ]
 
@@ -26,6 +26,8 @@ _ONE = re.compile(r"([0-9]*)-([0-9]*)")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 # More digits than any size has; int() of a long text takes time that grows with its square.
 _DIGITS = 19
+# As many as podman and CRI-O put into one request at the most (containers/storage, maxNumberMissingChunks).
+_MOST = 1024
 
 # A reader this close behind a fill waits for it whatever the rate.
 _NEAR = 4 * 1024 * 1024
@@ -33,12 +35,8 @@ _NEAR = 4 * 1024 * 1024
 _PATIENCE = 2.0
 
 
-class SeveralRanges(Exception):
-    """More than one range in one request: allowed to be refused, and podman then falls back cleanly."""
-
-
 class RangeNotSatisfiable(Exception):
-    """The range begins after the last byte."""
+    """No range that was asked for has a byte; it says the Content-Range of the 416 (RFC 9110, 15.5.17)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +83,40 @@ class ByteRange:
         return Slice(start, stop, size)
 
 
-def parse_range(value: str | None) -> ByteRange | None:
-    """Return the range that a Range header asks for, or None where the whole is meant.
+def parse_ranges(value: str | None) -> tuple[ByteRange, ...]:
+    """Return the ranges that a Range header asks for, in its order; none where the whole is meant.
 
-    "A server MAY ignore the Range header field", and does so where it is malformed or in another unit.
-
-    Raises:
-        SeveralRanges: each part of a list would be a body of its own.
+    "A server MAY ignore the Range header field", and does so where any of it is malformed, where it is in another unit,
+    and where there are more ranges than anybody needs.
     """
-    if value is None:
-        return None
-    if not value.startswith(_UNIT):
-        return None
+    if value is None or not value.startswith(_UNIT):
+        return ()
     # Taken apart at its commas: one expression for the whole took 2.6 s over a header of spaces.
-    one, *others = (part.strip(" \t") for part in value.removeprefix(_UNIT).split(","))
-    match = _ONE.fullmatch(one)
-    if others and match is not None and all(not other or _ONE.fullmatch(other) for other in others):
-        raise SeveralRanges("this proxy answers one range at a time")
-    if others or match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
+    texts = [text for text in (part.strip(" \t") for part in value.removeprefix(_UNIT).split(",")) if text]
+    if len(texts) > _MOST:
+        return ()
+    found = tuple(one for one in map(_parse_one, texts) if one is not None)
+    return found if len(found) == len(texts) else ()
+
+
+def _parse_one(text: str) -> ByteRange | None:
+    match = _ONE.fullmatch(text)
+    if match is None or match[1] == match[2] == "" or max(len(match[1]), len(match[2])) > _DIGITS:
         return None
     first = int(match[1]) if match[1] else None
     last = int(match[2]) if match[2] else None
     if first is not None and last is not None and last < first:
         return None
     return ByteRange(first, last)
+
+
+def is_for(if_range: str | None, etag: str) -> bool:
+    """Tell whether a Range counts for what has ``etag``, a strong one, by the If-Range beside it (RFC 9110, 13.1.5).
+
+    "A client MUST NOT generate an If-Range header field containing an entity tag that is marked as weak", and no date
+    is ours: either is another than ``etag``, and the whole is meant.
+    """
+    return if_range is None or if_range.strip(" \t") == etag
 
 
 def parse_content_range(value: str | None) -> Slice | None:
@@ -126,12 +134,12 @@ def unsatisfied_size(value: str | None) -> int | None:
     return parse_size(size) if slash and unit == "bytes *" else None
 
 
-def is_far_ahead(start: int, filled: int, rate: float) -> bool:
-    """Tell whether a reader at ``start`` should rather ask upstream than wait for a fill.
+def is_far_ahead(unwanted: int, rate: float, requests: int = 1) -> bool:
+    """Tell whether a reader should rather ask upstream than wait for a fill.
 
     Arguments:
-        filled: bytes that the fill has reached.
+        unwanted: bytes that the fill has to bring before the reader has all of its own, and that are not among them.
         rate: bytes per second that it has made lately.
+        requests: how many it takes to ask upstream for the reader's own.
     """
-    gap = start - filled
-    return gap > _NEAR and gap > rate * _PATIENCE
+    return unwanted > _NEAR and unwanted > rate * _PATIENCE * requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -10,30 +11,26 @@ from twisted.internet.interfaces import IReactorTime
 from ..flights import Flight, Flights, NotKept, Shared, Told
 from ..limits import Fills
 from ..oci.digests import Digest
-from ..oci.errors import ErrorCode, RegistryError
-from ..policy.headers import answer_headers
-from ..policy.ranges import (
-    ByteRange,
-    RangeNotSatisfiable,
-    SeveralRanges,
-    Slice,
-    is_far_ahead,
-    parse_content_range,
-    parse_range,
-    unsatisfied_size,
-)
+from ..oci.errors import RegistryError
+from ..policy.parts import Run, choose, is_worth_the_whole, runs_of, unwanted
+from ..policy.ranges import ByteRange, RangeNotSatisfiable, is_far_ahead, is_for, parse_ranges
 from ..store.blobs import AlreadyStored
 from ..store.content import OpenContent
 from ..store.entries import View
 from ..store.store import Store
 from ..store.verifying import Unread
-from ..upstream.client import RegistryClient, Streamed
+from ..upstream.client import RegistryClient
 from ..upstream.single_flight import SingleFlight
-from .counting import Ending, counted
-from .passing import BlobSource, Passed
+from .blob_replies import BLOB_TYPE, blob_reply, head_reply, span_of, unsatisfiable, warned
+from .counting import Ending
+from .from_upstream import APART, FromUpstream
+from .passing import BlobSource
 from .patience import Patience
 from .permissions import Permissions, Proof
-from .reply import Asked, Body, CacheStatus, Content, Reply, Unsent, named
+from .reply import Asked, CacheStatus, Reply, named
+
+# What is asked for of a blob; none is the whole.
+Ranges = Sequence[ByteRange]
 
 __all__ = ["Blobs"]
 
@@ -67,7 +64,7 @@ class Blobs:
         self._flights = flights
         self._fills = fills
         self._patience = patience
-        self._clock = clock
+        self._upstream = FromUpstream(client, permissions, fills, clock)
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Shared, set[View]] = {}
@@ -85,30 +82,48 @@ class Blobs:
                 is_same = self._store.size(view.entry(digest)) == stored
                 return self._permissions.given_until(view, digest) if is_same else None
 
-            return replace(_head_reply(digest, stored, CacheStatus.HIT), lasting=self._permissions.lasting(confirm))
+            return replace(head_reply(digest, stored, CacheStatus.HIT), lasting=self._permissions.lasting(confirm))
         size, stale = await self._ask_or_stale(view, digest)
         status = CacheStatus.MISS if stale is None else CacheStatus.STALE
-        return _warned(_head_reply(digest, stored if stale else size, status), stale)
+        return warned(head_reply(digest, stored if stale else size, status), stale)
 
     async def _head_of_what_comes(self, view: View, digest: Digest) -> Reply:
         """Return the reply by what a flight was told, where this repository may have it; else by what upstream says."""
         flight = self._flights.get(view.entry(digest))
         size = None if flight is None else flight.size
         if flight is not None and size is not None and await self._may_join(flight, view, digest):
-            return _head_reply(digest, size, CacheStatus.COLLAPSED)
-        return _head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
+            return head_reply(digest, size, CacheStatus.COLLAPSED)
+        return head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
 
     async def get(self, view: View, digest: Digest, asked: Asked) -> Reply:
-        """Return the reply to a GET, of a range too. Raises RegistryError."""
-        wanted = _wanted(asked)
+        """Return the reply to a GET, of ranges too. Raises RegistryError."""
+        wanted = _wanted(asked, digest)
         view = self._permissions.widest(view, digest)
         opened = self._store.open(view.entry(digest))
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened, asked.client)
         flight = self._flights.get(view.entry(digest))
-        if flight is None and wanted is not None and not self._would_soon_reach(view, digest, wanted):
-            return await self._from_upstream(view, digest, wanted, asked.client)
+        if flight is None and len(wanted) > 1:
+            return await self._several_of_what_is_not_here(view, digest, wanted, asked.client)
+        if flight is None and wanted and not self._would_soon_reach(view, digest, wanted[0]):
+            return await self._upstream.get(view, digest, wanted, asked.client)
         return await self._from_flight(view, digest, wanted, flight, asked.client)
+
+    async def _several_of_what_is_not_here(
+        self, view: View, digest: Digest, wanted: Ranges, client: str | None
+    ) -> Reply:
+        """Return the reply with several ranges: who asks so wants little of much, and the rest is not fetched for it.
+
+        But where it is half of the blob or more, as when an image is new to a client, that is fetched for all.
+        """
+        size = await self._ask(view, digest)
+        try:
+            is_for_all = size is None or is_worth_the_whole(choose(wanted, size))
+        except RangeNotSatisfiable as error:
+            return unsatisfiable(error)
+        if is_for_all:
+            return await self._anew(view, digest, wanted, client)
+        return await self._upstream.get(view, digest, wanted, client, size)
 
     def _would_soon_reach(self, view: View, digest: Digest, wanted: ByteRange) -> bool:
         """Tell whether a flight would have ``wanted`` soon: from the start, or where one before it has left off.
@@ -118,7 +133,7 @@ class Blobs:
         if wanted.from_the_start or wanted.first is None:
             return wanted.from_the_start
         begun = self._store.blobs.partial_size(view.entry(digest), view.repository.registry)
-        return begun is not None and not is_far_ahead(wanted.first, begun, 0.0)
+        return begun is not None and not is_far_ahead(wanted.first - begun, 0.0)
 
     async def fetch(self, view: View, digest: Digest) -> Flight | None:
         """Return the flight that brings the blob here, for who wants it kept and not read; None where it is kept.
@@ -156,31 +171,34 @@ class Blobs:
         return None
 
     async def _from_store(
-        self, view: View, digest: Digest, wanted: ByteRange | None, opened: OpenContent, client: str | None
+        self, view: View, digest: Digest, wanted: Ranges, opened: OpenContent, client: str | None
     ) -> Reply:
         try:
             proof, stale = self._permissions.proof(view, digest), None
             if proof is Proof.WORD:
                 _, stale = await self._ask_or_stale(view, digest)
-            part = _part(wanted, opened.size)
         except BaseException:
             opened.close()
             raise
         if proof is Proof.BYTES:
             opened.close()
-            return await self._from_upstream(view, digest, wanted, client)
-        if isinstance(part, Reply):
+            return await self._upstream.get(view, digest, wanted, client)
+        try:
+            chosen = choose(wanted, opened.size)
+        except RangeNotSatisfiable as error:
             opened.close()
-            return part
+            return unsatisfiable(error)
         status = CacheStatus.HIT if proof is Proof.GIVEN else CacheStatus.REVALIDATED
         status = status if stale is None else CacheStatus.STALE
-        return _warned(_reply(digest, part, opened.flow(part.start, part.stop), status, whole=wanted is None), stale)
+        runs = runs_of(chosen.parts)
+        bodies = opened.flows([(run[0].start, run[-1].stop) for run in runs])
+        return warned(blob_reply(digest, chosen, runs, bodies, status), stale)
 
     async def _from_flight(
-        self, view: View, digest: Digest, wanted: ByteRange | None, flight: Flight | None, client: str | None
+        self, view: View, digest: Digest, wanted: Ranges, flight: Flight | None, client: str | None
     ) -> Reply:
         if flight is not None and not await self._may_join(flight, view, digest):
-            return await self._from_upstream(view, digest, wanted, client)
+            return await self._upstream.get(view, digest, wanted, client)
         if flight is not self._flights.get(view.entry(digest)):
             # All of it may have come, or gone, while upstream was asked.
             return await self._anew(view, digest, wanted, client)
@@ -191,7 +209,7 @@ class Blobs:
         except NotKept:
             # It is over, though its end is told only when all who waited have turned elsewhere.
             self._counts.get(flight, _nothing)()
-            return await self._from_upstream(view, digest, wanted, client)
+            return await self._upstream.get(view, digest, wanted, client)
         except AlreadyStored:
             return await self._anew(view, digest, wanted, client)
         except RegistryError:
@@ -204,17 +222,21 @@ class Blobs:
         unkept = CacheStatus.SHARED if joined else CacheStatus.MISS
         status = unkept if flight.is_unkept else kept
         if size is None and flight.has(0):
-            return Reply(200, {**_TYPE, **named(digest, status)}, flight.reader(None, source))
+            return Reply(200, {**BLOB_TYPE, **named(digest, status)}, flight.reader(None, source))
         if size is None:
-            return await self._from_upstream(view, digest, wanted, client)
-        part = _part(wanted, size)
-        if isinstance(part, Reply):
-            return part
-        if is_far_ahead(part.start, flight.filled, flight.rate) or not flight.has(part.start):
-            return await self._from_upstream(view, digest, wanted, client)
-        return _reply(digest, part, flight.reader(part, source), status, whole=wanted is None)
+            return await self._upstream.get(view, digest, wanted, client)
+        try:
+            chosen = choose(wanted, size)
+        except RangeNotSatisfiable as error:
+            return unsatisfiable(error)
+        runs = runs_of(chosen.parts)
+        # One that was begun for several ranges brings more of them than of what is between them.
+        must_wait = not joined and len(chosen.parts) > 1
+        if len(runs) > 1 or not (must_wait or _would_wait(flight, runs[0])) or not flight.has(runs[0][0].start):
+            return await self._upstream.get(view, digest, wanted, client, size)
+        return blob_reply(digest, chosen, runs, [flight.reader(span_of(runs[0]), source)], status)
 
-    async def _anew(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
+    async def _anew(self, view: View, digest: Digest, wanted: Ranges, client: str | None) -> Reply:
         """Look again at what is here, after waiting for somebody else's flight."""
         opened = self._store.open(view.entry(digest))
         if opened is not None:
@@ -269,56 +291,9 @@ class Blobs:
             self._waiting[flight], self._counts[flight] = waiting, count
         return flight
 
-    async def _from_upstream(self, view: View, digest: Digest, wanted: ByteRange | None, client: str | None) -> Reply:
-        """Return what `_passed_through` does, counted as a fill until it ends. Raises RegistryError."""
-        fill = self._fills.begin(str(view.repository.registry), client)
-        return await counted(self._passed_through(view, digest, wanted), lambda: self._fills.end(fill))
-
-    async def _passed_through(self, view: View, digest: Digest, wanted: ByteRange | None) -> Reply:
-        """Pass through what is not kept, or not this repository's to have before upstream gave it.
-
-        A part that no fill will soon reach; all where the disk cannot take it; what only another registry gave so far.
-        """
-        source = BlobSource(self._client, view, digest)
-        if wanted is not None and wanted.first is None:
-            size = await source.size()
-            part = None if size is None else _part(wanted, size)
-            if isinstance(part, Reply):
-                return part
-            wanted = None if part is None else ByteRange(part.start, part.stop - 1)
-        start = 0 if wanted is None or wanted.first is None else wanted.first
-        stop = None if wanted is None or wanted.last is None else wanted.last + 1
-        try:
-            streamed = await source.open(start, stop)
-        except RegistryError as error:
-            self._permissions.refused(view, error)
-            raise
-        self._permissions.confirmed(view, digest)
-        if streamed.status == 200 and wanted is not None and streamed.body.length is not None:
-            # Upstream does not know Range. podman gives up where it asks to resume and is sent the whole.
-            return self._of_the_whole(source, streamed, wanted, streamed.body.length)
-        headers = {**answer_headers(streamed.headers), **_TYPE, **named(digest, CacheStatus.MISS)}
-        part = parse_content_range(streamed.headers.get("content-range"))
-        if streamed.status == 416 or (streamed.status == 206 and part is None):
-            streamed.body.abandon()
-            return Reply(416, headers | _unsatisfied(streamed))
-        if part is not None:
-            headers["Content-Range"] = part.content_range
-        return Reply(streamed.status, headers, self._poured(source, streamed, part))
-
-    def _of_the_whole(self, source: BlobSource, streamed: Streamed, wanted: ByteRange, size: int) -> Reply:
-        part = _part(wanted, size)
-        if isinstance(part, Reply):
-            streamed.body.abandon()
-            return part
-        return _reply(source.digest, part, self._poured(source, streamed, part), CacheStatus.MISS, whole=False)
-
-    def _poured(self, source: BlobSource, streamed: Streamed, part: Slice | None) -> Passed:
-        return Passed(source, streamed, part, self._clock, lambda: self._permissions.given(source.view, source.digest))
-
     async def _prove(self, view: View, digest: Digest) -> None:
         """Have the bytes sent for nobody: so upstream shows that they are this repository's. Raises RegistryError."""
-        reply = await self._from_upstream(view, digest, None, None)
+        reply = await self._upstream.get(view, digest, (), None)
         await reply.body.join(Unread())
 
     async def _ask(self, view: View, digest: Digest) -> int | None:
@@ -345,46 +320,15 @@ class Blobs:
         return await self._patience.run((view, digest), view.repository.registry, ask, instead)
 
 
-_TYPE = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+def _would_wait(flight: Flight, run: Run) -> bool:
+    """Tell whether a reader of ``run`` would rather wait for the fill than ask upstream itself."""
+    return not is_far_ahead(unwanted(run, flight.filled), flight.rate, len(runs_of(run, APART)))
 
 
 def _nothing() -> None:
     """There is nothing to be ended."""
 
 
-def _wanted(asked: Asked) -> ByteRange | None:
-    try:
-        return parse_range(asked.headers.get("range"))
-    except SeveralRanges as error:
-        raise RegistryError(ErrorCode.UNSUPPORTED, str(error), status=400) from error
-
-
-def _part(wanted: ByteRange | None, size: int) -> Slice | Reply:
-    """Return what is meant of ``size`` bytes, or the 416 (RFC 9110, 15.5.17) where there is nothing."""
-    if wanted is None:
-        return Slice(0, size, size)
-    try:
-        return wanted.of(size)
-    except RangeNotSatisfiable as error:
-        return Reply(416, {"Content-Range": str(error)}, Content())
-
-
-def _reply(digest: Digest, part: Slice, body: Body, cache_status: str, *, whole: bool) -> Reply:
-    headers = {**_TYPE, **named(digest, cache_status)}
-    if whole:
-        return Reply(200, headers, body)
-    return Reply(206, headers | {"Content-Range": part.content_range}, body)
-
-
-def _unsatisfied(streamed: Streamed) -> dict[str, str]:
-    """Return how many bytes there are instead, where upstream said so (RFC 9110, 15.5.17)."""
-    size = unsatisfied_size(streamed.headers.get("content-range"))
-    return {} if size is None else {"Content-Range": f"bytes */{size}"}
-
-
-def _warned(reply: Reply, warning: str | None) -> Reply:
-    return reply if warning is None else replace(reply, headers={**reply.headers, "Warning": warning})
-
-
-def _head_reply(digest: Digest, size: int | None, cache_status: str) -> Reply:
-    return Reply(200, {**_TYPE, **named(digest, cache_status)}, Unsent(size))
+def _wanted(asked: Asked, digest: Digest) -> Ranges:
+    etag = named(digest, "")["ETag"]
+    return parse_ranges(asked.headers.get("range")) if is_for(asked.headers.get("if-range"), etag) else ()

@@ -44,16 +44,18 @@ class Passed:
     """A body that passes through: resumed where upstream cuts it, checked where it is whole, not kept.
 
     Arguments:
+        opened: upstream's answer; None where it is asked when the bytes are wanted.
+        part: which bytes; None is all of them, and then there is an answer.
         on_checked: called when all of it came and was right.
     """
 
     def __init__(
         self,
         source: BlobSource,
-        opened: Streamed,
+        opened: Streamed | None,
         part: Slice | None,
         clock: IReactorTime,
-        on_checked: Callable[[], object],
+        on_checked: Callable[[], object] = lambda: None,
     ) -> None:
         self._source = source
         self._opened = opened
@@ -64,7 +66,9 @@ class Passed:
     @property
     def length(self) -> int | None:
         """Bytes, where that is known."""
-        return self._opened.body.length if self._part is None else self._part.length
+        if self._part is not None:
+            return self._part.length
+        return None if self._opened is None else self._opened.body.length
 
     def join(self, consumer: IConsumer) -> Deferred[None]:
         """Let the bytes flow (Body)."""
@@ -72,7 +76,8 @@ class Passed:
 
     def abandon(self) -> None:
         """Let go of upstream's answer (Body)."""
-        self._opened.body.abandon()
+        if self._opened is not None:
+            self._opened.body.abandon()
 
     async def _pour(self, consumer: IConsumer) -> None:
         if self._part is None:

@@ -47,7 +47,7 @@ from crproxy.policy.headers import answer_headers, next_page
 from crproxy.policy.images import parse_image
 from crproxy.policy.pasted_text import LONGEST, NotAnImage, read_pasted
 from crproxy.policy.quotas import parse_quota
-from crproxy.policy.ranges import SeveralRanges, parse_content_range, parse_range, unsatisfied_size
+from crproxy.policy.ranges import parse_content_range, parse_ranges, unsatisfied_size
 from crproxy.policy.redaction import escaped, redacted, redacted_target
 from crproxy.policy.redirects import RefusedRedirect, follow
 from crproxy.policy.refusals import parse_retry_after, refusal
@@ -78,7 +78,6 @@ _REFUSALS = (
     NotAnImage,
     Malformed,
     RefusedRedirect,
-    SeveralRanges,
 )
 
 
@@ -341,7 +340,7 @@ PARSERS = {
         parse_authorization, ("a", " ", "=", "YTpi", ":", "\t"), ("", "Basic ", "Bearer "), ("", "!", "=")
     ),
     "Range": Parser(
-        parse_range,
+        parse_ranges,
         ("1", "-", ",", " ", "\t", "1-1,", ", ", ",-", "1-", " 1-1 ,"),
         ("", "bytes=", "bytes=1-1", "bytes=1-1,"),
         ("", "!", ","),

@@ -384,12 +384,6 @@ def test_what_is_no_range_gets_the_whole(ask: Ask, value: str) -> None:
     assert (reply.status, body_of(reply)) == (200, CONTENT)
 
 
-def test_several_ranges_are_refused(client: Client, stored: Entry, ask: Ask) -> None:
-    error = failure_of(ask(WANTED, headers={"range": "bytes=0-1,3-4"}), RegistryError)
-    assert isinstance(error, RegistryError)
-    assert (error.code, error.status, client.asked) == (ErrorCode.UNSUPPORTED, 400, [])
-
-
 def test_a_range_from_the_start_begins_a_fetch_of_all(source: HandSource, ask: Ask, store: Store) -> None:
     asking = ask(WANTED, headers={"range": "bytes=0-9"})
     body = source.answer()

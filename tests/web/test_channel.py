@@ -260,8 +260,9 @@ def test_s2_another_form_of_target_leads_nowhere(browser: Browser, target: str, 
     assert browser.network.seen == []
 
 
-def test_s19_a_thousand_ranges_are_400(browser: Browser) -> None:
-    ranges = ",".join(f"{number}-{number}" for number in range(1000))
+def test_s19_more_ranges_than_a_field_has_room_for_are_400(browser: Browser) -> None:
+    """Upon which podman asks again for half as many."""
+    ranges = ",".join(f"{number}-{number}" for number in range(100_000_000, 200_000_000, 100_000))
     path = f"/v2/quay.io/org/app/blobs/sha256:{'a' * 64}"
     received = browser.get(path, f"Range: bytes={ranges}")
     assert (received.status, browser.network.seen) == (400, [])

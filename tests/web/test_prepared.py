@@ -135,6 +135,19 @@ def test_a_head_of_a_stored_blob_is_answered_again_the_same(world: World) -> Non
     assert len(world.network.seen) == asked + 1
 
 
+def test_parts_of_a_blob_are_made_anew_each_time(world: World) -> None:
+    world.get(BLOB)
+    lines = ("Range: bytes=0-1,3-4",)
+    first, second = (world.get(BLOB, *lines) for _ in range(2))
+    assert first.startswith(b"HTTP/1.1 206 ")
+    assert len(first) == len(second)
+    assert first != second
+    assert len(world.answers) == 0
+    # The header alone is that of the whole, whatever ranges are asked for with it.
+    heads = {world.get(BLOB, *lines, method="HEAD") for _ in range(3)}
+    assert heads == {world.get(BLOB, method="HEAD")}
+
+
 def test_a_blob_itself_is_not_prepared(world: World) -> None:
     for _ in range(3):
         assert world.get(BLOB).endswith(CONTENT)

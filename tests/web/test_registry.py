@@ -21,6 +21,7 @@ from crproxy.policy.access import Access
 from crproxy.store.store import Store
 from tests.logs import Log
 from tests.memory import Network, Seen, answer
+from tests.multiparts import Part, parts_to_the_letter
 from tests.web.conftest import Browse, Browser, Current, Received
 
 QUAY = "https://quay.io"
@@ -227,11 +228,24 @@ def test_a_range_that_is_none_is_ignored(network: Network, browser: Browser, lin
     assert network.seen[0].all("Range") == []
 
 
-@pytest.mark.security("S19")
-def test_several_ranges_are_refused(network: Network, browser: Browser) -> None:
-    received = browser.get(BLOB, "Range: bytes=0-1,3-4")
-    assert (received.status, code_of(received)) == (400, "UNSUPPORTED")
-    assert network.seen == []
+def test_several_ranges_of_what_is_kept_are_parts_of_one_body(network: Network, browse: Browse) -> None:
+    network.serve(QUAY, answer(200, CONTENT))
+    browse().get(BLOB)
+    received = browse().get(BLOB, "Range: bytes=7-8,2-4")
+    content_type = received.one("Content-Type") or ""
+    assert (received.status, received.one("Content-Range")) == (206, None)
+    assert received.one("Content-Length") == str(len(received.body))
+    assert parts_to_the_letter(content_type, received.body) == [Part(7, 8, 10, b"78"), Part(2, 4, 10, b"234")]
+    assert len(network.seen) == 1
+    head = browse().get(BLOB, "Range: bytes=7-8,2-4", method="HEAD")
+    assert (head.status, head.one("Content-Length"), head.body) == (200, "10", b"")
+
+
+def test_if_range_is_minded(network: Network, browse: Browse) -> None:
+    network.serve(QUAY, answer(200, CONTENT))
+    etag = browse().get(BLOB).one("ETag")
+    for value, if_range, status in (("2-4", etag, 206), ("2-4", '"x"', 200), ("2-4,7-8", f"W/{etag}", 200)):
+        assert browse().get(BLOB, f"Range: bytes={value}", f"If-Range: {if_range}").status == status
 
 
 def test_a_range_of_what_is_kept_asks_nobody(network: Network, browse: Browse) -> None:

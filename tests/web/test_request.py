@@ -80,6 +80,15 @@ def test_an_answer_is_told_of_with_all_that_is_known(network: Network, observed:
     )
 
 
+def test_of_several_parts_what_is_around_them_was_sent_too(network: Network, observed: Observed) -> None:
+    network.serve(QUAY, answer(200, CONTENT))
+    observed.get(BLOB)
+    observed.wire.clear()
+    received = observed.get(BLOB, "Range: bytes=0-1,3-4")
+    assert (received.status, received.one("Content-Length")) == (206, str(len(received.body)))
+    assert (observed.records[1].sent, observed.records[1].cache) == (len(received.body), CacheState.HIT)
+
+
 @pytest.mark.parametrize(
     ("target", "name", "reference"),
     [
