@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.multiparts import parts_to_the_letter
 from tests.parts.answers import Cut, Filler, Gate, Stall
 from tests.parts.cutter import Cutter
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.images import sha256
 from tests.parts.places import REGISTRY, Place, blob
 from tests.parts.raw_http import ask, exchange, fetch, hash_rest
 from tests.parts.registry import DockerRegistry
@@ -171,14 +173,108 @@ def test_r8_a_range_is_exact_where_upstream_knows_none(
     assert (past.status, past.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
 
 
-@pytest.mark.parametrize("asked", ["0-1,5-9", "0-,-5", "0-1, 5-6,7-8"])
-def test_s19_p4_several_ranges_are_400(
-    daemon: Daemon, fake: FakeUpstream, go_on: Callable[[], None], asked: str, place: Place
+# Near the beginning, where the fill stands, far ahead of it, and at the end; as podman asks, and as others may.
+SEVERAL = [
+    [(0, 10), (10, 20), (REACHED - 10, REACHED + 10), (8 * MEBIBYTE, 9 * MEBIBYTE), (SIZE - 5, SIZE)],
+    [(100, 200), (300, 400)],
+    [(SIZE - 5, SIZE), (0, 1000)],
+    [(0, 9 * MEBIBYTE), (10 * MEBIBYTE, SIZE)],
+]
+
+
+@pytest.mark.parametrize("spans", SEVERAL, ids=["apart", "near", "back", "nearly-all"])
+def test_p4_several_ranges_are_parts_of_one_body(
+    daemon: Daemon, go_on: Callable[[], None], spans: list[tuple[int, int]], body: Filler, place: Place
 ) -> None:
-    before = len(fake.seen.requests())
-    reply = ask(daemon.address, "GET", place.through, ("Range", f"bytes={asked}"))
-    assert (reply.status, reply.code) == (400, "UNSUPPORTED")
-    assert len(fake.seen.requests()) == before
+    asked = ",".join(f"{start}-{stop - 1}" for start, stop in spans)
+    with exchange(daemon.address, "GET", place.through, ("Range", f"bytes={asked}")) as response:
+        go_on()
+        assert (response.status, response.headers["Content-Range"]) == (206, None)
+        assert response.headers["Docker-Content-Digest"] == body.digest
+        content_type, length = response.headers["Content-Type"], response.headers["Content-Length"]
+        received = response.read()
+    assert len(received) == int(length)
+    found = parts_to_the_letter(content_type, received)
+    assert [(part.first, part.last + 1, part.size) for part in found] == [(*span, SIZE) for span in spans]
+    for part, span in zip(found, spans, strict=True):
+        assert sha256(part.content) == body.part(*span).digest
+
+
+@pytest.mark.parametrize("asked", ["0-,-5", "9-9,7-7,5-5,3-3,1-1", ",".join(["0-0"] * 1025)])
+def test_s19_p4_too_many_ranges_are_answered_with_the_whole(
+    daemon: Daemon, go_on: Callable[[], None], asked: str, body: Filler, place: Place
+) -> None:
+    with exchange(daemon.address, "GET", place.through, ("Range", f"bytes={asked}")) as response:
+        go_on()
+        assert response.status == 200
+        assert hash_rest(response) == (SIZE, body.digest)
+
+
+def test_p4_ranges_of_which_one_is_left_are_one(daemon: Daemon, go_on: Callable[[], None], place: Place) -> None:
+    reply = ask(daemon.address, "GET", place.through, ("Range", f"bytes={SIZE}-,10-19"))
+    assert (reply.status, reply.headers["Content-Range"]) == (206, f"bytes 10-19/{SIZE}")
+    none = ask(daemon.address, "GET", place.through, ("Range", f"bytes={SIZE}-,-0"))
+    assert (none.status, none.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
+
+
+def test_p4_of_what_is_not_here_no_more_is_fetched_than_was_asked_for(
+    daemon: Daemon, fake: FakeUpstream, body: Filler, place: Place
+) -> None:
+    fake.script(place.path, ranged(body))
+    value = f"bytes=1000-1999,{MEBIBYTE}-{MEBIBYTE + 9},{MEBIBYTE + 20}-{MEBIBYTE + 29},-10"
+    reply = ask(daemon.address, "GET", place.through, ("Range", value))
+    assert len(parts_to_the_letter(reply.headers["Content-Type"], reply.body)) == 4
+    asked = [request.values("Range") for request in fake.seen.requests(place.path, "GET")]
+    assert asked == [
+        ["bytes=1000-1999"],
+        [f"bytes={MEBIBYTE}-{MEBIBYTE + 29}"],
+        [f"bytes={SIZE - 10}-{SIZE - 1}"],
+    ]
+    assert daemon.cache.partial() == {}
+
+
+def test_p4_several_ranges_are_exact_where_upstream_knows_none(
+    daemon: Daemon, fake: FakeUpstream, body: Filler, place: Place
+) -> None:
+    fake.script(place.path, content(body))
+    reply = ask(daemon.address, "GET", place.through, ("Range", "bytes=1000-1999,2000000-2000009"))
+    found = parts_to_the_letter(reply.headers["Content-Type"], reply.body)
+    assert [sha256(part.content) for part in found] == [
+        body.part(1000, 2000).digest,
+        body.part(2_000_000, 2_000_010).digest,
+    ]
+    assert len(fake.seen.requests(place.path, "GET")) == 1
+
+
+def test_p4_a_client_that_reads_slowly_has_its_parts_wait_on_the_disk(daemon: Daemon, fake: FakeUpstream) -> None:
+    """Nothing is collected for it: of many large parts no more is in memory than of one body."""
+    large = Filler(256 * MEBIBYTE, seed=3)
+    place = blob(large)
+    fake.script(place.path, content(large))
+    fetch(daemon.address, place.through)
+    daemon.cache.wait_until_whole(large.digest)
+    before = daemon.rss_bytes()
+    spans = [(start * MEBIBYTE, start * MEBIBYTE + MEBIBYTE - 1) for start in range(256)]
+    asked = ("Range", "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in spans))
+    with ExitStack() as readers:
+        for _ in range(8):
+            reader = readers.enter_context(exchange(daemon.address, "GET", place.through, asked))
+            assert reader.status == 206
+            assert len(reader.read(1000)) == 1000
+        assert daemon.rss_bytes() - before < 32 * MEBIBYTE
+
+
+@pytest.mark.parametrize("value", ["10-19", "10-19,30-39"])
+def test_if_range_is_minded_in_every_state(
+    daemon: Daemon, go_on: Callable[[], None], value: str, body: Filler, place: Place
+) -> None:
+    ranges = ("Range", f"bytes={value}")
+    with exchange(daemon.address, "GET", place.through, ranges, ("If-Range", f'"{body.digest}"')) as response:
+        assert response.status == 206
+    with exchange(daemon.address, "GET", place.through, ranges, ("If-Range", f'W/"{body.digest}"')) as response:
+        go_on()
+        assert response.status == 200
+        assert hash_rest(response) == (SIZE, body.digest)
 
 
 def test_c4_containerds_parallel_fetch_neither_ends_the_fill_nor_multiplies_it(

@@ -1,8 +1,9 @@
-"""A bad line between a client and a server: it carries bytes, and breaks once."""
+"""A line between a client and a server: it carries bytes, can be listened in on, and may break once."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from typing import Self
@@ -16,10 +17,14 @@ class Cutter:
     """Forwards TCP connections to ``server``; the first that carries ``limit`` bytes to its client is ended there.
 
     ``has_cut`` says whether that has happened.
+
+    Arguments:
+        limit: None is a line that never breaks.
     """
 
-    def __init__(self, server: tuple[str, int], limit: int) -> None:
+    def __init__(self, server: tuple[str, int], limit: int | None = None) -> None:
         self.has_cut = False
+        self._asked: dict[socket.socket, bytearray] = {}
         self._server = server
         self._limit = limit
         self._lock = threading.Lock()
@@ -40,6 +45,12 @@ class Cutter:
         for one in (self._listener, *self._open):
             one.close()
 
+    def asked(self, field: bytes) -> list[bytes]:
+        """Return the values of a header's field, in any request of any client."""
+        pattern = re.compile(rb"^%b: ([^\r]*)\r$" % re.escape(field), re.IGNORECASE | re.MULTILINE)
+        with self._lock:
+            return [value for asked in self._asked.values() for value in pattern.findall(asked)]
+
     def _accept(self) -> None:
         while True:
             try:
@@ -48,6 +59,8 @@ class Cutter:
                 return
             server = socket.create_connection(self._server)
             self._open += [client, server]
+            with self._lock:
+                self._asked[client] = bytearray()
             self._start(self._carry, client, server, None)
             self._start(self._carry, server, client, self._limit)
 
@@ -61,11 +74,17 @@ class Cutter:
         with contextlib.suppress(OSError):
             while piece := source.recv(_PIECE):
                 carried += len(piece)
+                self._listen(source, piece)
                 if limit is not None and carried >= limit and self._may_cut():
                     break
                 sink.sendall(piece)
         _end(source)
         _end(sink)
+
+    def _listen(self, source: socket.socket, piece: bytes) -> None:
+        with self._lock:
+            if source in self._asked:
+                self._asked[source] += piece
 
     def _may_cut(self) -> bool:
         with self._lock:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["need", "need_root", "need_tracing"]
+__all__ = ["missing", "need", "need_root", "need_tracing"]
 
 _CAP_SYS_PTRACE = 19
 _DEBIAN_PACKAGES = {
@@ -46,7 +46,7 @@ def need(tool: str) -> str:
     """Return the path of ``tool``, or skip (in CI: fail) with the name of the package that has it."""
     path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin:/usr/lib/squid")
     if path is None:
-        _missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
+        missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
         raise AssertionError("not reached")
     return path
 
@@ -54,7 +54,7 @@ def need(tool: str) -> str:
 def need_root(purpose: str) -> None:
     """Skip (in CI: fail) unless the tests run as root."""
     if os.geteuid() != 0:
-        _missing(f"{purpose} needs root")
+        missing(f"{purpose} needs root")
 
 
 def need_tracing(purpose: str) -> None:
@@ -67,10 +67,11 @@ def need_tracing(purpose: str) -> None:
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     is_open = not scope.exists() or scope.read_text().strip() == "0"
     if not (is_open or effective >> _CAP_SYS_PTRACE & 1):
-        _missing(f"{purpose} needs CAP_SYS_PTRACE, or 0 in {scope}")
+        missing(f"{purpose} needs CAP_SYS_PTRACE, or 0 in {scope}")
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
+    """Skip (in CI: fail) for want of something."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
