@@ -197,6 +197,26 @@ def test_many_short_bodies_pass_no_faster_than_a_limit_says() -> None:
     assert clock.seconds() > (len(consumer.content) - 200) / 100
 
 
+def test_what_is_between_parts_costs_next_to_nothing_however_much_it_is(tmp_path: Path) -> None:
+    class Counted(FileFlow):
+        sends = 0
+
+        def _send(self, consumer: Any, wanted: int) -> int:
+            self.sends += 1
+            return super()._send(consumer, wanted)
+
+    size = 100 * 1024**3
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(size)
+    flow = Counted(os.open(path, os.O_RDONLY), 0, size, size)
+    body = Multipart([(Slice(0, 1, size), Slice(size - 1, size, size))], [flow], TYPE)
+    consumer = Consumer()
+    ended(body.join(consumer))
+    assert len(consumer.content) == body.length
+    assert flow.sends < 500
+
+
 # Ends
 
 
