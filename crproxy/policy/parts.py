@@ -61,8 +61,11 @@ def choose(wanted: Sequence[ByteRange], size: int) -> Chosen:
 
 
 def is_worth_the_whole(chosen: Chosen) -> bool:
-    """Tell whether to fetch, and to keep, all of a blob of which parts are asked for: where they are half of it."""
-    return chosen.is_whole or 2 * chosen.length >= chosen.parts[0].size
+    """Tell whether to fetch, and to keep, all of a blob of which parts are asked for.
+
+    Where they are half of it, and one that comes from front to back has them all as it comes.
+    """
+    return len(runs_of(chosen.parts)) == 1 and 2 * chosen.length >= chosen.parts[0].size
 
 
 def runs_of(parts: Sequence[Slice], apart: int | None = None) -> tuple[Run, ...]:

@@ -63,7 +63,7 @@ class FromUpstream:
         source = BlobSource(self._client, view, digest)
         if len(wanted) <= 1 and all(one.first is not None for one in wanted):
             return await self._one(source, wanted[0] if wanted else None)
-        size = await source.size() if size is None else size
+        size = await self._size(source) if size is None else size
         if size is None:
             return await self._one(source, None)
         try:
@@ -134,6 +134,13 @@ class FromUpstream:
 
     def _reply_of(self, source: BlobSource, chosen: Chosen, runs: Sequence[Run], bodies: Sequence[Passed]) -> Reply:
         return blob_reply(source.digest, chosen, runs, bodies, CacheStatus.MISS)
+
+    async def _size(self, source: BlobSource) -> int | None:
+        try:
+            return await source.size()
+        except RegistryError as error:
+            self._permissions.refused(source.view, error)
+            raise
 
     async def _open(self, source: BlobSource, start: int, stop: int | None) -> Streamed:
         try:

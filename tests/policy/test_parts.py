@@ -109,8 +109,10 @@ def test_of_any_ranges_the_parts_are_those_that_have_bytes_or_the_whole(wanted: 
         ("bytes=0-9,20-29", 40, True),
         ("bytes=0-9,100-", 20, True),
         ("bytes=0-9,100-", 21, False),
+        ("bytes=20-,0-9", 100, False),
         ("bytes=0-,0-", 100, True),
         ("", 100, True),
+        ("", 0, True),
     ],
 )
 def test_half_of_it_is_worth_the_whole(value: str, size: int, is_so: bool) -> None:

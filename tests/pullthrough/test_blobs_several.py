@@ -413,6 +413,13 @@ def test_half_of_a_blob_begins_a_fetch_of_all(client: Client, source: HandSource
     assert store.size(Entry(DIGEST)) == SIZE
 
 
+def test_half_of_a_blob_that_goes_back_begins_none(client: Client, source: HandSource, ask: Ask) -> None:
+    asking = ask(WANTED, headers={"range": f"bytes={SIZE // 2}-,0-9"})
+    source.answer()
+    ended(asking).body.abandon()
+    assert client.asked == [HEAD, ("blob", REPOSITORY, DIGEST, SIZE // 2, SIZE)]
+
+
 def test_wrong_bytes_of_it_never_end_well(source: HandSource, ask: Ask, store: Store) -> None:
     asking = ask(WANTED, headers={"range": f"bytes=0-9,20-{SIZE}"})
     body = source.answer()

@@ -79,6 +79,7 @@ MUTATIONS = (
     Mutation("parts", "after.start < before.stop for", "after.start < before.start for"),
     Mutation("parts", "if wanted and not parts:", "if False:"),
     Mutation("parts", "2 * chosen.length >= ", "chosen.length >= "),
+    Mutation("parts", "len(runs_of(chosen.parts)) == 1 and ", ""),
     Mutation("parts", "if gap < 0 or", "if gap <= 0 or"),
     Mutation("parts", "gap > apart", "gap >= apart"),
     Mutation("parts", "part.stop - max(part.start, filled)", "part.stop - part.start"),
