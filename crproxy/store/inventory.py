@@ -88,6 +88,7 @@ class RepositoryContents:
 
     Arguments:
         tags: where each points.
+        lists: of tags and of referrers, by what was asked for, and where each is kept.
         links: digests it has a permission to have, and whether they are manifests.
         kept: what is stored of those, and of what its manifests refer to.
     """
@@ -95,6 +96,7 @@ class RepositoryContents:
     view: View
     blobs: Blobs
     tags: dict[str, Digest] = field(default_factory=dict)
+    lists: dict[str, Digest] = field(default_factory=dict)
     links: dict[Digest, bool] = field(default_factory=dict)
     kept: dict[Digest, Kept] = field(default_factory=dict)
     _references: dict[Digest, list[Descriptor] | None] = field(default_factory=dict)
@@ -219,7 +221,9 @@ class Inventory:
         pool = repository.registry.name if contents.view.private else ""
         whose = (repository.registry.name, repository.path, credential)
         for name, text in database.execute(_TAGS, whose):
-            contents.tags[name] = Digest.parse(text)
+            # Lists are noted like tags, by names that no tag has.
+            named = contents.lists if "/" in name else contents.tags
+            named[name] = Digest.parse(text)
         for text, media_type, size, used in database.execute(_LINKS, (pool, *whose)):
             digest = Digest.parse(text)
             contents.links[digest] = media_type is not None
@@ -269,10 +273,8 @@ _CREDENTIALS = """
     UNION SELECT credential FROM tag WHERE registry = ? AND repository = ? ORDER BY 1
 """
 
-# Lists are noted like tags, by names that no tag has.
 _TAGS = """
-    SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND credential = ? AND instr(name, '/') = 0
-    ORDER BY name
+    SELECT name, digest FROM tag WHERE registry = ? AND repository = ? AND credential = ? ORDER BY name
 """
 
 _LINKS = """

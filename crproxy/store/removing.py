@@ -35,11 +35,12 @@ Partials = list[tuple[PartialKey, int]]
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What one repository loses: tags by name, and rights to contents."""
+    """What one repository loses: tags and lists by name, and rights to contents."""
 
     view: View
     tags: frozenset[str]
     digests: frozenset[Digest]
+    lists: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def plan_removal(views: Iterable[RepositoryContents], reference: Reference | Non
 
 
 def _all_of(contents: RepositoryContents) -> Removal:
-    return Removal(contents.view, frozenset(contents.tags), frozenset(contents.links))
+    return Removal(contents.view, frozenset(contents.tags), frozenset(contents.links), frozenset(contents.lists))
 
 
 def _one_of(contents: RepositoryContents, reference: Reference) -> Removal:
@@ -99,7 +100,11 @@ def _without(contents: RepositoryContents, digest: Digest, tags: set[str], barre
     tagged = [found for name, found in contents.tags.items() if name not in tags]
     others = [found for found, is_manifest in contents.links.items() if is_manifest and found not in lost]
     needed = contents.reach([*tagged, *others], barred)
-    return Removal(contents.view, frozenset(tags), frozenset(lost - needed))
+    gone = lost - needed
+    lists = {name for name in contents.lists if any(str(digest) in name for digest in gone)}
+    kept = {found for name, found in contents.lists.items() if name not in lists}
+    listed = {contents.lists[name] for name in lists} - kept
+    return Removal(contents.view, frozenset(tags), frozenset(gone | listed), frozenset(lists))
 
 
 async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime) -> Freed:
@@ -108,7 +113,7 @@ async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime)
     for removal in removals:
         coming = {key.entry.digest for key in store.filling}
         digests = sorted(removal.digests - coming)
-        store.index.untag(removal.view, *removal.tags)
+        store.index.untag(removal.view, *removal.tags, *removal.lists)
         store.index.unlink(removal.view, digests)
         await store.index.flush()
         entries = [removal.view.entry(digest) for digest in digests]

@@ -48,6 +48,13 @@ class Shelving:
             self.store.index.tag(view, tag, digest)
         return digest
 
+    def listed(self, view: View, name: str, content: bytes) -> None:
+        """Keep a list of tags or of referrers."""
+        digest = Digest.of(content)
+        ended(self.store.keep(view.entry(digest), content))
+        self.store.index.link(view, digest, size=len(content))
+        self.store.index.tag(view, name, digest)
+
 
 def _descriptor(media_type: str, content: bytes) -> dict[str, object]:
     return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content)}

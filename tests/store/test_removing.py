@@ -86,6 +86,25 @@ def test_another_tag_of_the_same_image_keeps_it(cache: Cache) -> None:
     assert cache.store.index.bytes_stored() == 0
 
 
+def test_lists_go_with_the_repository(cache: Cache) -> None:
+    cache.shelving.image(View(APP), b"layer", tag="v1")
+    cache.shelving.listed(View(APP), "tags/list?", b"the tags")
+    assert cache.names() == ["quay.io/org/app:v1"]
+    assert cache.remove(None) is not None
+    assert cache.store.index.tagged(View(APP), "tags/list?") is None
+    assert cache.store.index.bytes_stored() == 0
+
+
+def test_a_list_of_referrers_goes_with_what_is_referred_to(cache: Cache) -> None:
+    digest = cache.shelving.image(View(APP), b"layer", tag="v1")
+    cache.shelving.listed(View(APP), f"referrers/{digest}?", b"the referrers")
+    cache.shelving.listed(View(APP), "tags/list?", b"the tags")
+    assert cache.remove(Tag("v1")) is not None
+    assert cache.store.index.tagged(View(APP), f"referrers/{digest}?") is None
+    assert cache.store.index.tagged(View(APP), "tags/list?") is not None
+    assert [cache.has(one) for one in (b"the referrers", b"the tags")] == [False, True]
+
+
 def test_another_repository_keeps_its_bytes(cache: Cache) -> None:
     cache.shelving.image(View(APP), b"layer", tag="v1")
     cache.shelving.image(View(OTHER), b"layer", tag="v1")
