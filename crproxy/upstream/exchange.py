@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from ..config import Timeouts, Upstream
@@ -21,13 +20,14 @@ from ..oci.sizes import parse_size
 from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
-from ..policy.retries import RETRY_STATUSES, wait_before_retry
+from ..policy.retries import RETRY_STATUSES
 from ..policy.urls import origin_of
 from .agent import CODING, USER_AGENT, ask_anything, send
 from .attempts import Attempt, Told, tell_nobody
 from .availability import AlwaysUp, Host, Watch
 from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of, lines_of
+from .persisting import persist
 from .relay import Received, Relay, collect, count_nothing, discard
 from .tokens import Tokens
 
@@ -253,23 +253,17 @@ class Exchange:
 
     async def _persist(self, upstream: Upstream, question: Question, hop: _Hop, host: Host) -> Answer:
         """Return the answer, after as many attempts as it takes and there may be."""
-        attempt = 1
-        # All attempts together take no longer than one may: containerd waits 30 s for a header.
-        deadline = self._clock.seconds() + self._timeouts.headers
-        while True:
+
+        async def attempt() -> Answer | Exception:
             outcome = await self._attempt(upstream, question, hop)
             if isinstance(outcome, Answer):
                 self._watch.answered(host)
-            late = self._clock.seconds() >= deadline
-            wait = None if late else wait_before_retry(attempt, upstream.retries)
-            if isinstance(outcome, Answer):
-                if wait is None or outcome.status not in RETRY_STATUSES or "retry-after" in outcome.headers:
-                    return outcome
-                self.discard(outcome)
-            elif wait is None:
-                raise unavailable(upstream.registry, describe(outcome)) from outcome
-            await deferLater(self._clock, wait)
-            attempt += 1
+            return outcome
+
+        outcome = await persist(attempt, _passes, self.discard, upstream.retries, self._timeouts.headers, self._clock)
+        if isinstance(outcome, Exception):
+            raise unavailable(upstream.registry, describe(outcome)) from outcome
+        return outcome
 
     async def _attempt(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer | Exception:
         headers = {"User-Agent": [USER_AGENT], **question.headers}
@@ -303,6 +297,11 @@ class Exchange:
                 ErrorCode.UNAVAILABLE, f"{upstream.registry} announced a body whose length cannot be", status=502
             )
         return answer
+
+
+def _passes(answer: Answer) -> bool:
+    """Tell whether it is of a server that is away for a moment, and does not say for how long."""
+    return answer.status in RETRY_STATUSES and "retry-after" not in answer.headers
 
 
 def _length_can_be(answer: Answer) -> bool:

@@ -29,13 +29,15 @@ from ..policy.challenges import (
 )
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
+from ..policy.retries import RETRY_STATUSES
 from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
 from .agent import ask_anything, send
 from .availability import AlwaysUp, Host, Watch
-from .errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
+from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of
-from .relay import BodyBroke, BodyTooLarge, collect
+from .persisting import persist
+from .relay import BodyBroke, BodyTooLarge, collect, discard
 from .single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -256,10 +258,25 @@ class Tokens:
         def probe(seconds: float) -> Deferred[IResponse]:
             return ask_anything(http, host.origin, seconds, self._clock)
 
-        async def ask() -> tuple[IResponse, bytes]:
-            response = await send(http, "GET", url, headers, self._timeouts.headers, self._clock)
+        async def attempt() -> IResponse | Exception:
+            try:
+                response: IResponse = await send(http, "GET", url, headers, self._timeouts.headers, self._clock)
+            except TRANSPORT_ERRORS as error:
+                # Not tried again: a wrong password for a proxy, several times, locks accounts.
+                if is_ours(error) or isinstance(innermost(error), RefusedAddress | RefusedByProxy):
+                    raise
+                return error
             self._watch.answered(host)
-            return response, await collect(response, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
+            return response
+
+        def let_go(response: IResponse) -> None:
+            discard(response, self._timeouts.idle, self._clock)
+
+        async def ask() -> tuple[IResponse, bytes]:
+            outcome = await persist(attempt, _passes, let_go, upstream.retries, self._timeouts.headers, self._clock)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome, await collect(outcome, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
 
         try:
             return await self._watch.over(host, probe, ask)
@@ -280,6 +297,10 @@ class Tokens:
             # A client that got its password wrong is to be told so, not that it may not.
             return RegistryError(ErrorCode.UNAUTHORIZED, error.message)
         return error
+
+
+def _passes(response: IResponse) -> bool:
+    return response.code in RETRY_STATUSES and field_of(response, b"retry-after") is None
 
 
 def _redirected(upstream: Upstream, url: str, response: IResponse, followed: int) -> str:

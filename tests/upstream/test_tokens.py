@@ -73,6 +73,12 @@ def refused(deferred: Deferred[Any]) -> RegistryError:
     return error
 
 
+def let_pass(network: Network) -> None:
+    """Let the time pass that attempts are apart."""
+    for _ in range(4):
+        network.advance(1)
+
+
 def test_a_token_is_fetched_where_the_challenge_says(asker: Asker) -> None:
     asker.serve(token())
     assert ended(asker.ask()) == "Bearer t1"
@@ -245,7 +251,7 @@ def test_a_token_that_nobody_waits_for_any_more_is_kept(asker: Asker) -> None:
 def test_a_failure_is_everybodys_and_the_next_one_asks_again(asker: Asker) -> None:
     waits(asker)
     first, second = asker.ask(), asker.ask()
-    asker.network.waiting[0].send(answer(500))
+    asker.network.waiting[0].send(answer(500, b"", "Retry-After: 7"))
     assert refused(first).status == refused(second).status == 503
     asker.serve(token())
     assert ended(asker.ask()) == "Bearer t1"
@@ -466,8 +472,10 @@ def test_an_answer_of_a_mebibyte_is_read(asker: Asker) -> None:
     ],
 )
 def test_a_token_service_that_refuses(asker: Asker, given_: bytes, code: ErrorCode, status: int) -> None:
-    asker.serve(given_)
-    error = refused(asker.ask())
+    asker.network.serve("https://quay.io", given_)
+    asking = asker.ask()
+    let_pass(asker.network)
+    error = refused(asking)
     assert (error.code, error.status) == (code, status)
     assert status != 429 or error.retry_after == 7
 
@@ -486,7 +494,22 @@ def test_a_refused_login_names_the_user_but_no_password(asker: Asker, secret: Up
 )
 def test_a_token_service_that_cannot_be_reached(asker: Asker, error: Exception, words: str) -> None:
     asker.network.refuse("https://quay.io", error)
-    assert refused(asker.ask()).message == f"quay.io is not available: {words}"
+    asking = asker.ask()
+    let_pass(asker.network)
+    assert refused(asking).message == f"quay.io is not available: {words}"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_failure_that_passes_is_not_noticed(asker: Asker, status: int) -> None:
+    asker.serve(answer(status), token())
+    asking = asker.ask()
+    let_pass(asker.network)
+    assert ended(asking) == "Bearer t1"
+
+
+def test_one_that_says_when_to_ask_again_is_believed(asker: Asker) -> None:
+    asker.serve(answer(503, b"", "Retry-After: 7"))
+    assert refused(asker.ask()).retry_after == 7
 
 
 @pytest.mark.security("S2")
