@@ -57,6 +57,7 @@ PURE_IMPORTS = frozenset(
         "difflib",
         "email.utils",
         "enum",
+        "errno",
         "fnmatch",
         "functools",
         "hashlib",

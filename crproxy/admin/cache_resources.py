@@ -16,8 +16,8 @@ from ..policy.units import parse_size
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.inventory import Inventory, StoredImage
-from ..store.janitor import verify_gently
 from ..store.removing import Sweepings, plan_removal, remove, sweep, sweepings
+from ..store.scrubbing import verify_gently
 from ..store.store import Store
 from ..web.branch import Branch
 from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
@@ -54,7 +54,7 @@ class CacheResource(Branch):
         self._inventory = inventory
         self._threads = threads
         self.putChild(b"images", _Images(store, inventory, threads, names, clock))
-        self.putChild(b"verify", _Verify(store, threads, clock))
+        self.putChild(b"verify", _Verify(store, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
     def render_GET(self, request: Request) -> int:
@@ -109,10 +109,9 @@ class _Verify(Branch):
 
     isLeaf = True
 
-    def __init__(self, store: Store, threads: Threads, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, clock: IReactorTime) -> None:
         super().__init__()
         self._store = store
-        self._threads = threads
         self._clock = clock
 
     def render_POST(self, request: Request) -> bytes | int:
@@ -134,7 +133,7 @@ class _Verify(Branch):
             lines.offer({"read": read, "total": total})
 
         lines.write({"read": 0, "total": total})
-        await verify_gently(self._store, self._threads, self._clock, rate, report)
+        await verify_gently(self._store, self._clock, rate, report)
         lines.write({"verified": True, "read": read, "dropped": dropped})
 
 

@@ -54,19 +54,22 @@ def verify_through(client: AdminClient, rate: int, seen: Verification) -> None:
 
 
 def verify_directory(data_dir: Path, rate: int, seen: Verification) -> None:
-    """Read everything below ``data_dir``."""
+    """Read everything below ``data_dir``. Raises ClickException where something of it cannot be read."""
     # Neither takes part in what goes through the daemon.
-    from ..store.janitor import verify
-    from ..store.store import open_store
+    from ..store.opening import open_store
+    from ..store.scrubbing import verify
 
     store, began = open_store(data_dir), time.monotonic()
     with (
         closing(store.index) as index,
         click.progressbar(length=index.bytes_stored(), label="verifying", file=sys.stderr) as bar,
     ):
-        for entry, size, sound in verify(store):
-            seen.read += size
-            bar.update(size)
-            if not sound:
-                seen.drop(str(entry))
-            time.sleep(max(0.0, began + seen.read / max(rate, 1) - time.monotonic()))
+        try:
+            for entry, size, sound in verify(store):
+                seen.read += size
+                bar.update(size)
+                if not sound:
+                    seen.drop(str(entry))
+                time.sleep(max(0.0, began + seen.read / max(rate, 1) - time.monotonic()))
+        except OSError as error:
+            raise click.ClickException(f"{data_dir} cannot be read: {error}") from error

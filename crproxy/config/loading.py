@@ -172,8 +172,9 @@ def _cache(table: Table, options: Options) -> Cache:
         patience=table.duration("patience", usual.patience),
         permission_ttl=table.duration("permission_ttl", usual.permission_ttl),
     )
+    verify_every = table.duration_or_off("verify_every", Cache().verify_every)
     table.refuse_the_rest()
-    return Cache(size, lifetimes)
+    return Cache(size, lifetimes, verify_every)
 
 
 def _option_size(text: str) -> int:

@@ -100,15 +100,14 @@ class Table:
     def duration(self, key: str, usual: float) -> float:
         """Return the seconds at ``key``."""
         text = self.string(key)
+        return usual if text is None else self._seconds(key, text)
+
+    def duration_or_off(self, key: str, usual: float | None) -> float | None:
+        """Return the seconds at ``key``; None where ``0`` or ``off`` is written."""
+        text = self.string(key)
         if text is None:
             return usual
-        try:
-            seconds = parse_duration(text)
-        except ValueError as error:
-            self.fail(key, str(error))
-        if seconds <= 0:
-            self.fail(key, f"{text!r} is no time at all")
-        return seconds
+        return None if text.strip() in ("0", "off") else self._seconds(key, text)
 
     def size(self, key: str, usual: int) -> int:
         """Return the bytes at ``key``."""
@@ -167,6 +166,15 @@ class Table:
         line = _line_of(self._text, path)
         where = f"line {line}: " if line else ""
         raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
+
+    def _seconds(self, key: str, text: str) -> float:
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            self.fail(key, str(error))
+        if seconds <= 0:
+            self.fail(key, f"{text!r} is no time at all")
+        return seconds
 
     def _dotted(self, key: str) -> str:
         parts = (*self._path, key)

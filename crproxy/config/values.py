@@ -125,10 +125,12 @@ class Cache:
     Arguments:
         size: bytes on disk at the most.
         lifetimes: how long tags count.
+        verify_every: seconds within which all of it is read again; None is never.
     """
 
     size: int = 20 * 1024**3
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    verify_every: float | None = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..sharing import Alone, Sharing
+from ..store.activity import Activity
 from ..store.blobs import Blobs, PartialKey
 from ..store.entries import Entry
 from ..store.filling import Threads
@@ -46,6 +47,7 @@ class Dependencies:
         sharing: has what other workers are told of flights.
         settled: fires when what was noted so far is known to all workers.
         peers: the other workers, who may have in memory what the disk does not take.
+        activity: counts flights; None where nobody counts.
     """
 
     blobs: Blobs
@@ -57,3 +59,4 @@ class Dependencies:
     sharing: Sharing = field(default_factory=Alone)
     settled: Callable[[], Deferred[None]] = lambda: succeed(None)
     peers: Peers = field(default_factory=NoPeers)
+    activity: Activity | None = None

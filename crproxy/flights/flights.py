@@ -61,11 +61,15 @@ class Flights:
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1
+        if self._dependencies.activity is not None:
+            self._dependencies.activity.begin()
         flight.run().addBoth(lambda _: self._ended(flight, told))
         return flight
 
     def _ended(self, flight: Flight, told: Told) -> None:
         self._running.discard(flight)
+        if self._dependencies.activity is not None:
+            self._dependencies.activity.end()
         if flight.has_arrived:
             self.finished += 1
         else:

@@ -106,6 +106,10 @@ class Readings(Collector):
         yield _gauge("crproxy_cache_contents", "Blobs and manifests that are kept.", store.index.contents())
         yield _counter("crproxy_cache_evictions", "Contents that were dropped to make room.", store.evicted)
         yield _counter("crproxy_cache_evicted_bytes", "Bytes that were dropped to make room.", store.evicted_bytes)
+        checks = store.checks
+        yield _counter("crproxy_cache_checked", "Contents that were read again and checked.", checks.number)
+        yield _counter("crproxy_cache_checked_bytes", "Bytes that were read again and checked.", checks.bytes)
+        yield _counter("crproxy_cache_damaged", "Contents that were damaged on disk, and dropped.", checks.damaged)
 
     def _disk(self) -> Iterator[Metric]:
         disk = self._stock.disk()

@@ -73,7 +73,11 @@ class Blobs:
     async def head(self, view: View, digest: Digest) -> Reply:
         """Return the reply to a HEAD, which downloads nothing. Raises RegistryError."""
         view = self._permissions.widest(view, digest)
-        stored = self._store.size(view.entry(digest))
+        entry = view.entry(digest)
+        stored = self._store.size(entry)
+        if stored is not None and self._store.is_unread(entry):
+            # Its size may be another's.
+            stored = self._store.size(entry) if await self._store.read_first(entry) else None
         if stored is None:
             return await self._head_of_what_comes(view, digest)
         if self._permissions.proof(view, digest) is Proof.GIVEN:
@@ -143,7 +147,11 @@ class Blobs:
             NotKept: nothing can be stored.
         """
         entry = view.entry(digest)
-        while self._store.size(entry) is None:
+        while self._store.size(entry) is None or self._store.is_unread(entry):
+            if self._store.size(entry) is not None:
+                if not await self._store.read_first(entry):
+                    raise NotKept("what is on disk of it cannot be read")
+                continue
             flight = self._flights.get(entry)
             if flight is not None and not await self._may_join(flight, view, digest):
                 await self._prove(view, digest)
@@ -183,6 +191,9 @@ class Blobs:
         if proof is Proof.BYTES:
             opened.close()
             return await self._upstream.get(view, digest, wanted, client)
+        if opened.is_unread:
+            opened.close()
+            return await self._from_unread(view, digest, wanted, client)
         try:
             chosen = choose(wanted, opened.size)
         except RangeNotSatisfiable as error:
@@ -193,6 +204,12 @@ class Blobs:
         runs = runs_of(chosen.parts)
         bodies = opened.flows([(run[0].start, run[-1].stop) for run in runs])
         return warned(blob_reply(digest, chosen, runs, bodies, status), stale)
+
+    async def _from_unread(self, view: View, digest: Digest, wanted: Ranges, client: str | None) -> Reply:
+        """Serve what was found on disk once it was read: then it is right, or it comes anew."""
+        if await self._store.read_first(view.entry(digest)):
+            return await self._anew(view, digest, wanted, client)
+        return await self._upstream.get(view, digest, wanted, client)
 
     async def _from_flight(
         self, view: View, digest: Digest, wanted: Ranges, flight: Flight | None, client: str | None

@@ -20,12 +20,15 @@ from ..config import Config
 from ..flights import Dependencies, Flights
 from ..peers import Asking, OtherWorkers
 from ..sharing import REPLACED, Alone, Sharing
+from ..store.activity import Activity
 from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
 from ..store.inventory import Inventory
 from ..store.janitor import Janitor
+from ..store.opening import row_limit
+from ..store.scrubbing import Scrub
 from ..store.settling import Settling
-from ..store.store import Store, row_limit
+from ..store.store import Store
 
 __all__ = ["CacheService"]
 
@@ -69,16 +72,28 @@ class CacheService(Service):
             sharing,
         )
         self.inventory = Inventory(path, files)
-        self.store = Store(files, index, budget, threads, files.block_size(), sharing)
+        self._activity = Activity(sharing, reactor)
+        self.store = Store(files, index, budget, threads, files.block_size(), sharing, self._activity)
         self.settled = Settling(index.settled, reactor)
         needs = Dependencies(
-            files, threads, reactor, self.store, self.store.stored, sharing=sharing, settled=self.settled
+            files,
+            threads,
+            reactor,
+            self.store,
+            self.store.stored,
+            sharing=sharing,
+            settled=self.settled,
+            activity=self._activity,
         )
         if sharing.directory is not None:
             asking = Asking(sharing.directory, config.timeouts, reactor)
             needs = replace(needs, peers=OtherWorkers(sharing, asking))
         self.flights = Flights(needs)
         self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)
+        self._scrub: Scrub | None = None
+        if sharing.leads and config.cache.verify_every is not None:
+            every = config.cache.verify_every
+            self._scrub = Scrub(self.store, every, self._activity, reactor, now=now or reactor.seconds)
         sharing.on(REPLACED, lambda _: self._janitor.look_for_files())
 
     def startService(self) -> None:
@@ -87,6 +102,8 @@ class CacheService(Service):
         self._pool.start()
         self._index_pool.start()
         self._janitor.start()
+        if self._scrub is not None:
+            self._scrub.start()
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -94,6 +111,9 @@ class CacheService(Service):
         super().stopService()
         yield self.flights.stop()
         self._janitor.stop()
+        if self._scrub is not None:
+            self._scrub.stop()
+        self._activity.stop()
         self._pool.stop()
         yield self.store.index.flush()
         self._index_pool.stop()

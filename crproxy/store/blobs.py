@@ -201,13 +201,9 @@ class Blobs:
                     origin = None if path.parent.name == _NO_ORIGIN else Registry.parse(path.parent.name)
                     yield PartialKey(Entry(digest, pool), origin), state.st_size, state.st_mtime
 
-    def is_sound(self, entry: Entry) -> bool:
-        """Read the whole content and tell whether it still is what its name says. Raises OSError."""
-        verifier = Verifier(entry.digest)
-        with self._whole(entry).open("rb") as file:
-            while piece := file.read(_READ):
-                verifier.update(piece)
-        return verifier.matches()
+    def is_the_one(self, entry: Entry, fd: int) -> bool:
+        """Tell whether ``fd`` leads to the file that lies where the whole content does now."""
+        return _is_at(fd, self._whole(entry))
 
     def keep(self, entry: Entry) -> Path:
         """Return where the whole content of ``entry`` lies, in a directory that is there."""

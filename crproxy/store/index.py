@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -23,19 +23,21 @@ from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
 from .keys import blob_key, entry_of, view_key
-from .notes import Link, Stored, TagEntry, ViewKey
+from .notes import NEVER, Link, Stored, TagEntry, ViewKey
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
+from .tidying import forget_empty, orphans
 from .write_behind import WriteBehind
 from .writing import Totals, Writer
 
 __all__ = ["Index", "Link", "TagEntry"]
 
-Result = TypeVar("Result")
-
 # Repositories that are looked at for one that may lend its permission.
 _LENDERS = 64
 # Seconds that a question waits: in WAL mode no writer holds up a reader.
 _READ_SECONDS = 0.01
+
+# Asks what is known of stored content.
+_BLOB = "SELECT digest, pool, size, used, checked FROM blob "
 
 # What writes are counted as.
 _WRITES = "writes"
@@ -101,8 +103,22 @@ class Index:
     # What is stored
 
     def stored(self, entry: Entry, size: int) -> None:
-        """Note that ``entry``, of ``size`` bytes, is whole on disk."""
+        """Note that ``entry``, of ``size`` bytes, is whole on disk, and its bytes are the right ones."""
+        now = self._now()
+        self._note_blob(entry, Stored(size, now, checked=now))
+
+    def found(self, entry: Entry, size: int) -> bool:
+        """Note that a file is on disk, which nobody has read; tell whether that is new: of others more is known."""
+        # What was dropped just now, and is there all the same, is the next look's: it would not be gone from the file.
+        if any(blob_key(entry) in notes.blobs for notes in self._pending.waiting()) or self.size(entry) is not None:
+            return False
         self._note_blob(entry, Stored(size, self._now()))
+        return True
+
+    def checked(self, entry: Entry) -> None:
+        """Note that stored content was read just now, and is what it should be."""
+        self._pending.notes.checked[blob_key(entry)] = self._now()
+        self._pending.begin()
 
     def dropped(self, entry: Entry) -> None:
         """Forget content that is not on disk any more."""
@@ -110,13 +126,32 @@ class Index:
 
     def size(self, entry: Entry) -> int | None:
         """Return the bytes of stored content; None where it is not stored."""
-        key = blob_key(entry)
+        kept = self.kept(entry)
+        return None if kept is None else kept.size
+
+    def kept(self, entry: Entry) -> Stored | None:
+        """Return what is known of stored content; None where it is not stored. Its use is as it was last written."""
+        key, checked = blob_key(entry), NEVER
         for notes in self._pending.waiting():
+            checked = max(checked, notes.checked.get(key, NEVER))
             if key in notes.blobs:
                 kept = notes.blobs[key]
-                return None if kept is None else kept.size
-        rows = self._read("SELECT size FROM blob WHERE digest = ? AND pool = ?", *key)
-        return rows[0][0] if rows else None
+                break
+        else:
+            rows = self._read(_BLOB + "WHERE digest = ? AND pool = ?", *key)
+            kept = Stored(*rows[0][2:]) if rows else None
+        return kept if kept is None or checked <= kept.checked else replace(kept, checked=checked)
+
+    def longest_unchecked(self, besides: Collection[Entry] = ()) -> tuple[Entry, Stored] | None:
+        """Return the content that was not read for longest, but for ``besides``; None where there is none.
+
+        What is said to be read later than now comes before all else. What is not written yet is passed over.
+        """
+        passed = self._pending.blobs_waiting() | {blob_key(entry) for entry in besides}
+        rows = self._read(_BLOB + "WHERE checked > ? LIMIT ?", self._now(), len(passed) + 1)
+        rows += self._read(_BLOB + "ORDER BY checked LIMIT ?", len(passed) + 1)
+        found = ((entry_of(*row[:2]), Stored(*row[2:])) for row in rows if row[:2] not in passed)
+        return next(found, None)
 
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
@@ -235,48 +270,14 @@ class Index:
 
     def orphans(self, before: float, limit: int) -> Deferred[list[tuple[Entry, int]]]:
         """Return entry and size of up to ``limit`` contents, not used since ``before``, that no repository may have."""
-
-        def look(database: sqlite3.Connection) -> list[tuple[Entry, int]]:
-            rows = database.execute(
-                f"""
-                SELECT digest, pool, size FROM blob WHERE used < ? AND NOT EXISTS (
-                    SELECT 1 FROM link WHERE link.digest = blob.digest AND {POOL} = blob.pool)
-                ORDER BY used LIMIT ?
-                """,  # noqa: S608 - nothing from outside
-                (before, limit),
-            )
-            return [(entry_of(digest, pool), size) for digest, pool, size in rows]
-
-        return self._pending.ask(look)
+        return self._pending.ask(lambda database: orphans(database, before, limit))
 
     def forget_empty(self, before: float, limit: int) -> Deferred[int]:
         """Forget up to ``limit`` links and as many tags, made before ``before``, that lead to nothing stored.
 
         Returns how many there were.
         """
-
-        def forget(database: sqlite3.Connection) -> int:
-            links = database.execute(
-                """
-                DELETE FROM link WHERE (digest, registry, repository, credential) IN (
-                    SELECT digest, registry, repository, credential FROM link
-                    WHERE confirmed < ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = link.digest)
-                    ORDER BY confirmed LIMIT ?)
-                """,
-                (before, limit),
-            )
-            tags = database.execute(
-                """
-                DELETE FROM tag WHERE (registry, repository, name, credential) IN (
-                    SELECT registry, repository, name, credential FROM tag
-                    WHERE checked < ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.digest = tag.digest)
-                    ORDER BY checked LIMIT ?)
-                """,
-                (before, limit),
-            )
-            return links.rowcount + tags.rowcount
-
-        return self._pending.ask(forget)
+        return self._pending.ask(lambda database: forget_empty(database, before, limit))
 
     # Tags
 
@@ -312,7 +313,7 @@ class Index:
         before, key = self.size(entry), blob_key(entry)
         if kept is None and before is None:
             return
-        self._pending.notes.blobs[key] = kept
+        self._pending.notes.note(key, kept)
         size = (0 if kept is None else kept.size) - (before or 0)
         self._pending.notes.change(key, size, int(kept is not None) - int(before is not None))
         self._pending.begin()

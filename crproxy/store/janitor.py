@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +17,7 @@ from .entries import Entry
 from .filling import Threads
 from .store import Store
 
-__all__ = ["LINK_AGE", "PARTIAL_AGE", "Janitor", "verify", "verify_gently"]
+__all__ = ["LINK_AGE", "PARTIAL_AGE", "Janitor"]
 
 # Seconds between two rounds.
 _ROUND = 60.0
@@ -112,14 +112,11 @@ class Janitor:
             self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
-        """Take up what is whole on disk and not in the index."""
+        """Take up what is whole on disk and not in the index: unread, so that it is read before it is served."""
         files = self._store.blobs.whole()
         adopted = 0
         while batch := await self._threads(_take, files, _STEP):
-            for entry, size in batch:
-                if self._store.index.size(entry) is None:
-                    self._store.index.stored(entry, size)
-                    adopted += 1
+            adopted += sum(self._store.index.found(entry, size) for entry, size in batch)
         if adopted:
             self._log.info("{count} blobs were found on disk and taken up", count=adopted)
 
@@ -166,58 +163,6 @@ class Janitor:
                 partial.discard()
                 partial.close()
         return {key: size for _, key, size in sorted(kept, key=lambda one: one[0])}
-
-
-def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
-    """Read all stored content again, dropping what is damaged. Blocking.
-
-    Yields:
-        Each entry, its bytes, and whether it was sound. Wait between two of them to bound the rate.
-    """
-    last: Entry | None = None
-    while rows := store.index.after(last, _STEP):
-        for entry, size in rows:
-            yield entry, size, _verify_one(store, entry)
-        last = rows[-1][0]
-
-
-async def verify_gently(
-    store: Store, threads: Threads, clock: IReactorTime, rate: int, report: Callable[[Entry, int, bool], object]
-) -> None:
-    """Do what `verify` does beside other work.
-
-    Arguments:
-        rate: bytes to read per second at the most.
-        report: told each entry, its bytes, and whether it was sound.
-    """
-    await store.index.flush()
-    last: Entry | None = None
-    began, read = clock.seconds(), 0
-    while rows := store.index.after(last, _STEP):
-        for entry, size in rows:
-            if store.blobs.size(entry) is None and store.index.size(entry) is None:
-                continue  # evicted since
-            sound = await threads(_is_sound, store, entry)
-            if not sound:
-                store.drop(entry)
-            report(entry, size, sound)
-            read += size
-            await deferLater(clock, max(0.0, began + read / max(rate, 1) - clock.seconds()))
-        last = rows[-1][0]
-
-
-def _is_sound(store: Store, entry: Entry) -> bool:
-    try:
-        return store.blobs.is_sound(entry)
-    except OSError:
-        return False
-
-
-def _verify_one(store: Store, entry: Entry) -> bool:
-    sound = _is_sound(store, entry)
-    if not sound:
-        store.drop(entry)
-    return sound
 
 
 def _take(files: Iterable[tuple[Entry, int]], count: int) -> list[tuple[Entry, int]]:

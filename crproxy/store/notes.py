@@ -10,7 +10,10 @@ from typing import Any
 
 from ..oci.digests import Digest
 
-__all__ = ["BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey"]
+__all__ = ["NEVER", "BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey"]
+
+# Before all times.
+NEVER = -1.0
 
 # digest, pool
 BlobKey = tuple[str, str]
@@ -48,10 +51,20 @@ class TagEntry:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file: its bytes, and when it was last asked for (seconds since the epoch)."""
+    """A file: its bytes, and when it was last asked for (seconds since the epoch).
+
+    Arguments:
+        checked: when it was last read and found right; `NEVER` where it was not since it was found on disk.
+    """
 
     size: int
     used: float
+    checked: float = NEVER
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nobody can say what is in it."""
+        return self.checked < 0
 
 
 @dataclass(slots=True)
@@ -61,13 +74,14 @@ class Notes:
     blobs: dict[BlobKey, Stored | None] = field(default_factory=dict)
     changed: dict[BlobKey, tuple[int, int]] = field(default_factory=dict)
     used: dict[BlobKey, float] = field(default_factory=dict)
+    checked: dict[BlobKey, float] = field(default_factory=dict)
     links: dict[LinkKey, Link | None] = field(default_factory=dict)
     tags: dict[TagKey, TagEntry | None] = field(default_factory=dict)
     # Nothing that was confirmed up to then counts any more.
     revoked: dict[ViewKey, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.blobs) + len(self.used) + len(self.links) + len(self.tags) + len(self.revoked)
+        return sum(len(kind) for kind in self._kinds())
 
     @property
     def bytes(self) -> int:
@@ -78,6 +92,11 @@ class Notes:
     def files(self) -> int:
         """By how many files it does."""
         return sum(files for _, files in self.changed.values())
+
+    def note(self, key: BlobKey, kept: Stored | None) -> None:
+        """Have ``kept`` be what is known of a file: when one that was there before was checked says nothing of it."""
+        self.blobs[key] = kept
+        self.checked.pop(key, None)
 
     def change(self, key: BlobKey, size: int, files: int) -> None:
         """Count a change of ``size`` bytes and so many files."""
@@ -122,4 +141,4 @@ class Notes:
                 self.links[key] = replace(link, confirmed=0.0)
 
     def _kinds(self) -> tuple[dict[Any, Any], ...]:
-        return self.revoked, self.blobs, self.used, self.links, self.tags
+        return self.revoked, self.blobs, self.used, self.checked, self.links, self.tags

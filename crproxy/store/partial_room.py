@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ..sharing import Sharing
 from .blobs import PartialKey
+from .entries import Entry
 
 __all__ = ["PartialRoom"]
 
@@ -45,6 +46,10 @@ class PartialRoom:
     def filling(self) -> frozenset[PartialKey]:
         """What this worker fills."""
         return frozenset(self._filling)
+
+    def is_filling(self, entry: Entry) -> bool:
+        """Tell whether this worker fills ``entry``, from whichever registry it comes."""
+        return any(key.entry == entry for key in self._filling)
 
     @property
     def files(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["POOL", "connect", "is_damage", "open_file", "open_read_only", "row_bytes", "set_aside"]
 
-_VERSION = 3
+_VERSION = 4
 
 # A pool is '' where anybody can have the content, else the registry whose credentials it took. A credential is '' where
 # a registry was asked anonymously, '*' where clients brought their own, else it names one of the proxy's.
@@ -63,13 +63,25 @@ _TOTAL = """
         UPDATE total SET bytes = bytes - old.size, contents = contents - 1;
     END;
 """
+# When content was last read and found right, in seconds since the epoch; -1 where it never was since it was found
+# on disk. What an earlier version has stored counts as read when this one takes it over.
+_CHECKED = """
+    ALTER TABLE blob ADD COLUMN checked REAL NOT NULL DEFAULT -1;
+    UPDATE blob SET checked = strftime('%s', 'now');
+    CREATE INDEX blob_by_check ON blob (checked);
+"""
 # Up to version 2 a link was made by what a manifest said, too: none of them counts now. What is stored stays.
 _ANEW = "DROP TABLE link; DROP TABLE tag; DROP TRIGGER blob_added; DROP TRIGGER blob_dropped; DROP TABLE total;"
-_MIGRATIONS = {0: _CONTENTS + _TOTAL + _TABLES, 1: _ANEW + _TOTAL + _TABLES, 2: _ANEW + _TOTAL + _TABLES}
+_MIGRATIONS = {
+    0: _CONTENTS + _TOTAL + _TABLES + _CHECKED,
+    1: _ANEW + _TOTAL + _TABLES + _CHECKED,
+    2: _ANEW + _TOTAL + _TABLES + _CHECKED,
+    3: _CHECKED,
+}
 
 # Asked of each connection once: a table or a column that is missing is found before it is needed.
 _CHECKS = (
-    "SELECT digest, pool, size, used FROM blob LIMIT 0",
+    "SELECT digest, pool, size, used, checked FROM blob LIMIT 0",
     "SELECT digest, registry, repository, credential, media_type, size, confirmed FROM link LIMIT 0",
     "SELECT registry, repository, name, credential, digest, checked FROM tag LIMIT 0",
 )

@@ -6,28 +6,30 @@ a row goes before its file. Keeps all of it within its size: whole files, partia
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
-import time
-from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..policy.eviction import to_drop
+from ..policy.scrubbing import is_rot
 from ..sharing import Alone, Sharing
+from .activity import Activity
 from .blobs import Blobs, PartialKey
+from .checking import OTHER_BYTES, Checks
 from .content import OpenContent
 from .entries import Entry
-from .filling import Threads, at_once
+from .filling import Threads
 from .index import Index
+from .memory import Memory
+from .notes import Stored
 from .partial_room import PartialRoom
 from .uses import Uses
 
-__all__ = ["Store", "open_store", "row_limit"]
+__all__ = ["Store"]
 
 # Bytes of manifests that are held in memory.
 _MEMORY = 32 * 1024 * 1024
@@ -35,20 +37,6 @@ _MEMORY = 32 * 1024 * 1024
 _STEP = 64
 # Bytes of a file from which on a thread removes it: 1 GiB in the page cache takes some 100 ms.
 _LARGE = 8 * 1024 * 1024
-# The index's rows may take one part in so many of the budget, and these bytes in any case: some thousand rows.
-_ROW_SHARE = 16
-_ROW_LEAST = 1024 * 1024
-
-
-def row_limit(budget: int) -> int:
-    """Return the bytes that the index's rows may take of a budget."""
-    return max(budget // _ROW_SHARE, _ROW_LEAST)
-
-
-def open_store(data_dir: Path) -> Store:
-    """Return the cache in ``data_dir`` for work outside of a daemon: what blocks runs where it is called."""
-    index = Index(data_dir / "index.sqlite", time.time)
-    return Store(Blobs(data_dir / "cache"), index, sys.maxsize, at_once)
 
 
 class Store:
@@ -62,6 +50,7 @@ class Store:
         block: bytes that each file may take on disk beyond its own: without them, a cache of one-byte blobs would take
             thousands of times its size.
         sharing: has what the partial files of all workers take.
+        activity: counts what is read by clients.
     """
 
     _log = Logger()
@@ -74,6 +63,7 @@ class Store:
         threads: Threads,
         block: int = 0,
         sharing: Sharing | None = None,
+        activity: Activity | None = None,
     ) -> None:
         sharing = sharing or Alone()
         self._is_alone = sharing.is_alone
@@ -87,8 +77,9 @@ class Store:
         # What other workers have dropped, and the index does not know yet: the bytes of each, block and all.
         self._gone: dict[Entry, int] = {}
         self._used = Uses(sharing)
-        self._memory: OrderedDict[Entry, bytes] = OrderedDict()
-        self._memory_bytes = 0
+        self._activity = activity
+        self.checks = Checks(blobs, index, threads, self._drop)
+        self._memory = Memory(_MEMORY)
 
     # What is kept
 
@@ -99,57 +90,91 @@ class Store:
         except OSError as error:
             # Too many files are open, or the disk fails: that says nothing of what is kept.
             self._log.warn("{entry} cannot be opened: {error}", entry=entry, error=error)
+            self._look_closer(entry, error)
             return None
-        content = None if fd is None else OpenContent(fd, os.fstat(fd).st_size)
-        if not self._is_as_known(entry, None if content is None else content.size):
-            if content is not None:
-                content.close()
+        size, kept = None if fd is None else os.fstat(fd).st_size, self.index.kept(entry)
+        if not self._is_as_known(entry, size, kept) or fd is None or size is None:
+            if fd is not None:
+                os.close(fd)
             return None
         self._used.add(entry)
-        return content
+        on_error = functools.partial(self.checks.failed, entry, fd)
+        return OpenContent(fd, size, self._is_unread(entry, kept), on_error, self._activity)
 
     def size(self, entry: Entry) -> int | None:
-        """Return the bytes of stored content, or None."""
+        """Return the bytes of stored content, or None. What is unread counts."""
         try:
             size = self.blobs.size(entry)
         except OSError as error:
             self._log.warn("{entry} cannot be looked at: {error}", entry=entry, error=error)
             return None
-        return size if self._is_as_known(entry, size) else None
+        return size if self._is_as_known(entry, size, self.index.kept(entry)) else None
 
-    def _is_as_known(self, entry: Entry, found: int | None) -> bool:
+    def is_unread(self, entry: Entry) -> bool:
+        """Tell whether nobody has read stored content since it was found on disk: it must not be served so."""
+        return self._is_unread(entry, self.index.kept(entry))
+
+    async def read_first(self, entry: Entry) -> bool:
+        """Return once what is on disk and unread was read: right, or dropped. False where neither can be had now."""
+        try:
+            is_right = await self.checks.check(entry)
+        except OSError as error:
+            self._log.warn("{entry} cannot be read: {error}", entry=entry, error=error)
+            return False
+        return is_right or self.size(entry) is None
+
+    def _is_unread(self, entry: Entry, kept: Stored | None) -> bool:
+        # What is not in the index may be of another worker, which has not written it down yet: that cannot be told.
+        return (kept is None or kept.is_unread) and not self._partials.is_filling(entry)
+
+    def _is_as_known(self, entry: Entry, found: int | None, kept: Stored | None) -> bool:
         """Tell whether a file of ``found`` bytes is what the index says; forget what is not."""
-        size = self.index.size(entry)
-        if found == size or size is None:
+        if kept is None or found == kept.size:
             return found is not None
-        if found is not None:
-            self._log.error(
-                "{entry} has {found} bytes on disk, where {size} were stored: it is damaged, and dropped",
-                entry=entry,
-                found=found,
-                size=size,
-            )
-        self._drop(entry, size)
+        if found is None:
+            self._drop(entry, kept.size)
+        else:
+            self.checks.found_damaged(entry, found, f"it has {found} bytes, where {kept.size} were stored")
         return False
+
+    def _look_closer(self, entry: Entry, error: OSError) -> None:
+        """See whether it was for once that the disk could not read something."""
+        if is_rot(error):
+            Deferred.fromCoroutine(self.read_first(entry))
 
     def read(self, entry: Entry) -> bytes | None:
         """Return stored content that is small, or None. What is asked for often comes from memory."""
         content = self._memory.get(entry)
         if content is not None:
-            self._memory.move_to_end(entry)
             self._used.add(entry)
             return content
         opened = self.open(entry)
-        if opened is None:
-            return None
+        return None if opened is None else self._read(entry, opened)
+
+    def _read(self, entry: Entry, opened: OpenContent) -> bytes | None:
+        """Return opened content that is small, or None where it is damaged.
+
+        Its digest is checked each time: 2 us for a usual manifest, 3 ms for the largest, and next time it is in memory.
+        """
         with os.fdopen(opened.fd, "rb") as file:
-            content = file.read()
-        self._remember(entry, content)
+            try:
+                content = file.read()
+            except OSError as error:
+                if not self.checks.failed(entry, opened.fd, error):
+                    self._log.warn("{entry} cannot be read: {error}", entry=entry, error=error)
+                return None
+            if not entry.digest.names(content):
+                if self.blobs.is_the_one(entry, opened.fd):
+                    self.checks.found_damaged(entry, len(content), OTHER_BYTES)
+                return None
+        if opened.is_unread:
+            self.checks.found_right(entry, len(content))
+        self._memory.put(entry, content)
         return content
 
     def keep(self, entry: Entry, content: bytes) -> Deferred[None]:
         """Store content that is in memory and matches its digest; fires when it is on disk, or cannot be."""
-        self._remember(entry, content)
+        self._memory.put(entry, content)
         key = PartialKey(entry)
         if not self.reserve(key, len(content)):
             self.release(key)
@@ -160,7 +185,7 @@ class Store:
         )
 
     def stored(self, entry: Entry, size: int) -> None:
-        """Note that a file is whole and in its place."""
+        """Note that a file is whole and in its place, and was verified."""
         self.index.stored(entry, size)
 
     def drop(self, entry: Entry) -> None:
@@ -320,7 +345,7 @@ class Store:
 
     def _drop(self, entry: Entry, size: int) -> None:
         self.index.dropped(entry)
-        self._forget(entry)
+        self._memory.forget(entry)
         if size < _LARGE:
             self.blobs.remove(entry)
             return
@@ -368,16 +393,3 @@ class Store:
         finally:
             partial.close()
         return True
-
-    def _remember(self, entry: Entry, content: bytes) -> None:
-        self._forget(entry)
-        self._memory[entry] = content
-        self._memory_bytes += len(content)
-        while self._memory_bytes > _MEMORY:
-            _, oldest = self._memory.popitem(last=False)
-            self._memory_bytes -= len(oldest)
-
-    def _forget(self, entry: Entry) -> None:
-        content = self._memory.pop(entry, None)
-        if content is not None:
-            self._memory_bytes -= len(content)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .filling import Threads
-from .notes import Notes
+from .notes import BlobKey, Notes
 from .writing import Totals, Writer
 
 __all__ = ["WriteBehind"]
@@ -76,6 +76,10 @@ class WriteBehind:
     def waiting(self) -> tuple[Notes, ...]:
         """Return what is not in the file yet, the latest first."""
         return (self.notes,) if self._writing is None else (self.notes, self._writing)
+
+    def blobs_waiting(self) -> set[BlobKey]:
+        """Return what stored contents there is something to be written of."""
+        return {key for notes in self.waiting() for key in (*notes.blobs, *notes.checked)}
 
     def found(self, totals: Totals) -> None:
         """Take in what there is in the file by now, this worker's own batches and all.

@@ -27,7 +27,10 @@ _LINK = """
     INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
         media_type = excluded.media_type, size = excluded.size, confirmed = excluded.confirmed
 """
-_BLOB = "INSERT INTO blob VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET used = max(used, excluded.used)"
+_BLOB = """
+    INSERT INTO blob VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        used = max(used, excluded.used), checked = max(checked, excluded.checked)
+"""
 
 # The oldest go, and of these first what leads to nothing.
 _SHED = (
@@ -131,10 +134,19 @@ class Writer:
 
 
 def _statements(notes: Notes) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
-    yield _BLOB, [(*key, kept.size, kept.used) for key, kept in notes.blobs.items() if kept is not None]
+    # A file that was cut short, and came anew before its row was gone: it counts as another.
+    yield (
+        "DELETE FROM blob WHERE digest = ? AND pool = ? AND size != ?",
+        [(*key, kept.size) for key, kept in notes.blobs.items() if kept is not None],
+    )
+    yield _BLOB, [(*key, kept.size, kept.used, kept.checked) for key, kept in notes.blobs.items() if kept is not None]
     yield (
         "DELETE FROM blob WHERE digest = ? AND pool = ?",
         [key for key, kept in notes.blobs.items() if kept is None],
+    )
+    yield (
+        "UPDATE blob SET checked = max(checked, ?) WHERE digest = ? AND pool = ?",
+        [(moment, *key) for key, moment in notes.checked.items()],
     )
     yield (
         "UPDATE blob SET used = ? WHERE digest = ? AND pool = ?",

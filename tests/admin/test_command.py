@@ -13,7 +13,8 @@ from crproxy.admin import command
 from crproxy.admin.command import main
 from crproxy.oci.digests import Digest
 from crproxy.store.entries import Entry
-from crproxy.store.store import Store, open_store
+from crproxy.store.opening import open_store
+from crproxy.store.store import Store
 from tests.memory import ended
 
 

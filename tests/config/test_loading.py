@@ -59,6 +59,19 @@ def test_with_a_domain_the_port_is_80() -> None:
     assert loaded(domain="cr.example.com").listen.http == ("tcp:80",)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 30 * 86400),
+        ('verify_every = "7d"', 7 * 86400),
+        ('verify_every = "0"', None),
+        ('verify_every = "off"', None),
+    ],
+)
+def test_what_is_stored_is_read_again_in_time_or_never(text: str, seconds: float | None) -> None:
+    assert loaded(f"[cache]\n{text}").cache.verify_every == seconds
+
+
 def test_options_win_over_the_file() -> None:
     text = 'domain = "a.example.com"\ndefault_registry = "ghcr.io"\n[listen]\nhttp = ["tcp:1"]'
     config = loaded(text, domain="b.example.com", default_registry="quay.io", http=("tcp:2",))
@@ -158,6 +171,10 @@ def test_a_password_file_that_is_no_text_is_told_with_its_line() -> None:
         ("[timeouts]\nidle = 60", "line 2: timeouts.idle: 60 is not a text"),
         ("[timeouts]\nidle = '60'", "line 2: timeouts.idle: '60' is not a duration"),
         ("[timeouts]\nidle = '0s'", "line 2: timeouts.idle: '0s' is no time at all"),
+        ("[timeouts]\nidle = '0'", "line 2: timeouts.idle: '0' is not a duration"),
+        ("[cache]\nverify_every = '0s'", "line 2: cache.verify_every: '0s' is no time at all"),
+        ("[cache]\nverify_every = 'never'", "line 2: cache.verify_every: 'never' is not a duration"),
+        ("[cache]\nverify_every = 0", "line 2: cache.verify_every: 0 is not a text"),
         ("[upstreams]\n'a b' = {}", "line 2: upstreams.\"a b\": 'a b' is not a registry's name"),
         ('[upstreams."quay.io"]\nretries = -1', 'line 2: upstreams."quay.io".retries: -1 is not a whole number'),
         ('[upstreams."quay.io"]\nretries = true', 'line 2: upstreams."quay.io".retries: True is not a whole number'),

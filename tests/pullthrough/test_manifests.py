@@ -56,7 +56,7 @@ def test_a_manifest_is_fetched_once(client: Client, ask: Ask, reference: Referen
 def test_it_is_kept_on_disk_byte_for_byte(store: Store, ask: Ask) -> None:
     ended(ask(wanted()))
     entry = Entry(DIGEST)
-    assert store.blobs.is_sound(entry)
+    assert store.blobs.keep(entry).read_bytes() == MANIFEST
     assert store.index.size(entry) == len(MANIFEST)
 
 

@@ -54,7 +54,7 @@ def test_what_was_verified_is_whole_under_its_digest(blobs: Blobs, tmp_path: Pat
     digest = ENTRY.digest
     path = tmp_path / "data" / "cache" / "sha256" / digest.hex[:2] / digest.hex
     assert path.read_bytes() == CONTENT
-    assert (read(blobs), blobs.size(ENTRY), blobs.is_sound(ENTRY)) == (CONTENT, len(CONTENT), True)
+    assert (read(blobs), blobs.size(ENTRY)) == (CONTENT, len(CONTENT))
     assert list(blobs.partials()) == []
 
 
@@ -279,11 +279,16 @@ def test_who_is_reading_what_is_removed_reads_on(blobs: Blobs) -> None:
     os.close(fd)
 
 
-def test_damage_is_seen(blobs: Blobs) -> None:
+def test_it_is_known_which_file_is_in_its_place(blobs: Blobs) -> None:
     stored(blobs)
-    blobs.keep(ENTRY).write_bytes(b"damaged")
-    assert not blobs.is_sound(ENTRY)
-    assert blobs.size(ENTRY) == 7
+    fd = blobs.open(ENTRY)
+    assert fd is not None
+    assert blobs.is_the_one(ENTRY, fd)
+    blobs.remove(ENTRY)
+    assert not blobs.is_the_one(ENTRY, fd)
+    stored(blobs)
+    assert not blobs.is_the_one(ENTRY, fd)
+    os.close(fd)
 
 
 def test_there_is_room_for_a_little_and_not_for_everything(blobs: Blobs, tmp_path: Path) -> None:

@@ -603,6 +603,8 @@ def test_no_question_goes_through_all_rows(path: Path, clock: Clock) -> None:
     index.tag(VIEW, "v1", A)
     index.used([Entry(A)])
     index.size(Entry(A))
+    index.checked(Entry(A))
+    index.longest_unchecked()
     index.oldest(10)
     index.after(Entry(A), 10)
     index.linked(VIEW, A)

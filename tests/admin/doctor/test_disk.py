@@ -12,7 +12,7 @@ from crproxy.admin.doctor.findings import Finding
 from crproxy.config import Cache, Config
 from crproxy.oci.digests import Digest
 from crproxy.store.entries import Entry
-from crproxy.store.store import open_store
+from crproxy.store.opening import open_store
 from tests.admin.doctor.conftest import told
 from tests.memory import ended
 
