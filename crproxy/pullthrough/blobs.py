@@ -147,11 +147,9 @@ class Blobs:
             NotKept: nothing can be stored.
         """
         entry = view.entry(digest)
-        while self._store.size(entry) is None or self._store.is_unread(entry):
-            if self._store.size(entry) is not None:
-                if not await self._store.read_first(entry):
-                    raise NotKept("what is on disk of it cannot be read")
-                continue
+        if self._store.is_unread(entry) and not await self._store.read_first(entry):
+            raise NotKept("what is on disk of it cannot be read")
+        while self._store.size(entry) is None:
             flight = self._flights.get(entry)
             if flight is not None and not await self._may_join(flight, view, digest):
                 await self._prove(view, digest)
@@ -183,7 +181,7 @@ class Blobs:
     ) -> Reply:
         try:
             proof, stale = self._permissions.proof(view, digest), None
-            if proof is Proof.WORD:
+            if proof is Proof.WORD and not opened.is_unread:
                 _, stale = await self._ask_or_stale(view, digest)
         except BaseException:
             opened.close()

@@ -89,11 +89,13 @@ class CacheService(Service):
             asking = Asking(sharing.directory, config.timeouts, reactor)
             needs = replace(needs, peers=OtherWorkers(sharing, asking))
         self.flights = Flights(needs)
-        self._janitor = Janitor(self.store, threads, reactor, now=now, leads=sharing.leads)
         self._scrub: Scrub | None = None
         if sharing.leads and config.cache.verify_every is not None:
             every = config.cache.verify_every
             self._scrub = Scrub(self.store, every, self._activity, reactor, now=now or reactor.seconds)
+        self._janitor = Janitor(
+            self.store, threads, reactor, now=now, leads=sharing.leads, on_found=self._look_at_what_was_found
+        )
         sharing.on(REPLACED, lambda _: self._janitor.look_for_files())
 
     def startService(self) -> None:
@@ -104,6 +106,10 @@ class CacheService(Service):
         self._janitor.start()
         if self._scrub is not None:
             self._scrub.start()
+
+    def _look_at_what_was_found(self) -> None:
+        if self._scrub is not None:
+            self._scrub.look()
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:

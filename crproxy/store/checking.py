@@ -121,15 +121,15 @@ class Checks:
     def found_damaged(self, entry: Entry, size: int, why: object) -> None:
         """Drop content of ``size`` bytes on disk that is not what it should be."""
         self.damaged += 1
-        self._log.error(
-            "{entry} is damaged on disk ({why}): it is dropped, and fetched anew when it is asked for",
-            entry=entry,
-            why=why,
-        )
         try:
             self._drop(entry, size)
         except OSError as error:
             self._log.warn("what was dropped cannot be removed: {error}", error=error)
+        self._log.error(
+            "{entry} was damaged on disk ({why}): it was dropped, and is fetched anew when it is asked for",
+            entry=entry,
+            why=why,
+        )
 
     def found_right(self, entry: Entry, size: int) -> None:
         """Note that content was read just now, and that it was right."""

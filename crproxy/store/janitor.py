@@ -37,6 +37,7 @@ class Janitor:
         clock: the time.
         now: seconds since the epoch; the clock's by default.
         leads: does what is for one worker alone; the others only keep in agreement with the files.
+        on_found: is called when something was found on disk and taken up.
     """
 
     _log = Logger()
@@ -49,7 +50,9 @@ class Janitor:
         *,
         now: Callable[[], float] | None = None,
         leads: bool = True,
+        on_found: Callable[[], object] = lambda: None,
     ) -> None:
+        self._on_found = on_found
         self._leads = leads
         self._store = store
         self._threads = threads
@@ -119,6 +122,8 @@ class Janitor:
             adopted += sum(self._store.index.found(entry, size) for entry, size in batch)
         if adopted:
             self._log.info("{count} blobs were found on disk and taken up", count=adopted)
+            await self._store.index.flush()
+            self._on_found()
 
     async def _forget_rows(self) -> None:
         """Forget what is in the index and not on disk."""

@@ -48,6 +48,8 @@ class Scrub:
     ) -> None:
         self._store = store
         self._pace = Pace(period)
+        # What comes meanwhile is not due before.
+        self._look = min(_LOOK, self._pace.due_in(0))
         self._activity = activity
         self._clock = clock
         self._now = now
@@ -70,6 +72,11 @@ class Scrub:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    def look(self) -> None:
+        """Something was found on disk: see now what is to be read first."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
     async def _run(self) -> None:
         while True:
             try:
@@ -78,7 +85,7 @@ class Scrub:
                 raise
             except Exception:
                 _log.failure("what is stored cannot be checked now")
-                seconds = _LOOK
+                seconds = self._look
             await self._wait(seconds)
 
     async def _step(self) -> float:
@@ -87,14 +94,14 @@ class Scrub:
             self._unreadable.clear()
         found = self._store.index.longest_unchecked(self._unreadable)
         if found is None:
-            return _LOOK
+            return self._look
         entry, kept = found
         self._age = age_of(kept.checked, self._now(), self._pace.period)
         due_in = self._pace.due_in(self._age)
         if not self._pace.is_late(self._age):
             due_in = max(due_in, self._next - self._clock.seconds())
         if due_in > 0:
-            return min(due_in, _LOOK)
+            return min(due_in, self._look)
         if not self._share():
             return _BUSY_LOOK
         self._began = self._clock.seconds()
@@ -136,6 +143,9 @@ class Scrub:
         self._waiting = deferLater(self._clock, seconds)
         try:
             await self._waiting
+        except CancelledError:
+            if self._stopped:
+                raise
         finally:
             self._waiting = None
 

@@ -18,6 +18,8 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.ranges import Slice
+from crproxy.sharing import Alone
+from crproxy.store.activity import Activity
 from crproxy.store.blobs import AlreadyStored, Partial, WrongContent
 from crproxy.store.entries import Entry
 from crproxy.store.store import Store
@@ -881,3 +883,19 @@ def test_flights_are_counted_by_how_they_end(flights: Flights, source: HandSourc
     other.answer()
     ended(flight.stop())
     assert (flights.number, flights.begun, flights.finished, flights.failed) == (0, 2, 1, 1)
+
+
+def test_a_flight_counts_as_a_use_of_the_disk(store: Store, source: HandSource, clock: Clock) -> None:
+    activity = Activity(Alone(), clock)
+    flights = Flights(replace(make_dependencies(store, clock), activity=activity))
+    seen = [activity.is_idle]
+    flight = flights.begin(ENTRY, source)
+    reader = Deferred.fromCoroutine(flight.finished())
+    clock.advance(10)
+    seen.append(activity.is_idle)
+    body = source.answer()
+    body.send(CONTENT)
+    body.end()
+    ended(reader)
+    clock.pump([2, 2])
+    assert [*seen, activity.is_idle] == [True, False, True]

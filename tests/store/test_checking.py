@@ -111,8 +111,8 @@ def test_what_is_damaged_is_dropped_and_its_permission_stays(store: Store, kept:
     # Nor is it given from memory: who asks next has it from upstream.
     assert store.read(ENTRY) is None
     assert log.complaints == [
-        f"{ENTRY} is damaged on disk (its bytes are not those that its digest names): "
-        "it is dropped, and fetched anew when it is asked for"
+        f"{ENTRY} was damaged on disk (its bytes are not those that its digest names): "
+        "it was dropped, and is fetched anew when it is asked for"
     ]
     assert counts(store) == (1, len(damage), 1)
 

@@ -79,6 +79,22 @@ def test_what_is_on_disk_alone_is_taken_up(store: Store, janitor: Janitor, clock
     assert "3 blobs were found on disk and taken up" in log.lines
 
 
+def test_who_reads_what_was_found_is_told_of_it(store: Store, clock: Clock) -> None:
+    told: list[Entry | None] = []
+
+    def look() -> None:
+        found = store.index.longest_unchecked()
+        told.append(None if found is None else found[0])
+
+    janitor = Janitor(store, threads, clock, on_found=look)
+    tidied(janitor, clock)
+    assert told == []
+    (entry,) = on_disk(store, b"a")
+    tidied(janitor, clock)
+    tidied(janitor, clock)
+    assert told == [entry]
+
+
 def test_what_is_known_already_keeps_the_time_of_its_use(store: Store, janitor: Janitor, clock: Clock) -> None:
     entries = on_disk(store, b"a", b"b")
     for entry in entries:

@@ -123,6 +123,17 @@ def test_what_was_not_read_for_longest_is_first_and_the_unread_before_all(
     assert store.checks.number == 3
 
 
+def test_what_is_found_while_it_waits_is_read_at_once(store: Store, scrub: Scrub, clock: Clock) -> None:
+    kept(store, b"content")
+    scrub.look()
+    scrub.start()
+    unread = found(store, b"unread")
+    clock.advance(1)
+    assert checked(store, unread) == [NEVER / DAY]
+    scrub.look()
+    assert checked(store, unread) == [pytest.approx(1000)]
+
+
 def test_it_goes_on_where_it_was(store: Store, scrub: Scrub, activity: Activity, clock: Clock, tmp_path: Path) -> None:
     a, b = kept(store, b"a", b"b")
     clock.advance(25 * DAY)

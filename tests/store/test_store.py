@@ -246,7 +246,7 @@ def test_a_file_of_another_size_is_not_served(store: Store, clock: Clock, log: L
         assert method(entry) is None
         assert there(store, [entry]) == [False]
     why = "it has 6 bytes, where 7 were stored"
-    told = f"{entry} is damaged on disk ({why}): it is dropped, and fetched anew when it is asked for"
+    told = f"{entry} was damaged on disk ({why}): it was dropped, and is fetched anew when it is asked for"
     assert log.complaints == [told] * 2
     assert store.checks.damaged == 2
 

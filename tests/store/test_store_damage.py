@@ -129,7 +129,7 @@ def test_small_content_is_checked_each_time_it_comes_from_disk(
     store.blobs.keep(entry).write_bytes(damaged)
     assert store.read(entry) is None
     assert (store.blobs.size(entry), store.index.size(entry), store.checks.damaged) == (None, None, 1)
-    assert "is damaged on disk" in log.complaints[0]
+    assert "was damaged on disk" in log.complaints[0]
     ended(store.keep(entry, b"content"))
     store._memory.forget(entry)
     assert store.read(entry) == b"content"
