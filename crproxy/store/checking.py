@@ -52,16 +52,17 @@ class Reading:
         self.fd = fd
         self.size = 0
         self._verifier = Verifier(entry.digest)
-        self._buffer = memoryview(bytearray(_READ))
         self._spares_cache = spares_cache and not _is_cached(fd)
 
     def step(self) -> bool:
         """Read a piece; tell whether there may be more. Raises OSError."""
+        # Not kept between two: many may wait for their turn.
+        buffer = memoryview(bytearray(_READ))
         for _ in range(_PIECE // _READ):
-            count = os.preadv(self.fd, [self._buffer], self.size)
+            count = os.preadv(self.fd, [buffer], self.size)
             if not count:
                 return False
-            self._verifier.update(self._buffer[:count])
+            self._verifier.update(buffer[:count])
             self.size += count
         self._leave_cache()
         # A file that was dropped meanwhile takes room as long as it is open.

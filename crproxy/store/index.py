@@ -23,7 +23,7 @@ from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
 from .keys import blob_key, entry_of, view_key
-from .notes import NEVER, Link, Stored, TagEntry, ViewKey
+from .notes import NEVER, Link, Stored, TagEntry, unless_revoked
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .tidying import forget_empty, orphans
 from .write_behind import WriteBehind
@@ -38,6 +38,9 @@ _READ_SECONDS = 0.01
 
 # Asks what is known of stored content.
 _BLOB = "SELECT digest, pool, size, used, checked FROM blob "
+
+# Rows that are passed over at the most: whoever asks does so over and over.
+_MOST_PASSED = 1000
 
 # What writes are counted as.
 _WRITES = "writes"
@@ -145,9 +148,12 @@ class Index:
     def longest_unchecked(self, besides: Collection[Entry] = ()) -> tuple[Entry, Stored] | None:
         """Return the content that was not read for longest, but for ``besides``; None where there is none.
 
-        What is said to be read later than now comes before all else. What is not written yet is passed over.
+        What is said to be read later than now comes before all else. What is not written yet is passed over; where that
+        is much, as it is of a file that cannot be written, there is none.
         """
         passed = self._pending.blobs_waiting() | {blob_key(entry) for entry in besides}
+        if len(passed) > _MOST_PASSED:
+            return None
         rows = self._read(_BLOB + "WHERE checked > ? LIMIT ?", self._now(), len(passed) + 1)
         rows += self._read(_BLOB + "ORDER BY checked LIMIT ?", len(passed) + 1)
         found = ((entry_of(*row[:2]), Stored(*row[2:])) for row in rows if row[:2] not in passed)
@@ -230,7 +236,7 @@ class Index:
                 *whose,
             )
             link = Link(*rows[0]) if rows else None
-        return None if link is None else self._unless_revoked(whose, link)
+        return None if link is None else unless_revoked(self._pending.waiting(), whose, link)
 
     def revoke(self, view: View) -> None:
         """Note that upstream refuses ``view``: no permission of its counts before it is confirmed anew."""
@@ -317,12 +323,6 @@ class Index:
         size = (0 if kept is None else kept.size) - (before or 0)
         self._pending.notes.change(key, size, int(kept is not None) - int(before is not None))
         self._pending.begin()
-
-    def _unless_revoked(self, whose: ViewKey, link: Link) -> Link:
-        for notes in self._pending.waiting():
-            if notes.revoked and link.confirmed <= notes.revoked.get(whose, -1.0):
-                return replace(link, confirmed=0.0)
-        return link
 
     def _note_write(self) -> None:
         if not self._is_alone:

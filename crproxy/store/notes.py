@@ -5,12 +5,13 @@ Pure: knows rows; knows nothing of the file, nor of who writes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..oci.digests import Digest
 
-__all__ = ["NEVER", "BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey"]
+__all__ = ["NEVER", "BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey", "unless_revoked"]
 
 # Before all times.
 NEVER = -1.0
@@ -142,3 +143,10 @@ class Notes:
 
     def _kinds(self) -> tuple[dict[Any, Any], ...]:
         return self.revoked, self.blobs, self.used, self.checked, self.links, self.tags
+
+
+def unless_revoked(waiting: Iterable[Notes], whose: ViewKey, link: Link) -> Link:
+    """Return ``link`` as it counts: not, where notes that are ``waiting`` say that upstream has refused since."""
+    if any(notes.revoked and link.confirmed <= notes.revoked.get(whose, NEVER) for notes in waiting):
+        return replace(link, confirmed=0.0)
+    return link

@@ -164,3 +164,15 @@ def test_of_version_3_everything_stays_and_counts_as_read_now(index: Index, path
     again.dropped(Entry(A))
     assert (again.bytes_stored(), again.contents()) == (5, 1)
     assert log.complaints == []
+
+
+def test_where_much_is_not_written_nothing_is_looked_for(slow: Index, clock: Clock, thread: Thread) -> None:
+    """It would be looked for over and over, and each time through all that."""
+    slow.stored(Entry(A), 10)
+    thread.run()
+    clock.advance(1)
+    for number in range(1100):
+        slow.stored(Entry(Digest.of(str(number).encode())), 1)
+    assert longest_unchecked(slow) is None
+    thread.run()
+    assert longest_unchecked(slow) == Entry(A)
