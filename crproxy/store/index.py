@@ -36,7 +36,7 @@ _LENDERS = 64
 # Seconds that a question waits: in WAL mode no writer holds up a reader.
 _READ_SECONDS = 0.01
 
-# Asks what is known of stored content.
+# Asks for stored contents, and what is known of each.
 _BLOB = "SELECT digest, pool, size, used, checked FROM blob "
 
 # Rows that are passed over at the most: whoever asks does so over and over.
@@ -141,8 +141,8 @@ class Index:
                 kept = notes.blobs[key]
                 break
         else:
-            rows = self._read(_BLOB + "WHERE digest = ? AND pool = ?", *key)
-            kept = Stored(*rows[0][2:]) if rows else None
+            rows = self._read("SELECT size, used, checked FROM blob WHERE digest = ? AND pool = ?", *key)
+            kept = Stored(*rows[0]) if rows else None
         return kept if kept is None or checked <= kept.checked else replace(kept, checked=checked)
 
     def longest_unchecked(self, besides: Collection[Entry] = ()) -> tuple[Entry, Stored] | None:
