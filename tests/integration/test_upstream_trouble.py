@@ -11,6 +11,7 @@ from base64 import b64encode
 from dataclasses import replace
 from http.client import IncompleteRead
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.parts.daemon import Upstream
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, sha256
 from tests.parts.places import REGISTRY, Place, blob, manifest_place
 from tests.parts.raw_http import Reply, ask
+from tests.parts.registry import DockerRegistry
 from tests.parts.shapes import challenge, content, error, manifest, ranged, redirect, token
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from tests.parts.answers import Gate, Request, Script
     from tests.parts.daemon import Daemon, Start
     from tests.parts.fake_upstream import FakeUpstream
+    from tests.parts.layouts import Layout
+    from tests.parts.skopeo import Skopeo
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
@@ -125,6 +129,23 @@ def test_lists_are_kept(start: Start, fake: FakeUpstream, place: Place) -> None:
     until(lambda: "Warning" in get(daemon, place).headers)
     assert "it refuses connections" in is_stale(get(daemon, place), first.body)
     assert get(daemon, place).headers["Content-Type"] == first.headers["Content-Type"]
+
+
+def test_skopeo_lists_tags_and_copies_while_its_registry_is_off(
+    start: Start, tmp_path: Path, layout: Layout, skopeo: Skopeo
+) -> None:
+    image = layout.image()
+    with DockerRegistry(tmp_path) as registry:
+        for tag in ("1.2.0", "1.3.0"):
+            skopeo.push(layout.source(image), registry.authority, f"team/chart:{tag}")
+        daemon = start({REGISTRY: Upstream(registry.url)}, cache=STALE)
+        name = f"127.0.0.1:{daemon.port}/{REGISTRY}/team/chart"
+        assert skopeo.tags(name) == ["1.2.0", "1.3.0"]
+        assert skopeo.pull(f"{name}:1.3.0") == image.digests
+        for digest in image.digests:
+            daemon.cache.wait_until_whole(digest)
+    assert skopeo.tags(name) == ["1.2.0", "1.3.0"]
+    assert skopeo.pull(f"{name}:1.3.0") == image.digests
 
 
 # It answers 429
@@ -437,6 +458,23 @@ def test_what_may_not_be_shown_here_is_refused_with_upstreams_words(start: Start
 
 
 # ollama reads where a blob is from an answer that is no redirect
+
+
+def test_ollama_fetches_a_blob_in_parts_from_where_it_is_said_to_be(start: Start, fake: FakeUpstream) -> None:
+    """Its way, which is not run here: HEAD for the size, a GET for the Location alone, then ranges from there."""
+    place = blob(LAYER, "library/tiny", "registry.ollama.ai")
+    fake.script(place.path, ranged(LAYER))
+    daemon = start({"registry.ollama.ai": Upstream(fake.url)})
+    size = int(get(daemon, place, "HEAD").headers["Content-Length"])
+    first = get(daemon, place, "GET")
+    where = urlsplit(urljoin(f"http://{REGISTRY}{place.through}", first.headers["Location"])).path
+    got = b""
+    for start_ in range(0, size, 400_000):
+        stop = min(start_ + 400_000, size)
+        reply = ask(daemon.address, "GET", where, ("Range", f"bytes={start_}-{stop - 1}"))
+        assert reply.status == 206
+        got += reply.body
+    assert got == LAYER
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
