@@ -1,30 +1,33 @@
 """Which hosts answer nothing, so that nobody waits for them long, and not again and again.
 
-A host whose answer has been waited for is probed, by a connection of its own: one that answers anything is slow, and is
+A host whose answer has been waited for is probed, by a new connection: one that answers anything is slow, and is
 waited for; one that does not is down. From then on nobody waits: one probe at a time finds out when it is back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.web.iweb import IResponse
 
+from ..config import Upstream
+from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
+from .agent import ask_anything
 from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, innermost, is_ours
 from .relay import abandon
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
 
 __all__ = ["AlwaysUp", "Availability", "Host", "Outage", "Watch"]
 
 Result = TypeVar("Result")
-# Asks the host anything, and waits so many seconds for the header of an answer.
-Probe = Callable[[float], Deferred[IResponse]]
 
 # Seconds without an answer after which a host is probed, and those that a probe takes: together what somebody waits who
 # asks a silent upstream first. Two round trips by satellite, a lost SYN and a handshake are within 3.5.
@@ -51,6 +54,11 @@ class Host:
     registry: str
     origin: str
 
+    @classmethod
+    def of(cls, upstream: Upstream, url: str) -> Host:
+        """Return the one that is asked for ``url``."""
+        return cls(upstream.registry.name, str(origin_of(url)))
+
 
 @dataclass(frozen=True, slots=True)
 class Outage:
@@ -74,7 +82,7 @@ class _Watched:
     """What is known of a host in this worker.
 
     Arguments:
-        probe: how it was asked last.
+        upstream: how it was reached last.
         asked: when that was, by the clock.
         answers: how many there were.
         waiting: for its answers; each is ended when it is down.
@@ -82,7 +90,7 @@ class _Watched:
         is_probed: a probe is under way, or the pause after one.
     """
 
-    probe: Probe
+    upstream: Upstream
     asked: float
     answers: int = 0
     waiting: list[Deferred[Any]] = field(default_factory=list)
@@ -93,25 +101,25 @@ class _Watched:
 class Watch(Protocol):
     """Waits for hosts."""
 
-    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Return what ``ask`` does, which waits for ``host``.
+    async def over(self, upstream: Upstream, url: str, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what ``ask`` does, which waits for the host of ``url``.
 
         Raises:
             HostIsDown: it answers nobody.
         """
 
-    def answered(self, host: Host) -> None:
-        """It has answered something."""
+    def answered(self, upstream: Upstream, url: str) -> None:
+        """The host of ``url`` has answered something."""
 
 
 class AlwaysUp:
     """Every host is waited for (Watch)."""
 
-    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def over(self, upstream: Upstream, url: str, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Return what ``ask`` does (Watch)."""
         return await ask()
 
-    def answered(self, host: Host) -> None:
+    def answered(self, upstream: Upstream, url: str) -> None:
         """Do nothing (Watch)."""
 
 
@@ -119,6 +127,7 @@ class Availability:
     """The hosts of one daemon (Watch).
 
     Arguments:
+        client: makes requests to an upstream.
         clock: for waiting.
         now: seconds since the epoch.
         sharing: tells all workers which are down.
@@ -126,7 +135,14 @@ class Availability:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, now: Callable[[], float], sharing: Sharing | None = None) -> None:
+    def __init__(
+        self,
+        client: Callable[[Upstream], HTTPClient],
+        clock: IReactorTime,
+        now: Callable[[], float],
+        sharing: Sharing | None = None,
+    ) -> None:
+        self._client = client
         self._clock = clock
         self._now = now
         self._watched: dict[Host, _Watched] = {}
@@ -138,10 +154,11 @@ class Availability:
         now = self._now()
         return {host: outage for host, outage in self._down.all().items() if outage.counts(now)}
 
-    async def over(self, host: Host, probe: Probe, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def over(self, upstream: Upstream, url: str, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Return what ``ask`` does (Watch)."""
-        watched = self._watched.setdefault(host, _Watched(probe, 0.0))
-        watched.probe, watched.asked = probe, self._clock.seconds()
+        host = Host.of(upstream, url)
+        watched = self._watched.setdefault(host, _Watched(upstream, 0.0))
+        watched.upstream, watched.asked = upstream, self._clock.seconds()
         outage: Outage | None = self._down.get(host)
         if outage is not None:
             await self._admit(host, watched, outage)
@@ -159,9 +176,9 @@ class Availability:
                 suspicion.cancel()
             self._forget(host, watched)
 
-    def answered(self, host: Host) -> None:
+    def answered(self, upstream: Upstream, url: str) -> None:
         """Note that it is up (Watch)."""
-        watched = self._watched.get(host)
+        watched = self._watched.get(Host.of(upstream, url))
         if watched is not None:
             watched.answers += 1
 
@@ -188,7 +205,7 @@ class Availability:
 
     async def _probe_until_up(self, host: Host, watched: _Watched) -> None:
         try:
-            while not await self._is_up(watched):
+            while not await self._is_up(host, watched):
                 self._note_down(host, watched)
                 _decide(watched)
                 await deferLater(self._clock, _PAUSE)
@@ -200,11 +217,13 @@ class Availability:
             _decide(watched)
             self._forget(host, watched)
 
-    async def _is_up(self, watched: _Watched) -> bool:
+    async def _is_up(self, host: Host, watched: _Watched) -> bool:
         """Tell whether the host answers anything; also where that cannot be found out."""
         before = watched.answers
+        # A connection that was kept may be dead without anybody's doing.
+        http = self._client(replace(watched.upstream, keepalive=False))
         try:
-            response = await watched.probe(_PROBE)
+            response = await ask_anything(http, host.origin, _PROBE, self._clock)
         except TRANSPORT_ERRORS as error:
             await deferLater(self._clock, _GRACE)
             reason = innermost(error)

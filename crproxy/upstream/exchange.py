@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
@@ -21,10 +20,9 @@ from ..policy.challenges import Challenge, parse_challenges
 from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import unavailable
 from ..policy.retries import RETRY_STATUSES
-from ..policy.urls import origin_of
-from .agent import CODING, USER_AGENT, ask_anything, send
+from .agent import CODING, USER_AGENT, send
 from .attempts import Attempt, Told, tell_nobody
-from .availability import AlwaysUp, Host, Watch
+from .availability import AlwaysUp, Watch
 from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of, lines_of
 from .persisting import persist
@@ -241,23 +239,18 @@ class Exchange:
         return _Hop(redirect.url, hop.followed + 1, ours=False)
 
     async def _send(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
-        host = Host(upstream.registry.name, str(origin_of(hop.url)))
-
-        def probe(seconds: float) -> Deferred[IResponse]:
-            return ask_anything(self._client(upstream), host.origin, seconds, self._clock)
-
         try:
-            return await self._watch.over(host, probe, lambda: self._persist(upstream, question, hop, host))
+            return await self._watch.over(upstream, hop.url, lambda: self._persist(upstream, question, hop))
         except HostIsDown as error:
             raise unavailable(upstream.registry, describe(error)) from error
 
-    async def _persist(self, upstream: Upstream, question: Question, hop: _Hop, host: Host) -> Answer:
+    async def _persist(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
         """Return the answer, after as many attempts as it takes and there may be."""
 
         async def attempt() -> Answer | Exception:
             outcome = await self._attempt(upstream, question, hop)
             if isinstance(outcome, Answer):
-                self._watch.answered(host)
+                self._watch.answered(upstream, hop.url)
             return outcome
 
         outcome = await persist(attempt, _passes, self.discard, upstream.retries, self._timeouts.headers, self._clock)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IResponse
 
@@ -32,8 +31,8 @@ from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from ..policy.retries import RETRY_STATUSES
 from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
-from .agent import ask_anything, send
-from .availability import AlwaysUp, Host, Watch
+from .agent import send
+from .availability import AlwaysUp, Watch
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of
 from .persisting import persist
@@ -253,11 +252,6 @@ class Tokens:
     async def _ask_at(
         self, http: HTTPClient, upstream: Upstream, url: str, headers: dict[str, list[str]]
     ) -> tuple[IResponse, bytes]:
-        host = Host(upstream.registry.name, str(origin_of(url)))
-
-        def probe(seconds: float) -> Deferred[IResponse]:
-            return ask_anything(http, host.origin, seconds, self._clock)
-
         async def attempt() -> IResponse | Exception:
             try:
                 response: IResponse = await send(http, "GET", url, headers, self._timeouts.headers, self._clock)
@@ -266,7 +260,7 @@ class Tokens:
                 if is_ours(error) or isinstance(innermost(error), RefusedAddress | RefusedByProxy):
                     raise
                 return error
-            self._watch.answered(host)
+            self._watch.answered(upstream, url)
             return response
 
         def let_go(response: IResponse) -> None:
@@ -279,7 +273,7 @@ class Tokens:
             return outcome, await collect(outcome, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)
 
         try:
-            return await self._watch.over(host, probe, ask)
+            return await self._watch.over(upstream, url, ask)
         except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
             if isinstance(innermost(error), RefusedAddress):
                 raise RegistryError(

@@ -9,7 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.web.iweb import IResponse
 
-from crproxy.upstream.agent import ask_anything, send
+from crproxy.config import Upstream
+from crproxy.oci.names import Registry
+from crproxy.upstream.agent import send
 from crproxy.upstream.availability import Availability, Host
 from crproxy.upstream.errors import HostIsDown, RefusedAddress, TooManySockets
 from tests.logs import Log
@@ -18,6 +20,7 @@ from tests.sharing.crew import Crew
 
 QUAY = "https://quay.io"
 HOST = Host("quay.io", QUAY)
+UPSTREAM = Upstream.public(Registry("quay.io"))
 EPOCH = 1_800_000_000.0
 
 
@@ -30,15 +33,12 @@ class Asker:
     def ask(self, path: str = "/slow") -> Deferred[IResponse]:
         clock = self.network.clock
 
-        def probe(seconds: float) -> Deferred[IResponse]:
-            return ask_anything(self._http, QUAY, seconds, clock)
-
         async def asking() -> IResponse:
             response = await send(self._http, "GET", QUAY + path, {}, 30, clock)
-            self.availability.answered(HOST)
+            self.availability.answered(UPSTREAM, QUAY + path)
             return response
 
-        return self.network.run(self.availability.over(HOST, probe, asking))
+        return self.network.run(self.availability.over(UPSTREAM, QUAY + path, asking))
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass in steps, as it does."""
@@ -72,7 +72,7 @@ def make(network: Network, http: HTTPClient) -> Make:
     def make() -> Asker:
         member = crew.member(len(crew.members))
         now = lambda: EPOCH + network.clock.seconds()  # noqa: E731
-        return Asker(network, http, Availability(network.clock, now, member))
+        return Asker(network, http, Availability(lambda _: http, network.clock, now, member))
 
     return make
 
@@ -240,7 +240,9 @@ def test_who_leaves_ends_what_was_asked_for_it(asker: Asker) -> None:
 
 def test_a_clock_that_was_set_back_leaves_nobody_down(network: Network, http: HTTPClient) -> None:
     moment = [EPOCH]
-    asker = Asker(network, http, Availability(network.clock, lambda: moment[0] + network.clock.seconds()))
+    asker = Asker(
+        network, http, Availability(lambda _: http, network.clock, lambda: moment[0] + network.clock.seconds())
+    )
     asker.be(None)
     down(_after(asker, asker.ask(), 9))
     moment[0] -= 3600
