@@ -13,8 +13,9 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import RegistryError
 from crproxy.upstream.client import Streamed
 from crproxy.upstream.relay import BodyBroke
+from crproxy.upstream.resuming import Several
 
-__all__ = ["HandBody", "HandSource"]
+__all__ = ["HandBody", "HandSeveral", "HandSource", "ManySource", "Question"]
 
 
 class HandBody:
@@ -83,6 +84,7 @@ class HandSource:
     asked: list[tuple[int, int | None]] = field(default_factory=list)
     sized: int = 0
     size_error: RegistryError | None = None
+    several: Several | None = None
     cancelled: int = 0
     _waiting: list[Deferred[Streamed]] = field(default_factory=list)
 
@@ -135,3 +137,102 @@ class HandSource:
     def _forget(self, waiter: Deferred[Streamed]) -> None:
         self.cancelled += 1
         self._waiting.remove(waiter)
+
+
+@dataclass
+class HandSeveral:
+    """How a source may be asked for several parts at once: as the test says."""
+
+    connections: int = 4
+    refusals: int = 0
+
+    def refused(self, error: RegistryError) -> None:
+        self.refusals += 1
+
+
+@dataclass(eq=False)
+class Question:
+    """One of those that a `ManySource` was asked, to be answered whenever the test likes."""
+
+    source: ManySource
+    start: int
+    stop: int | None
+    waiter: Deferred[Streamed]
+    body: HandBody | None = None
+    # What goes out next, and where that ends.
+    position: int = 0
+    end: int = 0
+    is_over: bool = False
+
+    @property
+    def is_flowing(self) -> bool:
+        return self.body is not None and not self.is_over and not self.body.stopped and self.body.is_flowing
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is waited for, or its body is."""
+        return not self.is_over and (self.body is None or not self.body.stopped)
+
+    def answer(self, status: int | None = None, *, size: int | None = None, **headers: str) -> HandBody:
+        size = len(self.source.content) if size is None else size
+        status = (200 if self.start == 0 and self.stop is None else 206) if status is None else status
+        self.position = 0 if status == 200 else self.start
+        self.end = len(self.source.content) if status == 200 or self.stop is None else self.stop
+        if status == 206:
+            headers = {"content_range": f"bytes {self.start}-{self.end - 1}/{size}"} | headers
+        self.body = HandBody(size if status == 200 else self.end - self.start, self.source.clock)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.waiter.callback(Streamed(status, named, cast(Any, self.body)))
+        self.is_over = self.body.abandoned
+        return self.body
+
+    def refuse(self, error: Exception) -> None:
+        self.is_over = True
+        self.waiter.errback(error)
+
+    def send(self, count: int) -> None:
+        """Send so many bytes more, or all that there are; at the end of them the body ends."""
+        assert self.body is not None
+        piece = self.source.content[self.position : min(self.position + count, self.end)]
+        self.position += len(piece)
+        self.body.send(piece)
+        if self.position == self.end and not self.body.stopped:
+            self.is_over = True
+            self.body.end()
+
+    def send_all(self) -> None:
+        while self.is_flowing:
+            self.send(1000)
+
+    def cut(self) -> None:
+        assert self.body is not None
+        self.is_over = True
+        self.body.cut()
+
+
+@dataclass(eq=False)
+class ManySource:
+    """A source (Source) that is asked for several parts at once, each question of which is in ``questions``."""
+
+    content: bytes
+    clock: Clock
+    several: HandSeveral = field(default_factory=HandSeveral)
+    questions: list[Question] = field(default_factory=list)
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        question = Question(self, start, stop, Deferred(lambda _: setattr(question, "is_over", True)))
+        self.questions.append(question)
+        return await question.waiter
+
+    async def size(self) -> int | None:
+        return len(self.content)
+
+    @property
+    def alive(self) -> list[Question]:
+        """Those that are not over."""
+        return [question for question in self.questions if question.is_alive]
+
+    @property
+    def ranges(self) -> list[tuple[int, int | None]]:
+        """What was asked for, in its order."""
+        return [(question.start, question.stop) for question in self.questions]

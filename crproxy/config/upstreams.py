@@ -14,6 +14,9 @@ from .values import Upstream
 
 __all__ = ["read_named", "read_upstreams"]
 
+# More for one blob would be at the others' cost; what they hold in memory is bounded in any case.
+_MOST_CONNECTIONS = 16
+
 ReadFile = Callable[[str], str]
 
 
@@ -51,6 +54,7 @@ def _upstream(registry: Registry, table: Table, read_file: ReadFile, proxies: Pr
         authorities=_authorities(table, read_file),
         proxies=_proxies(table, proxies),
         passthrough=_passthrough(table, username),
+        connections=_connections(table, public.connections),
     )
     table.refuse_the_rest()
     return upstream
@@ -61,6 +65,13 @@ def _passthrough(table: Table, username: str | None) -> bool:
     if passthrough and username is not None:
         table.fail("passthrough", "there is a username as well: either clients log in there, or this proxy does")
     return passthrough
+
+
+def _connections(table: Table, usual: int) -> int:
+    connections = table.whole("connections", usual)
+    if not 1 <= connections <= _MOST_CONNECTIONS:
+        table.fail("connections", f"write a number from 1, which is one after the other, to {_MOST_CONNECTIONS}")
+    return connections
 
 
 def _private_hosts(table: Table, endpoint: str | None) -> frozenset[str]:

@@ -74,6 +74,7 @@ class Upstream:
         proxies: what it is reached through.
         named: the configuration, or the built-in table, knows it; through a proxy no other is reached.
         passthrough: clients log in there with credentials of their own.
+        connections: over how many at the most a large blob comes where one is slow.
     """
 
     registry: Registry
@@ -88,6 +89,7 @@ class Upstream:
     proxies: Proxies = DIRECT
     named: bool = True
     passthrough: bool = False
+    connections: int = 4
 
     @property
     def allow_http(self) -> bool:

@@ -14,6 +14,7 @@ from ..store.activity import Activity
 from ..store.blobs import Blobs, PartialKey
 from ..store.entries import Entry
 from ..store.filling import Threads
+from ..upstream.segments import Memory
 from .peers import NoPeers, Peers
 from .window import Windows
 
@@ -46,6 +47,7 @@ class Dependencies:
         windows: where the bytes go that the disk does not take.
         sharing: has what other workers are told of flights.
         settled: fires when what was noted so far is known to all workers.
+        memory: for what comes over several connections, until it is its turn.
         peers: the other workers, who may have in memory what the disk does not take.
         activity: counts flights; None where nobody counts.
     """
@@ -58,5 +60,6 @@ class Dependencies:
     windows: Windows = field(default_factory=Windows)
     sharing: Sharing = field(default_factory=Alone)
     settled: Callable[[], Deferred[None]] = lambda: succeed(None)
+    memory: Memory = field(default_factory=Memory)
     peers: Peers = field(default_factory=NoPeers)
     activity: Activity | None = None

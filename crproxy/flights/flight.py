@@ -13,8 +13,9 @@ from ..oci.digests import Verifier
 from ..oci.errors import ErrorCode, RegistryError
 from ..store.blobs import AlreadyStored, Partial, PartialKey
 from ..store.filling import Filling
+from ..upstream.parallel import pour_in_parallel
 from ..upstream.relay import BodyBroke
-from ..upstream.resuming import RangeRefused, Source, pour
+from ..upstream.resuming import RangeRefused, Source
 from .announcements import Announcements
 from .dependencies import Dependencies
 from .pace import Pace
@@ -203,7 +204,16 @@ class Flight(Unkept):
             self.clock,
             lambda: self._arrived(filling),
         )
-        pouring = pour(self.source, filling, partial.filled, None, self.clock, on_size=self._know)
+        pouring = pour_in_parallel(
+            self.source,
+            filling,
+            partial.filled,
+            None,
+            self.clock,
+            self._needs.memory,
+            is_wanted=lambda: self.is_waited_for,
+            on_size=self._know,
+        )
         self._pouring = Deferred.fromCoroutine(pouring)
         if self._ending or filling.failure is not None:
             self._pouring.cancel()

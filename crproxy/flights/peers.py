@@ -193,6 +193,10 @@ class PeersFirst:
         """Ask how many there are (Source)."""
         return await self.upstream.size()
 
+    @property
+    def several(self) -> None:
+        """Have it be one part after the other (Source): a worker has it as it comes."""
+
 
 async def hold_for_others(window: Window, key: PartialKey, peers: Peers, clock: IReactorTime) -> None:
     """Let ``window`` hold what comes until other workers have come for it, which have read its file up to there."""

@@ -28,6 +28,8 @@ __all__ = ["Shared"]
 _WORTH_FINISHING = 64 * 1024 * 1024
 # Seconds after which another is stopped.
 _UNREAD_SECONDS = 30.0
+# A reader with so little before it is as fast as the fill: more than comes at once, and what it has to be told of.
+_CLOSE = 4 * 1024 * 1024
 # And one that nobody will find in the store either.
 _UNKEPT_SECONDS = 1.0
 
@@ -83,6 +85,13 @@ class Shared:
     def rate(self) -> float:
         """Bytes per second that it has made lately."""
         return self._pace.rate(self.filled, self.clock.seconds())
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody would take more than comes: who waits for the end, or has read about all that came."""
+        if self.window is not None:
+            return False
+        return self._demand.waiting > 0 or (bool(self._readers) and self.filled - self._readers.furthest <= _CLOSE)
 
     async def known(self) -> int | None:
         """Return the size as soon as upstream's header is there; None where that does not say.

@@ -90,6 +90,11 @@ class Accounts:
         """Return an upstream's ``body`` as it may flow here."""
         return body if self._current().limits.upstream is None else Limited(body, self._upstream, self._clock)
 
+    @property
+    def holds_upstreams_back(self) -> bool:
+        """Whether it is the limit that bodies from upstreams are waiting for."""
+        return self._upstream.is_full
+
     # Requests
 
     def check_request(self, client: str | None) -> None:

@@ -55,6 +55,12 @@ class Bucket:
         """How much there is in it now."""
         return self._level.fill(0.0, self._rate(), self._clock.seconds())
 
+    @property
+    def is_full(self) -> bool:
+        """Whether who fills this one has to wait, or is about to: it is the rate that holds him back."""
+        rate = self._rate()
+        return rate is not None and self.content >= rate * _BURST_SECONDS / 2
+
     def wait(self) -> float:
         """Return the seconds until this one, and those it fills, hold no more than they should; 0 if they do not."""
         rate = self._rate()

@@ -87,5 +87,9 @@ class _Nowhere:
         """Say nothing (Source)."""
         return None
 
+    @property
+    def several(self) -> None:
+        """Have it be none (Source)."""
+
 
 _TYPE: dict[str, Any] = {"Content-Type": "application/octet-stream"}

@@ -14,7 +14,7 @@ from ..policy.ranges import Slice
 from ..store.entries import View
 from ..store.verifying import Verifying
 from ..upstream.client import RegistryClient, Streamed
-from ..upstream.resuming import pour
+from ..upstream.resuming import Several, pour
 
 __all__ = ["BlobSource", "Passed"]
 
@@ -34,6 +34,11 @@ class BlobSource:
     async def size(self) -> int | None:
         """Ask how many there are (Source)."""
         return parse_size((await self._client.head_blob(self.view.repository, self.digest)).get("content-length"))
+
+    @property
+    def several(self) -> Several:
+        """How it may be asked for several parts at once (Source)."""
+        return self._client.several(self.view.repository.registry)
 
     @property
     def _client(self) -> RegistryClient:

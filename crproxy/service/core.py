@@ -36,6 +36,7 @@ from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.references import References
+from ..upstream.several import Severals
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
@@ -130,6 +131,7 @@ class Core:
             meters.upstreams.received,
             availability,
         )
+        severals = Severals(now, lambda: 0 if accounts.holds_upstreams_back else sockets.spare(), sharing)
         logins = Logins(clients.client, exchange, tokens, reactor)
         return cls(
             current,
@@ -140,7 +142,9 @@ class Core:
             fills,
             quotas,
             cache,
-            make_pullthrough(current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing),
+            make_pullthrough(
+                current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing, severals=severals
+            ),
             LoginService(current, logins, reactor, now=now, sharing=sharing),
             _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
             reactor,
@@ -238,6 +242,7 @@ def make_pullthrough(
     *,
     now: Callable[[], float] | None = None,
     sharing: Sharing | None = None,
+    severals: Severals | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -248,11 +253,14 @@ def make_pullthrough(
         quotas: what upstreams said of ours.
         now: seconds since the epoch; the reactor's by default.
         sharing: what other workers know as well.
+        severals: over how many connections upstreams may be asked for one blob.
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
     references = References(sharing)
-    client = RegistryClient(lambda registry: current().upstream(registry), exchange, quotas, references=references)
+    client = RegistryClient(
+        lambda registry: current().upstream(registry), exchange, quotas, references=references, severals=severals
+    )
     patience = Patience(lifetimes.patience, reactor)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(

@@ -24,6 +24,7 @@ from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
 from .references import References
 from .relay import BodyBroke, BodyTooLarge
+from .several import OfUpstream, Severals
 
 __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
@@ -45,6 +46,7 @@ class RegistryClient:
         quotas: what is not asked because too much was.
         caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
         references: what manifests say of blobs.
+        severals: over how many connections each registry may be asked for one blob.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class RegistryClient:
         quotas: Quotas,
         caller: str | None = None,
         references: References | None = None,
+        severals: Severals | None = None,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._caller = caller
+        self._severals = severals or Severals(quotas.now)
         self.quotas = quotas
         self.references = references or References()
 
@@ -68,7 +72,12 @@ class RegistryClient:
         """
         if caller is None:
             return self
-        return RegistryClient(self._upstream, self._exchange, Quotas(self.quotas.now), caller, self.references)
+        own = Quotas(self.quotas.now)
+        return RegistryClient(self._upstream, self._exchange, own, caller, self.references, self._severals)
+
+    def several(self, registry: Registry) -> OfUpstream:
+        """Return over how many connections ``registry`` may be asked for one blob."""
+        return self._severals.of(self._upstream(registry), self._caller)
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.

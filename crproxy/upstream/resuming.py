@@ -6,7 +6,7 @@ itself is asked, so that a redirect whose signature has expired is replaced by a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,10 +20,26 @@ from ..policy.retries import wait_before_retry
 from .client import RangeRefused, Streamed
 from .relay import BodyBroke
 
-__all__ = ["RangeRefused", "Source", "pour"]
+__all__ = ["OnSize", "Open", "Pouring", "RangeRefused", "Several", "Source", "pour"]
 
 # Attempts that may follow one another without a single byte gained.
 _FRUITLESS = 4
+
+# Is called with the whole blob's size in bytes, None where that is not said.
+OnSize = Callable[[int | None], object]
+# Asks for bytes, as Source.open does.
+Open = Callable[[int, int | None], Awaitable[Streamed]]
+
+
+class Several(Protocol):
+    """How a source may be asked for several parts at once."""
+
+    @property
+    def connections(self) -> int:
+        """Over how many connections, just now; 1 is for one part after the other."""
+
+    def refused(self, error: RegistryError) -> None:
+        """Note that it does not answer so as it should, but with ``error``: for a while it is asked over one."""
 
 
 class Source(Protocol):
@@ -35,6 +51,10 @@ class Source(Protocol):
     async def size(self) -> int | None:
         """Ask how many bytes there are, without any of them; None where that is not said. Raises RegistryError."""
 
+    @property
+    def several(self) -> Several | None:
+        """How it may be asked for several parts at once; None where it may not."""
+
 
 async def pour(
     source: Source,
@@ -44,7 +64,7 @@ async def pour(
     clock: IReactorTime,
     *,
     opened: Streamed | None = None,
-    on_size: Callable[[int | None], object] = lambda _: None,
+    on_size: OnSize = lambda _: None,
 ) -> None:
     """Write the bytes from ``start`` up to ``stop`` (or all that follow) to ``consumer``.
 
@@ -56,32 +76,74 @@ async def pour(
         RegistryError: upstream refuses.
         BodyBroke: it broke again and again without a byte gained.
     """
-    sink = _Sink(consumer, start)
-    fruitless, size, until = 0, None, stop
-    while True:
-        reached = sink.position
-        try:
-            streamed = opened or await source.open(sink.position, stop)
-            opened = None
-            begun = _begin(streamed, sink.position, size, on_size)
-            size, until = begun.size, _least(stop, begun.size)
-            sink.expect(begun.skip, _least(until, begun.stop))
-            await streamed.body.join(sink)
-            if until is None or sink.position >= until:
-                # Stopped, but at its end already: a short body comes in one piece with its header.
+    await Pouring(source.open, consumer, start, stop, clock, opened=opened, on_size=on_size).run()
+
+
+class Pouring:
+    """What `pour` does, whose end may be moved while it is done."""
+
+    def __init__(
+        self,
+        open_: Open,
+        consumer: IConsumer,
+        start: int,
+        stop: int | None,
+        clock: IReactorTime,
+        *,
+        opened: Streamed | None = None,
+        on_size: OnSize = lambda _: None,
+    ) -> None:
+        self._open = open_
+        self._start = start
+        self._stop = self._until = stop
+        self._clock = clock
+        self._opened = opened
+        self._on_size = on_size
+        self._sink = _Sink(consumer, start)
+        self._size: int | None = None
+
+    @property
+    def position(self) -> int:
+        """The byte after the last one that was written."""
+        return self._sink.position
+
+    def end_at(self, stop: int | None) -> None:
+        """End there, which lies ahead: a body that goes on is closed then, and one that ends before is gone on from."""
+        self._stop = stop
+        self._until = _least(stop, self._size)
+        self._sink.move(self._until)
+
+    async def run(self) -> None:
+        """Do it. Raises as `pour` does."""
+        sink, fruitless = self._sink, 0
+        while True:
+            reached = sink.position
+            try:
+                await self._flow()
+                if self._until is None or sink.position >= self._until:
+                    # Stopped, but at its end already: a short body comes in one piece with its header.
+                    sink.let_go()
+                    return
+                # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
+                raise BodyBroke(f"upstream ended at byte {sink.position} of {self._until}")
+            except (BodyBroke, RegistryError) as error:
                 sink.let_go()
-                return
-            # "A server might want to send only a subset of the data requested" (RFC 9110, 15.3.7).
-            raise BodyBroke(f"upstream ended at byte {sink.position} of {until}")
-        except (BodyBroke, RegistryError) as error:
-            sink.let_go()
-            if until is not None and sink.position >= until:
-                return
-            fruitless = 1 if sink.position > reached else fruitless + 1
-            wait = wait_before_retry(fruitless, _FRUITLESS)
-            if wait is None or not _may_pass(error, sink.position > start):
-                raise
-            await deferLater(clock, wait)
+                if self._until is not None and sink.position >= self._until:
+                    return
+                fruitless = 1 if sink.position > reached else fruitless + 1
+                wait = wait_before_retry(fruitless, _FRUITLESS)
+                if wait is None or not _may_pass(error, sink.position > self._start):
+                    raise
+                await deferLater(self._clock, wait)
+
+    async def _flow(self) -> None:
+        """Ask, and let the answer's body flow to its end."""
+        opened, self._opened = self._opened, None
+        streamed = opened or await self._open(self._sink.position, self._stop)
+        begun = _begin(streamed, self._sink.position, self._size, self._on_size)
+        self._size, self._until = begun.size, _least(self._stop, begun.size)
+        self._sink.expect(begun.skip, self._until, begun.stop or begun.size)
+        await streamed.body.join(self._sink)
 
 
 def _may_pass(error: BodyBroke | RegistryError, begun: bool) -> bool:
@@ -106,7 +168,7 @@ class _Begun:
     size: int | None
 
 
-def _begin(streamed: Streamed, position: int, size: int | None, on_size: Callable[[int | None], object]) -> _Begun:
+def _begin(streamed: Streamed, position: int, size: int | None, on_size: OnSize) -> _Begun:
     """Return what is to be expected of an answer.
 
     Arguments:
@@ -131,7 +193,7 @@ def _least(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _announce(streamed: Streamed, size: int | None, on_size: Callable[[int | None], object]) -> None:
+def _announce(streamed: Streamed, size: int | None, on_size: OnSize) -> None:
     try:
         on_size(size)
     except BaseException:
@@ -147,13 +209,23 @@ class _Sink:
         self.position = position
         self._skip = 0
         self._stop: int | None = None
+        # Where the body itself ends, as far as that is known.
+        self._end: int | None = None
+        # 1 where it goes on behind the last byte that is wanted: its next may be long in coming.
+        self._goes_on = 0
         # Takes views as well, as every consumer of bodies does.
         self._consumer: Any = consumer
         self._producer: IPushProducer | None = None
 
-    def expect(self, skip: int, stop: int | None) -> None:
-        """Leave out so many bytes, and those from ``stop`` on, of the answer that comes now."""
-        self._skip, self._stop = skip, stop
+    def expect(self, skip: int, until: int | None, end: int | None) -> None:
+        """Leave out so many bytes, and those from ``until`` on, of the answer that comes now, which ends at ``end``."""
+        self._skip, self._end = skip, end
+        self.move(until)
+
+    def move(self, until: int | None) -> None:
+        """Leave out what comes from ``until`` on."""
+        self._stop = _least(until, self._end)
+        self._goes_on = int(self._stop != self._end)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Hand through (IConsumer)."""
@@ -182,6 +254,6 @@ class _Sink:
         dropped = min(self._skip, len(data))
         self._skip -= dropped
         wanted = len(data) if self._stop is None else dropped + max(0, self._stop - self.position)
-        if wanted < len(data) and self._producer is not None:
+        if wanted < len(data) + self._goes_on and self._producer is not None:
             self._producer.stopProducing()
         return data[dropped:wanted]

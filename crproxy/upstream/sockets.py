@@ -63,6 +63,17 @@ class Sockets:
             self.by_client.add(client)
         return lambda: self._end(client)
 
+    def spare(self) -> int:
+        """Return how many more there may be that are only to be faster, for whom is asked just now.
+
+        Half of what there may be is for those without which nothing comes.
+        """
+        address = asked_for()
+        of_all = self._most // 2 - self.under_way
+        if address is None:
+            return of_all
+        return min(of_all, self._most_for_client // 2 - self.by_client.of(network_of(address)))
+
     def keep(self, connection: object, close: End) -> None:
         """``connection`` idles from now on; ``close`` is called where there are too many that do."""
         self._idle[connection] = close

@@ -97,6 +97,12 @@ def test_docker_hub_may_be_configured_under_any_of_its_names() -> None:
     assert config.upstream(DOCKER_HUB) == Upstream(DOCKER_HUB, "https://registry-1.docker.io", retries=7)
 
 
+def test_a_large_blob_comes_over_four_connections_unless_it_is_said_otherwise() -> None:
+    assert loaded().upstream(QUAY).connections == 4
+    for number in (1, 16):
+        assert loaded(f'[upstreams."quay.io"]\nconnections = {number}').upstream(QUAY).connections == number
+
+
 def test_a_registry_without_a_table_is_reached_by_its_name() -> None:
     assert loaded().upstream(QUAY) == Upstream(QUAY, "https://quay.io")
     assert loaded().upstream(Registry("host:5000")).endpoint == "https://host:5000"
@@ -179,6 +185,8 @@ def test_a_password_file_that_is_no_text_is_told_with_its_line() -> None:
         ('[upstreams."quay.io"]\nretries = -1', 'line 2: upstreams."quay.io".retries: -1 is not a whole number'),
         ('[upstreams."quay.io"]\nretries = true', 'line 2: upstreams."quay.io".retries: True is not a whole number'),
         ('[upstreams."quay.io"]\nretries = 1.5', 'line 2: upstreams."quay.io".retries: 1.5 is not a whole number'),
+        ('[upstreams."quay.io"]\nconnections = 0', 'line 2: upstreams."quay.io".connections: write a number from 1'),
+        ('[upstreams."quay.io"]\nconnections = 17', 'line 2: upstreams."quay.io".connections: write a number from 1'),
         ('[upstreams."quay.io"]\nkeepalive = 1', 'line 2: upstreams."quay.io".keepalive: 1 is neither true nor false'),
         (
             '[upstreams."quay.io"]\nusername = "u"',

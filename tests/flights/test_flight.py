@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from crproxy.store.store import Store
 from crproxy.upstream.relay import BodyBroke
 from tests.logs import Log
 from tests.memory import ended, failure_of, not_yet
-from tests.sources import HandBody, HandSource
+from tests.sources import HandBody, HandSource, ManySource
 from tests.stores import MIB, filled, make_dependencies, make_store
 from tests.upstream.conftest import Consumer
 
@@ -899,3 +900,86 @@ def test_a_flight_counts_as_a_use_of_the_disk(store: Store, source: HandSource, 
     ended(reader)
     clock.pump([2, 2])
     assert [*seen, activity.is_idle] == [True, False, True]
+
+
+# Over several connections
+
+LARGE = Random(1).randbytes(MIB) * 72
+
+
+@pytest.fixture
+def slow(clock: Clock) -> ManySource:
+    return ManySource(LARGE, clock)
+
+
+def slow_flight(flights: Flights, slow: ManySource) -> Flight:
+    flight = flights.begin(Entry(Digest.of(LARGE)), slow)
+    slow.questions[0].answer()
+    return flight
+
+
+def a_second(slow: ManySource, clock: Clock) -> None:
+    """At 4 MiB/s, from a connection that proves slow."""
+    for _ in range(2):
+        slow.questions[0].send(2 * MIB)
+        clock.advance(0.5)
+
+
+def test_a_slow_flight_that_is_read_is_brought_by_several(
+    flights: Flights, slow: ManySource, clock: Clock, store: Store
+) -> None:
+    flight = slow_flight(flights, slow)
+    reader, done = reading(flight)
+    a_second(slow, clock)
+    assert [start // MIB for start, _ in slow.ranges] == [0, 12, 20, 28]
+    while not done.called:
+        for question in slow.alive:
+            if question.body is None:
+                question.answer()
+            question.send_all()
+        clock.advance(0.1)
+    ended(done)
+    assert reader.content == LARGE
+    assert whole(store, Entry(Digest.of(LARGE))) == LARGE
+
+
+def test_one_that_is_waited_for_is_too(flights: Flights, slow: ManySource, clock: Clock) -> None:
+    flight = slow_flight(flights, slow)
+    waiting = Deferred.fromCoroutine(flight.finished())
+    a_second(slow, clock)
+    assert len(slow.ranges) == 4
+    waiting.addErrback(lambda _: None)
+
+
+def test_one_whose_readers_are_slower_is_not(flights: Flights, slow: ManySource, clock: Clock) -> None:
+    flight = slow_flight(flights, slow)
+    reader, done = reading(flight)
+    slow.questions[0].send(MIB)
+    reader.producer.pauseProducing()
+    slow.questions[0].send(6 * MIB)
+    a_second(slow, clock)
+    assert len(slow.ranges) == 1
+    reader.producer.resumeProducing()
+    a_second(slow, clock)
+    assert len(slow.ranges) == 4
+    done.addErrback(lambda _: None)
+
+
+def test_one_that_nobody_reads_is_not(flights: Flights, slow: ManySource, clock: Clock) -> None:
+    slow_flight(flights, slow)
+    a_second(slow, clock)
+    assert len(slow.ranges) == 1
+
+
+def test_what_the_disk_takes_nothing_of_comes_over_one(
+    flights: Flights, slow: ManySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(flights._dependencies.blobs, "begin", refuse)
+    flight = slow_flight(flights, slow)
+    _, done = reading(flight)
+    a_second(slow, clock)
+    assert len(slow.ranges) == 1
+    done.addErrback(lambda _: None)

@@ -15,6 +15,8 @@ from crproxy.limits.shaping import Limited
 from crproxy.oci.errors import RegistryError
 from crproxy.policy.access import Access
 from crproxy.policy.units import Frequency
+from tests.memory import ended
+from tests.upstream.conftest import Consumer
 
 A, B = "192.0.2.1", "192.0.2.2"
 PRIVILEGED = "198.51.100.7"
@@ -27,8 +29,11 @@ CONFIG = Config(
 
 class Empty:
     length = 0
+    content = b""
 
     def join(self, consumer: IConsumer) -> Deferred[None]:
+        if self.content:
+            consumer.write(self.content)
         return succeed(None)
 
     def abandon(self) -> None:
@@ -213,3 +218,12 @@ def test_s20_a_client_has_no_more_than_its_share(configured: int) -> None:
     found = [accounts.admit(A)[0] for _ in range(2 * most + 1)]
     assert found == [Admission.SERVED] * most + [Admission.REFUSED] * most + [Admission.CLOSED]
     assert accounts.admit(B)[0] is Admission.SERVED
+
+
+def test_the_limit_holds_upstreams_back_when_it_is_used_up() -> None:
+    house = House(Limits(upstream=1000))
+    body = Empty()
+    body.content = bytes(500)
+    ended(house.accounts.from_upstream(body).join(Consumer()))
+    assert house.accounts.holds_upstreams_back
+    assert not House(Limits()).accounts.holds_upstreams_back

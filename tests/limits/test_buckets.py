@@ -123,3 +123,26 @@ def test_what_is_in_use_is_kept_though_it_is_empty() -> None:
         buckets.get(f"other {number}")
     assert buckets.get("client 0") is first
     assert len(buckets) <= 2 * 3000
+
+
+def test_it_is_full_as_long_as_the_rate_is_what_holds_back() -> None:
+    clock = Clock()
+    bucket = Bucket(OwnLevel(), clock, lambda: 1000)
+    for _ in range(20):
+        bucket.add(200)
+        assert bucket.is_full
+        clock.advance(bucket.wait())
+        assert bucket.is_full, "what waited no more goes on at once"
+
+
+def test_it_is_not_at_half_the_rate_nor_without_one() -> None:
+    clock = Clock()
+    rate: int | None = 1000
+    bucket = Bucket(OwnLevel(), clock, lambda: rate)
+    for _ in range(20):
+        bucket.add(20)
+        assert not bucket.is_full
+        clock.advance(0.04)
+    bucket.add(1000)
+    rate = None
+    assert not bucket.is_full

@@ -20,7 +20,7 @@ from crproxy.upstream.client import Listed, Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.references import References
 from tests.memory import ended
-from tests.sources import HandSource
+from tests.sources import HandSeveral, HandSource
 from tests.stores import HandRules, make_store, pull_through
 from tests.upstream.conftest import Consumer
 
@@ -71,6 +71,9 @@ class Client:
         other = copy.copy(self)
         other.caller = caller
         return other
+
+    def several(self, registry: Registry) -> HandSeveral:
+        return HandSeveral(1)
 
     @property
     def questions(self) -> list[str]:

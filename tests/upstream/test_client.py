@@ -14,7 +14,7 @@ from crproxy.oci.manifests import ACCEPT, MANIFEST_LIMIT
 from crproxy.oci.names import DOCKER_HUB, Repository, Tag
 from crproxy.policy.quotas import Quota
 from crproxy.policy.refusals import Unconfirmed
-from crproxy.upstream.client import RegistryClient
+from crproxy.upstream.client import RangeRefused, RegistryClient
 from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.quotas import Quotas
 from tests.memory import Network, answer, ended, failure_of
@@ -576,3 +576,14 @@ def test_nor_does_a_client_pay_for_the_proxy(network: Network, client: RegistryC
     network.serve("https://quay.io", [answer(429, b"", "Retry-After: 60"), manifest_answer()])
     refused(network.run(client.manifest(REPOSITORY, Tag("v1"))))
     assert ended(network.run(client.on_behalf_of(CALLER).manifest(REPOSITORY, Tag("v1")))).digest == DIGEST
+
+
+# Over several connections
+
+
+def test_it_is_asked_over_as_many_as_its_table_says_and_nobody_forgets_who_refuses(exchange: Exchange) -> None:
+    client = RegistryClient(lambda registry: Upstream(registry, "", connections=3), exchange, Quotas(lambda: NOW))
+    theirs = client.on_behalf_of(CALLER)
+    assert (client.several(QUAY).connections, theirs.several(QUAY).connections) == (3, 3)
+    client.several(QUAY).refused(RangeRefused(200))
+    assert (client.several(QUAY).connections, theirs.several(QUAY).connections) == (1, 1)

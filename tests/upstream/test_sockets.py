@@ -147,3 +147,27 @@ def test_no_descriptor_left_is_our_trouble() -> None:
         assert "EMFILE" in describe(error)
     assert not is_ours(ConnectError(111, "refused"))
     assert not is_ours(OSError())
+
+
+def test_half_of_them_is_for_those_without_which_nothing_comes(network: Network) -> None:
+    sockets = Sockets(most=8, most_for_client=4)
+    asking = Asking(network, sockets)
+
+    def spare(client: str | None) -> int:
+        async def asked() -> int:
+            ask_for(client)
+            return sockets.spare()
+
+        return ended(network.run(asked()))
+
+    assert (spare(None), spare(A)) == (4, 2)
+    asking.ask(1, A)
+    assert (spare(None), spare(A), spare(B)) == (3, 1, 2)
+    asking.ask(2, A)
+    asking.ask(3, A)
+    assert (spare(None), spare(A), spare(B)) == (1, -1, 1)
+    asking.ask(4, B)
+    asking.ask(5)
+    assert (spare(None), spare(A), spare(B)) == (-1, -1, -1)
+    asking.ask(6, B)
+    assert sockets.refused == 0
