@@ -74,7 +74,7 @@ fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 
 	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
-bench: bench-cache bench-tls bench-limits bench-hostile bench-workers ## every benchmark
+bench: bench-cache bench-tls bench-limits bench-hostile bench-workers bench-parallel ## every benchmark
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, docker-registry and any other, against what is aimed at
@@ -99,6 +99,10 @@ bench-silence: $(VENV)/installed-for-tests packages ## how long clients wait for
 .PHONY: bench-limits
 bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on bytes per second are
 	$(BIN)/python -m benchmarks.limits $(ARGS)
+
+.PHONY: bench-parallel
+bench-parallel: $(VENV)/installed-for-tests packages ## a blob over several connections, from an upstream that is slow on each
+	$(BIN)/python -m benchmarks.parallel $(ARGS)
 
 .PHONY: bench-hostile
 bench-hostile: $(VENV)/installed-for-tests packages ## a pull beside clients that only hold connections

@@ -136,6 +136,12 @@ def test_limits_are_measured() -> None:
     assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
+def test_several_connections_are_measured() -> None:
+    need("curl")
+    table = rows("parallel")
+    assert [line.split("|")[1].strip() for line in table if line[2].isdigit()] == ["1", "2", "4", "8"]
+
+
 def test_what_workers_give_is_measured() -> None:
     for tool in ("nginx", "wrk", "curl", "openssl"):
         need(tool)
@@ -167,7 +173,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "silence", "soak", "tls", "workers"])
+@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "parallel", "silence", "soak", "tls", "workers"])
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page

@@ -147,6 +147,7 @@ class Answer:
     Arguments:
         declared: the Content-Length it claims, a number or not, where that is not the body's.
         fault: what goes wrong while it is sent.
+        rate: bytes of the body that are sent in a second; None is as fast as it goes.
     """
 
     status: int = 200
@@ -155,6 +156,7 @@ class Answer:
     framing: Framing = Framing.LENGTH
     declared: int | str | None = None
     fault: Cut | Stall | None = None
+    rate: int | None = None
 
     def head(self) -> bytes:
         """The status line and the headers."""

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -88,13 +89,19 @@ class Connection(threading.Thread):
         if isinstance(answer.fault, Stall) and answer.fault.at is None:
             self._wait_at(answer.fault)
         self._socket.sendall(answer.head())
-        if request.method != "HEAD" and answer.status not in (204, 304):
-            self._send_body(exchange, answer)
+        try:
+            if request.method != "HEAD" and answer.status not in (204, 304):
+                self._send_body(exchange, answer)
+        finally:
+            self._ledger.finish(exchange)
         if answer.framing is Framing.CLOSE:
             raise _Over
 
     def _send_body(self, exchange: Exchange, answer: Answer) -> None:
+        begun = time.monotonic()
         for piece in answer.pieces():
+            if answer.rate is not None:
+                self._wait_until(begun + exchange.sent / answer.rate)
             rest = piece
             if answer.fault is not None and answer.fault.at is not None:
                 before = answer.fault.at - exchange.sent
@@ -127,6 +134,12 @@ class Connection(threading.Thread):
             # To linger for no time is to discard what is unsent and send RST (socket(7), SO_LINGER).
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise _Over
+
+    def _wait_until(self, moment: float) -> None:
+        """Wait until ``moment`` by the monotonic clock, unless the other side ends the connection before."""
+        left = moment - time.monotonic()
+        if left > 0 and select.select([self._socket.fileno()], [], [], left)[0]:
+            raise _Over
 
     def _wait_at(self, stall: Stall) -> None:
         gate = stall.gate.fileno()

@@ -42,6 +42,7 @@ class Upstream:
     ca_file: Path | None = None
     proxy: str | None = None
     retries: int | None = None
+    connections: int | None = None
 
 
 def configuration(
@@ -71,6 +72,8 @@ def configuration(
             lines.append(f"proxy = {json.dumps(upstream.proxy)}")
         if upstream.retries is not None:
             lines.append(f"retries = {upstream.retries}")
+        if upstream.connections is not None:
+            lines.append(f"connections = {upstream.connections}")
         if upstream.username is not None:
             lines += [
                 f"username = {json.dumps(upstream.username)}",

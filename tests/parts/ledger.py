@@ -17,10 +17,13 @@ __all__ = ["Exchange", "Ledger"]
 
 @dataclass(slots=True)
 class Exchange:
-    """A request that came, and how many bytes of a body have gone out for it."""
+    """A request that came, and what has gone out for it."""
 
     request: Request
     sent: int = 0
+    # How many others for the same path were not over when it came.
+    beside: int = 0
+    is_over: bool = False
 
 
 class Ledger:
@@ -49,9 +52,20 @@ class Ledger:
         """Enter a request."""
         exchange = Exchange(request)
         with self._news:
+            exchange.beside = sum(other.request.path == request.path and not other.is_over for other in self._exchanges)
             self._exchanges.append(exchange)
             self._news.notify_all()
         return exchange
+
+    def finish(self, exchange: Exchange) -> None:
+        """Enter that a request is answered, or will not be."""
+        with self._news:
+            exchange.is_over = True
+            self._news.notify_all()
+
+    def most_at_once(self, path: str) -> int:
+        """How many requests for paths with ``path`` in them were being answered at the same time, at the most."""
+        return max((exchange.beside + 1 for exchange in self._about(path, None)), default=0)
 
     def send(self, exchange: Exchange, count: int) -> None:
         """Enter that more of a body has gone out."""
@@ -64,6 +78,12 @@ class Ledger:
         """How many connections were accepted so far."""
         with self._news:
             return self._accepted
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are there."""
+        with self._news:
+            return self._accepted - len(self._closed)
 
     def requests(self, path: str = "", method: str | None = None) -> list[Request]:
         """The requests so far whose path has ``path`` in it."""
