@@ -16,8 +16,10 @@ _MIB = 1024 * 1024
 _STEADY = 1.25
 # Seconds that one connection must have to go on by itself for others to be worth their requests.
 _WORTH = 4.0
-# Seconds of its connection that a part is: the time for a request, with its redirect, is small beside it.
+# Seconds of its connection that a part is: the time for a request, with its redirect, is small beside it. Not less than
+# the second of these even where all connections would be done together that way.
 _SECONDS = 2.0
+_LEAST_SECONDS = 0.5
 # Several connections bring so many times what one did, or the narrow place is elsewhere.
 _GAIN = 1.25
 # One that brings less than this part of what is usual is not worth waiting for.
@@ -34,13 +36,15 @@ class Bounds:
         fast: a connection that brings so many in a second is not slow.
         least: the smallest part that is asked for, but for the last one.
         most: the largest.
+        held: what one transfer holds at a time, of which it is not the turn.
     """
 
     large: int = 64 * _MIB
     left: int = 32 * _MIB
     fast: float = 48 * _MIB
     least: int = 1 * _MIB
-    most: int = 8 * _MIB
+    most: int = 16 * _MIB
+    held: int = 40 * _MIB
 
     def is_slow(self, size: int, left: int, rate: float, before: float) -> bool:
         """Tell whether one connection is slow enough, and enough is left, for others to help it.
@@ -64,7 +68,8 @@ class Bounds:
             connections: over how many they come, which are to be done at about the same time.
             room: bytes of memory there are.
         """
-        wanted = max(self.least, min(int(rate * _SECONDS), self.most, -(-left // connections)))
+        least = max(self.least, min(int(rate * _LEAST_SECONDS), self.most))
+        wanted = max(least, min(int(rate * _SECONDS), self.most, -(-left // connections)))
         length = min(wanted, left, room)
         return length if length == left or length >= self.least else 0
 

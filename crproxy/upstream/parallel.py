@@ -56,7 +56,8 @@ async def pour_in_parallel(
 
     Raises:
         RegistryError: upstream refuses.
-        BodyBroke: it broke again and again without a byte gained, or the consumer takes no more.
+        BodyBroke: it broke again and again without a byte gained.
+        CancelledError: it was cancelled, or the consumer stopped it.
     """
     in_order = InOrder(consumer, start, stop, memory)
     await _Transfer(source, consumer, in_order, clock, memory, is_wanted, on_size, bounds or Bounds()).run()
@@ -127,7 +128,7 @@ class _Transfer:
 
     def stopProducing(self) -> None:
         """It takes no more (IProducer)."""
-        self._end(Failure(BodyBroke("nobody takes the rest")))
+        self._end(Failure(CancelledError()))
 
     # What is asked for
 
@@ -185,7 +186,9 @@ class _Transfer:
         return self._segments.append(length) if length else None
 
     def _room(self) -> int:
-        return min(self._memory.free, self._most * self._bounds.most - self._segments.reserved)
+        # The less there is, the smaller the parts: so many transfers have some.
+        share = max(self._bounds.least, self._memory.free // self._most)
+        return min(share, self._memory.free, self._bounds.held - self._segments.reserved)
 
     @property
     def _rate(self) -> float:

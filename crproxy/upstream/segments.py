@@ -17,7 +17,7 @@ from .resuming import Pouring
 
 __all__ = ["Memory", "Segment"]
 
-# What all transfers of a worker may hold together, in bytes: two of those that hold most.
+# What all transfers of a worker may hold together, in bytes.
 _MOST = 64 * 1024 * 1024
 # Pieces of this size are kept, whatever came: of pieces of few bytes, each object would take more than they do.
 _CHUNK = 64 * 1024

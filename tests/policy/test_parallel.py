@@ -51,13 +51,14 @@ def test_a_part_takes_a_connection_two_seconds() -> None:
     assert BOUNDS.length(2 * MIB, 900 * MIB, 4, 64 * MIB) == 4 * MIB
 
 
-@pytest.mark.parametrize(("rate", "length"), [(0, 1), (0.1, 1), (100, 8)])
+@pytest.mark.parametrize(("rate", "length"), [(0, 1), (0.1, 1), (100, 16)])
 def test_it_is_never_tiny_nor_huge(rate: float, length: int) -> None:
     assert BOUNDS.length(rate * MIB, 900 * MIB, 4, 64 * MIB) == length * MIB
 
 
 def test_the_last_parts_end_at_about_the_same_time() -> None:
     assert BOUNDS.length(4 * MIB, 12 * MIB, 4, 64 * MIB) == 3 * MIB
+    assert BOUNDS.length(4 * MIB, 4 * MIB, 4, 64 * MIB) == 2 * MIB, "half a second, or the requests take longer"
     assert BOUNDS.length(4 * MIB, MIB // 2, 4, 64 * MIB) == MIB // 2
 
 

@@ -23,7 +23,7 @@ from tests.sources import HandSeveral, ManySource, Question
 from tests.upstream.conftest import Consumer
 
 # A hundred times the real ones would be too slow for a test: a thousand bytes stand for some MiB.
-BOUNDS = Bounds(large=2000, left=1000, fast=10_000, least=100, most=800)
+BOUNDS = Bounds(large=2000, left=1000, fast=10_000, least=100, most=800, held=3000)
 CONTENT = Random(1).randbytes(10_000)
 DOWN = RegistryError(ErrorCode.UNAVAILABLE, "down", retry_after=1)
 TOO_MANY = RegistryError(ErrorCode.TOOMANYREQUESTS, "slow down", retry_after=5)
@@ -34,7 +34,7 @@ class Bed:
     """A transfer, and what is around it."""
 
     content: bytes = CONTENT
-    memory: Memory = field(default_factory=lambda: Memory(3000))
+    memory: Memory = field(default_factory=lambda: Memory(10_000))
     is_wanted: bool = True
     clock: Clock = field(default_factory=Clock)
     consumer: Consumer = field(default_factory=Consumer)
@@ -280,11 +280,10 @@ def test_no_two_ask_for_the_same_bytes(bed: Bed) -> None:
 
 
 def test_one_that_is_done_takes_the_next_part(bed: Bed) -> None:
-    bed.memory.free = bed.most = 10_000
     done = bed.begin()
     bed[2].answer()
     bed[2].send_all()
-    assert bed.ranges[4:] == [(3600, 4400)]
+    assert bed.ranges[4:] == [(3600, 4200)]
     assert bed.live == 4
     bed.finish(done)
 
@@ -386,16 +385,37 @@ def test_a_body_that_begins_while_the_consumer_is_full_is_held_back_twice(bed: B
     assert bed.consumer.content == CONTENT
 
 
-def test_what_others_hold_is_not_there_for_this_one(bed: Bed) -> None:
+def test_the_less_memory_there_is_the_smaller_are_the_parts(bed: Bed) -> None:
+    """Others hold the rest: with parts as large as usual, one would have all, and the next transfer nothing."""
     bed.memory.free = 1000
     done = bed.begin()
-    assert bed.ranges[1:] == [(1200, 2000), (2000, 2200)]
-    assert bed.memory.free == 0
+    assert bed.ranges[1:] == [(1200, 1450), (1450, 1637), (1637, 1777)]
+    bed.most = 1000
+    bed.finish(done)
+    assert bed.consumer.content == CONTENT
+
+
+def test_where_there_is_none_it_is_looked_for_from_time_to_time(bed: Bed) -> None:
+    bed.memory.free = 150
+    done = bed.begin()
+    assert bed.ranges[1:] == [(1200, 1300)]
     bed.memory.free += 500
     bed.clock.advance(0.5)
-    assert bed.ranges[3:] == [(2200, 2700)], "it is looked for again from time to time"
-    bed.most = 1500
+    assert bed.ranges[2:] == [(1300, 1437), (1437, 1540)]
+    bed.most = 650
     bed.finish(done)
+    assert bed.consumer.content == CONTENT
+
+
+def test_one_transfer_does_not_hold_all_that_there_is(bed: Bed) -> None:
+    done = bed.begin()
+    for number in (1, 2, 3, 4, 5):
+        if number < len(bed.ranges):
+            bed[number].answer()
+            bed[number].send_all()
+    assert bed.most - bed.memory.free == BOUNDS.held
+    bed.finish(done)
+    assert bed.consumer.content == CONTENT
 
 
 def test_memory_is_given_back_when_it_is_cancelled(bed: Bed) -> None:
@@ -412,7 +432,7 @@ def test_memory_is_given_back_when_it_is_cancelled(bed: Bed) -> None:
 def test_a_consumer_that_takes_no_more_ends_all(bed: Bed) -> None:
     done = bed.begin()
     bed.consumer.producer.stopProducing()
-    failure_of(done, BodyBroke)
+    failure_of(done, CancelledError)
     bed.check_end()
 
 
