@@ -5,9 +5,9 @@
     make bench-parallel ARGS="--quick"      every row, with a blob that is hardly large enough
 
 A daemon for each row, over plain HTTP on loopback, and a curl that fetches the blob and throws it away. The registry
-redirects each question to another server, and both take 50 ms for an answer, as one that is some way off does. What
-that server sends flows at 5 MiB/s in pieces of 64 KiB, for each answer by itself. (nginx's limit_rate sends a second's
-worth of each answer at once: asked for parts, it would send more than its rate.)
+redirects each question to another server, and in one row both take 50 ms for an answer, as those do that are some way
+off. What that server sends flows at 5 MiB/s in pieces of 64 KiB, for each answer by itself. (nginx's limit_rate sends a
+second's worth of each answer at once: asked for parts, it would send more than its rate.)
 """
 
 import os
@@ -31,10 +31,20 @@ from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.places import REGISTRY, blob
 from tests.parts.shapes import ranged, redirect
 
-TABLE_HEAD = ("connections", "s", "times as fast", "target", "met", "most at once", "CPU s/GiB", "peak RSS MiB")
-CONNECTIONS = (1, 2, 4, 8)
+TABLE_HEAD = (
+    "connections",
+    "answers after ms",
+    "s",
+    "times as fast",
+    "target",
+    "met",
+    "most at once",
+    "CPU s/GiB",
+    "peak RSS MiB",
+)
+# Connections, and the seconds that each of the two servers takes for an answer. Others are compared with the first.
+CASES = ((1, 0.0), (2, 0.0), (4, 0.0), (8, 0.0), (4, 0.05))
 TARGETS = {4: 3.5}
-LATENCY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Scale:
     rate: int
 
 
-FULL = Scale(1, 384 * MIB, 5 * MIB)
+FULL = Scale(1, 512 * MIB, 5 * MIB)
 QUICK = Scale(1, 72 * MIB, 12 * MIB)
 
 
@@ -81,17 +91,17 @@ class Bench:
         self._directory = directory
         self._started = 0
 
-    def rounds(self, connections: int) -> list[Round]:
-        """Measure with so many."""
-        return [self._round(connections) for _ in range(self._scale.rounds)]
+    def rounds(self, connections: int, latency: float) -> list[Round]:
+        """Measure with so many, from servers that take so many seconds for an answer."""
+        return [self._round(connections, latency) for _ in range(self._scale.rounds)]
 
-    def _round(self, connections: int) -> Round:
+    def _round(self, connections: int, latency: float) -> Round:
         self._started += 1
         body = Filler(self._scale.blob, seed=self._started)
         place = blob(body)
         with FakeUpstream() as registry, FakeUpstream() as storage:
-            storage.script(place.path, _later(ranged(body), self._scale.rate))
-            registry.script(place.path, _later(redirect(storage.url + place.path)))
+            storage.script(place.path, _later(ranged(body), latency, self._scale.rate))
+            registry.script(place.path, _later(redirect(storage.url + place.path), latency))
             configuration = (
                 f'[upstreams."{REGISTRY}"]\nendpoint = "{registry.url}"\nprivate_hosts = ["127.0.0.1"]\n'
                 f"connections = {connections}\n"
@@ -104,22 +114,23 @@ class Bench:
                 return Round(seconds, storage.seen.most_at_once(place.path), cpu, server.meter.peak_rss())
 
 
-def _later(script: Script, rate: int | None = None) -> Script:
-    """The same some time later, at a rate."""
+def _later(script: Script, seconds: float, rate: int | None = None) -> Script:
+    """The same so many seconds later, at a rate."""
 
     def answer(request: Request) -> Answer:
-        time.sleep(LATENCY_SECONDS)
+        time.sleep(seconds)
         return replace(script if isinstance(script, Answer) else script(request), rate=rate)
 
     return answer
 
 
-def row(connections: int, rounds: Sequence[Round], of_one: float, size: int) -> tuple[str, ...]:
+def row(connections: int, latency: float, rounds: Sequence[Round], of_one: float, size: int) -> tuple[str, ...]:
     """The line of the table."""
     seconds = median(one.seconds for one in rounds)
     ratio, target = of_one / seconds, TARGETS.get(connections)
     return (
         str(connections),
+        f"{latency * 2000:.0f}",
         f"{seconds:.1f}",
         f"{ratio:.2f}",
         "-" if target is None else f">= {target}",
@@ -133,10 +144,10 @@ def row(connections: int, rounds: Sequence[Round], of_one: float, size: int) -> 
 def rows(bench: Bench, size: int) -> Iterator[tuple[str, ...]]:
     """Measure everything."""
     of_one = 0.0
-    for connections in CONNECTIONS:
-        rounds = bench.rounds(connections)
+    for connections, latency in CASES:
+        rounds = bench.rounds(connections, latency)
         of_one = of_one or median(one.seconds for one in rounds)
-        yield row(connections, rounds, of_one, size)
+        yield row(connections, latency, rounds, of_one, size)
 
 
 def measure(scale: Scale, say: Callable[[str], object]) -> str:

@@ -18,7 +18,7 @@ _STEADY = 1.25
 _WORTH = 4.0
 # Seconds of its connection that a part is: the time for a request, with its redirect, is small beside it. Not less than
 # the second of these even where all connections would be done together that way.
-_SECONDS = 2.0
+_SECONDS = 3.0
 _LEAST_SECONDS = 0.5
 # Several connections bring so many times what one did, or the narrow place is elsewhere.
 _GAIN = 1.25
@@ -44,7 +44,7 @@ class Bounds:
     fast: float = 48 * _MIB
     least: int = 1 * _MIB
     most: int = 16 * _MIB
-    held: int = 40 * _MIB
+    held: int = 48 * _MIB
 
     def is_slow(self, size: int, left: int, rate: float, before: float) -> bool:
         """Tell whether one connection is slow enough, and enough is left, for others to help it.

@@ -178,17 +178,21 @@ class _Transfer:
         if start is None or end is None or start >= end:
             return None
         is_first = self._segments.first is None
-        if self._most == 1:
-            length = end - start if is_first else 0
-        else:
-            room = end - start if is_first else self._room()
-            length = self._bounds.length(self._rate, end - start, self._most, room)
+        length = self._length(end - start, is_first=is_first)
         return self._segments.append(length) if length else None
 
-    def _room(self) -> int:
-        # The less there is, the smaller the parts: so many transfers have some.
-        share = max(self._bounds.least, self._memory.free // self._most)
-        return min(share, self._memory.free, self._bounds.held - self._segments.reserved)
+    def _length(self, left: int, *, is_first: bool) -> int:
+        """Return how many of the bytes that are left the next segment has; 0 where there is no memory for it.
+
+        Each connection has the same share, or those that are done with less would wait for one that has more.
+        """
+        if self._most == 1:
+            return left if is_first else 0
+        reserved = self._segments.reserved
+        there_is = min(self._memory.free + reserved, self._bounds.held)
+        share = max(self._bounds.least, there_is // self._most)
+        room = share if is_first else min(share, there_is - reserved)
+        return self._bounds.length(self._rate, left, self._most, room)
 
     @property
     def _rate(self) -> float:
@@ -302,8 +306,7 @@ class _Transfer:
         self._most, self._has_begun = connections, True
         speed.begin()
         # What the first connection is about to bring it brings still.
-        left = end - received
-        self._segments.let_first_end(received + self._bounds.length(speed.of_one, left, connections, left))
+        self._segments.let_first_end(received + self._length(end - received, is_first=True))
 
     def _reconsider(self, speed: Speed) -> None:
         """Ask over less connections, where more bring nothing."""

@@ -931,7 +931,7 @@ def test_a_slow_flight_that_is_read_is_brought_by_several(
     flight = slow_flight(flights, slow)
     reader, done = reading(flight)
     a_second(slow, clock)
-    assert [start // MIB for start, _ in slow.ranges] == [0, 12, 20, 28]
+    assert [start // MIB for start, _ in slow.ranges] == [0, 16, 28, 39]
     while not done.called:
         for question in slow.alive:
             if question.body is None:

@@ -15,7 +15,6 @@ from crproxy.limits.current_client import ask_for, asked_for
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.policy.parallel import Bounds
 from crproxy.upstream.parallel import pour_in_parallel
-from crproxy.upstream.relay import BodyBroke
 from crproxy.upstream.resuming import RangeRefused
 from crproxy.upstream.segments import Memory
 from tests.memory import ended, failure_of, not_yet
@@ -23,7 +22,7 @@ from tests.sources import HandSeveral, ManySource, Question
 from tests.upstream.conftest import Consumer
 
 # A hundred times the real ones would be too slow for a test: a thousand bytes stand for some MiB.
-BOUNDS = Bounds(large=2000, left=1000, fast=10_000, least=100, most=800, held=3000)
+BOUNDS = Bounds(large=2000, left=1000, fast=10_000, least=100, most=800, held=3200)
 CONTENT = Random(1).randbytes(10_000)
 DOWN = RegistryError(ErrorCode.UNAVAILABLE, "down", retry_after=1)
 TOO_MANY = RegistryError(ErrorCode.TOOMANYREQUESTS, "slow down", retry_after=5)
@@ -283,7 +282,7 @@ def test_one_that_is_done_takes_the_next_part(bed: Bed) -> None:
     done = bed.begin()
     bed[2].answer()
     bed[2].send_all()
-    assert bed.ranges[4:] == [(3600, 4200)]
+    assert bed.ranges[4:] == [(3600, 4400)]
     assert bed.live == 4
     bed.finish(done)
 
@@ -389,7 +388,7 @@ def test_the_less_memory_there_is_the_smaller_are_the_parts(bed: Bed) -> None:
     """Others hold the rest: with parts as large as usual, one would have all, and the next transfer nothing."""
     bed.memory.free = 1000
     done = bed.begin()
-    assert bed.ranges[1:] == [(1200, 1450), (1450, 1637), (1637, 1777)]
+    assert bed.ranges[1:] == [(650, 900), (900, 1150), (1150, 1400)]
     bed.most = 1000
     bed.finish(done)
     assert bed.consumer.content == CONTENT
@@ -398,10 +397,10 @@ def test_the_less_memory_there_is_the_smaller_are_the_parts(bed: Bed) -> None:
 def test_where_there_is_none_it_is_looked_for_from_time_to_time(bed: Bed) -> None:
     bed.memory.free = 150
     done = bed.begin()
-    assert bed.ranges[1:] == [(1200, 1300)]
+    assert bed.ranges[1:] == [(500, 600)]
     bed.memory.free += 500
     bed.clock.advance(0.5)
-    assert bed.ranges[2:] == [(1300, 1437), (1437, 1540)]
+    assert bed.ranges[2:] == [(600, 762), (762, 924)]
     bed.most = 650
     bed.finish(done)
     assert bed.consumer.content == CONTENT
