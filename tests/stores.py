@@ -22,6 +22,7 @@ from crproxy.pullthrough.lists import Lists
 from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.patience import Patience
 from crproxy.pullthrough.permissions import Permissions, Rules
+from crproxy.pullthrough.references import KeptReferences
 from crproxy.sharing import Sharing
 from crproxy.store.blobs import Blobs as StoredBlobs
 from crproxy.store.entries import Entry
@@ -115,12 +116,13 @@ def pull_through(
     fills = Fills(Config) if fills is None else fills
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
     patience = Patience(Lifetimes().patience, clock)
+    references = KeptReferences(store, permissions)
     return PullThrough(
         Manifests(client, store, permissions, Lifetimes(), patience, clock),
         Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, patience, clock),
         Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
         permissions,
-        Doubts(store.index, client.references, Lifetimes(), clock.seconds),
+        Doubts(store.index, references, Lifetimes(), clock.seconds),
         settled,
     )
 

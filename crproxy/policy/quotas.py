@@ -85,11 +85,13 @@ class Limit:
     """A limit that a registry told of; times in seconds since the epoch.
 
     Arguments:
+        since: when that was, or when it was probed last. A time ahead is what a clock set back leaves behind.
         until: its Retry-After.
         probe: from when on one request may find out whether it still counts.
         message: what was answered.
     """
 
+    since: float
     until: float
     probe: float
     message: str
@@ -97,15 +99,19 @@ class Limit:
     @classmethod
     def told(cls, now: float, retry_after: float, message: str) -> Limit:
         """Return the limit of an answer at ``now``, with its Retry-After in seconds."""
-        return cls(now + retry_after, now + _PROBE_SECONDS, message)
+        return cls(now, now + retry_after, now + _PROBE_SECONDS, message)
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether it is at ``now``."""
+        return not self.since <= now < self.until
 
     def counts(self, now: float) -> bool:
         """Tell whether nothing is asked at ``now``."""
-        return now < min(self.until, self.probe)
+        return not self.is_over(now) and now < self.probe
 
     def probed(self, now: float) -> Limit:
         """Return it with one request allowed at ``now``."""
-        return Limit(self.until, now + _PROBE_SECONDS, self.message)
+        return Limit(now, self.until, now + _PROBE_SECONDS, self.message)
 
 
 def parse_quota(headers: Mapping[str, str], now: float) -> Quota | None:

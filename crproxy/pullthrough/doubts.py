@@ -8,7 +8,7 @@ from ..oci.digests import Digest
 from ..policy.freshness import Lifetimes
 from ..store.entries import View
 from ..store.index import Index
-from ..upstream.references import References
+from .references import KeptReferences
 
 __all__ = ["Doubts"]
 
@@ -18,24 +18,26 @@ class Doubts:
 
     Arguments:
         index: has where they point, and since when.
-        references: by which tag something was found.
+        references: by which tags something is found.
         lifetimes: how long a tag counts.
         now: seconds since the epoch.
     """
 
-    def __init__(self, index: Index, references: References, lifetimes: Lifetimes, now: Callable[[], float]) -> None:
+    def __init__(
+        self, index: Index, references: KeptReferences, lifetimes: Lifetimes, now: Callable[[], float]
+    ) -> None:
         self._index = index
         self._references = references
         self._lifetimes = lifetimes
         self._now = now
 
     def gone(self, view: View, digest: Digest) -> None:
-        """Upstream has not what a manifest refers to: the tag that led to it may have moved.
+        """Upstream has not what a manifest refers to: the tags that lead to it may have moved.
 
-        It is asked for again then, and can be served stale as before.
+        They are asked for again then, and can be served stale as before.
         """
-        name = self._references.tag(view.repository, digest)
-        known = None if name is None else self._index.tagged(view, name)
-        if name is not None and known is not None:
-            expired = self._now() - self._lifetimes.tag_ttl
-            self._index.tag(view, name, known.digest, checked=min(known.checked, expired))
+        expired = self._now() - self._lifetimes.tag_ttl
+        for name in self._references.tags(view, digest):
+            known = self._index.tagged(view, name)
+            if known is not None and known.checked > expired:
+                self._index.tag(view, name, known.digest, checked=expired)

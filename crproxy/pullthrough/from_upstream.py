@@ -25,6 +25,8 @@ __all__ = ["APART", "FromUpstream"]
 # Bytes between two parts that are asked for in one, and dropped: 10 Mbit/s bring as many while a question goes there
 # and its answer back. Each question may be two, by a redirect.
 APART = 64 * 1024
+# Questions to upstream that one request may bring about; beyond, more of what is between the parts is dropped.
+_MOST_RUNS = 64
 
 
 class FromUpstream:
@@ -107,7 +109,7 @@ class FromUpstream:
 
         GitHub's registry answers 501 to them, S3 sends the whole.
         """
-        runs = runs_of(chosen.parts, APART)
+        runs = _few_runs(chosen)
         first = span_of(runs[0])
         streamed = await self._open(source, first.start, first.stop)
         if streamed.status == 200:
@@ -159,3 +161,13 @@ def _unsatisfied(streamed: Streamed) -> dict[str, str]:
     """Return how many bytes there are instead, where upstream said so (RFC 9110, 15.5.17)."""
     size = unsatisfied_size(streamed.headers.get("content-range"))
     return {} if size is None else {"Content-Range": f"bytes */{size}"}
+
+
+def _few_runs(chosen: Chosen) -> tuple[Run, ...]:
+    """Return the parts in as many runs as upstream may be asked for."""
+    apart: int = APART
+    runs = runs_of(chosen.parts, apart)
+    while len(runs) > _MOST_RUNS and apart < chosen.parts[0].size:
+        apart *= 4
+        runs = runs_of(chosen.parts, apart)
+    return runs

@@ -140,8 +140,12 @@ class Lists:
         listed = await self._ask(view, request)
         if not request.is_kept:
             return listed
-        content = _written(listed)
+        content = _written(listed, request.name)
         digest = Digest.of(content)
+        before = self._store.index.tagged(view, request.name)
+        if before is not None and before.digest != digest:
+            # Nobody has a right to it any more, so that it goes.
+            self._store.index.unlink(view, [before.digest])
         self._store.keep(view.entry(digest), content)
         self._permissions.given(view, digest, size=len(content))
         self._store.index.tag(view, request.name, digest)
@@ -196,10 +200,10 @@ def _is_list(content: bytes, key: str) -> bool:
     return isinstance(document, dict) and key in document and isinstance(document[key], list | None)
 
 
-def _written(listed: Listed) -> bytes:
-    """Return a list and what belongs to it as one content."""
+def _written(listed: Listed, name: str) -> bytes:
+    """Return a list and what belongs to it as one content, which is no other list's."""
     fields = {name: value for name, value in listed.headers.items() if name in _KEPT_FIELDS}
-    return json.dumps(fields, sort_keys=True).encode() + b"\n" + listed.content
+    return json.dumps({"list": name, **fields}, sort_keys=True).encode() + b"\n" + listed.content
 
 
 def _read(content: bytes) -> Listed | None:

@@ -12,7 +12,7 @@ from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..oci.manifests import NoManifest, manifest_type
 from ..oci.media_types import ANY, is_specific, passed_type
-from ..oci.names import Reference, Registry, Repository, Tag
+from ..oci.names import Reference, Registry, Tag
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers
@@ -119,7 +119,7 @@ class Manifests:
             return self._counting_tag(self._kept_tag(view, reference))
 
         counting = look()
-        return None if counting is None else self._hit(view.repository, reference, counting, look)
+        return None if counting is None else self._hit(counting, look)
 
     async def _ask(self, view: View, reference: Reference, method: str) -> Reply:
         if isinstance(reference, Digest):
@@ -229,7 +229,8 @@ class Manifests:
         if header is None:
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
         digest = _digest_of(header, tag)
-        if digest is not None:
+        if digest is not None and self._kept(view, digest) is not None:
+            # Else what was kept so far could not be served stale any more, and what is there now is not here.
             self._store.index.tag(view, tag.name, digest)
         if kept is not None and digest == kept.manifest.digest:
             if view.private:
@@ -273,14 +274,11 @@ class Manifests:
 
     # Both
 
-    def _hit(
-        self, repository: Repository, reference: Reference, counting: _Counting, look: Callable[[], _Counting | None]
-    ) -> Reply:
+    def _hit(self, counting: _Counting, look: Callable[[], _Counting | None]) -> Reply:
         """Return the reply with what is kept, and with how to find out that it would be the same again."""
 
         # Its content is what the digest says, and need not be held for this.
         digest, media_type = counting.manifest.digest, counting.manifest.media_type
-        self._client.references.note(repository, reference, digest, counting.manifest.content)
 
         def confirm() -> float | None:
             found = look()

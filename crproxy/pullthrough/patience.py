@@ -44,6 +44,7 @@ class Patience:
 
         Arguments:
             question: what tells it from others: of one that takes long only the first client waits.
+            instead: is called again, for what it notes, when a question that was left fails in the end.
             registry: who is asked, for the message.
 
         Raises:
@@ -59,7 +60,7 @@ class Patience:
             found = _try(instead, late)
             if found is not None:
                 self._late.add(question)
-                asking.leave(lambda: self._late.discard(question))
+                asking.leave(lambda: self._late.discard(question), lambda error: _try(instead, error))
                 return found
         try:
             return await asking.result()
@@ -108,12 +109,20 @@ class _Asking(Generic[Result]):
             self._outcome.raiseException()
         return cast("Result", self._outcome)
 
-    def leave(self, ended: Callable[[], object]) -> None:
-        """Let it go on for nobody: what comes of it is noted where it was asked. ``ended`` is called at its end."""
+    def leave(self, ended: Callable[[], object], failed: Callable[[RegistryError], object]) -> None:
+        """Let it go on for nobody: what comes of it is noted where it was asked.
+
+        Arguments:
+            ended: is called at its end.
+            failed: is told why it failed: a registry's own 404 counts though nobody waits for it.
+        """
 
         def end() -> None:
             ended()
-            if isinstance(self._outcome, Failure) and not self._outcome.check(RegistryError):
+            error = self._outcome.value if isinstance(self._outcome, Failure) else None
+            if isinstance(error, RegistryError):
+                failed(error)
+            elif isinstance(self._outcome, Failure):
                 self._log.failure("a question that nobody waits for failed", self._outcome)
 
         self._told = end

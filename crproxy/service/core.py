@@ -26,6 +26,7 @@ from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.patience import Patience
 from ..pullthrough.permissions import Permissions
+from ..pullthrough.references import KeptReferences
 from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
@@ -35,7 +36,6 @@ from ..upstream.connecting import Reach
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
-from ..upstream.references import References
 from ..upstream.several import Severals
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
@@ -257,12 +257,12 @@ def make_pullthrough(
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
-    references = References(sharing)
+    permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
+    references = KeptReferences(cache.store, permissions)
     client = RegistryClient(
         lambda registry: current().upstream(registry), exchange, quotas, references=references, severals=severals
     )
     patience = Patience(lifetimes.patience, reactor)
-    permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     return PullThrough(
         Manifests(client, cache.store, permissions, lifetimes, patience, reactor, now=now, claims=claims),
         Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor),

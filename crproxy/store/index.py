@@ -23,7 +23,7 @@ from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
 from .keys import blob_key, entry_of, view_key
-from .notes import NEVER, Link, Stored, TagEntry, unless_revoked
+from .notes import NEVER, Link, Notes, Stored, TagEntry, unless_revoked
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .tidying import forget_empty, orphans
 from .write_behind import WriteBehind
@@ -141,7 +141,7 @@ class Index:
                 kept = notes.blobs[key]
                 break
         else:
-            rows = self._read("SELECT size, used, checked FROM blob WHERE digest = ? AND pool = ?", *key)
+            rows = self.read("SELECT size, used, checked FROM blob WHERE digest = ? AND pool = ?", *key)
             kept = Stored(*rows[0]) if rows else None
         return kept if kept is None or checked <= kept.checked else replace(kept, checked=checked)
 
@@ -154,8 +154,8 @@ class Index:
         passed = self._pending.blobs_waiting() | {blob_key(entry) for entry in besides}
         if len(passed) > _MOST_PASSED:
             return None
-        rows = self._read(_BLOB + "WHERE checked > ? LIMIT ?", self._now(), len(passed) + 1)
-        rows += self._read(_BLOB + "ORDER BY checked LIMIT ?", len(passed) + 1)
+        rows = self.read(_BLOB + "WHERE checked > ? LIMIT ?", self._now(), len(passed) + 1)
+        rows += self.read(_BLOB + "ORDER BY checked LIMIT ?", len(passed) + 1)
         found = ((entry_of(*row[:2]), Stored(*row[2:])) for row in rows if row[:2] not in passed)
         return next(found, None)
 
@@ -191,7 +191,7 @@ class Index:
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
         gone = {key for notes in self._pending.waiting() for key, kept in notes.blobs.items() if kept is None}
-        rows = self._read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit + len(gone))
+        rows = self.read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit + len(gone))
         found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
         for notes in self._pending.waiting():
             found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
@@ -203,14 +203,12 @@ class Index:
         What is not written yet is not among them.
         """
         last = ("", "") if entry is None else blob_key(entry)
-        rows = self._read(
+        rows = self.read(
             "SELECT digest, pool, size FROM blob WHERE (digest, pool) > (?, ?) ORDER BY digest, pool LIMIT ?",
             *last,
             limit,
         )
         return [(entry_of(digest, pool), size) for digest, pool, size in rows]
-
-    # Who may have it
 
     def link(self, view: View, digest: Digest, media_type: str | None = None, size: int | None = None) -> None:
         """Note that upstream gave ``view`` some content just now. What an older link knew stays known."""
@@ -229,7 +227,7 @@ class Index:
                 link = notes.links[str(digest), *whose]
                 break
         else:
-            rows = self._read(
+            rows = self.read(
                 "SELECT media_type, size, confirmed FROM link "
                 "WHERE digest = ? AND registry = ? AND repository = ? AND credential = ?",
                 str(digest),
@@ -247,7 +245,7 @@ class Index:
         """Tell whether ``registry`` has given these bytes, for any of its repositories."""
         if any(key[:2] == (str(digest), registry.name) for notes in self._pending.waiting() for key in notes.links):
             return True
-        rows = self._read("SELECT 1 FROM link WHERE digest = ? AND registry = ? LIMIT 1", str(digest), registry.name)
+        rows = self.read("SELECT 1 FROM link WHERE digest = ? AND registry = ? LIMIT 1", str(digest), registry.name)
         return bool(rows)
 
     def anonymous(self, digest: Digest) -> list[Repository]:
@@ -258,14 +256,14 @@ class Index:
             for key, link in notes.links.items()
             if link is not None and key[0] == str(digest) and key[3] == ""
         ]
-        rows = self._read(
+        rows = self.read(
             "SELECT registry, repository FROM link WHERE digest = ? AND credential = '' LIMIT ?", str(digest), _LENDERS
         )
         return [Repository(Registry(registry), path) for registry, path in [*noted[:_LENDERS], *rows]]
 
     def is_linked(self, entry: Entry) -> bool:
         """Tell whether any repository has a permission to have ``entry``, as far as it is written."""
-        rows = self._read(f"SELECT 1 FROM link WHERE digest = ? AND {POOL} = ? LIMIT 1", *blob_key(entry))  # noqa: S608
+        rows = self.read(f"SELECT 1 FROM link WHERE digest = ? AND {POOL} = ? LIMIT 1", *blob_key(entry))  # noqa: S608
         return bool(rows)
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
@@ -301,7 +299,7 @@ class Index:
         for notes in self._pending.waiting():
             if key in notes.tags:
                 return notes.tags[key]
-        rows = self._read(
+        rows = self.read(
             "SELECT digest, checked FROM tag WHERE registry = ? AND repository = ? AND name = ? AND credential = ?",
             *key,
         )
@@ -313,7 +311,9 @@ class Index:
         self._pending.notes.tags.update(((registry, repository, name, credential), None) for name in names)
         self._pending.begin()
 
-    # Notes on their way to the file
+    def noted(self) -> Iterable[Notes]:
+        """Return what is not in the file yet, the latest first."""
+        return self._pending.waiting()
 
     def _note_blob(self, entry: Entry, kept: Stored | None) -> None:
         before, key = self.size(entry), blob_key(entry)
@@ -328,9 +328,8 @@ class Index:
         if not self._is_alone:
             self._writes.add(_WRITES)
 
-    # The file
-
-    def _read(self, statement: str, *values: object) -> list[Any]:
+    def read(self, statement: str, *values: object) -> list[Any]:
+        """Return the rows of a question to the file; none where it cannot be read."""
         try:
             return self._reader.execute(statement, values).fetchall()
         except sqlite3.ProgrammingError:
@@ -342,7 +341,7 @@ class Index:
             return self._reader.execute(statement, values).fetchall()
 
     def _totals_in_file(self) -> Totals:
-        rows = self._read("SELECT bytes, contents FROM total")
+        rows = self.read("SELECT bytes, contents FROM total")
         if not rows:
             # It cannot be read now: that says nothing of what is kept.
             return self._pending.totals

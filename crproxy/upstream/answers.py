@@ -23,6 +23,7 @@ __all__ = [
     "Manifest",
     "RangeRefused",
     "Streamed",
+    "can_be",
     "checked_blob",
     "checked_manifest",
     "describes",
@@ -79,18 +80,26 @@ class Streamed:
 
 def describes(header: Mapping[str, str], reference: Reference) -> bool:
     """Tell whether a HEAD's answer has what clients need, so that they need not ask again by GET."""
-    needed = {"content-length"}
+    if not parse_size(header.get("content-length")):
+        return False
+    needed = set()
     if isinstance(reference, Tag):
         needed.add("docker-content-digest")
     return needed <= header.keys() and is_specific(header.get("content-type"))
 
 
-def with_length(streamed: Streamed) -> Mapping[str, str]:
-    """Return the header of an answer to a range as that of the whole. Of no byte none can be sent: that is a 416."""
+def with_length(registry: Registry, digest: Digest, streamed: Streamed) -> Mapping[str, str]:
+    """Return the header of an answer to a range as that of the whole. Of no byte none can be sent: that is a 416.
+
+    Raises:
+        RegistryError: it says that something has no bytes that has some.
+    """
     header = dict(streamed.headers)
     whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
-    length = whole if streamed.status == 200 else total
-    return header if parse_size(length) is None else header | {"content-length": length}
+    length = parse_size(whole if streamed.status == 200 else total)
+    if length == 0 and not digest.names(b""):
+        raise nonsense(registry, _of_another_size(digest, 0, None))
+    return header if length is None else header | {"content-length": str(length)}
 
 
 def checked_manifest(
@@ -129,6 +138,11 @@ def _announced(headers: Mapping[str, str]) -> Digest | None:
         return None
 
 
+def can_be(digest: Digest, size: int, told: int | None) -> bool:
+    """Tell whether a blob may have ``size`` bytes of which it was ``told`` how many it has, or nothing (None)."""
+    return size == (size if told is None else told) and (size > 0 or digest.names(b""))
+
+
 def checked_blob(
     repository: Repository, digest: Digest, streamed: Streamed, start: int, stop: int | None, told: int | None
 ) -> Streamed:
@@ -144,7 +158,7 @@ def checked_blob(
     if not _is_of_range(streamed, start, stop):
         raise RangeRefused(streamed.status, str(repository.registry))
     size = _whole_size(streamed)
-    if size is not None and (size != (told or size) or (size == 0 and not digest.names(b""))):
+    if size is not None and not can_be(digest, size, told):
         # A client that is told of a smaller size has all of it before the digest can show that it is not.
         raise nonsense(repository.registry, _of_another_size(digest, size, told))
     if streamed.status != 200:

@@ -1,7 +1,8 @@
 """Which hosts answer nothing, so that nobody waits for them long, and not again and again.
 
 A host whose answer has been waited for is probed, by a new connection: one that answers anything is slow, and is
-waited for; one that does not is down. From then on nobody waits: one probe at a time finds out when it is back.
+waited for; one that does not is down. From then on nobody waits: one probe at a time finds out when it is back. The
+first goes on for as long as a request would: if it is answered all the same, the host is slow, and is given more time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IResponse
 
 from ..config import Upstream
 from ..policy.urls import origin_of
@@ -32,6 +35,10 @@ Result = TypeVar("Result")
 # Seconds without an answer after which a host is probed, and those that a probe takes: together what somebody waits who
 # asks a silent upstream first. Two round trips by satellite, a lost SYN and a handshake are within 3.5.
 _SUSPICION, _PROBE = 5.0, 3.5
+# And what the first one may take in the end.
+_LONGEST = 30.0
+# A host that was found to be slow is given so many times as long as it took, in addition.
+_SLOW_FACTOR = 2.0
 # Between two probes: with one that began just before it was back, a host is asked again within 5 s of its return.
 _PAUSE = 1.0
 # A host is down for so long, unless a probe says so again: whoever probes may be gone.
@@ -77,6 +84,19 @@ class Outage:
         return now < self.until <= now + _COUNTS_FOR
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Somebody who waits.
+
+    Arguments:
+        asking: is cancelled where the host is down.
+        is_down: that was done.
+    """
+
+    asking: Deferred[Any]
+    is_down: bool = False
+
+
 @dataclass(slots=True)
 class _Watched:
     """What is known of a host in this worker.
@@ -93,7 +113,7 @@ class _Watched:
     upstream: Upstream
     asked: float
     answers: int = 0
-    waiting: list[Deferred[Any]] = field(default_factory=list)
+    waiting: list[_Waiting] = field(default_factory=list)
     verdicts: list[Deferred[None]] = field(default_factory=list)
     is_probed: bool = False
 
@@ -146,8 +166,10 @@ class Availability:
         self._clock = clock
         self._now = now
         self._watched: dict[Host, _Watched] = {}
-        # By Host, each an Outage.
-        self._down = (sharing or Alone()).records("outages")
+        sharing = sharing or Alone()
+        # By Host, each an Outage; by Host, the seconds that a probe took which came late.
+        self._down = sharing.records("outages")
+        self._slow = sharing.records("slow hosts")
 
     def down(self) -> dict[Host, Outage]:
         """Return the hosts that are down."""
@@ -159,22 +181,36 @@ class Availability:
         host = Host.of(upstream, url)
         watched = self._watched.setdefault(host, _Watched(upstream, 0.0))
         watched.upstream, watched.asked = upstream, self._clock.seconds()
-        outage: Outage | None = self._down.get(host)
-        if outage is not None:
-            await self._admit(host, watched, outage)
-        asking: Deferred[Result] = Deferred.fromCoroutine(ask())
-        watched.waiting.append(asking)
-        suspicion = self._clock.callLater(_SUSPICION, self._suspect, host, watched)
         try:
-            return await asking
+            outage: Outage | None = self._down.get(host)
+            if outage is not None:
+                await self._admit(host, watched, outage)
+            return await self._wait(host, watched, ask)
+        finally:
+            self._forget(host, watched)
+
+    async def _wait(self, host: Host, watched: _Watched, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        began, waiting = self._clock.seconds(), _Waiting(Deferred.fromCoroutine(ask()))
+        watched.waiting.append(waiting)
+        suspicion = self._clock.callLater(_SUSPICION + self._more_for(host), self._suspect, host, watched)
+        try:
+            result: Result = await waiting.asking
         except CancelledError:
-            self._check(host)
+            if waiting.is_down:
+                raise HostIsDown(self._since(host)) from None
             raise
         finally:
-            watched.waiting.remove(asking)
+            watched.waiting.remove(waiting)
             if suspicion.active():
                 suspicion.cancel()
-            self._forget(host, watched)
+        if self._clock.seconds() - began < _SUSPICION:
+            self._slow.drop(host)
+        return result
+
+    def _more_for(self, host: Host) -> float:
+        """Return the seconds that a slow host is given in addition."""
+        slow: float | None = self._slow.get(host)
+        return 0.0 if slow is None else min(slow, _LONGEST) * _SLOW_FACTOR
 
     def answered(self, upstream: Upstream, url: str) -> None:
         """Note that it is up (Watch)."""
@@ -195,7 +231,12 @@ class Availability:
     def _check(self, host: Host) -> None:
         outage: Outage | None = self._down.get(host)
         if outage is not None and outage.counts(self._now()):
-            raise HostIsDown(f"{host.origin} has not answered for {max(1, round(self._now() - outage.since))} s")
+            raise HostIsDown(self._since(host))
+
+    def _since(self, host: Host) -> str:
+        outage: Outage | None = self._down.get(host)
+        seconds = _SUSPICION + _PROBE if outage is None else self._now() - outage.since
+        return f"{host.origin} has not answered for {max(1, round(seconds))} s"
 
     def _suspect(self, host: Host, watched: _Watched) -> None:
         if not watched.is_probed:
@@ -205,32 +246,54 @@ class Availability:
 
     async def _probe_until_up(self, host: Host, watched: _Watched) -> None:
         try:
-            while not await self._is_up(host, watched):
+            is_up = await self._look(host, watched, _LONGEST)
+            while not is_up:
                 self._note_down(host, watched)
                 _decide(watched)
                 await deferLater(self._clock, _PAUSE)
-                if self._clock.seconds() - watched.asked > _INTEREST:
+                if self._down.get(host) is None or self._clock.seconds() - watched.asked > _INTEREST:
                     return
+                is_up = await self._look(host, watched, 0.0)
             self._note_up(host)
         finally:
             watched.is_probed = False
             _decide(watched)
             self._forget(host, watched)
 
-    async def _is_up(self, host: Host, watched: _Watched) -> bool:
-        """Tell whether the host answers anything; also where that cannot be found out."""
-        before = watched.answers
+    async def _look(self, host: Host, watched: _Watched, patient: float) -> bool:
+        """Tell whether the host answers anything; also where that cannot be found out.
+
+        Arguments:
+            patient: seconds that the probe may take in the end, beyond the time that it is waited for here.
+        """
+        before, began, most = watched.answers, self._clock.seconds(), _PROBE + self._more_for(host)
         # A connection that was kept may be dead without anybody's doing.
         http = self._client(replace(watched.upstream, keepalive=False))
-        try:
-            response = await ask_anything(http, host.origin, _PROBE, self._clock)
-        except TRANSPORT_ERRORS as error:
-            await deferLater(self._clock, _GRACE)
-            reason = innermost(error)
-            is_its_own = not is_ours(error) and not isinstance(reason, RefusedAddress | RefusedByProxy)
-            return watched.answers != before or not is_its_own
-        abandon(response)
-        return True
+        verdict: Deferred[bool] = Deferred()
+
+        def end(is_up: bool) -> None:
+            if not verdict.called:
+                verdict.callback(is_up)
+
+        def came(response: IResponse) -> None:
+            abandon(response)
+            if verdict.called:
+                # Another probe may be under way.
+                watched.answers += 1
+                self._slow.put(host, self._clock.seconds() - began)
+                self._note_up(host)
+            end(True)
+
+        probing = ask_anything(http, host.origin, max(most, patient), self._clock)
+        probing.addCallbacks(came, lambda failure: end(_says_nothing(failure)))
+        # When this is late itself, what is there already is seen a moment later.
+        timer = self._clock.callLater(most + _GRACE, end, False)
+        is_up = await verdict
+        if timer.active():
+            timer.cancel()
+        if not patient and not probing.called:
+            probing.cancel()
+        return is_up or watched.answers != before
 
     def _note_down(self, host: Host, watched: _Watched) -> None:
         known: Outage | None = self._down.get(host)
@@ -239,8 +302,9 @@ class Availability:
             self._log.warn("{origin} does not answer: it is not asked until it does", origin=host.origin)
         since = now - _SUSPICION - _PROBE if known is None else known.since
         self._down.put(host, Outage(since, now + _COUNTS_FOR))
-        for asking in list(watched.waiting):
-            asking.cancel()
+        for waiting in list(watched.waiting):
+            waiting.is_down = True
+            waiting.asking.cancel()
 
     def _note_up(self, host: Host) -> None:
         known: Outage | None = self._down.get(host)
@@ -252,6 +316,14 @@ class Availability:
     def _forget(self, host: Host, watched: _Watched) -> None:
         if not (watched.waiting or watched.verdicts or watched.is_probed):
             self._watched.pop(host, None)
+
+
+def _says_nothing(failure: Failure) -> bool:
+    """Tell whether a probe that failed shows nothing of its host."""
+    error = failure.value
+    if error is None or not isinstance(error, TRANSPORT_ERRORS):
+        return True
+    return is_ours(error) or isinstance(innermost(error), RefusedAddress | RefusedByProxy)
 
 
 def _decide(watched: _Watched) -> None:

@@ -18,11 +18,21 @@ from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.quotas import limited
 from ..policy.refusals import Asker, Unconfirmed, nonsense, parse_retry_after, refusal, unavailable
-from .answers import Listed, Manifest, RangeRefused, Streamed, checked_blob, checked_manifest, describes, with_length
+from .answers import (
+    Listed,
+    Manifest,
+    RangeRefused,
+    Streamed,
+    can_be,
+    checked_blob,
+    checked_manifest,
+    describes,
+    with_length,
+)
 from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
-from .references import References
+from .references import NoReferences, References
 from .relay import BodyBroke, BodyTooLarge
 from .several import OfUpstream, Severals
 
@@ -63,7 +73,7 @@ class RegistryClient:
         self._caller = caller
         self._severals = severals or Severals(quotas.now)
         self.quotas = quotas
-        self.references = references or References()
+        self.references = references or NoReferences()
 
     def on_behalf_of(self, caller: str | None) -> RegistryClient:
         """Return what asks with the Authorization of a client; None is this one itself.
@@ -96,9 +106,7 @@ class RegistryClient:
             ) from error
         except BodyBroke as error:
             raise unavailable(repository.registry, describe(error)) from error
-        manifest = checked_manifest(repository, reference, answer.headers, content)
-        self.references.note(repository, reference, manifest.digest, content)
-        return manifest
+        return checked_manifest(repository, reference, answer.headers, content)
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
         """Return the header that upstream answers a HEAD with, names in lower case.
@@ -137,11 +145,11 @@ class RegistryClient:
         if answer is not None:
             self._exchange.discard(answer)
             size = parse_size(answer.headers.get("content-length"))
-            if size is not None and size == (self.references.size(repository, digest) or size):
+            if size is not None and can_be(digest, size, self.references.size(repository, digest)):
                 return answer.headers
         streamed = await self.blob(repository, digest, 0, 1)
         streamed.body.abandon()
-        return with_length(streamed)
+        return with_length(repository.registry, digest, streamed)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
@@ -159,10 +167,6 @@ class RegistryClient:
             if error.status == 404 and not isinstance(error, Unconfirmed):
                 raise error
             answer = await self._ask("GET", repository, f"blobs/{digest}")
-        if not answer.ours and answer.status in (401, 403):
-            # It is not the registry that refuses it: Docker gives up where it is told DENIED.
-            self._exchange.discard(answer)
-            raise unavailable(repository.registry, f"the host that it redirects to answered {answer.status}")
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         streamed = self._streamed(answer)
@@ -248,6 +252,9 @@ class RegistryClient:
             body = await self._exchange.read(answer, _ERROR_LIMIT)
         except (BodyTooLarge, BodyBroke):
             body = b""
+        if not answer.ours and answer.status in (401, 403):
+            # It is not the registry that refuses it: Docker gives up where it is told DENIED, and no right has ended.
+            return unavailable(registry, f"the host that it redirects to answered {answer.status}")
         retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
         return refusal(
             registry,

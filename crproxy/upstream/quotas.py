@@ -32,6 +32,8 @@ class Quotas:
         # By Registry, each a Quota; by Limited, each a Limit.
         self._seen = sharing.records("quotas")
         self._limits = sharing.records("limits")
+        # By Limited of all repositories, each until when which are limited: a few.
+        self._repositories = sharing.records("limited repositories")
 
     def seen(self, registry: Registry) -> Quota | None:
         """Return what ``registry`` said last; None where it says nothing of quotas."""
@@ -55,7 +57,10 @@ class Quotas:
         now = self.now()
         for limited in _which(asked):
             limit: Limit | None = self._limits.get(limited)
-            if limit is None or now >= limit.until:
+            if limit is None:
+                continue
+            if limit.is_over(now):
+                self._limits.drop(limited)
                 continue
             if limit.counts(now):
                 left = math.ceil(limit.until - now)
@@ -83,14 +88,13 @@ class Quotas:
         now = self.now()
         limit = Limit.told(now, error.retry_after, error.message.partition(";")[0])
         self._limits.put(asked, limit)
-        alike = [other for other, known in self._limits.all().items() if _is_alike(other, asked) and now < known.until]
-        if len(alike) >= _MANY:
-            self._limits.put(asked.everywhere, limit)
+        if asked != asked.everywhere:
+            known: dict[str, float] = self._repositories.get(asked.everywhere) or {}
+            limited = {path: until for path, until in known.items() if now < until} | {asked.repository: limit.until}
+            self._repositories.put(asked.everywhere, dict(list(limited.items())[-_MANY:]))
+            if len(limited) >= _MANY:
+                self._limits.put(asked.everywhere, limit)
 
 
 def _which(asked: Limited) -> list[Limited]:
     return list(dict.fromkeys((asked, asked.everywhere)))
-
-
-def _is_alike(other: Limited, asked: Limited) -> bool:
-    return other.everywhere == asked.everywhere and other.repository != ""

@@ -26,7 +26,7 @@ from ..policy.challenges import (
     realm_is_sound,
     token_request,
 )
-from ..policy.redirects import REDIRECT_STATUSES, RefusedRedirect, UnsoundRedirect, follow
+from ..policy.redirects import REDIRECT_STATUSES, Redirect, RefusedRedirect, UnsoundRedirect, follow
 from ..policy.refusals import Asker, parse_retry_after, refusal, unavailable
 from ..policy.retries import RETRY_STATUSES
 from ..policy.urls import origin_of
@@ -244,7 +244,10 @@ class Tokens:
             response, body = await self._ask_at(http, upstream, url, headers)
             if response.code not in REDIRECT_STATUSES:
                 break
-            url, followed = _redirected(upstream, url, response, followed), followed + 1
+            redirect = _redirected(upstream, url, response, followed)
+            if username is not None and not redirect.same_origin:
+                _check_listed(upstream, redirect.url)
+            url, followed = redirect.url, followed + 1
         if response.code != 200:
             raise self._refused(upstream, response, body, asker)
         return body
@@ -297,10 +300,22 @@ def _passes(response: IResponse) -> bool:
     return response.code in RETRY_STATUSES and field_of(response, b"retry-after") is None
 
 
-def _redirected(upstream: Upstream, url: str, response: IResponse, followed: int) -> str:
+def _check_listed(upstream: Upstream, url: str) -> None:
+    """Raise RegistryError where credentials would follow a redirect to another origin that is not listed."""
+    origin = origin_of(url)
+    if origin is None or origin.host not in upstream.token_hosts:
+        raise RegistryError(
+            ErrorCode.DENIED,
+            f"{upstream.registry} sends us by a redirect to {origin} for a token, which is not given the credentials "
+            "configured for it: if it may have them, whoever runs this proxy lists its host as token_hosts under "
+            f'[upstreams."{upstream.registry}"]',
+        )
+
+
+def _redirected(upstream: Upstream, url: str, response: IResponse, followed: int) -> Redirect:
     """Return where a token service sends us. Raises RegistryError where it must not be followed."""
     try:
-        return follow(url, field_of(response, b"location"), followed=followed, allow_http=upstream.allow_http).url
+        return follow(url, field_of(response, b"location"), followed=followed, allow_http=upstream.allow_http)
     except UnsoundRedirect as error:
         raise RegistryError(ErrorCode.DENIED, f"{upstream.registry} is refused: its token service: {error}") from error
     except RefusedRedirect as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.quotas import Quota, parse_quota
+from crproxy.policy.quotas import Limit, Quota, parse_quota
 
 NOW = 1_000_000.0
 
@@ -50,3 +50,17 @@ def test_what_was_said_counts_for_five_minutes(age: float, low: bool) -> None:
 def test_any_header_is_a_quota_or_none(limit: str, remaining: str) -> None:
     quota = parse_quota(headers(limit, remaining), NOW)
     assert quota is None or quota.remaining >= 0
+
+
+def test_a_limit_of_a_time_ahead_is_over() -> None:
+    """As it is when the clock was set back."""
+    limit = Limit.told(NOW, 5, "busy")
+    assert [limit.counts(NOW + seconds) for seconds in (-86400, -1, 0, 4.9, 5)] == [False, False, True, True, False]
+    assert limit.is_over(NOW - 86400)
+
+
+def test_a_long_one_lets_one_pass_in_a_minute() -> None:
+    limit = Limit.told(NOW, 3600, "busy")
+    assert [limit.counts(NOW + seconds) for seconds in (59, 60)] == [True, False]
+    assert [limit.probed(NOW + 60).counts(NOW + seconds) for seconds in (61, 119, 120)] == [True, True, False]
+    assert not limit.is_over(NOW + 60)

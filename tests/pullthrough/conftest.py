@@ -18,7 +18,6 @@ from crproxy.pullthrough import Asked, PullThrough, Reply
 from crproxy.store.store import Store
 from crproxy.upstream.client import Listed, Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
-from crproxy.upstream.references import References
 from tests.memory import ended
 from tests.sources import HandSeveral, HandSource
 from tests.stores import HandRules, make_store, pull_through
@@ -42,7 +41,6 @@ class Client:
         self.caller: str | None = None
         self.welcome: set[str] = set()
         self.quotas = Quotas(clock.seconds)
-        self.references = References()
         self.asked: list[tuple[Any, ...]] = []
         self.manifests: dict[Reference, bytes] = {}
         self.blobs: dict[Digest, HandSource] = {}
@@ -92,7 +90,6 @@ class Client:
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         await self._hear("manifest", repository, reference)
         content = self.manifests[reference]
-        self.references.note(repository, reference, Digest.of(content), content)
         return Manifest(Digest.of(content), TYPE, content)
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:

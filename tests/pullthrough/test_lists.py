@@ -9,6 +9,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.routes import ReferrersRequest, TagsRequest
 from crproxy.pullthrough.lists import ListRequest
+from crproxy.store.store import Store
 from tests.memory import ended, failure_of
 from tests.pullthrough.conftest import OTHER, REPOSITORY, Ask, Client, body_of
 from tests.stores import HandRules
@@ -138,3 +139,12 @@ def test_no_tag_is_called_as_a_list_is() -> None:
     for request in (ListRequest(None, {}), ListRequest(DIGEST, {"artifactType": "a/b"})):
         assert "/" in request.name
     assert ListRequest(None, {"n": "1", "last": "a"}).name == ListRequest(None, {"last": "a", "n": "1"}).name
+
+
+def test_what_a_list_was_before_goes(ask: Ask, client: Client, store: Store, clock: Clock) -> None:
+    for tags in (b'{"tags": ["a"]}', b'{"tags": ["a", "b"]}'):
+        client.list = tags
+        ended(ask(TagsRequest("org/name")))
+        clock.advance(61)
+    ended(store.index.flush())
+    assert store.index.read("SELECT count(*) FROM link") == [(1,)]

@@ -371,7 +371,7 @@ def test_nothing_is_noted_of_what_a_manifest_refers_to(client: Client, ask: Ask,
     layers = [{"mediaType": "l", "digest": str(Digest.of(bytes([number]))), "size": 5} for number in range(100)]
     client.tagged(V1, json.dumps({"layers": layers}).encode())
     ended(ask(wanted()))
-    assert store.index._read("SELECT count(*) FROM link") == [(1,)]
+    assert store.index.read("SELECT count(*) FROM link") == [(1,)]
 
 
 def test_what_was_dropped_is_fetched_again(client: Client, ask: Ask, store: Store) -> None:
@@ -548,3 +548,25 @@ def test_what_is_not_kept_is_waited_for(ask: Ask, client: Client, clock: Clock) 
     assert not_yet(asking)
     client.waiting.callback(None)
     assert body_of(ended(asking)) == MANIFEST
+
+
+def test_a_404_that_comes_late_counts_for_the_next(ask: Ask, client: Client, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(61)
+    client.waiting = Deferred()
+    late = ask(wanted())
+    clock.advance(2)
+    assert body_of(ended(late)) == MANIFEST
+    waiting, client.waiting, client.error = client.waiting, None, GONE
+    waiting.callback(None)
+    client.error = DOWN
+    failure_of(ask(wanted()), RegistryError)
+
+
+def test_a_head_that_names_what_is_not_here_takes_nothing_away(ask: Ask, client: Client, clock: Clock) -> None:
+    ended(ask(wanted()))
+    clock.advance(61)
+    client.tagged(V1, b'{"schemaVersion": 2, "layers": []}')
+    ended(ask(wanted(), "HEAD"))
+    client.error = DOWN
+    assert body_of(ended(ask(wanted()))) == MANIFEST

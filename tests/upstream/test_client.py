@@ -182,7 +182,6 @@ def test_no_get_of_docker_hub_comes_of_a_head(network: Network, client: Registry
         (answer(405), answer(206, b"x", "Content-Range: bytes 0-0/1000"), "1000"),
         (answer(501), answer(200, b"xyz"), "3"),
         (answer(200, length=None), answer(206, b"x", "Content-Range: bytes 0-0/7"), "7"),
-        (answer(405), answer(416, b"", "Content-Range: bytes */0"), "0"),
         (answer(405), answer(206, b"x", "Content-Range: bytes 0-0/*"), None),
         *[(answer(status), answer(206, b"x", "Content-Range: bytes 0-0/9"), "9") for status in (400, 403, 404, 505)],
     ],
@@ -349,9 +348,16 @@ def test_a_blob_of_no_bytes_is_only_the_one_that_has_none(network: Network, clie
     assert ended(network.run(client.blob(REPOSITORY, Digest.of(b"")))).body.length == 0
 
 
-SIZED = b'{"schemaVersion": 2, "layers": [{"mediaType": "application/x", "digest": "%s", "size": 10}]}' % str(
-    DIGEST
-).encode("ascii")
+class Sizes:
+    """A manifest says that the blob has ten bytes."""
+
+    def size(self, repository: Repository, digest: Digest) -> int | None:
+        return 10 if digest == DIGEST else None
+
+
+@pytest.fixture
+def knowing(exchange: Exchange) -> RegistryClient:
+    return RegistryClient(Upstream.public, exchange, Quotas(lambda: NOW), references=Sizes())
 
 
 @pytest.mark.parametrize(
@@ -367,11 +373,10 @@ SIZED = b'{"schemaVersion": 2, "layers": [{"mediaType": "application/x", "digest
     ],
 )
 def test_a_blob_is_as_large_as_its_manifest_says(
-    network: Network, client: RegistryClient, answered: bytes, start: int, status: int | None
+    network: Network, knowing: RegistryClient, answered: bytes, start: int, status: int | None
 ) -> None:
-    network.serve("https://quay.io", [answer(200, SIZED), answered])
-    ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
-    asking = network.run(client.blob(REPOSITORY, DIGEST, start))
+    network.serve("https://quay.io", answered)
+    asking = network.run(knowing.blob(REPOSITORY, DIGEST, start))
     if status is not None:
         assert ended(asking).status == status
         return
@@ -380,11 +385,26 @@ def test_a_blob_is_as_large_as_its_manifest_says(
     assert error.message.endswith(f"where {DIGEST} was asked for, of which its manifest says that it has 10")
 
 
-def test_a_head_that_says_otherwise_is_not_believed_before_a_get(network: Network, client: RegistryClient) -> None:
-    part = answer(206, b"0", "Content-Range: bytes 0-0/10")
-    network.serve("https://quay.io", [answer(200, SIZED), answer(200, length=4096), part])
-    ended(network.run(client.manifest(REPOSITORY, Tag("v1"))))
-    assert ended(network.run(client.head_blob(REPOSITORY, DIGEST)))["content-length"] == "10"
+@pytest.mark.parametrize("length", [0, 4096])
+def test_a_head_that_says_otherwise_is_not_believed_before_a_get(
+    network: Network, knowing: RegistryClient, length: int
+) -> None:
+    network.serve("https://quay.io", [answer(200, length=length), answer(206, b"0", "Content-Range: bytes 0-0/10")])
+    assert ended(network.run(knowing.head_blob(REPOSITORY, DIGEST)))["content-length"] == "10"
+
+
+def test_a_blob_that_is_said_to_have_no_bytes_is_none(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", [answer(200), answer(416, b"", "Content-Range: bytes */0")])
+    assert refused(network.run(client.head_blob(REPOSITORY, DIGEST))).status == 502
+
+
+@pytest.mark.parametrize("kind", ["manifest", "tags"])
+def test_nor_is_it_a_refusal_of_anything_else(network: Network, client: RegistryClient, kind: str) -> None:
+    """No right has ended by it."""
+    network.serve("https://quay.io", answer(307, b"", "Location: https://cdn.example/x"))
+    network.serve("https://cdn.example", answer(403))
+    error = refused(network.run(ASKS[kind][0](client, REPOSITORY)))
+    assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 503)
 
 
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:

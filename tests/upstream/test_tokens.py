@@ -338,12 +338,17 @@ def test_s5_a_redirect_to_another_domain_is_not_given_the_credentials(asker: Ask
     assert len(asker.urls) == 1
 
 
-def test_a_redirect_to_where_a_challenge_could_have_led_is_given_the_credentials(
-    asker: Asker, secret: Upstream
+@pytest.mark.security("S5")
+@pytest.mark.parametrize("where", ["https://auth.quay.io", "https://quay.io:8443"])
+def test_s5_a_redirect_to_another_origin_is_given_the_credentials_only_where_it_is_listed(
+    asker: Asker, secret: Upstream, where: str
 ) -> None:
-    asker.serve(answer(302, b"", "Location: https://auth.quay.io/"))
-    asker.network.serve("https://auth.quay.io", token())
-    assert ended(asker.ask(upstream=secret)) == "Bearer t1"
+    asker.network.serve("https://quay.io", answer(302, b"", f"Location: {where}/"))
+    asker.network.serve(where, token())
+    assert refused(asker.ask(upstream=secret)).code is ErrorCode.DENIED
+    assert [seen.origin for seen in asker.network.seen] == ["https://quay.io"]
+    listed = replace(secret, token_hosts=frozenset({"auth.quay.io", "quay.io"}))
+    assert ended(asker.ask(upstream=listed)) == "Bearer t1"
 
 
 def test_without_credentials_a_redirect_may_lead_to_another_domain(asker: Asker) -> None:
