@@ -86,6 +86,7 @@ class HandSource:
     size_error: RegistryError | None = None
     several: Several | None = None
     cancelled: int = 0
+    blamed: int = 0
     _waiting: list[Deferred[Streamed]] = field(default_factory=list)
 
     @property
@@ -103,6 +104,9 @@ class HandSource:
         if self.size_error is not None:
             raise self.size_error
         return len(self.content)
+
+    def blame(self) -> None:
+        self.blamed += 1
 
     def answer(self, status: int | None = None, *, length: int | None = -1, **headers: str) -> HandBody:
         """Answer with the header: 200 or 206 as it was asked, unless told otherwise."""
@@ -226,6 +230,9 @@ class ManySource:
 
     async def size(self) -> int | None:
         return len(self.content)
+
+    def blame(self) -> None:
+        """Nobody gave it."""
 
     @property
     def alive(self) -> list[Question]:

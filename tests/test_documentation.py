@@ -174,6 +174,13 @@ def test_the_keys_of_a_table_are_those_that_are_read(heading: str) -> None:
     assert documented == known_keys(TABLES[heading]) - (set() if TABLES[heading] else SECTIONS)
 
 
+def test_the_keys_of_an_endpoint_are_those_that_are_read() -> None:
+    section = CONFIGURATION.read_text("utf-8").partition("\n## Several endpoints for one registry\n")[2]
+    keys = [cell for cell in re.findall(r"^\| (.*?) \|", section.partition("\n## ")[0], re.MULTILINE) if "`" in cell]
+    read = known_keys('[upstreams."quay.io"]\n[[upstreams."quay.io".endpoint]]\nurl = "https://quay.io"')
+    assert set(re.findall(r"`([a-z_]+)`", " ".join(keys))) == read
+
+
 def documented_defaults() -> list[tuple[str, str, str]]:
     """The table, the key, and the default of each row that has one that can be written down."""
     found = []

@@ -14,7 +14,13 @@ __all__ = ["changes"]
 # What may be shown with its values; of all else only the key is named.
 _PLAIN = (bool, int, float, type(None))
 # Keys whose values have another name here.
-_KEYS = {"authorities": "ca_file", "proxies": "proxy", "style": "format", "users": "htpasswd"}
+_KEYS = {
+    "authorities": "ca_file",
+    "fallbacks": "endpoint",
+    "proxies": "proxy",
+    "style": "format",
+    "users": "htpasswd",
+}
 
 
 def changes(before: Config, after: Config) -> list[str]:
@@ -54,9 +60,9 @@ def _upstreams(before: Config, after: Config) -> Iterator[str]:
     yield from _added("added", new.keys() - old.keys())
     yield from _added("removed", old.keys() - new.keys())
     for registry in sorted(old.keys() & new.keys()):
-        keys = _different(old[registry], new[registry])
+        keys = dict.fromkeys(_KEYS.get(key, key) for key in _different(old[registry], new[registry]))
         if keys:
-            yield f"{registry} changed ({', '.join(_KEYS.get(key, key) for key in keys)})"
+            yield f"{registry} changed ({', '.join(keys)})"
 
 
 def _counts(before: Any, after: Any) -> Iterator[str]:

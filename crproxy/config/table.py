@@ -32,6 +32,7 @@ class Table:
         path: where it is in the document.
         text: the document, in which mistakes are found.
         error: what a mistake is.
+        within: where its mistakes are to be found, if it is one of a list's, of whose keys no line tells.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Table:
         path: tuple[str, ...],
         text: str,
         error: type[ConfigError] = ConfigError,
+        within: tuple[str, ...] | None = None,
     ) -> None:
         self.values = values
         self._path = path
         self._text = text
         self._error = error
+        self._within = within
         self._known: list[str] = []
 
     def take(self, key: str) -> Any:
@@ -60,6 +63,16 @@ class Table:
         if not isinstance(value, dict):
             self.fail(key, "this is a table: write its keys below [" + self._dotted(key) + "]")
         return Table(value, (*self._path, key), self._text, self._error)
+
+    def texts_or_tables(self, key: str) -> list[str | Table] | None:
+        """Return what is listed at ``key``; a text that stands there by itself is one, None where nothing does."""
+        value = self.take(key)
+        if value is None or isinstance(value, str):
+            return value if value is None else [value]
+        if not isinstance(value, list) or not all(isinstance(item, str | dict) for item in value):
+            self.fail(key, 'this is a URL or a list of them: write "https://..." or ["https://...", { url = "..." }]')
+        path = (*self._path, key)
+        return [item if isinstance(item, str) else Table(item, path, self._text, self._error, path) for item in value]
 
     def string(self, key: str) -> str | None:
         """Return the text at ``key``, or None."""
@@ -163,7 +176,7 @@ class Table:
     def fail(self, key: str, what: str) -> Never:
         """Raise the error that blames ``key``."""
         path = (*self._path, key)
-        line = _line_of(self._text, path)
+        line = _line_of(self._text, self._within or path)
         where = f"line {line}: " if line else ""
         raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -40,31 +42,38 @@ def read_upstreams(tables: Table, read_file: ReadFile, proxies: Proxies) -> Iter
 
 def _upstream(registry: Registry, table: Table, read_file: ReadFile, proxies: Proxies) -> Upstream:
     public = Upstream.public(registry)
-    endpoint = table.string("endpoint")
+    listed = table.texts_or_tables("endpoint")
     username = table.string("username")
-    upstream = Upstream(
+    usual = Upstream(
         registry=registry,
-        endpoint=public.endpoint if endpoint is None else _endpoint(table, endpoint),
+        endpoint=public.endpoint,
         username=username,
         password=_password(table, username, read_file),
         retries=table.whole("retries", public.retries),
         keepalive=table.boolean("keepalive", public.keepalive),
-        private_hosts=_private_hosts(table, endpoint),
+        private_hosts=_hosts(table, "private_hosts"),
         token_hosts=_hosts(table, "token_hosts"),
         authorities=_authorities(table, read_file),
         proxies=_proxies(table, proxies),
-        passthrough=_passthrough(table, username),
+        passthrough=table.boolean("passthrough", False),
         connections=_connections(table, public.connections),
     )
     table.refuse_the_rest()
+    upstream = usual if listed is None else _of_endpoints(table, listed, usual, read_file)
+    _check_passthrough(table, upstream)
     return upstream
 
 
-def _passthrough(table: Table, username: str | None) -> bool:
-    passthrough = table.boolean("passthrough", False)
-    if passthrough and username is not None:
+def _check_passthrough(table: Table, upstream: Upstream) -> None:
+    if not upstream.passthrough:
+        return
+    if upstream.fallbacks:
+        table.fail(
+            "passthrough",
+            "clients' own passwords are for the registry alone, and it has several endpoints: keep one of them",
+        )
+    if upstream.username is not None:
         table.fail("passthrough", "there is a username as well: either clients log in there, or this proxy does")
-    return passthrough
 
 
 def _connections(table: Table, usual: int) -> int:
@@ -74,20 +83,91 @@ def _connections(table: Table, usual: int) -> int:
     return connections
 
 
-def _private_hosts(table: Table, endpoint: str | None) -> frozenset[str]:
-    listed = _hosts(table, "private_hosts")
-    origin = None if endpoint is None else origin_of(endpoint)
-    return listed if origin is None else listed | {origin.host}
-
-
 def _hosts(table: Table, key: str) -> frozenset[str]:
     return frozenset(name.lower() for name in table.strings(key))
 
 
-def _endpoint(table: Table, url: str) -> str:
-    if origin_of(url) is None or "?" in url or "#" in url:
-        table.fail("endpoint", f"{url!r} is not a registry's URL: write https://HOST or http://HOST:PORT")
-    return url.rstrip("/")
+# Several endpoints
+
+
+def _of_endpoints(table: Table, listed: list[str | Table], usual: Upstream, read_file: ReadFile) -> Upstream:
+    """Return the upstream with its endpoints.
+
+    Arguments:
+        usual: what the registry's table says, the login included.
+    """
+    anonymous = replace(usual, username=None, password=None)
+    endpoints, is_used = [], usual.username is None
+    for one in listed:
+        if isinstance(one, Table):
+            endpoints.append(_of_table(one, anonymous, read_file))
+            continue
+        endpoint = _at(table, "endpoint", one, usual)
+        # A login is for the host that it was made for, and not for whoever else has a copy of the images.
+        is_for_it = len(listed) == 1 or endpoint.is_registrys_own
+        is_used = is_used or is_for_it
+        endpoints.append(endpoint if is_for_it else _at(table, "endpoint", one, anonymous))
+    if not is_used:
+        own = Upstream.public(usual.registry).endpoint
+        table.fail(
+            "username",
+            f"of several endpoints it is for {own}, if that is written as a text, and for no other: write username and "
+            'password_file into the endpoint\'s own table, { url = "...", username = "...", password_file = "..." }',
+        )
+    _check_endpoints(table, endpoints)
+    first, *others = endpoints
+    return replace(first, fallbacks=tuple(others))
+
+
+def _check_endpoints(table: Table, endpoints: list[Upstream]) -> None:
+    if not endpoints:
+        table.fail("endpoint", "the list is empty: write URLs into it, or leave the key out")
+    seen = set()
+    for endpoint in endpoints:
+        place = origin_of(endpoint.endpoint), urlsplit(endpoint.endpoint).path
+        if place in seen:
+            table.fail("endpoint", f"{endpoint.endpoint} is there twice: keep one of them")
+        seen.add(place)
+    if not any(endpoint.trust_tags for endpoint in endpoints):
+        table.fail("endpoint", "nobody would say what a tag is: leave trust_tags = false out of one of the endpoints")
+
+
+def _of_table(table: Table, usual: Upstream, read_file: ReadFile) -> Upstream:
+    """Return an endpoint that has a table of its own; what that leaves out is as ``usual``."""
+    url = table.string("url")
+    if url is None:
+        table.fail("url", 'it is missing: write { url = "https://..." }')
+    username = table.string("username")
+    own = replace(
+        usual,
+        username=username,
+        password=_password(table, username, read_file),
+        private_hosts=_hosts_or(table, "private_hosts", usual.private_hosts),
+        # Those of the registry are not where another endpoint's login may go.
+        token_hosts=_hosts_or(table, "token_hosts", usual.token_hosts if username is None else frozenset()),
+        authorities=_authorities(table, read_file) or usual.authorities,
+        proxies=_proxies(table, usual.proxies),
+        trust_tags=table.boolean("trust_tags", True),
+    )
+    table.refuse_the_rest()
+    return _at(table, "url", url, own)
+
+
+def _hosts_or(table: Table, key: str, usual: frozenset[str]) -> frozenset[str]:
+    hosts = _hosts(table, key)
+    return hosts if key in table.values else usual
+
+
+def _at(table: Table, key: str, url: str, upstream: Upstream) -> Upstream:
+    """Return ``upstream`` at the endpoint ``url``, which ``key`` says."""
+    origin = origin_of(url)
+    if origin is None or "?" in url or "#" in url:
+        table.fail(key, f"{url!r} is not a registry's URL: write https://HOST or http://HOST:PORT")
+    private = upstream.private_hosts | {origin.host}
+    return replace(upstream, endpoint=url.rstrip("/"), private_hosts=private)
+
+
+# Files
 
 
 def _password(table: Table, username: str | None, read_file: ReadFile) -> str | None:

@@ -58,7 +58,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """How one registry is reached.
+    """How one registry is reached: at this endpoint first, where it has several.
 
     Arguments:
         registry: which one.
@@ -73,8 +73,10 @@ class Upstream:
             the system's.
         proxies: what it is reached through.
         named: the configuration, or the built-in table, knows it; through a proxy no other is reached.
-        passthrough: clients log in there with credentials of their own.
+        passthrough: clients log in there with credentials of their own; it has one endpoint then.
         connections: over how many at the most a large blob comes where one is slow.
+        trust_tags: what it says of tags counts; of a mirror that lags behind only what is asked for by its digest does.
+        fallbacks: the registry's further endpoints, in the order in which they are asked; they have none themselves.
     """
 
     registry: Registry
@@ -90,6 +92,18 @@ class Upstream:
     named: bool = True
     passthrough: bool = False
     connections: int = 4
+    trust_tags: bool = True
+    fallbacks: tuple[Upstream, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Upstream, ...]:
+        """All endpoints of the registry, in the order in which they are asked."""
+        return (self, *self.fallbacks)
+
+    @property
+    def is_registrys_own(self) -> bool:
+        """Whether the endpoint is where the registry is for everybody, and no mirror."""
+        return origin_of(self.endpoint) == origin_of(Upstream.public(self.registry).endpoint)
 
     @property
     def allow_http(self) -> bool:
@@ -103,21 +117,30 @@ class Upstream:
         return self.private_hosts if origin is None else self.private_hosts | {origin.host}
 
     @property
-    def credential(self) -> str:
-        """What names the username and password, without giving them away; empty where there are none.
+    def login(self) -> str:
+        """What names this endpoint's username and password, without giving them away; empty where there are none."""
+        return "" if self.username is None else _named(f"{self.username}\0{self.password}")
 
-        The index has it beside what the credential opened, so that another account does not inherit that. 32 bits of a
-        hash tell an operator's few accounts apart.
+    @property
+    def credential(self) -> str:
+        """What names the logins of all endpoints together; empty where there are none.
+
+        The index has it beside what the credential opened, so that another account does not inherit that. An endpoint
+        more that is asked anonymously opens nothing, and changes nothing of it.
         """
-        if self.username is None:
-            return ""
-        return hashlib.sha256(f"{self.username}\0{self.password}".encode()).hexdigest()[:8]
+        logins = sorted({endpoint.login for endpoint in self.endpoints} - {""})
+        return _named("\0".join(logins)) if len(logins) > 1 else "".join(logins)
 
     @classmethod
     def public(cls, registry: Registry, proxies: Proxies = DIRECT, *, named: bool = True) -> Upstream:
         """Return how a registry is reached of which the configuration says nothing."""
         host = quirks(registry).host or registry.name
         return cls(registry, f"https://{host}", proxies=proxies, named=named)
+
+
+def _named(secret: str) -> str:
+    """Return what names a secret: 32 bits of a hash tell an operator's few accounts apart."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

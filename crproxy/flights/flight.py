@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from ..oci.digests import Verifier
 from ..oci.errors import ErrorCode, RegistryError
-from ..store.blobs import AlreadyStored, Partial, PartialKey
+from ..store.blobs import AlreadyStored, Partial, PartialKey, WrongContent
 from ..store.filling import Filling
 from ..upstream.parallel import pour_in_parallel
 from ..upstream.relay import BodyBroke
@@ -86,6 +86,9 @@ class Flight(Unkept):
             self._fail(Failure(NotKept(str(error))))
         except CancelledError:
             self._fail(Failure(RegistryError(ErrorCode.UNAVAILABLE, "the transfer was stopped", retry_after=1)))
+        except WrongContent:
+            self.source.blame()
+            self._fail(Failure())
         except Exception:
             self._fail(Failure())
         finally:

@@ -197,6 +197,10 @@ class PeersFirst:
     def several(self) -> None:
         """Have it be one part after the other (Source): a worker has it as it comes."""
 
+    def blame(self) -> None:
+        """Note that what came is wrong (Source)."""
+        self.upstream.blame()
+
 
 async def hold_for_others(window: Window, key: PartialKey, peers: Peers, clock: IReactorTime) -> None:
     """Let ``window`` hold what comes until other workers have come for it, which have read its file up to there."""

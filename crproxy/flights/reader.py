@@ -82,7 +82,7 @@ class Reader:
         if verifier is not None:
             checked = Verifying(consumer, verifier)
             await pour(self._source, checked, start, None, flight.clock)
-            checked.finish()
+            checked.finish(self._source.blame)
         else:
             stop = None if self._part is None else self._part.stop
             await pour(self._source, consumer, start, stop, flight.clock)

@@ -34,7 +34,7 @@ def status_label(status: int | None) -> str:
 
 
 class Registries:
-    """The labels of registries: those that the configuration or the built-in table names.
+    """The labels of registries: those that the configuration or the built-in table names; and of their endpoints.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -44,15 +44,32 @@ class Registries:
         self._current = current
         self._config: Config | None = None
         self._known: frozenset[str] = frozenset()
+        self._endpoints: dict[str, frozenset[str]] = {}
 
     def label(self, registry: str | None) -> str:
         """Return the label of ``registry``: its name, ``other``, or ``none`` where no registry was asked for."""
         if registry is None:
             return NONE
+        self._look()
+        return registry if registry in self._known else OTHER
+
+    def endpoints(self, registry: str) -> frozenset[str]:
+        """Return the URLs of the endpoints of ``registry`` where there are several; of one there is nothing to tell."""
+        self._look()
+        return self._endpoints.get(registry, frozenset())
+
+    def _look(self) -> None:
         config = self._current()
         if config is not self._config:
-            self._config, self._known = config, _named_by(config)
-        return registry if registry in self._known else OTHER
+            self._config, self._known, self._endpoints = config, _named_by(config), _several(config)
+
+
+def _several(config: Config) -> dict[str, frozenset[str]]:
+    return {
+        str(registry): frozenset(endpoint.endpoint for endpoint in upstream.endpoints)
+        for registry, upstream in config.upstreams.items()
+        if upstream.fallbacks
+    }
 
 
 def _named_by(config: Config) -> frozenset[str]:

@@ -32,7 +32,9 @@ class Meters:
         self.registry = CollectorRegistry()
         self.registries = registries = Registries(current)
         self.requests = Requests(self.registry, registries)
-        self.upstreams = Upstreams(self.registry, registries, (sharing or Alone()).records("upstreams up"))
+        sharing = sharing or Alone()
+        up, endpoints_up = sharing.records("upstreams up"), sharing.records("endpoints up")
+        self.upstreams = Upstreams(self.registry, registries, up, endpoints_up)
         self._lag = Histogram(
             "crproxy_reactor_lag_seconds",
             "How late the event loop is with what is due, looked at once a second.",

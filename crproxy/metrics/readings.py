@@ -20,6 +20,8 @@ __all__ = ["CertificateEnds", "Disk", "Readings", "Stock"]
 
 # Returns each name that has, or shall have, a certificate, and when that ends, in seconds since 1970.
 CertificateEnds = Callable[[], list[tuple[str, float | None]]]
+# One, or one for each value of a label, or of several.
+_Value = float | Mapping[str, float] | Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Stock:
         disk: looks at the file system; None where that cannot be.
         received: returns the bytes that upstreams have sent.
         up: returns whether each upstream answered when it was asked last.
+        endpoints_up: returns the same of each endpoint, by registry and URL, where there are several.
         connections: returns how many are open, by site.
         registries: makes the labels of registries.
     """
@@ -64,6 +67,7 @@ class Stock:
     disk: Callable[[], Disk | None]
     received: Callable[[], int]
     up: Callable[[], Mapping[str, bool]]
+    endpoints_up: Callable[[], Mapping[tuple[str, str], bool]]
     registries: Registries
     connections: Callable[[], Mapping[str, int]] = field(default=dict)
 
@@ -93,6 +97,8 @@ class Readings(Collector):
         yield _counter("crproxy_upstream_received_bytes", "Bytes of bodies that upstreams sent.", received)
         about = "Whether the upstream answered when it was asked last: 1 or 0."
         yield _gauge("crproxy_upstream_up", about, self._stock.up(), "registry")
+        about = "Whether the endpoint answered when it was asked last, of registries that have several: 1 or 0."
+        yield _gauge("crproxy_upstream_endpoint_up", about, self._stock.endpoints_up(), "registry", "endpoint")
         yield from self._quotas()
         ends = {name: end for name, end in self._stock.ends() if end is not None}
         about = "When the certificate of a name ends, in seconds since 1970."
@@ -147,18 +153,18 @@ class Readings(Collector):
         yield _gauge("crproxy_upstream_quota_remaining", "Those of them that were left.", left, "registry")
 
 
-def _gauge(name: str, about: str, value: float | Mapping[str, float], *labels: str) -> Metric:
+def _gauge(name: str, about: str, value: _Value, *labels: str) -> Metric:
     return _filled(GaugeMetricFamily(name, about, labels=labels), value)
 
 
-def _counter(name: str, about: str, value: float | Mapping[str, float], *labels: str) -> Metric:
+def _counter(name: str, about: str, value: _Value, *labels: str) -> Metric:
     return _filled(CounterMetricFamily(name, about, labels=labels), value)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Mapping[str, float]) -> Metric:
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: _Value) -> Metric:
     if isinstance(value, Mapping):
         for label, one in value.items():
-            family.add_metric([label], one)
+            family.add_metric([label] if isinstance(label, str) else label, one)
     else:
         family.add_metric([], value)
     return family

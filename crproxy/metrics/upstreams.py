@@ -21,10 +21,12 @@ class Upstreams:
         registry: takes the metrics.
         registries: makes the labels of registries.
         up: has, for all workers, whether the upstream of a label answered when it was asked last.
+        endpoints_up: and whether an endpoint did, by that label and its URL, where there are several.
     """
 
-    def __init__(self, registry: CollectorRegistry, registries: Registries, up: Records) -> None:
+    def __init__(self, registry: CollectorRegistry, registries: Registries, up: Records, endpoints_up: Records) -> None:
         self._up = up
+        self._endpoints_up = endpoints_up
         # A number, with each piece: a Counter takes five times as long, and is not needed for what is only read.
         self.bytes_received = 0
         self._registries = registries
@@ -44,8 +46,19 @@ class Upstreams:
 
     @property
     def up(self) -> dict[str, bool]:
-        """Whether a registry answered when it was asked last, by its label."""
-        return self._up.all()
+        """Whether a registry answered when it was asked last, by its label; of several endpoints, whether one did."""
+        up: dict[str, bool] = self._up.all()
+        of_several: dict[str, bool] = {}
+        for (label, _), is_up in self.endpoints_up.items():
+            of_several[label] = is_up or of_several.get(label, False)
+        return up | of_several
+
+    @property
+    def endpoints_up(self) -> dict[tuple[str, str], bool]:
+        """Whether an endpoint did, by its registry's label and its URL, of registries that have several."""
+        known: dict[tuple[str, str], bool] = self._endpoints_up.all()
+        # Others were there before the configuration was read again.
+        return {key: is_up for key, is_up in known.items() if key[1] in self._registries.endpoints(key[0])}
 
     def attempted(self, attempt: Attempt) -> None:
         """Count a request (crproxy.upstream.attempts.Told)."""
@@ -57,6 +70,8 @@ class Upstreams:
         if label != OTHER:
             # Of many that share a label there is nothing to say.
             self._up.put(label, attempt.is_up)
+        if attempt.endpoint in self._registries.endpoints(label):
+            self._endpoints_up.put((label, attempt.endpoint), attempt.is_up)
 
     def received(self, number: int) -> None:
         """Count bytes (crproxy.upstream.relay.Received)."""

@@ -91,5 +91,8 @@ class _Nowhere:
     def several(self) -> None:
         """Have it be none (Source)."""
 
+    def blame(self) -> None:
+        """Blame nobody: nothing came (Source)."""
+
 
 _TYPE: dict[str, Any] = {"Content-Type": "application/octet-stream"}

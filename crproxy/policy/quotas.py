@@ -54,12 +54,14 @@ class Limited:
 
     Arguments:
         registry: which one.
-        credential: as whom it was asked (`Upstream.credential`).
+        endpoint: the URL it was asked at.
+        credential: as whom it was asked (`Upstream.login`).
         what: method and kind of the requests.
         repository: its path; empty for all of them.
     """
 
     registry: Registry
+    endpoint: str
     credential: str
     what: str
     repository: str
@@ -67,17 +69,17 @@ class Limited:
     @property
     def everywhere(self) -> Limited:
         """The same in all repositories."""
-        return Limited(self.registry, self.credential, self.what, "")
+        return Limited(self.registry, self.endpoint, self.credential, self.what, "")
 
 
-def limited(repository: Repository, credential: str, method: str, kind: str) -> Limited:
+def limited(repository: Repository, endpoint: str, credential: str, method: str, kind: str) -> Limited:
     """Return what a 429 to such a request limits, as far as one answer can tell.
 
     Docker Hub counts what an address or account gets of manifests, in all repositories together.
     """
     is_counted = quirks(repository.registry).counts_manifests and (method, kind) == ("GET", "manifests")
     path = "" if is_counted else repository.path
-    return Limited(repository.registry, credential, f"{method} {kind}", path)
+    return Limited(repository.registry, endpoint, credential, f"{method} {kind}", path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..oci.digests import Digest
-from ..oci.documents import NotJson, NumberTooLarge, TooManyValues, parse_json
+from ..oci.documents import NotJson, parse_json
 from ..oci.errors import RegistryError
 from ..oci.media_types import INDEX, JSON, passed_type
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
@@ -21,6 +21,7 @@ from ..policy.headers import answer_headers, next_page
 from ..policy.refusals import Unconfirmed, nonsense
 from ..store.entries import View
 from ..store.store import Store
+from ..upstream.answers import is_list
 from ..upstream.client import Listed, RegistryClient
 from ..upstream.single_flight import SingleFlight
 from .patience import Patience
@@ -132,7 +133,7 @@ class Lists:
         except RegistryError as error:
             self._permissions.refused(view, error)
             raise
-        if not _is_list(listed.content, request.key):
+        if not is_list(listed.content, request.key):
             raise nonsense(view.repository.registry, f"no list where {request.name.partition('?')[0]} was asked for")
         return listed
 
@@ -187,17 +188,6 @@ def _reply(listed: Listed, request: ListRequest, asked: Asked, cache_status: str
     }
     link = next_page(listed.headers.get("link", ""), asked.path, asked.query.get("ns"))
     return Reply(200, headers if link is None else headers | {"Link": link}, Content(listed.content))
-
-
-def _is_list(content: bytes, key: str) -> bool:
-    try:
-        document = parse_json(content)
-    except (TooManyValues, NumberTooLarge):
-        return content.lstrip()[:1] == b"{"
-    except NotJson:
-        return False
-    # "tags": null is what some say of a repository that has none.
-    return isinstance(document, dict) and key in document and isinstance(document[key], list | None)
 
 
 def _written(listed: Listed, name: str) -> bytes:

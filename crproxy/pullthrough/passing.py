@@ -35,6 +35,10 @@ class BlobSource:
         """Ask how many there are (Source)."""
         return parse_size((await self._client.head_blob(self.view.repository, self.digest)).get("content-length"))
 
+    def blame(self) -> None:
+        """Note that what came is wrong (Source)."""
+        self._client.blame(self.view.repository, self.digest)
+
     @property
     def several(self) -> Several:
         """How it may be asked for several parts at once (Source)."""
@@ -88,7 +92,7 @@ class Passed:
         if self._part is None:
             checked = Verifying(consumer, Verifier(self._source.digest))
             await pour(self._source, checked, 0, None, self._clock, opened=self._opened)
-            checked.finish()
+            checked.finish(self._source.blame)
             self._on_checked()
         else:
             start, stop = self._part.start, self._part.stop

@@ -38,6 +38,7 @@ from ..upstream.logins import Logins
 from ..upstream.quotas import Quotas
 from ..upstream.several import Severals
 from ..upstream.sockets import Sockets
+from ..upstream.standings import Standings
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
@@ -182,7 +183,7 @@ class Core:
 
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        state = state_of(self.cache.store, self.ends, lambda: self.meters.upstreams.up, self.gathering.known)
+        state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known)
         page = PageResource(self.configuration, state)
         registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)
@@ -257,10 +258,16 @@ def make_pullthrough(
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
+    standings = Standings(quotas.now, sharing)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     references = KeptReferences(cache.store, permissions)
     client = RegistryClient(
-        lambda registry: current().upstream(registry), exchange, quotas, references=references, severals=severals
+        lambda registry: current().upstream(registry),
+        exchange,
+        quotas,
+        references=references,
+        severals=severals,
+        standings=standings,
     )
     patience = Patience(lifetimes.patience, reactor)
     return PullThrough(

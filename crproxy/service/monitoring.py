@@ -66,6 +66,7 @@ class Monitoring:
             lambda: _disk(self._directory),
             lambda: core.meters.upstreams.bytes_received,
             lambda: core.meters.upstreams.up,
+            lambda: core.meters.upstreams.endpoints_up,
             core.meters.registries,
             lambda: self._listeners.connections,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import Metric
 
 from ..metrics import CertificateEnds
 from ..metrics.requests import Served
+from ..metrics.upstreams import Upstreams
 from ..store.store import Store
 from ..web.page import Certificate, ReadState, State, Upstream
 
@@ -17,7 +18,7 @@ __all__ = ["state_of"]
 def state_of(
     store: Store,
     ends: CertificateEnds,
-    up: Callable[[], Mapping[str, bool]],
+    upstreams: Upstreams,
     counted: Callable[[], Iterable[Metric]],
 ) -> ReadState:
     """Return what reads how the daemon is doing.
@@ -25,7 +26,7 @@ def state_of(
     Arguments:
         store: the cache.
         ends: returns each name that has, or shall have, a certificate, and when that ends, in seconds since 1970.
-        up: returns whether each upstream answered when it was asked last.
+        upstreams: knows whether each answered when it was asked last.
         counted: returns what was counted of requests.
     """
 
@@ -36,8 +37,16 @@ def state_of(
             bytes_served=served.bytes,
             bytes_stored=store.taken,
             bytes_allowed=store.budget,
-            upstreams=tuple(Upstream(name, up) for name, up in sorted(up().items())),
+            upstreams=tuple(_rows(upstreams)),
             certificates=tuple(Certificate(host, valid_until) for host, valid_until in ends()),
         )
 
     return read
+
+
+def _rows(upstreams: Upstreams) -> Iterator[Upstream]:
+    """Give a row for each registry, and below it one for each of its endpoints where it has several."""
+    endpoints = sorted(upstreams.endpoints_up.items())
+    for name, is_up in sorted(upstreams.up.items()):
+        yield Upstream(name, is_up)
+        yield from (Upstream(f"{name} ({url})", of_it) for (registry, url), of_it in endpoints if registry == name)

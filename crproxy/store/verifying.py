@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IConsumer
@@ -57,8 +58,9 @@ class Verifying:
             self._consumer.write(self._held + data[:-1])
         self._held = bytes(data[-1:])
 
-    def finish(self) -> None:
-        """Hand through the last byte, or raise WrongContent."""
+    def finish(self, blame: Callable[[], object] = lambda: None) -> None:
+        """Hand through the last byte, or raise WrongContent; ``blame`` is called before that."""
         if not self._verifier.matches():
+            blame()
             raise WrongContent(f"the bytes that came for {self._verifier.digest} are others")
         self._consumer.write(self._held)

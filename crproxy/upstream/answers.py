@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..limits import Body
 from ..oci.digests import Digest
+from ..oci.documents import NotJson, NumberTooLarge, TooManyValues, parse_json
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.manifests import NoManifest, manifest_type
 from ..oci.media_types import ANY, is_specific, passed_type
@@ -21,12 +22,15 @@ from ..policy.refusals import nonsense, unavailable
 __all__ = [
     "Listed",
     "Manifest",
+    "OtherContent",
     "RangeRefused",
     "Streamed",
+    "announced_digest",
     "can_be",
     "checked_blob",
     "checked_manifest",
     "describes",
+    "is_list",
     "with_length",
 ]
 
@@ -38,6 +42,10 @@ class RangeRefused(RegistryError):
         super().__init__(
             ErrorCode.UNAVAILABLE, f"{who} answered {status} with another range than was asked for", retry_after=10
         )
+
+
+class OtherContent(RegistryError):
+    """Upstream sent something else than what the digest names that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,7 @@ def checked_manifest(
         media_type = manifest_type(content, said)
     except NoManifest as error:
         raise nonsense(repository.registry, f"{error} {what}") from error
-    announced, digest = _announced(headers), Digest.of(content)
+    announced, digest = announced_digest(headers), Digest.of(content)
     if announced is not None and not announced.names(content):
         raise nonsense(repository.registry, f"{digest} {what}, and said that it is {announced}")
     return Manifest(digest, media_type, content)
@@ -122,7 +130,8 @@ def checked_manifest(
 def _type_of_named(registry: Registry, digest: Digest, content: bytes, said: str | None) -> str:
     """Return the type of what was asked for by its digest. Raises RegistryError where it is something else."""
     if not digest.names(content):
-        raise unavailable(registry, f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for")
+        error = unavailable(registry, f"it sent {Digest.of(content, digest.algorithm)} where {digest} was asked for")
+        raise OtherContent(error.code, error.message, retry_after=error.retry_after)
     try:
         return manifest_type(content, said)
     except NoManifest:
@@ -130,7 +139,7 @@ def _type_of_named(registry: Registry, digest: Digest, content: bytes, said: str
         return passed_type(said, ANY)
 
 
-def _announced(headers: Mapping[str, str]) -> Digest | None:
+def announced_digest(headers: Mapping[str, str]) -> Digest | None:
     """Return the digest that upstream says it sends (distribution specification, "Pulling manifests")."""
     try:
         return Digest.parse(headers.get("docker-content-digest", ""))
@@ -141,6 +150,18 @@ def _announced(headers: Mapping[str, str]) -> Digest | None:
 def can_be(digest: Digest, size: int, told: int | None) -> bool:
     """Tell whether a blob may have ``size`` bytes of which it was ``told`` how many it has, or nothing (None)."""
     return size == (size if told is None else told) and (size > 0 or digest.names(b""))
+
+
+def is_list(content: bytes, key: str) -> bool:
+    """Tell whether it is a list of what ``key`` says: of ``tags`` or ``manifests``."""
+    try:
+        document = parse_json(content)
+    except (TooManyValues, NumberTooLarge):
+        return content.lstrip()[:1] == b"{"
+    except NotJson:
+        return False
+    # "tags": null is what some say of a repository that has none.
+    return isinstance(document, dict) and key in document and isinstance(document[key], list | None)
 
 
 def checked_blob(

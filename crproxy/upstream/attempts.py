@@ -24,23 +24,25 @@ class Attempt:
         seconds: from the request to the header, or to the error.
         trouble: what was wrong, in one word of few; empty where nothing was.
         answered: there was an answer.
+        endpoint: the registry's URL, of which there may be several.
     """
 
     registry: Registry
     seconds: float
     trouble: str = ""
     answered: bool = True
+    endpoint: str = ""
 
     @classmethod
-    def of_status(cls, registry: Registry, seconds: float, status: int) -> Self:
+    def of_status(cls, registry: Registry, seconds: float, status: int, endpoint: str = "") -> Self:
         """Return one that was answered."""
         trouble = "quota" if status == _TOO_MANY_REQUESTS else "server" if status >= _SERVER_ERRORS else ""
-        return cls(registry, seconds, trouble)
+        return cls(registry, seconds, trouble, endpoint=endpoint)
 
     @classmethod
-    def of_error(cls, registry: Registry, seconds: float, error: BaseException) -> Self:
+    def of_error(cls, registry: Registry, seconds: float, error: BaseException, endpoint: str = "") -> Self:
         """Return one that was not."""
-        return cls(registry, seconds, kind_of(error), answered=False)
+        return cls(registry, seconds, kind_of(error), answered=False, endpoint=endpoint)
 
     @property
     def is_up(self) -> bool:

@@ -1,50 +1,23 @@
-"""Registries as they are asked: manifests, blobs, tags, referrers.
-
-OCI distribution specification, "Pull" and "Content Discovery".
-"""
+"""Registries as they are asked, wherever they are: at their one endpoint, or at several."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from urllib.parse import quote, urlencode
 
 from ..config import Upstream
 from ..oci.digests import Digest
-from ..oci.errors import ErrorCode, RegistryError
-from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
-from ..oci.media_types import is_specific
 from ..oci.names import Reference, Registry, Repository
-from ..oci.sizes import parse_size
-from ..policy.quirks import quirks
-from ..policy.quotas import limited
-from ..policy.refusals import Asker, Unconfirmed, nonsense, parse_retry_after, refusal, unavailable
-from .answers import (
-    Listed,
-    Manifest,
-    RangeRefused,
-    Streamed,
-    can_be,
-    checked_blob,
-    checked_manifest,
-    describes,
-    with_length,
-)
-from .errors import broke_off, describe
-from .exchange import Answer, Exchange, Question
+from ..policy.refusals import unavailable
+from .answers import Listed, Manifest, RangeRefused, Streamed
+from .endpoint_client import EndpointClient
+from .endpoints import EndpointsClient
+from .exchange import Exchange
 from .quotas import Quotas
 from .references import NoReferences, References
-from .relay import BodyBroke, BodyTooLarge
 from .several import OfUpstream, Severals
+from .standings import Standings
 
 __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
-
-# What is read of an upstream's error document.
-_ERROR_LIMIT = 64 * 1024
-# And of a list: 100,000 tags of 60 bytes, from a registry that knows no pages, are half of it.
-_LIST_LIMIT = 16 * 1024 * 1024
-_TOO_MANY_REQUESTS = 429
-# By which a registry says that it is one (distribution specification, "Legacy Docker support HTTP headers").
-_SIGN = "docker-distribution-api-version"
 
 
 class RegistryClient:
@@ -57,6 +30,7 @@ class RegistryClient:
         caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
         references: what manifests say of blobs.
         severals: over how many connections each registry may be asked for one blob.
+        standings: what is known of endpoints, where a registry has several.
     """
 
     def __init__(
@@ -67,11 +41,13 @@ class RegistryClient:
         caller: str | None = None,
         references: References | None = None,
         severals: Severals | None = None,
+        standings: Standings | None = None,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._caller = caller
         self._severals = severals or Severals(quotas.now)
+        self._standings = standings or Standings(quotas.now)
         self.quotas = quotas
         self.references = references or NoReferences()
 
@@ -83,7 +59,9 @@ class RegistryClient:
         if caller is None:
             return self
         own = Quotas(self.quotas.now)
-        return RegistryClient(self._upstream, self._exchange, own, caller, self.references, self._severals)
+        return RegistryClient(
+            self._upstream, self._exchange, own, caller, self.references, self._severals, self._standings
+        )
 
     def several(self, registry: Registry) -> OfUpstream:
         """Return over how many connections ``registry`` may be asked for one blob."""
@@ -95,91 +73,40 @@ class RegistryClient:
         Raises:
             RegistryError: upstream refuses or is not available, or what it sent is not what was asked for.
         """
-        answer = await self._ask("GET", repository, f"manifests/{reference}", _MANIFEST_HEADERS)
-        if answer.status != 200:
-            raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
-        try:
-            content = await self._exchange.read(answer, MANIFEST_LIMIT)
-        except BodyTooLarge as error:
-            raise RegistryError(
-                ErrorCode.MANIFEST_INVALID, f"{repository.registry} sent {error} of a manifest", status=502
-            ) from error
-        except BodyBroke as error:
-            raise unavailable(repository.registry, describe(error)) from error
-        return checked_manifest(repository, reference, answer.headers, content)
+        return await self._at(repository.registry).manifest(repository, reference)
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
-        """Return the header that upstream answers a HEAD with, names in lower case.
-
-        None where it refuses, or leaves out what clients need, so that only a GET tells: some know no HEAD, and some
-        redirect it to where only GET may go. Never where a GET would use up a quota.
+        """Return the header that upstream answers a HEAD with, names in lower case; None where only a GET tells.
 
         Raises:
             RegistryError: upstream refuses or is not available.
         """
-        may_get = not quirks(repository.registry).counts_manifests
-        answer = await self._ask_head(repository, f"manifests/{reference}", _MANIFEST_HEADERS, may_get)
-        if answer is None:
-            return None
-        if answer.status != 200:
-            raise await self._refused(answer, repository, repository.named(reference), ErrorCode.MANIFEST_UNKNOWN)
-        self._exchange.discard(answer)
-        header = answer.headers
-        if describes(header, reference):
-            return header
-        if may_get:
-            return None
-        if "docker-content-digest" not in header and not is_specific(header.get("content-type")):
-            raise nonsense(repository.registry, f"no manifest where {repository.named(reference)} was asked for")
-        return header
+        return await self._at(repository.registry).head_manifest(repository, reference)
 
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
         """Return the header that upstream answers a HEAD with, names in lower case.
 
-        Where it refuses, or leaves the length out, the first byte is asked for, which tells the length, too.
-
         Raises:
             RegistryError: upstream refuses or is not available.
         """
-        answer = await self._ask_head(repository, f"blobs/{digest}", {}, may_get=True)
-        if answer is not None:
-            self._exchange.discard(answer)
-            size = parse_size(answer.headers.get("content-length"))
-            if size is not None and can_be(digest, size, self.references.size(repository, digest)):
-                return answer.headers
-        streamed = await self.blob(repository, digest, 0, 1)
-        streamed.body.abandon()
-        return with_length(repository.registry, digest, streamed)
+        return await self._at(repository.registry).head_blob(repository, digest)
 
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         """Return the blob, or its bytes from ``start`` up to ``stop``. Upstream may send all of it nevertheless.
-
-        Only the refusal of a plain GET is one: some servers refuse whatever has a Range.
 
         Raises:
             RegistryError: upstream refuses or is not available.
             RangeRefused: it sends a part that was not asked for, or of another length than it says.
         """
-        headers = _range_headers(start, stop)
-        answer = await self._ask("GET", repository, f"blobs/{digest}", headers)
-        if headers and answer.status not in (200, 206, 401, 416):
-            error = await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
-            if error.status == 404 and not isinstance(error, Unconfirmed):
-                raise error
-            answer = await self._ask("GET", repository, f"blobs/{digest}")
-        if answer.status not in (200, 206, 416):
-            raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
-        streamed = self._streamed(answer)
-        try:
-            return checked_blob(repository, digest, streamed, start, stop, self.references.size(repository, digest))
-        except RegistryError:
-            streamed.body.abandon()
-            raise
+        return await self._at(repository.registry).blob(repository, digest, start, stop)
+
+    def blame(self, repository: Repository, digest: Digest) -> None:
+        """Note that the bytes of a blob that came are wrong: who gave them is not asked for them again soon."""
+        self._standings.blame(self._upstream(repository.registry), repository, digest)
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
-        answer = await self._ask("GET", repository, "tags/list" + _query(query))
-        return await self._listed(answer, repository, f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
+        return await self._at(repository.registry).tags(repository, query)
 
     async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         """Return the index of what refers to ``digest``, as upstream writes it.
@@ -188,94 +115,13 @@ class RegistryClient:
             RegistryError: among others MANIFEST_UNKNOWN where upstream has no referrers API, upon which clients turn to
                 the referrers tag ("Unavailable Referrers API").
         """
-        answer = await self._ask("GET", repository, f"referrers/{digest}" + _query(query))
-        what = f"the referrers of {repository.named(digest)}"
-        return await self._listed(answer, repository, what, ErrorCode.MANIFEST_UNKNOWN)
+        return await self._at(repository.registry).referrers(repository, digest, query)
 
-    async def _listed(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> Listed:
-        if answer.status != 200:
-            raise await self._refused(answer, repository, what, unknown)
-        try:
-            return Listed(answer.headers, await self._exchange.read(answer, _LIST_LIMIT))
-        except BodyTooLarge as error:
-            raise nonsense(repository.registry, f"{error} where {what} were asked for") from error
-        except BodyBroke as error:
-            raise unavailable(repository.registry, describe(error)) from error
-
-    async def _ask_head(
-        self, repository: Repository, path: str, headers: Mapping[str, list[str]], may_get: bool
-    ) -> Answer | None:
-        """Return the answer to a HEAD; None where it is not believed before a GET, if that ``may`` be, has said so."""
-        try:
-            answer = await self._ask("HEAD", repository, path, headers)
-        except RegistryError as error:
-            if may_get and broke_off(error.__cause__):
-                return None
-            raise
-        if answer.status == 200 or not may_get:
-            return answer
-        self._exchange.discard(answer)
-        return None
-
-    async def _ask(
-        self, method: str, repository: Repository, path: str, headers: Mapping[str, list[str]] | None = None
-    ) -> Answer:
-        """Return an answer that is no 429. Raises RegistryError."""
-        kind, upstream = path.partition("/")[0], self._upstream(repository.registry)
-        scope = f"repository:{repository.path}:pull"
-        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {}, self._caller)
-        asked = limited(repository, upstream.credential, method, kind)
-        self.quotas.check(asked)
-        try:
-            answer = await self._exchange.ask(upstream, question)
-            if answer.status == _TOO_MANY_REQUESTS:
-                raise await self._refused(answer, repository, "", ErrorCode.TOOMANYREQUESTS)
-        except RegistryError as error:
-            self.quotas.refused(asked, error)
-            raise
-        self.quotas.answered(asked)
-        if kind == "manifests":
-            self.quotas.note(repository.registry, answer.headers)
-        return answer
-
-    def _asker(self, registry: Registry) -> Asker:
+    def _at(self, registry: Registry) -> EndpointClient | EndpointsClient:
+        upstream = self._upstream(registry)
+        if not upstream.fallbacks:
+            return EndpointClient(upstream, self._exchange, self.quotas, self.references, caller=self._caller)
         if self._caller is not None:
-            return Asker.CLIENT
-        return Asker.ANYBODY if self._upstream(registry).username is None else Asker.PROXY
-
-    def _streamed(self, answer: Answer) -> Streamed:
-        return Streamed(answer.status, answer.headers, self._exchange.relay(answer))
-
-    async def _refused(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> RegistryError:
-        registry = repository.registry
-        try:
-            body = await self._exchange.read(answer, _ERROR_LIMIT)
-        except (BodyTooLarge, BodyBroke):
-            body = b""
-        if not answer.ours and answer.status in (401, 403):
-            # It is not the registry that refuses it: Docker gives up where it is told DENIED, and no right has ended.
-            return unavailable(registry, f"the host that it redirects to answered {answer.status}")
-        retry_after = parse_retry_after(answer.headers.get("retry-after"), self.quotas.now())
-        return refusal(
-            registry,
-            what,
-            unknown,
-            answer.status,
-            body,
-            retry_after,
-            asker=self._asker(registry),
-            own=_SIGN in answer.headers,
-        )
-
-
-_MANIFEST_HEADERS = {"Accept": list(ACCEPT)}
-
-
-def _range_headers(start: int, stop: int | None) -> dict[str, list[str]]:
-    if start == 0 and stop is None:
-        return {}
-    return {"Range": [f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"]}
-
-
-def _query(pairs: Mapping[str, str]) -> str:
-    return f"?{urlencode(pairs, quote_via=quote)}" if pairs else ""
+            # The configuration lets no clients log in there; one who did so has asked before it was read again.
+            raise unavailable(registry, "it is asked at several endpoints, which clients' own logins are not for")
+        return EndpointsClient(upstream, self._exchange, self.quotas, self.references, self._standings)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
@@ -144,6 +145,15 @@ class Exchange:
         self._received = received
         self._watch = watch or AlwaysUp()
 
+    @property
+    def clock(self) -> IReactorTime:
+        """The time."""
+        return self._clock
+
+    def gave_up(self, upstream: Upstream, seconds: float) -> None:
+        """Tell of an attempt that was ended after so many seconds, because somebody else is asked instead."""
+        self._told(Attempt.of_error(upstream.registry, seconds, TookTooLong(), upstream.endpoint))
+
     async def ask(self, upstream: Upstream, question: Question) -> Answer:
         """Return upstream's answer, whatever its status; its body must be read or let go of.
 
@@ -266,7 +276,7 @@ class Exchange:
         try:
             response = await send(http, question.method, hop.url, headers, self._timeouts.headers, self._clock)
         except TRANSPORT_ERRORS as error:
-            self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error))
+            self._told(Attempt.of_error(upstream.registry, self._clock.seconds() - began, error, upstream.endpoint))
             reason = innermost(error)
             if isinstance(reason, RefusedAddress):
                 raise RegistryError(
@@ -278,7 +288,8 @@ class Exchange:
             if is_ours(error):
                 raise unavailable(upstream.registry, describe(error)) from error
             return error
-        self._told(Attempt.of_status(upstream.registry, self._clock.seconds() - began, response.code))
+        seconds = self._clock.seconds() - began
+        self._told(Attempt.of_status(upstream.registry, seconds, response.code, upstream.endpoint))
         answer = Answer.of(response)
         if question.kind != "blobs" and field_of(response, CODING):
             # Of a blob it may be what the store was told of the bytes that the digest names: that decides.

@@ -18,7 +18,17 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from zope.interface import implementer
 
-__all__ = ["BodyBroke", "BodyTooLarge", "Received", "Relay", "abandon", "collect", "count_nothing", "discard"]
+__all__ = [
+    "BodyBroke",
+    "BodyTooLarge",
+    "BodyUnwanted",
+    "Received",
+    "Relay",
+    "abandon",
+    "collect",
+    "count_nothing",
+    "discard",
+]
 
 # What is read of an unwanted body so that its connection can be used again; beyond it, closing is cheaper.
 _DISCARD_LIMIT = 64 * 1024
@@ -35,6 +45,10 @@ def count_nothing(number: int) -> None:
 
 class BodyBroke(Exception):
     """Upstream's body ended before it was whole, or stood still for too long."""
+
+
+class BodyUnwanted(BodyBroke):
+    """We have ended a body ourselves, since nobody wants the rest: that says nothing of upstream."""
 
 
 class BodyTooLarge(Exception):
@@ -124,7 +138,8 @@ class _Flow(Protocol):
             # Neither a length nor chunks: the end of the connection is all there is to go by (RFC 9112, 6.3).
             self.done.callback(None)
         else:
-            self.done.errback(BodyBroke("upstream ended in mid-body"))
+            kind = BodyUnwanted if self._unwanted else BodyBroke
+            self.done.errback(kind("upstream ended in mid-body"))
 
     def pauseProducing(self) -> None:
         """Stop reading upstream. The client is slow now, not upstream: the idle clock stops."""

@@ -55,6 +55,9 @@ class Source(Protocol):
     def several(self) -> Several | None:
         """How it may be asked for several parts at once; None where it may not."""
 
+    def blame(self) -> None:
+        """Note that the bytes which came were others than the blob's: they are to come from elsewhere the next time."""
+
 
 async def pour(
     source: Source,

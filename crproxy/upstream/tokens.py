@@ -57,8 +57,9 @@ _LONGEST_TOKEN = 16 * 1024
 _LONGEST_REQUEST = 8 * 1024
 # Seconds before its end at which a token is no longer used: clocks differ, and a request takes time.
 _MARGIN = 5.0
-# Whose token, what for, and as whom.
-_Key = tuple[Registry, TokenRequest, str | None]
+# Whose token, at which endpoint, what for, and as whom: another endpoint of a registry is another host, which must not
+# have what was got with the first one's login, even if it names the same token service.
+_Key = tuple[Registry, str, TokenRequest, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Tokens:
         self._clock = clock
         self._now = now or clock.seconds
         self._fetches: SingleFlight[_Key, str] = SingleFlight()
-        # By _Key, each a Token; by registry, scope and user name, each a _Key.
+        # By _Key, each a Token; by endpoint, scope and user name, each a _Key.
         self._tokens = sharing.records("tokens")
         self._remembered = sharing.records("scopes")
         # One worker asks for what all of them want.
@@ -111,7 +112,7 @@ class Tokens:
 
     def known(self, upstream: Upstream, scope: str, username: str | None) -> str | None:
         """Return the Authorization that served for ``scope`` before, while it is valid."""
-        key: _Key | None = self._remembered.get((upstream.registry.name, scope, username))
+        key: _Key | None = self._remembered.get((upstream.registry.name, upstream.endpoint, scope, username))
         return None if key is None else self._valid(key)
 
     async def authorize(
@@ -145,7 +146,7 @@ class Tokens:
             if challenge.scheme in tried:
                 continue
             if request is not None and refused is None and len(request.url) <= _LONGEST_REQUEST:
-                key = (upstream.registry, request, username)
+                key = (upstream.registry, upstream.endpoint, request, username)
                 # Another host's token is no use to the registry itself, and none of its business.
                 if not anonymous:
                     self._remember(scope, key)
@@ -162,8 +163,8 @@ class Tokens:
         return None
 
     def _remember(self, scope: str, key: _Key) -> None:
-        registry, _, username = key
-        self._remembered.put((registry.name, scope, username), key)
+        registry, endpoint, _, username = key
+        self._remembered.put((registry.name, endpoint, scope, username), key)
 
     def _valid(self, key: _Key) -> str | None:
         token: Token | None = self._tokens.get(key)
@@ -189,7 +190,7 @@ class Tokens:
             self._claims.give_back(name)
 
     async def _fetch(self, http: HTTPClient, upstream: Upstream, key: _Key) -> str:
-        _, request, username = key
+        _, _, request, username = key
         token = await self.fresh(http, upstream, request, username)
         self._tokens.put(key, token)
         return token.authorization

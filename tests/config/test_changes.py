@@ -28,6 +28,17 @@ def test_nothing_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
+        (
+            '[upstreams."b.example"]\nendpoint = "https://b.example"',
+            '[upstreams."b.example"]\nendpoint = ["https://m.example", "https://b.example"]\nretries = 5',
+            "[upstreams]: b.example changed (endpoint, retries, private_hosts)",
+        ),
+        (
+            '[upstreams."b.example"]\nendpoint = ["https://m.example", "https://b.example"]',
+            '[upstreams."b.example"]\nendpoint = ["https://m.example", { url = "https://b.example", username = "me", '
+            'password = "hunter2", trust_tags = false }]',
+            "[upstreams]: b.example changed (endpoint)",
+        ),
         ("", 'default_registry = "quay.io"', "names: default_registry docker.io -> quay.io"),
         ('default_registry = ""', "", "names: default_registry none -> docker.io"),
         (

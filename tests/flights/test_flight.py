@@ -180,6 +180,7 @@ def test_wrong_content_fails_readers_and_keeps_nothing(
     body.send(sent)
     body.end()
     failure_of(done, WrongContent)
+    assert source.blamed == 1
     assert consumer.content == sent[:-1]
     assert (whole(store), store.index.size(ENTRY), partial_bytes(store)) == (None, None, [])
 
@@ -418,6 +419,7 @@ def test_wrong_content_is_found_out_there_too(
     body.send(CONTENT[:40] + b"x" * 60)
     body.end()
     failure_of(done, WrongContent)
+    assert source.blamed == 1
     assert len(consumer.content) == SIZE - 1
     assert not flight.has_arrived
 
@@ -533,6 +535,22 @@ def test_where_there_are_windows_enough_each_asks_by_itself(
     source.send_all()
     ended(done)
     assert consumer.content == CONTENT
+
+
+def test_and_blames_who_gave_the_rest_where_it_is_wrong(
+    store: Store, source: HandSource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_after(monkeypatch, 30)
+    flights = Flights(replace(make_dependencies(store, clock), windows=Windows(0)))
+    flight, body = begun(flights, source)
+    consumer, done = reading(flight)
+    body.send(CONTENT[:40])
+    clock.advance(0)
+    rest = source.answer()
+    rest.send(b"x" * (SIZE - 40))
+    rest.end()
+    failure_of(done, WrongContent)
+    assert (source.blamed, len(consumer.content)) == (1, SIZE - 1)
 
 
 def test_a_window_is_free_again_when_its_last_reader_is_gone(

@@ -9,13 +9,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.internet.task import Clock
 
-from crproxy.config import Config, Limits
+from crproxy.config import Config, Limits, Upstream
 from crproxy.flights import Flights
 from crproxy.limits import Accounts, Fills
 from crproxy.login import Login
 from crproxy.metrics import Disk, Meters, Readings, Stock
 from crproxy.oci.errors import RegistryError
-from crproxy.oci.names import DOCKER_HUB
+from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.audit import CacheState
 from crproxy.upstream.attempts import Attempt
 from crproxy.upstream.quotas import Quotas
@@ -25,6 +25,7 @@ from tests.stores import make_dependencies, make_store
 __all__ = ["exercised", "make_stock"]
 
 _NOBODY: Any = None
+MCR, MIRROR = Registry("mcr.microsoft.com"), "https://mirror.example"
 
 
 def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **others: Any) -> Stock:
@@ -39,6 +40,7 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
         login=Login(lambda: config, _NOBODY, _NOBODY, _NOBODY, clock),
         received=lambda: meters.upstreams.bytes_received,
         up=lambda: meters.upstreams.up,
+        endpoints_up=lambda: meters.upstreams.endpoints_up,
         registries=meters.registries,
         **{
             "ends": lambda: [("cr.test", 5.0), ("none.test", None)],
@@ -51,12 +53,15 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
 
 def exercised(path: Path) -> CollectorRegistry:
     """What a daemon exposes."""
-    clock, config = Clock(), Config(limits=Limits(connections_per_client=1, fills_per_client=1))
+    mirrored = Upstream(MCR, MIRROR, fallbacks=(Upstream.public(MCR),))
+    limits = Limits(connections_per_client=1, fills_per_client=1)
+    clock, config = Clock(), Config(limits=limits, upstreams={MCR: mirrored})
     meters = Meters(lambda: config)
     stock = make_stock(path, clock, meters, config)
     meters.registry.register(Readings(stock))
     meters.requests.observe(record(cache=CacheState.STALE))
     meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
+    meters.upstreams.attempted(Attempt.of_status(MCR, 0.1, 200, MIRROR))
     meters.upstreams.received(7)
     meters.lag(0.01)
     meters.turn(0.03)

@@ -40,6 +40,16 @@ def test_what_is_configured_has_its_name() -> None:
     assert label(None) == "none"
 
 
+def test_endpoints_are_told_where_there_are_several() -> None:
+    mirrored = Upstream(CORP, "https://mirror.example", fallbacks=(Upstream.public(CORP),))
+    configs = [Config(upstreams={CORP: mirrored, HUB: Upstream.public(HUB)})]
+    endpoints = Registries(lambda: configs[-1]).endpoints
+    assert endpoints(str(CORP)) == {"https://mirror.example", f"https://{CORP}"}
+    assert endpoints(str(HUB)) == endpoints("c.example") == frozenset()
+    configs.append(Config())
+    assert endpoints(str(CORP)) == frozenset()
+
+
 def test_a_reload_counts() -> None:
     configs = [Config()]
     label = Registries(lambda: configs[-1]).label

@@ -23,6 +23,7 @@ LARGEST = {
     "crproxy_disk_free_bytes",
     "crproxy_disk_size_bytes",
     "crproxy_reactor_stall_seconds",
+    "crproxy_upstream_endpoint_up",
     "crproxy_upstream_quota_limit",
     "crproxy_upstream_quota_remaining",
     "crproxy_upstream_up",

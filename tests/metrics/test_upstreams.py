@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from crproxy.config import Config
+from crproxy.config import Config, Upstream
 from crproxy.metrics import Meters
 from crproxy.oci.names import Registry
 from crproxy.upstream.attempts import Attempt
@@ -41,6 +41,22 @@ def test_of_registries_that_share_a_label_none_is_up_or_down() -> None:
     meters = Meters(Config)
     meters.upstreams.attempted(Attempt.of_status(WHO, 0.1, 200))
     assert meters.upstreams.up == {}
+
+
+def test_of_several_endpoints_one_is_enough() -> None:
+    mirror, own, gone = "https://mirror.example", "https://quay.io", "https://gone.example"
+    configs = [Config(upstreams={QUAY: Upstream(QUAY, mirror, fallbacks=(Upstream.public(QUAY),))})]
+    meters = Meters(lambda: configs[-1])
+    for endpoint, status, up in ((mirror, 503, False), (own, 200, True), (mirror, 503, True), (gone, 200, True)):
+        meters.upstreams.attempted(Attempt.of_status(QUAY, 0.1, status, endpoint))
+        assert meters.upstreams.up == {"quay.io": up}
+    assert meters.upstreams.endpoints_up == {("quay.io", mirror): False, ("quay.io", own): True}
+    meters.upstreams.attempted(Attempt.of_error(QUAY, 0.1, OSError(), own))
+    assert meters.upstreams.up == {"quay.io": False}
+    # The configuration is read again, and has one endpoint for it.
+    configs.append(Config())
+    meters.upstreams.attempted(Attempt.of_status(QUAY, 0.1, 200, own))
+    assert (meters.upstreams.up, meters.upstreams.endpoints_up) == ({"quay.io": True}, {})
 
 
 def test_bytes_are_added() -> None:

@@ -32,9 +32,13 @@ _NOISE = re.compile(r".* object at 0x.*| starting on .*")
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What the configuration says of one registry."""
+    """What the configuration says of one registry.
 
-    endpoint: str
+    Arguments:
+        endpoints: several, each a URL or a table of its own, in place of the one.
+    """
+
+    endpoint: str = ""
     username: str | None = None
     password: str | None = None
     private_hosts: tuple[str, ...] = ()
@@ -43,6 +47,7 @@ class Upstream:
     proxy: str | None = None
     retries: int | None = None
     connections: int | None = None
+    endpoints: Sequence[str | Mapping[str, str | bool]] = ()
 
 
 def configuration(
@@ -61,7 +66,7 @@ def configuration(
         if table:
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     for name, upstream in upstreams.items():
-        lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {json.dumps(upstream.endpoint)}"]
+        lines += [f"[upstreams.{json.dumps(name)}]", f"endpoint = {_endpoints(upstream)}"]
         if upstream.private_hosts:
             lines.append(f"private_hosts = {json.dumps(upstream.private_hosts)}")
         if upstream.token_hosts:
@@ -80,6 +85,18 @@ def configuration(
                 f"password = {json.dumps(upstream.password, ensure_ascii=False)}",
             ]
     return "\n".join([*lines, ""])
+
+
+def _endpoints(upstream: Upstream) -> str:
+    if not upstream.endpoints:
+        return json.dumps(upstream.endpoint)
+    return f"[{', '.join(map(_written, upstream.endpoints))}]"
+
+
+def _written(endpoint: str | Mapping[str, str | bool]) -> str:
+    if isinstance(endpoint, str):
+        return json.dumps(endpoint)
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in endpoint.items()) + " }"
 
 
 class Daemon:

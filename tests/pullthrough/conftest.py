@@ -114,6 +114,9 @@ class Client:
         await self._hear("blob", repository, digest, start, stop)
         return await self.blobs[digest].open(start, stop)
 
+    def blame(self, repository: Repository, digest: Digest) -> None:
+        self.asked.append(("blame", repository, digest))
+
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         await self._hear("tags", repository, dict(query))
         return Listed(self.header, self.list)

@@ -203,13 +203,16 @@ def test_once_it_gave_them_it_has_a_permission(client: Client, stored: Entry, so
 
 
 @pytest.mark.security("S11")
-def test_but_not_where_it_gave_others(stored: Entry, source: HandSource, ask: Ask, store: Store) -> None:
+def test_but_not_where_it_gave_others(
+    client: Client, stored: Entry, source: HandSource, ask: Ask, store: Store
+) -> None:
     asking = ask(WANTED, repository=STRANGER)
     body = source.answer()
     _, done = reading(ended(asking))
     body.send(CONTENT[:-1] + b"x")
     body.end()
     failure_of(done, WrongContent)
+    assert client.asked[-1] == ("blame", STRANGER, DIGEST)
     assert store.index.linked(View(STRANGER), DIGEST) is None
 
 

@@ -31,7 +31,7 @@ def refusal(quotas: Quotas, registry: Registry = DOCKER_HUB) -> RegistryError:
 
 
 def getting(repository: Repository = HUB, method: str = "GET", kind: str = "manifests", as_whom: str = "") -> Limited:
-    return limited(repository, as_whom, method, kind)
+    return limited(repository, "https://registry-1.docker.io", as_whom, method, kind)
 
 
 def test_a_registry_is_left_alone_until_its_retry_after(quotas: Quotas, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.iweb import IResponse
 
 from crproxy.upstream.agent import send
-from crproxy.upstream.relay import BodyBroke, BodyTooLarge, Relay, abandon, collect, discard
+from crproxy.upstream.relay import BodyBroke, BodyTooLarge, BodyUnwanted, Relay, abandon, collect, discard
 from tests.memory import Connection, Network, answer, ended, failure_of, not_yet
 from tests.upstream.conftest import Consumer
 
@@ -148,7 +148,8 @@ def test_a_consumer_that_is_gone_closes_upstreams_connection(server: Server, ten
     consumer.producer.stopProducing()
     assert server.connection.wire.disconnecting
     server.network.pump()
-    failure_of(done, BodyBroke)
+    # Which tells nothing of upstream.
+    failure_of(done, BodyUnwanted)
     assert consumer.unregistered == 0, "it is gone: nothing more is said to it"
 
 

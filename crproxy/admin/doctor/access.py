@@ -14,7 +14,8 @@ __all__ = ["check_access"]
 
 def check_access(config: Config) -> list[Finding]:
     """Return what the configuration lets happen that its owner may not have meant."""
-    return [_openness(config), *_passwords(config.upstreams.values())]
+    endpoints = (endpoint for upstream in config.upstreams.values() for endpoint in upstream.endpoints)
+    return [_openness(config), *_passwords(endpoints)]
 
 
 def _openness(config: Config) -> Finding:
@@ -26,7 +27,7 @@ def _openness(config: Config) -> Finding:
         return fine(Area.ACCESS, "clients", "only this machine reaches it")
     if config.access.registries is not None or config.access.allow:
         return fine(Area.ACCESS, "clients", "whoever reaches it may pull what [access] allows, and nothing else")
-    keyed = sorted(str(one.registry) for one in config.upstreams.values() if one.username is not None)
+    keyed = sorted(str(one.registry) for one in config.upstreams.values() if one.credential)
     more = f", also with the passwords configured for {', '.join(keyed)}" if keyed else ""
     return warning(
         Area.ACCESS,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
-from ...config import Config
+from ...config import Config, Upstream
 from ...oci.names import Registry
 from .access import check_access
 from .authority import check_authority
@@ -59,7 +59,15 @@ async def _check_registries(
 ) -> list[RegistryCheck]:
     tools, limit = Tools.of(config, environment), DeferredSemaphore(_AT_ONCE)
 
-    def begin(registry: Registry) -> Deferred[RegistryCheck]:
-        return limit.run(lambda: Deferred.fromCoroutine(check_registry(config.upstream(registry), tools)))
+    def begin(endpoint: Upstream, is_one_of_several: bool) -> Deferred[RegistryCheck]:
+        return limit.run(
+            lambda: Deferred.fromCoroutine(check_registry(endpoint, tools, is_one_of_several=is_one_of_several))
+        )
 
-    return await gatherResults([begin(registry) for registry in chosen(config, named)])
+    return await gatherResults(
+        [
+            begin(endpoint, len(upstream.endpoints) > 1)
+            for upstream in map(config.upstream, chosen(config, named))
+            for endpoint in upstream.endpoints
+        ]
+    )

@@ -14,8 +14,10 @@ from ...policy.challenges import parse_challenges
 from ...policy.proxies import Proxy
 from ...policy.urls import Origin, origin_of
 from ...upstream.agent import USER_AGENT, send
+from ...upstream.endpoint_client import EndpointClient
 from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, describe, innermost
 from ...upstream.fields import lines_of
+from ...upstream.quotas import Quotas
 from ...upstream.relay import abandon
 from .certificates import judge
 from .clock import ClockReading
@@ -40,9 +42,14 @@ _KNOWN_IMAGES = {
 _ANY_IMAGE = ("library/hello-world", "latest")
 
 
-async def check_registry(upstream: Upstream, tools: Tools) -> RegistryCheck:
-    """Take every step of a pull but the pull. After one that fails, those that depend on it are left out."""
-    seen = RegistryCheck(upstream)
+async def check_registry(upstream: Upstream, tools: Tools, *, is_one_of_several: bool = False) -> RegistryCheck:
+    """Take every step of a pull but the pull. After one that fails, those that depend on it are left out.
+
+    Arguments:
+        upstream: looked at where it is reached first, and at none of its further endpoints.
+        is_one_of_several: it has such, or is one.
+    """
+    seen = RegistryCheck(upstream, is_one_of_several)
     for name, step in (("name", _look_up), ("connection", _greet), ("manifest", _ask)):
         if not await step(seen, tools):
             if name != "manifest":
@@ -78,7 +85,7 @@ async def _greet(seen: RegistryCheck, tools: Tools) -> bool:
     except TRANSPORT_ERRORS as error:
         return await _unanswered(seen, tools, error)
     abandon(response)
-    seen.reading = ClockReading.of(str(seen.upstream.registry), response, tools.environment.now())
+    seen.reading = ClockReading.of(seen.name, response, tools.environment.now())
     return _answered(seen, response.code, clock.seconds() - began) and await _log_in(seen, tools, http, response)
 
 
@@ -113,7 +120,7 @@ async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin
     if result.shown is None:
         return False
     if result.date is not None:
-        seen.reading = ClockReading(str(upstream.registry), result.date - now)
+        seen.reading = ClockReading(seen.name, result.date - now)
     finding = judge(Area.UPSTREAMS, "", result.shown, now)
     if finding.outcome is not Outcome.FAILED:
         return False
@@ -168,7 +175,8 @@ def _no_way_in(seen: RegistryCheck) -> bool:
         Outcome.FAILED,
         "login",
         "it serves nobody who does not log in, and no login is configured",
-        f"Set username and password_file under {seen.table}, or passthrough = true",
+        f"Set username and password_file under {seen.table}"
+        + ("" if seen.is_one_of_several else ", or passthrough = true"),
     )
 
 
@@ -190,14 +198,16 @@ async def _ask(seen: RegistryCheck, tools: Tools) -> bool:
         return seen.note(Outcome.SKIPPED, "manifest", "no image is known here that anybody may pull there")
     path, tag = _image(seen.upstream)
     repository, began = Repository.parse(registry, path), tools.environment.reactor.seconds()
+    quotas = Quotas(tools.environment.now)
+    client = EndpointClient(seen.upstream, tools.exchange, quotas)
     try:
-        if await tools.client.head_manifest(repository, Tag.parse(tag)) is None:
-            await tools.client.manifest(repository, Tag.parse(tag))
+        if await client.head_manifest(repository, Tag.parse(tag)) is None:
+            await client.manifest(repository, Tag.parse(tag))
     except RegistryError as error:
         return _no_manifest(seen, error)
     seconds = tools.environment.reactor.seconds() - began
     seen.note(Outcome.OK, "manifest", f"{path}:{tag} is there, in {seconds:.2f} s")
-    return _count_quota(seen, tools)
+    return _count_quota(seen, quotas)
 
 
 def _no_manifest(seen: RegistryCheck, error: RegistryError) -> bool:
@@ -210,11 +220,11 @@ def _no_manifest(seen: RegistryCheck, error: RegistryError) -> bool:
     return seen.note(Outcome.FAILED, "manifest", error.message, advice)
 
 
-def _count_quota(seen: RegistryCheck, tools: Tools) -> bool:
-    quota = tools.client.quotas.seen(seen.upstream.registry)
+def _count_quota(seen: RegistryCheck, quotas: Quotas) -> bool:
+    quota = quotas.seen(seen.upstream.registry)
     if quota is None:
         return True
-    if quota.is_low(tools.environment.now()):
+    if quota.is_low(quotas.now()):
         advice = f"What is kept is served without asking; an account under {seen.table} has a larger quota"
         return seen.note(Outcome.WARNING, "quota", f"{quota} of its manifests", advice)
     return seen.note(Outcome.OK, "quota", f"{quota} of its manifests")

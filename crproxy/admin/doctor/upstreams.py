@@ -10,9 +10,7 @@ from treq.client import HTTPClient
 from ...config import Config, Upstream
 from ...oci.names import DOCKER_HUB, Registry
 from ...upstream.agent import Clients
-from ...upstream.client import RegistryClient
 from ...upstream.exchange import Exchange
-from ...upstream.quotas import Quotas
 from ...upstream.tokens import Tokens
 from .clock import ClockReading
 from .environment import SECONDS, ProbeEnvironment
@@ -43,7 +41,6 @@ class Tools:
     http: Callable[[Upstream], HTTPClient]
     tokens: Tokens
     exchange: Exchange
-    client: RegistryClient
     environment: ProbeEnvironment
 
     @classmethod
@@ -53,25 +50,35 @@ class Tools:
         clients = Clients(environment.reactor, timeouts)
         tokens = Tokens(timeouts, environment.reactor, now=environment.now)
         exchange = Exchange(clients.client, tokens, timeouts, environment.reactor)
-        client = RegistryClient(config.upstream, exchange, Quotas(environment.now))
-        return cls(clients.client, tokens, exchange, client, environment)
+        return cls(clients.client, tokens, exchange, environment)
 
 
 @dataclass(slots=True)
 class RegistryCheck:
-    """What was seen at one registry."""
+    """What was seen at one registry, or at one of its endpoints.
+
+    Arguments:
+        is_one_of_several: it has others, which are looked at, too.
+    """
 
     upstream: Upstream
+    is_one_of_several: bool = False
     findings: list[Finding] = field(default_factory=list)
     reading: ClockReading | None = None
 
     def note(self, outcome: Outcome, step: str, text: str, advice: str = "") -> bool:
         """Add what came of a step; return whether it came to something."""
-        subject = f"{self.upstream.registry}: {step}"
-        self.findings.append(Finding(Area.UPSTREAMS, subject, outcome, text, advice))
+        self.findings.append(Finding(Area.UPSTREAMS, f"{self.name}: {step}", outcome, text, advice))
         return outcome in (Outcome.OK, Outcome.WARNING)
+
+    @property
+    def name(self) -> str:
+        """What it is called: by its endpoint, too, where that is not the only one."""
+        registry = str(self.upstream.registry)
+        return f"{registry} at {self.upstream.endpoint}" if self.is_one_of_several else registry
 
     @property
     def table(self) -> str:
         """Where it is configured."""
-        return f'[upstreams."{self.upstream.registry}"]'
+        table = f'[upstreams."{self.upstream.registry}"]'
+        return f"{table}, at this endpoint" if self.is_one_of_several else table

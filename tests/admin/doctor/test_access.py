@@ -37,6 +37,14 @@ def test_an_open_proxy_lends_its_passwords() -> None:
     assert "the passwords configured for quay.io" in found.text
 
 
+def test_so_does_one_whose_mirror_has_a_password() -> None:
+    mirror = '{ url = "http://mirror.corp.example:5000", username = "me", password = "secret" }'
+    text = OUT + f'[upstreams."quay.io"]\nendpoint = ["https://quay.io", {mirror}]'
+    opened, clear = check_access(load(text, Options(), read_file=str))
+    assert "the passwords configured for quay.io" in opened.text
+    assert (clear.subject, clear.outcome.value) == ("http://mirror.corp.example:5000", "warning")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "warned"),
     [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from twisted.internet import error as net_error
 
@@ -9,12 +11,10 @@ from crproxy.config import Timeouts, Upstream
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.proxies import Proxies, parse_proxy
 from crproxy.upstream.agent import treq_client
-from crproxy.upstream.client import RegistryClient
 from crproxy.upstream.errors import RefusedAddress
 from crproxy.upstream.exchange import Exchange
-from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
-from tests.admin.doctor.conftest import NOW, environment, told
+from tests.admin.doctor.conftest import environment, told
 from tests.configs import loaded
 from tests.memory import Network, Seen, answer, ended
 
@@ -31,14 +31,13 @@ def network() -> Network:
     return Network()
 
 
-def checked(network: Network, upstream: Upstream) -> RegistryCheck:
+def checked(network: Network, upstream: Upstream, *, is_one_of_several: bool = False) -> RegistryCheck:
     """What is seen at an upstream."""
     http, timeouts = treq_client(network.agent()), Timeouts()
     tokens = Tokens(timeouts, network.clock)
     exchange = Exchange(lambda _: http, tokens, timeouts, network.clock)
-    client = RegistryClient(lambda _: upstream, exchange, Quotas(lambda: NOW))
-    tools = Tools(lambda _: http, tokens, exchange, client, environment(ADDRESSES, reactor=network.clock))
-    return ended(network.run(check_registry(upstream, tools)))
+    tools = Tools(lambda _: http, tokens, exchange, environment(ADDRESSES, reactor=network.clock))
+    return ended(network.run(check_registry(upstream, tools, is_one_of_several=is_one_of_several)))
 
 
 def hub(seen: Seen, *quota: str) -> bytes:
@@ -144,6 +143,25 @@ def test_behind_a_proxy_names_are_its_business(network: Network) -> None:
         "ok",
         "is left to the proxy proxy.test:3128, through which it is reached",
     )
+
+
+def test_one_of_several_endpoints_is_named_and_looked_at_by_itself(network: Network) -> None:
+    network.serve("https://quay.io", [answer(200), answer(405), answer(200, b'{"schemaVersion": 2}')])
+    network.refuse("http://192.0.2.9", net_error.ConnectionRefusedError())
+    mirror = Upstream(QUAY, "http://192.0.2.9", trust_tags=False)
+    found = told(checked(network, mirror, is_one_of_several=True).findings)
+    assert found["quay.io at http://192.0.2.9: connection"] == "failed"
+    assert network.seen == []
+    own = replace(Upstream.public(QUAY), fallbacks=(mirror,))
+    steps = ("name", "connection", "manifest")
+    found = told(checked(network, own, is_one_of_several=True).findings)
+    assert found == {f"quay.io at https://quay.io: {step}": "ok" for step in steps}
+
+
+def test_what_it_lacks_belongs_to_that_endpoint(network: Network) -> None:
+    network.serve("https://quay.io", answer(401, b"", 'WWW-Authenticate: Basic realm="x"'))
+    (*_, login, _) = checked(network, Upstream(QUAY, "https://quay.io"), is_one_of_several=True).findings
+    assert login.advice == 'Set username and password_file under [upstreams."quay.io"], at this endpoint'
 
 
 # Which registries
