@@ -135,10 +135,11 @@ def test_what_upstream_refuses_is_not_had_from_another(full: World) -> None:
 def test_where_that_one_dies_another_goes_on_from_the_byte_reached(full: World) -> None:
     flights = [full.begin(slot) for slot in range(3)]
     body = answer(full, 0)
-    _, *others = [full.read(flight) for flight in flights]
+    (_, died), *others = [full.read(flight) for flight in flights]
     body.send(CONTENT[:50])
     del full.reads[0], full.wire.flights[0]
     full.workers[0].flights.stop()
+    failure_of(died, RegistryError)
     full.clock.advance(0)
     full.look()
     leads, follows = (1, 2) if full.upstreams == [0, 1] else (2, 1)

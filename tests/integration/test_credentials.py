@@ -215,5 +215,6 @@ def test_s5_a_token_service_sends_credentials_nowhere_else(start: Start) -> None
         registry.registry.script("/token", redirect(f"{thief.url}/token"))
         daemon = start({registry.name: login(registry)})
         reply = fetch(daemon, registry, registry.paths()[0])
-        assert (reply.status, reply.code) == (503, "UNAVAILABLE")
+        assert (reply.status, reply.code) == (403, "DENIED")
+        assert "token_hosts" in reply.message
         assert thief.seen.requests() == []
