@@ -218,7 +218,10 @@ class Manifests:
         return _Counting(kept.manifest, kept.checked + self._lifetimes.tag_ttl)
 
     def _kept_tag(self, view: View, tag: Tag) -> _Kept | None:
-        entry = self._store.index.tagged(view, tag.name)
+        return self._kept_as(view, tag.name) or self._kept_as(view, _before(tag))
+
+    def _kept_as(self, view: View, name: str) -> _Kept | None:
+        entry = self._store.index.tagged(view, name)
         manifest = None if entry is None else self._kept(view, entry.digest)
         return None if entry is None or manifest is None else _Kept(manifest, entry.checked)
 
@@ -229,8 +232,10 @@ class Manifests:
         if header is None:
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
         digest = _digest_of(header, tag)
-        if digest is not None and self._kept(view, digest) is not None:
-            # Else what was kept so far could not be served stale any more, and what is there now is not here.
+        if digest is not None:
+            if kept is not None and kept.manifest.digest != digest:
+                # What is there now may never come here: until it does, this one is served while upstream is away.
+                self._store.index.tag(view, _before(tag), kept.manifest.digest, kept.checked)
             self._store.index.tag(view, tag.name, digest)
         if kept is not None and digest == kept.manifest.digest:
             if view.private:
@@ -245,7 +250,7 @@ class Manifests:
     def _instead(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Return what is served though upstream gave ``error``; or raise that."""
         if error.status == 404 and not isinstance(error, Unconfirmed):
-            self._store.index.untag(view, tag.name)
+            self._store.index.untag(view, tag.name, _before(tag))
             raise error
         return self._stale(view, tag, error, kept)
 
@@ -303,6 +308,11 @@ class Manifests:
         if self._awaits_disk:
             await written
         return manifest
+
+
+def _before(tag: Tag) -> str:
+    """Return what is kept by the name of a tag that has moved: no tag is called so."""
+    return f"before/{tag.name}"
 
 
 def _reply(manifest: Manifest, cache_status: str) -> Reply:

@@ -101,7 +101,9 @@ def _without(contents: RepositoryContents, digest: Digest, tags: set[str], barre
     others = [found for found, is_manifest in contents.links.items() if is_manifest and found not in lost]
     needed = contents.reach([*tagged, *others], barred)
     gone = lost - needed
-    lists = {name for name in contents.lists if any(str(digest) in name for digest in gone)}
+    # What a tag was before it moved goes with it.
+    before = {f"before/{tag}" for tag in tags}
+    lists = {name for name in contents.lists if name in before or any(str(digest) in name for digest in gone)}
     kept = {found for name, found in contents.lists.items() if name not in lists}
     listed = {contents.lists[name] for name in lists} - kept
     return Removal(contents.view, frozenset(tags), frozenset(gone | listed), frozenset(lists))

@@ -121,6 +121,7 @@ NOT_TYPED = {
     """make bench-cache ARGS="--peer other='other 127.0.0.1:{port} {upstream}'\"""": BENCHMARK,
     "make bench-soak": BENCHMARK,
     "make bench-silence": BENCHMARK,
+    "make bench-parallel": BENCHMARK,
     "make bench-workers": BENCHMARK,
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,

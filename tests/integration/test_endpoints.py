@@ -381,7 +381,7 @@ def test_what_a_login_opened_is_not_served_after_it_was_refused(
     own.script(TAG.path, only_for(f"Basic {USER}", manifest(BODY, OCI_MANIFEST)))
     mirror.stop()
     login = {"url": own.url, "username": "me", "password": "secret"}
-    daemon = start({REGISTRY: Upstream(endpoints=[login, mirror.url])}, cache=STALE)
+    daemon = start({REGISTRY: Upstream(endpoints=[login, mirror.url])}, cache=STALE | {"patience": "30s"})
     assert get(daemon, TAG).body == BODY
     own.script(TAG.path, error(403, "DENIED", "not any more"))
     reply = get(daemon, TAG)

@@ -51,7 +51,7 @@ TAG = manifest_place("v1")
 TAGS = Place("/v2/team/app/tags/list")
 REFERRERS = Place(f"/v2/team/app/referrers/{sha256(BODY)}")
 # No time at all has passed is never true: a tag is stale whenever it is asked for again.
-STALE = {"tag_ttl": "1ms"}
+STALE = {"tag_ttl": "1ms", "patience": "30s"}
 PAGE = Answer(headers=(("Content-Type", "text/html"),), body=b"<!DOCTYPE html><title>Log in to the network</title>")
 TAG_LIST = Answer(
     headers=(("Content-Type", "application/json"),), body=json.dumps({"name": "team/app", "tags": ["v1"]}).encode()
@@ -91,7 +91,7 @@ def until(what: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def test_a_silent_upstream_is_noticed_and_left_alone(start: Start, fake: FakeUpstream, gate: Gate) -> None:
-    daemon, silent = with_tag(start, fake), Answer(fault=Stall(gate))
+    daemon, silent = with_tag(start, fake, {"tag_ttl": "1ms"}), Answer(fault=Stall(gate))
     for place in (TAG, manifest_place("v2"), Place("/v2/"), blob(LAYER)):
         fake.script(place.path, silent)
     # The first two wait for as long as patience lasts; whoever comes later is not made to wait for the same.

@@ -180,6 +180,6 @@ def test_a_look_that_fails_says_nothing(workers: Workers, monkeypatch: pytest.Mo
     assert workers.one.reserve(FIRST, 60)
     workers.other.stored(FIRST.entry, 60)
     workers.one.release(FIRST)
-    monkeypatch.setattr(workers.other.index, "_read", lambda *_: [])
+    monkeypatch.setattr(workers.other.index, "read", lambda *_: [])
     workers.other.index.refresh()
     assert workers.other.taken == 60
