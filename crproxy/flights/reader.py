@@ -82,7 +82,8 @@ class Reader:
         if verifier is not None:
             checked = Verifying(consumer, verifier)
             await pour(self._source, checked, start, None, flight.clock)
-            checked.finish(self._source.blame)
+            checked.check(self._source.blame)
+            checked.finish()
         else:
             stop = None if self._part is None else self._part.stop
             await pour(self._source, consumer, start, stop, flight.clock)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..flights import Flight, Flights, NotKept, Shared, Told
@@ -46,6 +47,7 @@ class Blobs:
         fills: counts that.
         patience: waits for upstream where something is kept.
         clock: for waiting between attempts.
+        settled: fires when what was noted so far is known to all workers.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Blobs:
         fills: Fills,
         patience: Patience,
         clock: IReactorTime,
+        settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._client = client
         self._store = store
@@ -64,7 +67,7 @@ class Blobs:
         self._flights = flights
         self._fills = fills
         self._patience = patience
-        self._upstream = FromUpstream(client, permissions, fills, clock)
+        self._upstream = FromUpstream(client, permissions, fills, clock, settled)
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Shared, set[View]] = {}

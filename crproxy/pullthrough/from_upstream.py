@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..limits import Fills
@@ -37,13 +38,22 @@ class FromUpstream:
         permissions: are told what that says.
         fills: count each until it ends.
         clock: for waiting between attempts.
+        settled: fires when what was noted so far is known to all workers.
     """
 
-    def __init__(self, client: RegistryClient, permissions: Permissions, fills: Fills, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        client: RegistryClient,
+        permissions: Permissions,
+        fills: Fills,
+        clock: IReactorTime,
+        settled: Callable[[], Deferred[None]],
+    ) -> None:
         self._client = client
         self._permissions = permissions
         self._fills = fills
         self._clock = clock
+        self._settled = settled
 
     async def get(
         self, view: View, digest: Digest, wanted: Sequence[ByteRange], client: str | None, size: int | None = None
@@ -154,7 +164,11 @@ class FromUpstream:
         return streamed
 
     def _poured(self, source: BlobSource, streamed: Streamed, part: Slice | None) -> Passed:
-        return Passed(source, streamed, part, self._clock, lambda: self._permissions.given(source.view, source.digest))
+        def given() -> Deferred[None]:
+            self._permissions.given(source.view, source.digest)
+            return self._settled()
+
+        return Passed(source, streamed, part, self._clock, given)
 
 
 def _unsatisfied(streamed: Streamed) -> dict[str, str]:

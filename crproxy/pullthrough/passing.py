@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 
 from ..oci.digests import Digest, Verifier
@@ -55,7 +55,7 @@ class Passed:
     Arguments:
         opened: upstream's answer; None where it is asked when the bytes are wanted.
         part: which bytes; None is all of them, and then there is an answer.
-        on_checked: called when all of it came and was right.
+        on_checked: awaited when all of it came and was right: with the last byte a client may turn to another worker.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Passed:
         opened: Streamed | None,
         part: Slice | None,
         clock: IReactorTime,
-        on_checked: Callable[[], object] = lambda: None,
+        on_checked: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._source = source
         self._opened = opened
@@ -92,8 +92,9 @@ class Passed:
         if self._part is None:
             checked = Verifying(consumer, Verifier(self._source.digest))
             await pour(self._source, checked, 0, None, self._clock, opened=self._opened)
-            checked.finish(self._source.blame)
-            self._on_checked()
+            checked.check(self._source.blame)
+            await self._on_checked()
+            checked.finish()
         else:
             start, stop = self._part.start, self._part.stop
             await pour(self._source, consumer, start, stop, self._clock, opened=self._opened)

@@ -272,7 +272,7 @@ def make_pullthrough(
     patience = Patience(lifetimes.patience, reactor)
     return PullThrough(
         Manifests(client, cache.store, permissions, lifetimes, patience, reactor, now=now, claims=claims),
-        Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor),
+        Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor, cache.settled),
         Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
         Doubts(cache.store.index, references, lifetimes, now or reactor.seconds),

@@ -58,9 +58,12 @@ class Verifying:
             self._consumer.write(self._held + data[:-1])
         self._held = bytes(data[-1:])
 
-    def finish(self, blame: Callable[[], object] = lambda: None) -> None:
-        """Hand through the last byte, or raise WrongContent; ``blame`` is called before that."""
+    def check(self, blame: Callable[[], object] = lambda: None) -> None:
+        """Return where all that came is right, or raise WrongContent; ``blame`` is called before that."""
         if not self._verifier.matches():
             blame()
             raise WrongContent(f"the bytes that came for {self._verifier.digest} are others")
+
+    def finish(self) -> None:
+        """Hand through the last byte of what is right."""
         self._consumer.write(self._held)

@@ -19,6 +19,7 @@ def test_right_content_passes_however_it_is_cut(pieces: list[bytes]) -> None:
     for piece in pieces:
         verifying.write(piece)
     assert consumer.content == content[:-1]
+    verifying.check()
     verifying.finish()
     assert consumer.content == content
 
@@ -30,7 +31,7 @@ def test_of_wrong_content_the_last_byte_never_passes(pieces: list[bytes], other:
     for piece in pieces:
         verifying.write(piece)
     with pytest.raises(WrongContent):
-        verifying.finish()
+        verifying.check()
     assert consumer.content == content[:-1]
 
 
