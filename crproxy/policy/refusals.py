@@ -36,7 +36,11 @@ class Asker(enum.Enum):
 
 
 class Unconfirmed(RegistryError):
-    """A 404 that does not look like a registry's: a server in front may have written it, and it takes nothing away."""
+    """A refusal that the registry itself may not have written, and that takes nothing away.
+
+    A 404 that does not look like a registry's, which a server in front may have written; or what another host answered
+    that it redirects to.
+    """
 
 
 def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) -> RegistryError:
@@ -64,6 +68,7 @@ def refusal(
     *,
     asker: Asker = Asker.ANYBODY,
     own: bool = False,
+    elsewhere: bool = False,
 ) -> RegistryError:
     """Return what our client is told when ``registry`` answered ``status``.
 
@@ -74,6 +79,7 @@ def refusal(
         retry_after: upstream's, in seconds.
         asker: as whom it was asked.
         own: the answer's header shows that a registry wrote it; else the body may.
+        elsewhere: it came from another host, to which the registry redirects.
     """
     said = f"{registry} answered {status}{_own_words(body)}"
     match status:
@@ -81,7 +87,8 @@ def refusal(
             kind = RegistryError if own or _is_error_document(body) else Unconfirmed
             return kind(unknown, f"{what} is not there: {said}")
         case 401 | 403:
-            return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, asker)}")
+            denied = Unconfirmed if elsewhere else RegistryError
+            return denied(ErrorCode.DENIED, f"{what} is refused: {said}{_denied_hint(registry, asker)}")
         case 451:
             # Not for us to have, whoever we are (RFC 7725).
             return RegistryError(ErrorCode.DENIED, f"{what} is refused: {said}")

@@ -16,6 +16,7 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
 from ..policy.freshness import Lifetimes, may_serve_stale, permission_counts, warning
+from ..policy.refusals import Unconfirmed
 from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
@@ -140,7 +141,8 @@ class Permissions:
         What it gave to anybody is no secret afterwards. What it gave to a credential counts no more once that is
         refused anything of the repository.
         """
-        if view.credential and error.code in (ErrorCode.DENIED, ErrorCode.UNAUTHORIZED):
+        is_refused = error.code in (ErrorCode.DENIED, ErrorCode.UNAUTHORIZED) and not isinstance(error, Unconfirmed)
+        if view.credential and is_refused:
             self._index.revoke(view)
 
     def stale(self, view: View, digest: Digest, error: RegistryError) -> tuple[Link, str]:

@@ -150,6 +150,10 @@ class EndpointClient:
             if error.status == 404 and not isinstance(error, Unconfirmed):
                 raise error
             answer = await self._ask("GET", repository, f"blobs/{digest}")
+        if not answer.ours and answer.status in (401, 403):
+            # Its signature is of no use: that passes, and Docker gives up where it is told DENIED.
+            self._exchange.discard(answer)
+            raise unavailable(repository.registry, f"the host that it redirects to answered {answer.status}")
         if answer.status not in (200, 206, 416):
             raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
         streamed = self._streamed(answer)
@@ -237,9 +241,6 @@ class EndpointClient:
             body = await self._exchange.read(answer, _ERROR_LIMIT)
         except (BodyTooLarge, BodyBroke):
             body = b""
-        if not answer.ours and answer.status in (401, 403):
-            # It is not the registry that refuses it: Docker gives up where it is told DENIED, and no right has ended.
-            return unavailable(registry, f"the host that it redirects to answered {answer.status}")
         retry_after = parse_retry_after(answer.headers.get("retry-after"), self._quotas.now())
         return refusal(
             registry,
@@ -250,6 +251,7 @@ class EndpointClient:
             retry_after,
             asker=self._asker,
             own=_SIGN in answer.headers,
+            elsewhere=not answer.ours,
         )
 
 

@@ -19,7 +19,7 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Reference, Repository
 from ..policy.endpoint_order import SLOW_SECONDS, Failed, that_counts
-from ..policy.refusals import nonsense
+from ..policy.refusals import Unconfirmed, nonsense
 from .answers import Listed, Manifest, Streamed, announced_digest, is_list
 from .endpoint_client import EndpointClient
 from .errors import describe
@@ -190,7 +190,7 @@ class EndpointsClient:
 
     def _that_counts(self, errors: Mapping[str, RegistryError]) -> RegistryError:
         found = [(one, errors[one.endpoint]) for one in self._upstream.endpoints if one.endpoint in errors]
-        failed = [Failed(error.code in _DENIED, bool(one.login)) for one, error in found]
+        failed = [Failed(_is_denied(error), bool(one.login)) for one, error in found]
         return found[that_counts(failed)][1]
 
     async def _for_a_while(self, endpoint: Upstream, ask: Ask[Result]) -> Result:
@@ -229,6 +229,10 @@ class EndpointsClient:
             says_quota=endpoint.is_registrys_own,
             answered=answered,
         )
+
+
+def _is_denied(error: RegistryError) -> bool:
+    return error.code in _DENIED and not isinstance(error, Unconfirmed)
 
 
 async def _checked(asking: Coroutine[Any, Any, Listed], repository: Repository, key: str, what: str) -> Listed:

@@ -11,6 +11,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.freshness import Lifetimes
+from crproxy.policy.refusals import Unconfirmed
 from crproxy.pullthrough.permissions import Permissions, Proof
 from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store
@@ -30,6 +31,7 @@ VIEWS = (ANYBODYS, PROXYS, WEAKER, ALICES, BOBS)
 LIFETIMES = Lifetimes(permission_ttl=100, stale_if_error=1000)
 AWAY = RegistryError(ErrorCode.UNAVAILABLE, "it is away", retry_after=1)
 DENIED = RegistryError(ErrorCode.DENIED, "you may not")
+REFUSED_ELSEWHERE = Unconfirmed(ErrorCode.DENIED, "another host says that you may not")
 UNKNOWN = RegistryError(ErrorCode.BLOB_UNKNOWN, "there is none")
 
 
@@ -194,7 +196,7 @@ def test_s12_but_not_what_anybody_had(permissions: Permissions) -> None:
     assert permissions.link(ANYBODYS, DIGEST) is not None
 
 
-@pytest.mark.parametrize("error", [AWAY, UNKNOWN])
+@pytest.mark.parametrize("error", [AWAY, UNKNOWN, REFUSED_ELSEWHERE])
 def test_other_trouble_ends_nothing(permissions: Permissions, error: RegistryError) -> None:
     permissions.given(PROXYS, DIGEST)
     permissions.refused(PROXYS, error)
@@ -210,6 +212,12 @@ def test_what_it_confirmed_before_is_served_with_a_warning(permissions: Permissi
     link, warning = permissions.stale(PROXYS, DIGEST, AWAY)
     assert (link.media_type, link.size) == ("type/x", 7)
     assert warning == '299 crproxy "served from the cache, last checked 8 min ago: it is away"'
+
+
+def test_also_where_another_host_refuses_it(permissions: Permissions, clock: Clock) -> None:
+    permissions.given(PROXYS, DIGEST)
+    clock.advance(500)
+    assert "another host says" in permissions.stale(PROXYS, DIGEST, REFUSED_ELSEWHERE)[1]
 
 
 @pytest.mark.parametrize("error", [DENIED, UNKNOWN])

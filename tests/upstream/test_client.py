@@ -399,12 +399,12 @@ def test_a_blob_that_is_said_to_have_no_bytes_is_none(network: Network, client: 
 
 
 @pytest.mark.parametrize("kind", ["manifest", "tags"])
-def test_nor_is_it_a_refusal_of_anything_else(network: Network, client: RegistryClient, kind: str) -> None:
-    """No right has ended by it."""
+def test_nor_does_it_end_a_right_to_anything_else(network: Network, client: RegistryClient, kind: str) -> None:
     network.serve("https://quay.io", answer(307, b"", "Location: https://cdn.example/x"))
     network.serve("https://cdn.example", answer(403))
     error = refused(network.run(ASKS[kind][0](client, REPOSITORY)))
-    assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 503)
+    assert (error.code, error.status) == (ErrorCode.DENIED, 403)
+    assert isinstance(error, Unconfirmed)
 
 
 def test_of_a_blob_a_range_may_be_asked_for(network: Network, client: RegistryClient) -> None:
