@@ -13,9 +13,9 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import RegistryError
 from crproxy.upstream.client import Streamed
 from crproxy.upstream.relay import BodyBroke
-from crproxy.upstream.resuming import Several
+from crproxy.upstream.resuming import Parallel
 
-__all__ = ["HandBody", "HandSeveral", "HandSource", "ManySource", "Question"]
+__all__ = ["HandBody", "HandParallel", "HandSource", "ManySource", "Question"]
 
 
 class HandBody:
@@ -84,7 +84,7 @@ class HandSource:
     asked: list[tuple[int, int | None]] = field(default_factory=list)
     sized: int = 0
     size_error: RegistryError | None = None
-    several: Several | None = None
+    parallel: Parallel | None = None
     cancelled: int = 0
     blamed: int = 0
     _waiting: list[Deferred[Streamed]] = field(default_factory=list)
@@ -144,7 +144,7 @@ class HandSource:
 
 
 @dataclass
-class HandSeveral:
+class HandParallel:
     """How a source may be asked for several parts at once: as the test says."""
 
     connections: int = 4
@@ -220,7 +220,7 @@ class ManySource:
 
     content: bytes
     clock: Clock
-    several: HandSeveral = field(default_factory=HandSeveral)
+    parallel: HandParallel = field(default_factory=HandParallel)
     questions: list[Question] = field(default_factory=list)
 
     async def open(self, start: int, stop: int | None) -> Streamed:

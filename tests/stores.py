@@ -17,7 +17,7 @@ from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
 from crproxy.pullthrough.blobs import Blobs
-from crproxy.pullthrough.doubts import Doubts
+from crproxy.pullthrough.invalidation import Invalidation
 from crproxy.pullthrough.lists import Lists
 from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.patience import Patience
@@ -122,7 +122,7 @@ def pull_through(
         Blobs(client, store, permissions, Flights(make_dependencies(store, clock)), fills, patience, clock),
         Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
         permissions,
-        Doubts(store.index, references, Lifetimes(), clock.seconds),
+        Invalidation(store.index, references, Lifetimes(), clock.seconds),
         settled,
     )
 

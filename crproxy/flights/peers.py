@@ -194,7 +194,7 @@ class PeersFirst:
         return await self.upstream.size()
 
     @property
-    def several(self) -> None:
+    def parallel(self) -> None:
         """Have it be one part after the other (Source): a worker has it as it comes."""
 
     def blame(self) -> None:

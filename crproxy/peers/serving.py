@@ -88,7 +88,7 @@ class _Nowhere:
         return None
 
     @property
-    def several(self) -> None:
+    def parallel(self) -> None:
         """Have it be none (Source)."""
 
     def blame(self) -> None:

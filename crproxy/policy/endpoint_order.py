@@ -13,7 +13,7 @@ __all__ = [
     "REST_SECONDS",
     "SLOW_SECONDS",
     "Failed",
-    "Standing",
+    "Health",
     "counts",
     "in_order",
     "that_counts",
@@ -31,7 +31,7 @@ BLAME_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Health:
     """What is known of an endpoint when something is to be asked.
 
     Arguments:
@@ -58,21 +58,21 @@ class Failed:
     has_login: bool
 
 
-def in_order(standings: Sequence[Standing], *, by_digest: bool) -> list[int]:
+def in_order(health: Sequence[Health], *, by_digest: bool) -> list[int]:
     """Return the places of those that are asked, the first of them first.
 
     Those that rest come last. One that gave wrong bytes is not asked for them again, unless all did: then each is once
     more, and first the one of which that is known for the longest time, as what is wrong may have been put right.
 
     Arguments:
-        standings: in the configuration's order; of one of them at least tags are trusted.
+        health: in the configuration's order; of one of them at least tags are trusted.
         by_digest: what is asked for is named by its digest, so that it does not matter who gives it.
     """
-    asked = [place for place, one in enumerate(standings) if by_digest or one.trust_tags]
-    innocent = [place for place in asked if standings[place].blamed is None]
+    asked = [place for place, one in enumerate(health) if by_digest or one.trust_tags]
+    innocent = [place for place in asked if health[place].blamed is None]
     if innocent:
-        return sorted(innocent, key=lambda place: standings[place].rests)
-    return sorted(asked, key=lambda place: standings[place].blamed or 0.0)
+        return sorted(innocent, key=lambda place: health[place].rests)
+    return sorted(asked, key=lambda place: health[place].blamed or 0.0)
 
 
 def that_counts(failed: Sequence[Failed]) -> int:

@@ -15,7 +15,7 @@ from ..oci.names import Registry
 from .quirks import quirks
 from .redaction import redacted
 
-__all__ = ["RETRY_AFTER", "Asker", "Unconfirmed", "nonsense", "parse_retry_after", "refusal", "unavailable"]
+__all__ = ["RETRY_AFTER", "Asker", "Unconfirmed", "bad_gateway", "parse_retry_after", "refusal", "unavailable"]
 
 # Seconds a client waits before it asks for what upstream could not give.
 RETRY_AFTER = 10
@@ -48,7 +48,7 @@ def unavailable(registry: Registry, why: str, retry_after: int = RETRY_AFTER) ->
     return RegistryError(ErrorCode.UNAVAILABLE, f"{registry} is not available: {why}", retry_after=retry_after)
 
 
-def nonsense(registry: Registry, what: str) -> RegistryError:
+def bad_gateway(registry: Registry, what: str) -> RegistryError:
     """Return the answer to a request that something else stood in for ``registry`` with, or that it answered wrongly.
 
     Such as a guest network's login page: what is kept is served as if it had not answered.

@@ -18,10 +18,9 @@ from ..oci.errors import RegistryError
 from ..oci.media_types import INDEX, JSON, passed_type
 from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
 from ..policy.headers import answer_headers, next_page
-from ..policy.refusals import Unconfirmed, nonsense
+from ..policy.refusals import Unconfirmed
 from ..store.entries import View
 from ..store.store import Store
-from ..upstream.answers import is_list
 from ..upstream.client import Listed, RegistryClient
 from ..upstream.single_flight import SingleFlight
 from .patience import Patience
@@ -63,11 +62,6 @@ class ListRequest:
     def media_type(self) -> str:
         """Of the answer, where upstream does not say one of JSON."""
         return JSON if self.digest is None else INDEX
-
-    @property
-    def key(self) -> str:
-        """Where the list is in the document."""
-        return "tags" if self.digest is None else "manifests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +121,11 @@ class Lists:
         client = self._client.on_behalf_of(view.caller)
         try:
             if request.digest is None:
-                listed = await client.tags(view.repository, request.query)
-            else:
-                listed = await client.referrers(view.repository, request.digest, request.query)
+                return await client.tags(view.repository, request.query)
+            return await client.referrers(view.repository, request.digest, request.query)
         except RegistryError as error:
             self._permissions.refused(view, error)
             raise
-        if not is_list(listed.content, request.key):
-            raise nonsense(view.repository.registry, f"no list where {request.name.partition('?')[0]} was asked for")
-        return listed
 
     async def _fetch(self, view: View, request: ListRequest) -> Listed:
         listed = await self._ask(view, request)

@@ -14,7 +14,7 @@ from ..policy.ranges import Slice
 from ..store.entries import View
 from ..store.verifying import Verifying
 from ..upstream.client import RegistryClient, Streamed
-from ..upstream.resuming import Several, pour
+from ..upstream.resuming import Parallel, pour
 
 __all__ = ["BlobSource", "Passed"]
 
@@ -40,9 +40,9 @@ class BlobSource:
         self._client.blame(self.view.repository, self.digest)
 
     @property
-    def several(self) -> Several:
+    def parallel(self) -> Parallel:
         """How it may be asked for several parts at once (Source)."""
-        return self._client.several(self.view.repository.registry)
+        return self._client.parallel(self.view.repository.registry)
 
     @property
     def _client(self) -> RegistryClient:

@@ -15,7 +15,7 @@ from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from ..store.entries import View
 from .blobs import Blobs
-from .doubts import Doubts
+from .invalidation import Invalidation
 from .lists import ListRequest, Lists
 from .manifests import Manifests
 from .permissions import Permissions
@@ -34,7 +34,7 @@ class PullThrough:
         manifests, blobs: answer for these.
         lists: tags and referrers.
         permissions: who may have what.
-        doubts: of tags that lead to what is gone.
+        invalidation: of tags that lead to what is gone.
         settled: fires when what was noted so far is known to all workers.
     """
 
@@ -44,14 +44,14 @@ class PullThrough:
         blobs: Blobs,
         lists: Lists,
         permissions: Permissions,
-        doubts: Doubts,
+        invalidation: Invalidation,
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._settled = settled
         self._manifests = manifests
         self._blobs = blobs
         self._lists = lists
-        self._doubts = doubts
+        self._invalidation = invalidation
         self.view = permissions.view
 
     async def fetch(self, repository: Repository, digest: Digest) -> Flight | None:
@@ -97,7 +97,7 @@ class PullThrough:
         except RegistryError as error:
             digest = _digest_of(request)
             if error.status == 404 and digest is not None:
-                self._doubts.gone(view, digest)
+                self._invalidation.gone(view, digest)
             raise
 
     async def _answer_seen(

@@ -21,7 +21,7 @@ from ..policy.descriptors import Descriptors
 from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
-from ..pullthrough.doubts import Doubts
+from ..pullthrough.invalidation import Invalidation
 from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.patience import Patience
@@ -33,12 +33,12 @@ from ..upstream.agent import Clients
 from ..upstream.availability import Availability
 from ..upstream.client import RegistryClient
 from ..upstream.connecting import Reach
+from ..upstream.endpoint_health import EndpointHealth
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
+from ..upstream.parallelism import Parallelism
 from ..upstream.quotas import Quotas
-from ..upstream.several import Severals
 from ..upstream.sockets import Sockets
-from ..upstream.standings import Standings
 from ..upstream.tokens import Tokens
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
@@ -132,7 +132,7 @@ class Core:
             meters.upstreams.received,
             availability,
         )
-        severals = Severals(now, lambda: 0 if accounts.holds_upstreams_back else sockets.spare(), sharing)
+        parallelism = Parallelism(now, lambda: 0 if accounts.holds_upstreams_back else sockets.spare(), sharing)
         logins = Logins(clients.client, exchange, tokens, reactor)
         return cls(
             current,
@@ -144,7 +144,7 @@ class Core:
             quotas,
             cache,
             make_pullthrough(
-                current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing, severals=severals
+                current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing, parallelism=parallelism
             ),
             LoginService(current, logins, reactor, now=now, sharing=sharing),
             _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
@@ -243,7 +243,7 @@ def make_pullthrough(
     *,
     now: Callable[[], float] | None = None,
     sharing: Sharing | None = None,
-    severals: Severals | None = None,
+    parallelism: Parallelism | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -254,11 +254,11 @@ def make_pullthrough(
         quotas: what upstreams said of ours.
         now: seconds since the epoch; the reactor's by default.
         sharing: what other workers know as well.
-        severals: over how many connections upstreams may be asked for one blob.
+        parallelism: over how many connections upstreams may be asked for one blob.
     """
     claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
-    standings = Standings(quotas.now, sharing)
+    health = EndpointHealth(quotas.now, sharing)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
     references = KeptReferences(cache.store, permissions)
     client = RegistryClient(
@@ -266,8 +266,8 @@ def make_pullthrough(
         exchange,
         quotas,
         references=references,
-        severals=severals,
-        standings=standings,
+        parallelism=parallelism,
+        health=health,
     )
     patience = Patience(lifetimes.patience, reactor)
     return PullThrough(
@@ -275,7 +275,7 @@ def make_pullthrough(
         Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor, cache.settled),
         Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
-        Doubts(cache.store.index, references, lifetimes, now or reactor.seconds),
+        Invalidation(cache.store.index, references, lifetimes, now or reactor.seconds),
         cache.settled,
     )
 

@@ -17,7 +17,7 @@ from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Repository, Tag
 from ..oci.sizes import parse_size
 from ..policy.ranges import parse_content_range
-from ..policy.refusals import nonsense, unavailable
+from ..policy.refusals import bad_gateway, unavailable
 
 __all__ = [
     "Listed",
@@ -28,9 +28,9 @@ __all__ = [
     "announced_digest",
     "can_be",
     "checked_blob",
+    "checked_list",
     "checked_manifest",
     "describes",
-    "is_list",
     "with_length",
 ]
 
@@ -106,7 +106,7 @@ def with_length(registry: Registry, digest: Digest, streamed: Streamed) -> Mappi
     whole, total = header.pop("content-length", ""), header.pop("content-range", "").rpartition("/")[2]
     length = parse_size(whole if streamed.status == 200 else total)
     if length == 0 and not digest.names(b""):
-        raise nonsense(registry, _of_another_size(digest, 0, None))
+        raise bad_gateway(registry, _of_another_size(digest, 0, None))
     return header if length is None else header | {"content-length": str(length)}
 
 
@@ -120,10 +120,10 @@ def checked_manifest(
     try:
         media_type = manifest_type(content, said)
     except NoManifest as error:
-        raise nonsense(repository.registry, f"{error} {what}") from error
+        raise bad_gateway(repository.registry, f"{error} {what}") from error
     announced, digest = announced_digest(headers), Digest.of(content)
     if announced is not None and not announced.names(content):
-        raise nonsense(repository.registry, f"{digest} {what}, and said that it is {announced}")
+        raise bad_gateway(repository.registry, f"{digest} {what}, and said that it is {announced}")
     return Manifest(digest, media_type, content)
 
 
@@ -152,8 +152,22 @@ def can_be(digest: Digest, size: int, told: int | None) -> bool:
     return size == (size if told is None else told) and (size > 0 or digest.names(b""))
 
 
-def is_list(content: bytes, key: str) -> bool:
-    """Tell whether it is a list of what ``key`` says: of ``tags`` or ``manifests``."""
+def checked_list(registry: Registry, headers: Mapping[str, str], content: bytes, key: str, what: str) -> Listed:
+    """Return the list that an answer with this header and content gives.
+
+    Arguments:
+        key: where it is in the document: ``tags`` or ``manifests``.
+        what: was asked for, for the message.
+
+    Raises:
+        RegistryError: it is something else.
+    """
+    if not _is_list(content, key):
+        raise bad_gateway(registry, f"no list where {what} were asked for")
+    return Listed(headers, content)
+
+
+def _is_list(content: bytes, key: str) -> bool:
     try:
         document = parse_json(content)
     except (TooManyValues, NumberTooLarge):
@@ -181,7 +195,7 @@ def checked_blob(
     size = _whole_size(streamed)
     if size is not None and not can_be(digest, size, told):
         # A client that is told of a smaller size has all of it before the digest can show that it is not.
-        raise nonsense(repository.registry, _of_another_size(digest, size, told))
+        raise bad_gateway(repository.registry, _of_another_size(digest, size, told))
     if streamed.status != 200:
         return streamed
     # Content-Range has no meaning in a 200 (RFC 9110, 14.4), which is the whole, whatever was asked for.

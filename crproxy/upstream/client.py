@@ -10,12 +10,12 @@ from ..oci.names import Reference, Registry, Repository
 from ..policy.refusals import unavailable
 from .answers import Listed, Manifest, RangeRefused, Streamed
 from .endpoint_client import EndpointClient
+from .endpoint_health import EndpointHealth
 from .endpoints import EndpointsClient
 from .exchange import Exchange
+from .parallelism import Parallelism, UpstreamParallelism
 from .quotas import Quotas
 from .references import NoReferences, References
-from .several import OfUpstream, Severals
-from .standings import Standings
 
 __all__ = ["Listed", "Manifest", "RangeRefused", "RegistryClient", "Streamed"]
 
@@ -29,8 +29,8 @@ class RegistryClient:
         quotas: what is not asked because too much was.
         caller: the Authorization of the client for whom it is asked, in place of the proxy's own.
         references: what manifests say of blobs.
-        severals: over how many connections each registry may be asked for one blob.
-        standings: what is known of endpoints, where a registry has several.
+        parallelism: over how many connections each registry may be asked for one blob.
+        health: what is known of endpoints, where a registry has several.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class RegistryClient:
         quotas: Quotas,
         caller: str | None = None,
         references: References | None = None,
-        severals: Severals | None = None,
-        standings: Standings | None = None,
+        parallelism: Parallelism | None = None,
+        health: EndpointHealth | None = None,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._caller = caller
-        self._severals = severals or Severals(quotas.now)
-        self._standings = standings or Standings(quotas.now)
+        self._parallelism = parallelism or Parallelism(quotas.now)
+        self._health = health or EndpointHealth(quotas.now)
         self.quotas = quotas
         self.references = references or NoReferences()
 
@@ -60,12 +60,12 @@ class RegistryClient:
             return self
         own = Quotas(self.quotas.now)
         return RegistryClient(
-            self._upstream, self._exchange, own, caller, self.references, self._severals, self._standings
+            self._upstream, self._exchange, own, caller, self.references, self._parallelism, self._health
         )
 
-    def several(self, registry: Registry) -> OfUpstream:
+    def parallel(self, registry: Registry) -> UpstreamParallelism:
         """Return over how many connections ``registry`` may be asked for one blob."""
-        return self._severals.of(self._upstream(registry), self._caller)
+        return self._parallelism.of(self._upstream(registry), self._caller)
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest.
@@ -102,7 +102,7 @@ class RegistryClient:
 
     def blame(self, repository: Repository, digest: Digest) -> None:
         """Note that the bytes of a blob that came are wrong: who gave them is not asked for them again soon."""
-        self._standings.blame(self._upstream(repository.registry), repository, digest)
+        self._health.blame(self._upstream(repository.registry), repository, digest)
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
@@ -124,4 +124,4 @@ class RegistryClient:
         if self._caller is not None:
             # The configuration lets no clients log in there; one who did so has asked before it was read again.
             raise unavailable(registry, "it is asked at several endpoints, which clients' own logins are not for")
-        return EndpointsClient(upstream, self._exchange, self.quotas, self.references, self._standings)
+        return EndpointsClient(upstream, self._exchange, self.quotas, self.references, self._health)

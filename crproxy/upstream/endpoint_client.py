@@ -17,8 +17,18 @@ from ..oci.names import Reference, Repository
 from ..oci.sizes import parse_size
 from ..policy.quirks import quirks
 from ..policy.quotas import limited
-from ..policy.refusals import Asker, Unconfirmed, nonsense, parse_retry_after, refusal, unavailable
-from .answers import Listed, Manifest, Streamed, can_be, checked_blob, checked_manifest, describes, with_length
+from ..policy.refusals import Asker, Unconfirmed, bad_gateway, parse_retry_after, refusal, unavailable
+from .answers import (
+    Listed,
+    Manifest,
+    Streamed,
+    can_be,
+    checked_blob,
+    checked_list,
+    checked_manifest,
+    describes,
+    with_length,
+)
 from .errors import broke_off, describe
 from .exchange import Answer, Exchange, Question
 from .quotas import Quotas
@@ -113,7 +123,7 @@ class EndpointClient:
         if may_get:
             return None
         if "docker-content-digest" not in header and not is_specific(header.get("content-type")):
-            raise nonsense(repository.registry, f"no manifest where {repository.named(reference)} was asked for")
+            raise bad_gateway(repository.registry, f"no manifest where {repository.named(reference)} was asked for")
         return header
 
     async def head_blob(self, repository: Repository, digest: Digest) -> Mapping[str, str]:
@@ -166,7 +176,7 @@ class EndpointClient:
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
         answer = await self._ask("GET", repository, "tags/list" + _query(query))
-        return await self._listed(answer, repository, f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
+        return await self._listed(answer, repository, "tags", f"the tags of {repository}", ErrorCode.NAME_UNKNOWN)
 
     async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         """Return the index of what refers to ``digest``, as upstream writes it.
@@ -177,17 +187,18 @@ class EndpointClient:
         """
         answer = await self._ask("GET", repository, f"referrers/{digest}" + _query(query))
         what = f"the referrers of {repository.named(digest)}"
-        return await self._listed(answer, repository, what, ErrorCode.MANIFEST_UNKNOWN)
+        return await self._listed(answer, repository, "manifests", what, ErrorCode.MANIFEST_UNKNOWN)
 
-    async def _listed(self, answer: Answer, repository: Repository, what: str, unknown: ErrorCode) -> Listed:
+    async def _listed(self, answer: Answer, repository: Repository, key: str, what: str, unknown: ErrorCode) -> Listed:
         if answer.status != 200:
             raise await self._refused(answer, repository, what, unknown)
         try:
-            return Listed(answer.headers, await self._exchange.read(answer, _LIST_LIMIT))
+            content = await self._exchange.read(answer, _LIST_LIMIT)
         except BodyTooLarge as error:
-            raise nonsense(repository.registry, f"{error} where {what} were asked for") from error
+            raise bad_gateway(repository.registry, f"{error} where {what} were asked for") from error
         except BodyBroke as error:
             raise unavailable(repository.registry, describe(error)) from error
+        return checked_list(repository.registry, answer.headers, content, key, what)
 
     async def _ask_head(
         self, repository: Repository, path: str, headers: Mapping[str, list[str]], may_get: bool

@@ -19,15 +19,15 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Reference, Repository
 from ..policy.endpoint_order import SLOW_SECONDS, Failed, that_counts
-from ..policy.refusals import Unconfirmed, nonsense
-from .answers import Listed, Manifest, Streamed, announced_digest, is_list
+from ..policy.refusals import Unconfirmed
+from .answers import Listed, Manifest, Streamed, announced_digest
 from .endpoint_client import EndpointClient
+from .endpoint_health import EndpointHealth
 from .errors import describe
 from .exchange import Exchange
 from .quotas import Quotas
 from .references import References
 from .relay import BodyBroke, BodyUnwanted
-from .standings import Standings
 
 __all__ = ["EndpointsClient"]
 
@@ -61,7 +61,7 @@ class EndpointsClient:
         exchange: makes the requests.
         quotas: what is not asked because too much was.
         references: what manifests say of blobs.
-        standings: what is known of the endpoints.
+        health: what is known of the endpoints.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class EndpointsClient:
         exchange: Exchange,
         quotas: Quotas,
         references: References,
-        standings: Standings,
+        health: EndpointHealth,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._quotas = quotas
         self._references = references
-        self._standings = standings
+        self._health = health
 
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         """Return the manifest. Raises RegistryError."""
         if isinstance(reference, Digest):
             return await self._manifest(repository, reference)
         # Which one it is only those say whose tags are trusted, and a HEAD is free of quotas where a GET is not.
-        if not self._standings.order(self._upstream, by_digest=True)[0].trust_tags:
+        if not self._health.order(self._upstream, by_digest=True)[0].trust_tags:
             header = await self.head_manifest(repository, reference)
             digest = None if header is None else announced_digest(header)
             manifest = None if digest is None else await self._found(repository, digest)
@@ -135,31 +135,25 @@ class EndpointsClient:
         def ask(client: EndpointClient) -> Coroutine[Any, Any, Streamed]:
             return client.blob(repository, digest, start, stop)
 
-        order = self._standings.order(self._upstream, by_digest=True, digest=digest)
+        order = self._health.order(self._upstream, by_digest=True, digest=digest)
         streamed, endpoint = await self._first(order, ask, digest)
-        self._standings.gave(endpoint, repository, digest, start)
-        body = _Watched(streamed.body, lambda error: self._standings.rest(endpoint, describe(error)))
+        self._health.gave(endpoint, repository, digest, start)
+        body = _Watched(streamed.body, lambda error: self._health.rest(endpoint, describe(error)))
         return replace(streamed, body=body)
 
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags. Raises RegistryError."""
-        what = f"the tags of {repository}"
-        return await self._by_tag(lambda client: _checked(client.tags(repository, query), repository, "tags", what))
+        return await self._by_tag(lambda client: client.tags(repository, query))
 
     async def referrers(self, repository: Repository, digest: Digest, query: Mapping[str, str]) -> Listed:
         """Return the index of what refers to ``digest``, which changes as tags do. Raises RegistryError."""
-        what = f"the referrers of {repository.named(digest)}"
-
-        def ask(client: EndpointClient) -> Coroutine[Any, Any, Listed]:
-            return _checked(client.referrers(repository, digest, query), repository, "manifests", what)
-
-        return await self._by_tag(ask)
+        return await self._by_tag(lambda client: client.referrers(repository, digest, query))
 
     async def _by_tag(self, ask: Ask[Result]) -> Result:
-        return (await self._first(self._standings.order(self._upstream, by_digest=False), ask))[0]
+        return (await self._first(self._health.order(self._upstream, by_digest=False), ask))[0]
 
     async def _by_digest(self, digest: Digest, ask: Ask[Result]) -> Result:
-        return (await self._first(self._standings.order(self._upstream, by_digest=True, digest=digest), ask, digest))[0]
+        return (await self._first(self._health.order(self._upstream, by_digest=True, digest=digest), ask, digest))[0]
 
     async def _first(
         self, order: list[Upstream], ask: Ask[Result], digest: Digest | None = None
@@ -179,13 +173,13 @@ class EndpointsClient:
                 slow.append(endpoint)
             except RegistryError as error:
                 errors[endpoint.endpoint] = error
-                self._standings.failed(endpoint, error, digest)
+                self._health.failed(endpoint, error, digest)
         for endpoint in (last, *slow):
             try:
                 return await ask(self._client(endpoint)), endpoint
             except RegistryError as error:
                 errors[endpoint.endpoint] = error
-                self._standings.failed(endpoint, error, digest)
+                self._health.failed(endpoint, error, digest)
         raise self._that_counts(errors)
 
     def _that_counts(self, errors: Mapping[str, RegistryError]) -> RegistryError:
@@ -215,7 +209,7 @@ class EndpointsClient:
             if not is_slow:
                 raise
             self._exchange.gave_up(endpoint, SLOW_SECONDS)
-            self._standings.rest(endpoint, f"it has not answered for {SLOW_SECONDS:g} s")
+            self._health.rest(endpoint, f"it has not answered for {SLOW_SECONDS:g} s")
             raise _Slow from None
         finally:
             answered()
@@ -233,14 +227,6 @@ class EndpointsClient:
 
 def _is_denied(error: RegistryError) -> bool:
     return error.code in _DENIED and not isinstance(error, Unconfirmed)
-
-
-async def _checked(asking: Coroutine[Any, Any, Listed], repository: Repository, key: str, what: str) -> Listed:
-    """Return what is a list of what ``key`` says. Raises RegistryError, also where something else came."""
-    listed = await asking
-    if not is_list(listed.content, key):
-        raise nonsense(repository.registry, f"no list where {what} were asked for")
-    return listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from .attempts import Attempt, Told, tell_nobody
 from .availability import AlwaysUp, Watch
 from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of, lines_of
-from .persisting import persist
 from .relay import Received, Relay, collect, count_nothing, discard
+from .retrying import retry
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -250,11 +250,11 @@ class Exchange:
 
     async def _send(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
         try:
-            return await self._watch.over(upstream, hop.url, lambda: self._persist(upstream, question, hop))
+            return await self._watch.over(upstream, hop.url, lambda: self._retry(upstream, question, hop))
         except HostIsDown as error:
             raise unavailable(upstream.registry, describe(error)) from error
 
-    async def _persist(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
+    async def _retry(self, upstream: Upstream, question: Question, hop: _Hop) -> Answer:
         """Return the answer, after as many attempts as it takes and there may be."""
 
         async def attempt() -> Answer | Exception:
@@ -263,7 +263,7 @@ class Exchange:
                 self._watch.answered(upstream, hop.url)
             return outcome
 
-        outcome = await persist(attempt, _passes, self.discard, upstream.retries, self._timeouts.headers, self._clock)
+        outcome = await retry(attempt, _passes, self.discard, upstream.retries, self._timeouts.headers, self._clock)
         if isinstance(outcome, Exception):
             raise unavailable(upstream.registry, describe(outcome)) from outcome
         return outcome

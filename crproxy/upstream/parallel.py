@@ -22,7 +22,7 @@ from .client import Streamed
 from .comparing import Compared, OtherContent
 from .in_order import InOrder
 from .relay import BodyBroke
-from .resuming import OnSize, Pouring, RangeRefused, Several, Source
+from .resuming import OnSize, Parallel, Pouring, RangeRefused, Source
 from .segments import Memory, Segment
 from .speed import Speed
 
@@ -78,7 +78,7 @@ class _Transfer:
         on_size: OnSize,
         bounds: Bounds,
     ) -> None:
-        self._several: Several | None = source.several
+        self._parallel: Parallel | None = source.parallel
         self._compared = Compared(source.open)
         self._consumer: Any = consumer
         self._segments = in_order
@@ -221,7 +221,7 @@ class _Transfer:
             self._consumer.registerProducer(self, True)
         if size is not None and self._speed is None:
             self._segments.know_end(size)
-            if size > self._bounds.large and self._several is not None:
+            if size > self._bounds.large and self._parallel is not None:
                 self._size = size
                 self._speed = Speed(self._bounds, self._clock.seconds(), self._segments.received)
                 self._timer = self._clock.callLater(_LOOK, self._look)
@@ -247,8 +247,8 @@ class _Transfer:
         elif not was_alone or self._most > 1:
             # If none are left, it is asked again as a single one would be.
             self._most = max(1, self._most - 1)
-            if isinstance(failure.value, RegistryError) and _says_one(failure.value) and self._several is not None:
-                self._several.refused(failure.value)
+            if isinstance(failure.value, RegistryError) and _says_one(failure.value) and self._parallel is not None:
+                self._parallel.refused(failure.value)
         else:
             self._ask_again_or_end(failure)
 
@@ -300,7 +300,7 @@ class _Transfer:
             return
         if not self._compared.takes_ranges or not speed.is_slow(self._size, end - received) or not self._is_wanted():
             return
-        connections = self._context.copy().run(lambda: 1 if self._several is None else self._several.connections)
+        connections = self._context.copy().run(lambda: 1 if self._parallel is None else self._parallel.connections)
         if connections < 2:
             return
         self._most, self._has_begun = connections, True

@@ -20,7 +20,7 @@ from ..policy.retries import wait_before_retry
 from .client import RangeRefused, Streamed
 from .relay import BodyBroke
 
-__all__ = ["OnSize", "Open", "Pouring", "RangeRefused", "Several", "Source", "pour"]
+__all__ = ["OnSize", "Open", "Parallel", "Pouring", "RangeRefused", "Source", "pour"]
 
 # Attempts that may follow one another without a single byte gained.
 _FRUITLESS = 4
@@ -31,7 +31,7 @@ OnSize = Callable[[int | None], object]
 Open = Callable[[int, int | None], Awaitable[Streamed]]
 
 
-class Several(Protocol):
+class Parallel(Protocol):
     """How a source may be asked for several parts at once."""
 
     @property
@@ -52,7 +52,7 @@ class Source(Protocol):
         """Ask how many bytes there are, without any of them; None where that is not said. Raises RegistryError."""
 
     @property
-    def several(self) -> Several | None:
+    def parallel(self) -> Parallel | None:
         """How it may be asked for several parts at once; None where it may not."""
 
     def blame(self) -> None:

@@ -35,8 +35,8 @@ from .agent import send
 from .availability import AlwaysUp, Watch
 from .errors import TRANSPORT_ERRORS, RefusedAddress, RefusedByProxy, describe, innermost, is_ours
 from .fields import field_of
-from .persisting import persist
 from .relay import BodyBroke, BodyTooLarge, collect, discard
+from .retrying import retry
 from .single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class Tokens:
             discard(response, self._timeouts.idle, self._clock)
 
         async def ask() -> tuple[IResponse, bytes]:
-            outcome = await persist(attempt, _passes, let_go, upstream.retries, self._timeouts.headers, self._clock)
+            outcome = await retry(attempt, _passes, let_go, upstream.retries, self._timeouts.headers, self._clock)
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome, await collect(outcome, _TOKEN_ANSWER_LIMIT, self._timeouts.idle, self._clock)

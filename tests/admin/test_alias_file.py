@@ -84,7 +84,7 @@ def test_what_the_command_line_says_wins(file: Path) -> None:
     assert file.read_text() == TEXT
 
 
-@pytest.mark.parametrize("text", ["domain = \n", f"{TEXT}nonsense = 1\n", 'domain = "other.test"\n'])
+@pytest.mark.parametrize("text", ["domain = \n", f"{TEXT}bad_gateway = 1\n", 'domain = "other.test"\n'])
 def test_a_file_that_is_wrong_or_another_by_now_is_left_alone(file: Path, text: str) -> None:
     file.write_text(text)
     change = kept(file, "corp", "ghcr.io")

@@ -19,7 +19,7 @@ from crproxy.store.store import Store
 from crproxy.upstream.client import Listed, Manifest, Streamed
 from crproxy.upstream.quotas import Quotas
 from tests.memory import ended
-from tests.sources import HandSeveral, HandSource
+from tests.sources import HandParallel, HandSource
 from tests.stores import HandRules, make_store, pull_through
 from tests.upstream.conftest import Consumer
 
@@ -70,8 +70,8 @@ class Client:
         other.caller = caller
         return other
 
-    def several(self, registry: Registry) -> HandSeveral:
-        return HandSeveral(1)
+    def parallel(self, registry: Registry) -> HandParallel:
+        return HandParallel(1)
 
     @property
     def questions(self) -> list[str]:

@@ -338,7 +338,7 @@ def test_a_damaged_file_is_set_aside(path: Path, clock: Clock, log: Log) -> None
 
 
 def spoil(path: Path) -> None:
-    """Let all but the file's first page be nonsense, for who has it open, too."""
+    """Let all but the file's first page be bad_gateway, for who has it open, too."""
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))

@@ -24,6 +24,7 @@ REPOSITORY = QUAY.repository("org/name")
 MANIFEST = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(MANIFEST)
 TYPE = "application/vnd.oci.image.manifest.v1+json"
+LIST = b'{"schemaVersion": 2, "manifests": [], "tags": ["v1"]}'
 NOW = 784111777.0
 
 
@@ -193,6 +194,28 @@ def test_where_a_blob_has_no_head_its_first_byte_tells(
     assert ended(network.run(client.head_blob(REPOSITORY, DIGEST))).get("content-length") == length
     assert [seen.method for seen in network.seen] == ["HEAD", "GET"]
     assert network.seen[1].one("Range") == "bytes=0-0"
+
+
+LISTS = {
+    "tags": (lambda c: c.tags(REPOSITORY, {}), "the tags of quay.io/org/name"),
+    "referrers": (lambda c: c.referrers(REPOSITORY, DIGEST, {}), f"the referrers of quay.io/org/name@{DIGEST}"),
+}
+
+
+@pytest.mark.parametrize("ask", LISTS)
+@pytest.mark.parametrize("sent", [b"<html>Log in</html>", b"", b"[]", b"{}", b'{"tags": 1, "manifests": {}}'])
+def test_what_is_no_list_is_upstreams_failure(network: Network, client: RegistryClient, ask: str, sent: bytes) -> None:
+    network.serve("https://quay.io", answer(200, sent))
+    asking, what = LISTS[ask]
+    error = refused(network.run(asking(client)))
+    assert (error.code, error.status) == (ErrorCode.UNAVAILABLE, 502)
+    assert error.message == f"quay.io is not available: it sent no list where {what} were asked for"
+
+
+def test_a_long_list_is_not_looked_through(network: Network, client: RegistryClient) -> None:
+    content = b'{"tags": [' + b'"v", ' * 40_000 + b'"w"]}'
+    network.serve("https://quay.io", answer(200, content))
+    assert ended(network.run(client.tags(REPOSITORY, {}))).content == content
 
 
 REFUSALS_OF_RANGES = [400, 403, 404, 405, 505, 501]
@@ -442,13 +465,13 @@ def test_a_range_behind_the_end_is_an_answer(network: Network, client: RegistryC
 def test_tags_are_asked_for_page_by_page(
     network: Network, client: RegistryClient, query: dict[str, str], target: str
 ) -> None:
-    network.serve("https://quay.io", answer(200, b"{}"))
-    assert ended(network.run(client.tags(REPOSITORY, query))).content == b"{}"
+    network.serve("https://quay.io", answer(200, LIST))
+    assert ended(network.run(client.tags(REPOSITORY, query))).content == LIST
     assert network.seen[0].target == target
 
 
 def test_referrers_are_asked_for_by_digest_and_kind(network: Network, client: RegistryClient) -> None:
-    network.serve("https://quay.io", answer(200, b"{}", "OCI-Filters-Applied: artifactType"))
+    network.serve("https://quay.io", answer(200, LIST, "OCI-Filters-Applied: artifactType"))
     streamed = ended(network.run(client.referrers(REPOSITORY, DIGEST, {"artifactType": "application/x+y"})))
     assert streamed.headers["oci-filters-applied"] == "artifactType"
     assert network.seen[0].target == f"/v2/org/name/referrers/{DIGEST}?artifactType=application%2Fx%2By"
@@ -556,7 +579,8 @@ def test_nobody_in_particular_is_the_proxy_itself(client: RegistryClient) -> Non
 def test_s7_what_a_client_asks_for_is_asked_for_with_its_own_authorization(
     network: Network, client: RegistryClient
 ) -> None:
-    network.serve("https://quay.io", manifest_answer())
+    # A manifest, and a list of each kind.
+    network.serve("https://quay.io", manifest_answer(LIST))
     theirs = client.on_behalf_of(CALLER)
     ended(network.run(theirs.manifest(REPOSITORY, Tag("v1"))))
     ended(network.run(theirs.head_manifest(REPOSITORY, DIGEST)))
@@ -604,6 +628,6 @@ def test_nor_does_a_client_pay_for_the_proxy(network: Network, client: RegistryC
 def test_it_is_asked_over_as_many_as_its_table_says_and_nobody_forgets_who_refuses(exchange: Exchange) -> None:
     client = RegistryClient(lambda registry: Upstream(registry, "", connections=3), exchange, Quotas(lambda: NOW))
     theirs = client.on_behalf_of(CALLER)
-    assert (client.several(QUAY).connections, theirs.several(QUAY).connections) == (3, 3)
-    client.several(QUAY).refused(RangeRefused(200))
-    assert (client.several(QUAY).connections, theirs.several(QUAY).connections) == (1, 1)
+    assert (client.parallel(QUAY).connections, theirs.parallel(QUAY).connections) == (3, 3)
+    client.parallel(QUAY).refused(RangeRefused(200))
+    assert (client.parallel(QUAY).connections, theirs.parallel(QUAY).connections) == (1, 1)

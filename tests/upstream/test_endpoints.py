@@ -85,7 +85,7 @@ class Ask:
     async def size(self) -> int | None:
         return None
 
-    several = None
+    parallel = None
 
     def blame(self) -> None:
         self.client.blame(REPOSITORY, BLOB)

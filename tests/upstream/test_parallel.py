@@ -18,7 +18,7 @@ from crproxy.upstream.parallel import pour_in_parallel
 from crproxy.upstream.resuming import RangeRefused
 from crproxy.upstream.segments import Memory
 from tests.memory import ended, failure_of, not_yet
-from tests.sources import HandSeveral, ManySource, Question
+from tests.sources import HandParallel, ManySource, Question
 from tests.upstream.conftest import Consumer
 
 # A hundred times the real ones would be too slow for a test: a thousand bytes stand for some MiB.
@@ -190,7 +190,7 @@ def test_it_stays_alone_where_nobody_takes_more(bed: Bed) -> None:
 
 
 def test_it_stays_alone_where_there_may_be_one(bed: Bed) -> None:
-    bed.source.several.connections = 1
+    bed.source.parallel.connections = 1
     done = bed.begin()
     assert bed.ranges == [(0, None)]
     bed.finish(done)
@@ -212,7 +212,7 @@ def test_it_stays_alone_where_upstream_says_that_it_takes_no_ranges(bed: Bed) ->
 
 
 def test_it_stays_alone_where_the_source_knows_nothing_of_several(bed: Bed) -> None:
-    bed.source.several = None  # type: ignore[assignment]
+    bed.source.parallel = None  # type: ignore[assignment]
     done = bed.begin()
     assert bed.ranges == [(0, None)]
     bed.finish(done)
@@ -247,7 +247,7 @@ def test_a_cut_is_resumed_at_the_byte_that_was_reached(bed: Bed) -> None:
     assert bed.consumer.content == CONTENT[500:]
 
 
-# Several
+# Parallel
 
 
 def test_others_are_asked_for_what_comes_behind(bed: Bed) -> None:
@@ -267,7 +267,7 @@ def test_others_are_asked_for_what_comes_behind(bed: Bed) -> None:
     assert bed.consumer.content == CONTENT[:3600]
     bed.finish(done)
     assert bed.consumer.content == CONTENT
-    assert bed.source.several.refusals == 0
+    assert bed.source.parallel.refusals == 0
 
 
 def test_no_two_ask_for_the_same_bytes(bed: Bed) -> None:
@@ -463,7 +463,7 @@ def test_an_upstream_without_ranges_goes_on_over_the_one_connection(bed: Bed, st
     done = bed.begin()
     for number in (1, 2, 3):
         assert bed[number].answer(status).abandoned
-    assert bed.source.several.refusals == 3
+    assert bed.source.parallel.refusals == 3
     bed[0].send_all()
     ended(done)
     assert bed.consumer.content == CONTENT
@@ -480,7 +480,7 @@ def test_refused_others_leave_all_to_the_one_connection(bed: Bed, error: Registr
     ended(done)
     assert bed.consumer.content == CONTENT
     assert len(bed.ranges) == 4
-    assert bed.source.several.refusals == (3 if error is TOO_MANY else 0)
+    assert bed.source.parallel.refusals == (3 if error is TOO_MANY else 0)
     bed.check_end()
 
 
@@ -517,7 +517,7 @@ def test_a_part_of_something_else_is_not_taken(bed: Bed, size: int | None, etag:
     bed.trickle(400)
     answer = bed[1].answer(size=size) if etag is None else bed[1].answer(etag=etag)
     assert answer.abandoned
-    assert bed.source.several.refusals == 0
+    assert bed.source.parallel.refusals == 0
     assert bed.live == 3
     bed.finish(done)
     assert bed.consumer.content == CONTENT
@@ -534,7 +534,7 @@ def test_a_part_without_a_strong_validator_is(bed: Bed, etag: str) -> None:
 
 
 def alone(bed: Bed) -> Deferred[None]:
-    """Several, of which one is left, that has not what comes next."""
+    """Parallel, of which one is left, that has not what comes next."""
     done = bed.begin()
     bed[0].send_all()
     bed.clock.advance(0)
@@ -703,7 +703,7 @@ def test_others_that_bring_more_stay() -> None:
 def test_the_bytes_come_in_order_whatever_happens(seed: int, size: int, memory: int, connections: int) -> None:
     random = Random(seed)
     bed = Bed(Random(size).randbytes(size), Memory(memory))
-    bed.source.several = HandSeveral(connections)
+    bed.source.parallel = HandParallel(connections)
     start = random.choice([0, 0, random.randrange(size)])
     done = bed.pour(start)
     if size > 3000:

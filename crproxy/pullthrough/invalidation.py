@@ -10,11 +10,11 @@ from ..store.entries import View
 from ..store.index import Index
 from .references import KeptReferences
 
-__all__ = ["Doubts"]
+__all__ = ["Invalidation"]
 
 
-class Doubts:
-    """Doubts tags.
+class Invalidation:
+    """Invalidates tags.
 
     Arguments:
         index: has where they point, and since when.

@@ -10,16 +10,16 @@ from ..config import Upstream
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Repository
-from ..policy.endpoint_order import BLAME_SECONDS, REST_SECONDS, Standing, counts, in_order, to_blame
+from ..policy.endpoint_order import BLAME_SECONDS, REST_SECONDS, Health, counts, in_order, to_blame
 from ..sharing import Alone, Records, Sharing
 from ..sharing.bounding import drop_oldest
 from .answers import OtherContent, RangeRefused
 from .errors import is_ours
 
-__all__ = ["Standings"]
+__all__ = ["EndpointHealth"]
 
 
-class Standings:
+class EndpointHealth:
     """How the endpoints of a daemon's registries stand.
 
     Arguments:
@@ -47,8 +47,8 @@ class Standings:
             digest: that, where it is known.
         """
         endpoints = upstream.endpoints
-        standings = [self._standing(endpoint, digest) for endpoint in endpoints]
-        return [endpoints[place] for place in in_order(standings, by_digest=by_digest)]
+        health = [self._health_of(endpoint, digest) for endpoint in endpoints]
+        return [endpoints[place] for place in in_order(health, by_digest=by_digest)]
 
     def failed(self, endpoint: Upstream, error: RegistryError, digest: Digest | None = None) -> None:
         """Note that it has answered with ``error``, where the ``digest`` was asked for, or not at all."""
@@ -98,11 +98,11 @@ class Standings:
         )
         self._blamed.put((endpoint.registry.name, endpoint.endpoint, str(digest)), self._now())
 
-    def _standing(self, endpoint: Upstream, digest: Digest | None) -> Standing:
+    def _health_of(self, endpoint: Upstream, digest: Digest | None) -> Health:
         key = (endpoint.registry.name, endpoint.endpoint)
         rests = self._counts(self._rests, key, REST_SECONDS) is not None
         blamed = None if digest is None else self._counts(self._blamed, (*key, str(digest)), BLAME_SECONDS)
-        return Standing(endpoint.trust_tags, rests, blamed)
+        return Health(endpoint.trust_tags, rests, blamed)
 
     def _counts(self, records: Records, key: tuple[str, ...], seconds: float) -> float | None:
         """Return when it was noted, if that counts still."""

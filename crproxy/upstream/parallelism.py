@@ -10,13 +10,13 @@ from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..sharing import Alone, Sharing
 
-__all__ = ["OfUpstream", "Severals"]
+__all__ = ["Parallelism", "UpstreamParallelism"]
 
 # Seconds for which one that refuses several parts at once is asked for one after the other.
 _ONE_SECONDS = 600.0
 
 
-class Severals:
+class Parallelism:
     """What is known of all registries.
 
     Arguments:
@@ -33,9 +33,9 @@ class Severals:
         # By registry, until when it is asked over one connection.
         self._refused = (sharing or Alone()).records("one connection")
 
-    def of(self, upstream: Upstream, caller: str | None = None) -> OfUpstream:
+    def of(self, upstream: Upstream, caller: str | None = None) -> UpstreamParallelism:
         """Return how ``upstream`` may be asked, where it is on behalf of a client with the Authorization of that."""
-        return OfUpstream(self, upstream.registry, upstream.connections, caller is not None)
+        return UpstreamParallelism(self, upstream.registry, upstream.connections, caller is not None)
 
     def connections(self, registry: Registry, most: int) -> int:
         """Return over how many connections ``registry`` may be asked now, of ``most`` that are configured."""
@@ -49,21 +49,21 @@ class Severals:
 
 
 @dataclass(frozen=True, slots=True)
-class OfUpstream:
-    """What is known of one of them (crproxy.upstream.resuming.Several)."""
+class UpstreamParallelism:
+    """What is known of one of them (crproxy.upstream.resuming.Parallel)."""
 
-    severals: Severals
+    parallelism: Parallelism
     registry: Registry
     most: int
     is_for_a_client: bool = False
 
     @property
     def connections(self) -> int:
-        """Over how many connections (Several)."""
-        return self.severals.connections(self.registry, self.most)
+        """Over how many connections (Parallel)."""
+        return self.parallelism.connections(self.registry, self.most)
 
     def refused(self, error: RegistryError) -> None:
-        """Note that it refuses (Several); not that a client asked too much, with its own quota."""
+        """Note that it refuses (Parallel); not that a client asked too much, with its own quota."""
         if self.is_for_a_client and error.code is ErrorCode.TOOMANYREQUESTS:
             return
-        self.severals.refused(self.registry)
+        self.parallelism.refused(self.registry)

@@ -11,12 +11,12 @@ from twisted.internet.task import deferLater
 
 from ..policy.retries import wait_before_retry
 
-__all__ = ["persist"]
+__all__ = ["retry"]
 
 Answered = TypeVar("Answered")
 
 
-async def persist(
+async def retry(
     attempt: Callable[[], Coroutine[Deferred[Any], Any, Answered | Exception]],
     passes: Callable[[Answered], bool],
     discard: Callable[[Answered], object],
