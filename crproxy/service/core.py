@@ -120,7 +120,7 @@ class Core:
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
         fills, quotas = Fills(current, sharing), Quotas(now, sharing)
         clients = Clients(reactor, config.timeouts, sockets)
-        availability = Availability(clients.client, reactor, now, sharing)
+        availability = Availability(clients.client, reactor, now, sharing, meters.upstreams.attempted)
         tokens = Tokens(config.timeouts, reactor, now=now, sharing=sharing, watch=availability)
         exchange = Exchange(
             clients.client,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -22,6 +23,7 @@ from ..config import Upstream
 from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
 from .agent import ask_anything
+from .attempts import Attempt, Told, tell_nobody
 from .errors import TRANSPORT_ERRORS, HostIsDown, RefusedAddress, RefusedByProxy, innermost, is_ours
 from .relay import abandon
 
@@ -80,8 +82,8 @@ class Outage:
     until: float
 
     def counts(self, now: float) -> bool:
-        """Tell whether it does at ``now``: a time far ahead is what a clock set back leaves behind."""
-        return now < self.until <= now + _COUNTS_FOR
+        """Tell whether it does at ``now``: one that begins later is what a clock set back leaves behind."""
+        return self.since <= now < self.until
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +153,7 @@ class Availability:
         clock: for waiting.
         now: seconds since the epoch.
         sharing: tells all workers which are down.
+        told: of each probe.
     """
 
     _log = Logger()
@@ -161,7 +164,9 @@ class Availability:
         clock: IReactorTime,
         now: Callable[[], float],
         sharing: Sharing | None = None,
+        told: Told = tell_nobody,
     ) -> None:
+        self._told = told
         self._client = client
         self._clock = clock
         self._now = now
@@ -170,11 +175,6 @@ class Availability:
         # By Host, each an Outage; by Host, the seconds that a probe took which came late.
         self._down = sharing.records("outages")
         self._slow = sharing.records("slow hosts")
-
-    def down(self) -> dict[Host, Outage]:
-        """Return the hosts that are down."""
-        now = self._now()
-        return {host: outage for host, outage in self._down.all().items() if outage.counts(now)}
 
     async def over(self, upstream: Upstream, url: str, ask: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Return what ``ask`` does (Watch)."""
@@ -203,7 +203,7 @@ class Availability:
             watched.waiting.remove(waiting)
             if suspicion.active():
                 suspicion.cancel()
-        if self._clock.seconds() - began < _SUSPICION:
+        if self._clock.seconds() - began < _SUSPICION and self._more_for(host):
             self._slow.drop(host)
         return result
 
@@ -266,10 +266,14 @@ class Availability:
         Arguments:
             patient: seconds that the probe may take in the end, beyond the time that it is waited for here.
         """
-        before, began, most = watched.answers, self._clock.seconds(), _PROBE + self._more_for(host)
+        upstream, before = watched.upstream, watched.answers
+        began, most = self._clock.seconds(), _PROBE + self._more_for(host)
         # A connection that was kept may be dead without anybody's doing.
-        http = self._client(replace(watched.upstream, keepalive=False))
+        http = self._client(replace(upstream, keepalive=False))
         verdict: Deferred[bool] = Deferred()
+
+        def took() -> float:
+            return self._clock.seconds() - began
 
         def end(is_up: bool) -> None:
             if not verdict.called:
@@ -277,10 +281,11 @@ class Availability:
 
         def came(response: IResponse) -> None:
             abandon(response)
+            self._told(Attempt.of_status(upstream.registry, took(), response.code, upstream.endpoint))
             if verdict.called:
                 # Another probe may be under way.
                 watched.answers += 1
-                self._slow.put(host, self._clock.seconds() - began)
+                self._slow.put(host, took())
                 self._note_up(host)
             end(True)
 
@@ -291,6 +296,8 @@ class Availability:
         is_up = await verdict
         if timer.active():
             timer.cancel()
+        if not is_up:
+            self._told(Attempt.of_error(upstream.registry, took(), TookTooLong(), upstream.endpoint))
         if not patient and not probing.called:
             probing.cancel()
         return is_up or watched.answers != before
@@ -301,7 +308,7 @@ class Availability:
         if known is None:
             self._log.warn("{origin} does not answer: it is not asked until it does", origin=host.origin)
         since = now - _SUSPICION - _PROBE if known is None else known.since
-        self._down.put(host, Outage(since, now + _COUNTS_FOR))
+        self._down.put(host, Outage(since, now + _COUNTS_FOR + 2 * self._more_for(host)))
         for waiting in list(watched.waiting):
             waiting.is_down = True
             waiting.asking.cancel()

@@ -12,14 +12,14 @@ from twisted.web.iweb import IResponse
 from crproxy.config import Upstream
 from crproxy.oci.names import Registry
 from crproxy.upstream.agent import send
-from crproxy.upstream.availability import Availability, Host
+from crproxy.upstream.attempts import Attempt
+from crproxy.upstream.availability import Availability
 from crproxy.upstream.errors import HostIsDown, RefusedAddress, TooManySockets
 from tests.logs import Log
 from tests.memory import Network, Seen, answer, ended, failure_of, not_yet
 from tests.sharing.crew import Crew
 
 QUAY = "https://quay.io"
-HOST = Host("quay.io", QUAY)
 UPSTREAM = Upstream.public(Registry("quay.io"))
 EPOCH = 1_800_000_000.0
 
@@ -129,7 +129,6 @@ def test_who_is_down_is_not_asked_and_said_to_be_so_at_once(asker: Asker) -> Non
     for _ in range(10):
         assert "has not answered for" in down(asker.ask())
     assert asker.asked == 1
-    assert list(asker.availability.down()) == [HOST]
 
 
 def test_one_probe_at_a_time_looks_whether_it_is_back(asker: Asker) -> None:
@@ -153,7 +152,6 @@ def test_one_that_is_slow_all_the_time_is_found_out_and_waited_for(asker: Asker)
     asker.pass_time(5)
     probe = next(one for one in asker.network.waiting if not one.wire.closed)
     probe.send(answer(401))
-    assert asker.availability.down() == {}
     slow = asker.ask()
     before = list(asker.network.connections)
     asker.pass_time(15)
@@ -202,7 +200,6 @@ def test_who_is_back_is_asked_again_within_five_seconds(asker: Asker, more: int)
     asker.be(answer(), answer())
     asker.pass_time(5)
     assert ended(asker.ask()).code == 200
-    assert asker.availability.down() == {}
     asker.pass_time(60)
     assert asker.network.clock.getDelayedCalls() == []
 
@@ -245,6 +242,19 @@ def test_a_probe_whose_answer_is_there_when_its_time_is_over_counts(asker: Asker
     assert ended(asker.ask("/other")).code == 200
     asker.network.advance(1)
     assert not_yet(slow)
+
+
+def test_what_probes_show_is_told(network: Network, http: HTTPClient) -> None:
+    """Nobody else asks: what shows which upstreams are up goes by these."""
+    told: list[Attempt] = []
+    now = lambda: EPOCH + network.clock.seconds()  # noqa: E731
+    asker = Asker(network, http, Availability(lambda _: http, network.clock, now, told=told.append))
+    asker.be(None)
+    down(_after(asker, asker.ask(), 9))
+    assert [(one.registry, one.trouble, one.is_up) for one in told] == [(UPSTREAM.registry, "timeout", False)]
+    asker.be(answer(401), answer())
+    asker.pass_time(5)
+    assert (told[-1].is_up, told[-1].endpoint) == (True, QUAY)
 
 
 def test_nobody_is_probed_whom_nobody_wants(asker: Asker) -> None:
@@ -296,7 +306,10 @@ def test_a_clock_that_was_set_back_leaves_nobody_down(network: Network, http: HT
     asker.be(None)
     down(_after(asker, asker.ask(), 9))
     moment[0] -= 3600
-    assert asker.availability.down() == {}
+    asker.be(answer(), answer())
+    asking = asker.ask()
+    asker.pass_time(1)
+    assert ended(asking).code == 200
 
 
 def test_other_workers_know_it_too(make: Make) -> None:
