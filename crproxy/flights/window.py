@@ -15,6 +15,7 @@ from zope.interface import implementer
 from ..oci.digests import Verifier
 from ..store.files import FileFlow
 from ..transports.files import send_view
+from ..upstream.chunks import add_to
 
 __all__ = ["FellBehind", "NotKept", "Window", "WindowFlow", "Windows"]
 
@@ -138,13 +139,7 @@ class Window:
         if self.verifier is not None:
             self.verifier.update(data)
         self.end += len(data)
-        view = memoryview(data)
-        while view:
-            if not self._chunks or len(self._chunks[-1]) == _CHUNK:
-                self._chunks.append(bytearray())
-            room = _CHUNK - len(self._chunks[-1])
-            self._chunks[-1] += view[:room]
-            view = view[room:]
+        add_to(self._chunks, data, _CHUNK)
         while self.end - self.start - _CHUNK >= self._limit:
             self._chunks.popleft()
             self.start += _CHUNK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..oci.digests import Digest
 from ..policy.parts import Chosen, Run
@@ -11,7 +10,7 @@ from ..policy.ranges import RangeNotSatisfiable, Slice
 from .multipart import Multipart
 from .reply import Body, Content, Reply, Unsent, named
 
-__all__ = ["BLOB_TYPE", "blob_reply", "head_reply", "span_of", "unsatisfiable", "warned"]
+__all__ = ["BLOB_TYPE", "blob_reply", "head_reply", "span_of", "unsatisfiable"]
 
 _TYPE = "application/octet-stream"
 BLOB_TYPE = {"Content-Type": _TYPE, "Accept-Ranges": "bytes"}
@@ -47,8 +46,3 @@ def unsatisfiable(error: RangeNotSatisfiable) -> Reply:
 def head_reply(digest: Digest, size: int | None, cache_status: str) -> Reply:
     """Return the reply to a HEAD. A Range is for GET alone (RFC 9110, 14.2)."""
     return Reply(200, {**BLOB_TYPE, **named(digest, cache_status)}, Unsent(size))
-
-
-def warned(reply: Reply, warning: str | None) -> Reply:
-    """Return ``reply`` with a Warning, where there is one."""
-    return reply if warning is None else replace(reply, headers={**reply.headers, "Warning": warning})

@@ -22,13 +22,13 @@ from ..store.store import Store
 from ..store.verifying import Unread
 from ..upstream.client import RegistryClient
 from ..upstream.single_flight import SingleFlight
-from .blob_replies import BLOB_TYPE, blob_reply, head_reply, span_of, unsatisfiable, warned
+from .blob_replies import BLOB_TYPE, blob_reply, head_reply, span_of, unsatisfiable
 from .counting import Ending
 from .from_upstream import APART, FromUpstream
 from .passing import BlobSource
 from .patience import Patience
 from .permissions import Permissions, Proof
-from .reply import Asked, CacheStatus, Reply, named
+from .reply import Asked, CacheStatus, Reply, named, warned
 
 # What is asked for of a blob; none is the whole.
 Ranges = Sequence[ByteRange]

@@ -16,7 +16,7 @@ from ..oci.digests import Digest
 from ..oci.documents import NotJson, parse_json
 from ..oci.errors import RegistryError
 from ..oci.media_types import INDEX, JSON, passed_type
-from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
+from ..policy.freshness import Freshness, Lifetimes, freshness
 from ..policy.headers import answer_headers, next_page
 from ..policy.refusals import Unconfirmed
 from ..store.entries import View
@@ -25,7 +25,7 @@ from ..upstream.client import Listed, RegistryClient
 from ..upstream.single_flight import SingleFlight
 from .patience import Patience
 from .permissions import Permissions
-from .reply import Asked, CacheStatus, Content, Reply
+from .reply import Asked, CacheStatus, Content, Reply, warned
 
 __all__ = ["ListRequest", "Lists"]
 
@@ -156,18 +156,12 @@ class Lists:
         if error.status == 404 and not isinstance(error, Unconfirmed):
             self._store.index.untag(view, request.name)
             raise error
-        kept = self._kept(view, request)
-        if kept is None and view.private:
-            # What anybody could have had is no secret now either.
-            view = View(view.repository)
-            kept = self._kept(view, request)
-        if kept is None:
-            raise error
-        age = self._now() - kept.checked
-        if not may_serve_stale(error, age=age, anonymous=not view.private, lifetimes=self._lifetimes):
-            raise error
-        reply = _reply(kept.listed, request, asked, CacheStatus.STALE)
-        return Reply(reply.status, {**reply.headers, "Warning": warning(error.message, age)}, reply.body)
+        for seen in self._permissions.also_through(view):
+            kept = self._kept(seen, request)
+            if kept is not None:
+                reply = _reply(kept.listed, request, asked, CacheStatus.STALE)
+                return warned(reply, self._permissions.warning(seen, kept.checked, error))
+        raise error
 
 
 def _reply(listed: Listed, request: ListRequest, asked: Asked, cache_status: str) -> Reply:

@@ -14,7 +14,7 @@ from ..oci.manifests import NoManifest, manifest_type
 from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Tag
 from ..oci.sizes import parse_size
-from ..policy.freshness import Freshness, Lifetimes, freshness, may_serve_stale, warning
+from ..policy.freshness import Freshness, Lifetimes, freshness, warning
 from ..policy.headers import answer_headers
 from ..policy.refusals import Unconfirmed
 from ..sharing import Alone, Claims
@@ -25,7 +25,7 @@ from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
 from .patience import Patience
 from .permissions import Permissions
-from .reply import CacheStatus, Content, Reply, Unsent, named
+from .reply import CacheStatus, Content, Reply, Unsent, named, warned
 
 __all__ = ["Manifests"]
 
@@ -170,7 +170,7 @@ class Manifests:
             link, stale = self._permissions.stale(view, digest, error)
             if link.media_type is None:
                 raise error
-            return _warned(Manifest(digest, link.media_type, stored), CacheStatus.STALE, stale)
+            return warned(_reply(Manifest(digest, link.media_type, stored), CacheStatus.STALE), stale)
 
         return await self._patience.run(
             (view, digest), view.repository.registry, lambda: self._ask_by_word(view, digest, stored), instead
@@ -256,17 +256,13 @@ class Manifests:
 
     def _stale(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Serve what is kept though upstream cannot or will not say whether it still counts; or raise ``error``."""
-        seen = view
-        if kept is None and view.private:
-            # What anybody could have had is no secret now either.
-            seen = View(view.repository)
-            kept = self._kept_tag(seen, tag)
-        if kept is None:
-            raise error
-        age = self._now() - kept.checked
-        if not may_serve_stale(error, age=age, anonymous=not seen.private, lifetimes=self._lifetimes):
-            raise error
-        return _warned(kept.manifest, CacheStatus.STALE, warning(error.message, age))
+        for seen in self._permissions.also_through(view):
+            kept = kept or self._kept_tag(seen, tag)
+            if kept is not None:
+                return warned(
+                    _reply(kept.manifest, CacheStatus.STALE), self._permissions.warning(seen, kept.checked, error)
+                )
+        raise error
 
     def _spared(self, kept: _Kept, registry: Registry) -> Reply | None:
         """Return what is kept if upstream is not asked, because our quota there is nearly used up."""
@@ -275,7 +271,7 @@ class Manifests:
         if quota is None or age > self._lifetimes.stale_if_error:
             return None
         why = f"the quota of {registry} is nearly used up ({quota})"
-        return _warned(kept.manifest, CacheStatus.SPARED, warning(why, age))
+        return warned(_reply(kept.manifest, CacheStatus.SPARED), warning(why, age))
 
     # Both
 
@@ -328,11 +324,6 @@ def _type_of(content: bytes, said: str | None) -> str:
         with contextlib.suppress(NoManifest):
             return manifest_type(content, said)
     return passed_type(said, ANY)
-
-
-def _warned(manifest: Manifest, cache_status: str, warning: str) -> Reply:
-    reply = _reply(manifest, cache_status)
-    return Reply(reply.status, {**reply.headers, "Warning": warning}, reply.body)
 
 
 def _header_reply(header: Mapping[str, str], digest: Digest | None) -> Reply:

@@ -154,10 +154,22 @@ class Permissions:
         link = None if view.caller is not None else self._index.linked(view, digest)
         if link is None or not link.confirmed:
             raise error
-        age = self._now() - link.confirmed
+        return link, self.warning(view, link.confirmed, error)
+
+    def warning(self, view: View, confirmed: float, error: RegistryError) -> str:
+        """Return the Warning with which to serve what was ``confirmed`` for ``view`` then, in seconds since the epoch.
+
+        Raises:
+            RegistryError: ``error``, with which it answers now, where that is not to be done.
+        """
+        age = self._now() - confirmed
         if not may_serve_stale(error, age=age, anonymous=not view.private, lifetimes=self._lifetimes):
             raise error
-        return link, warning(error.message, age)
+        return warning(error.message, age)
+
+    def also_through(self, view: View) -> list[View]:
+        """Return the views through which ``view`` may have something: what anybody could have is no secret either."""
+        return [view, View(view.repository)] if view.private else [view]
 
     def _counts(self, view: View, link: Link) -> bool:
         return not view.private or permission_counts(link.confirmed, self._now(), self._lifetimes)

@@ -6,7 +6,7 @@ Who sends it, and how, is not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
@@ -17,7 +17,7 @@ from ..oci.errors import RegistryError
 from .lasting import Lasting
 from .pieces import PIECE, Pieces
 
-__all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named"]
+__all__ = ["Asked", "Body", "CacheStatus", "Content", "Reply", "Unsent", "named", "warned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +111,8 @@ class CacheStatus:
 def named(digest: Digest, cache_status: str) -> dict[str, str]:
     """Return the headers that say which content this is, and where it came from."""
     return {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": cache_status}
+
+
+def warned(reply: Reply, warning: str | None) -> Reply:
+    """Return ``reply`` with a Warning, where there is one."""
+    return reply if warning is None else replace(reply, headers={**reply.headers, "Warning": warning})

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
 
+from .chunks import add_to
 from .resuming import Pouring
 
 __all__ = ["Memory", "Segment"]
@@ -155,12 +156,6 @@ class Segment:
         self._producer = None
 
     def _keep(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        while view:
-            if not self._chunks or len(self._chunks[-1]) == _CHUNK:
-                self._chunks.append(bytearray())
-            room = _CHUNK - len(self._chunks[-1])
-            self._chunks[-1] += view[:room]
-            view = view[room:]
+        add_to(self._chunks, data, _CHUNK)
         if self._is_paused and self._producer is not None:
             self._producer.pauseProducing()
