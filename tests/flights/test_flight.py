@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -25,32 +22,19 @@ from crproxy.store.blobs import AlreadyStored, Partial, WrongContent
 from crproxy.store.entries import Entry
 from crproxy.store.store import Store
 from crproxy.upstream.relay import BodyBroke
+from tests.flights.conftest import reading, whole
 from tests.logs import Log
 from tests.memory import ended, failure_of, not_yet
-from tests.sources import HandBody, HandSource, ManySource
+from tests.sources import HandBody, HandSource
 from tests.stores import MIB, filled, make_dependencies, make_store
-from tests.upstream.conftest import Consumer
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_open")
 
 CONTENT = bytes(range(10)) * 10
 ENTRY = Entry(Digest.of(CONTENT))
 SIZE = len(CONTENT)
 DOWN = RegistryError(ErrorCode.UNAVAILABLE, "down")
 GONE = RegistryError(ErrorCode.BLOB_UNKNOWN, "not there")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    return make_store(tmp_path, clock)
-
-
-@pytest.fixture
-def flights(store: Store, clock: Clock) -> Flights:
-    return Flights(make_dependencies(store, clock))
 
 
 @pytest.fixture
@@ -64,45 +48,14 @@ def log() -> Iterator[Log]:
         yield log
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left_open(flights: Flights, clock: Clock, tmp_path: Path) -> Iterator[None]:
-    yield
-    ended(flights.stop())
-    clock.advance(0.02)
-    assert open_files(tmp_path / "cache") == []
-    assert clock.getDelayedCalls() == []
-
-
-def open_files(root: Path) -> list[str]:
-    """What this process has open below `root`."""
-    names = []
-    for link in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            names.append(str(link.readlink()))
-    return [name for name in names if name.startswith(str(root))]
-
-
 def known(flight: Flight) -> Deferred[int | None]:
     return Deferred.fromCoroutine(flight.known())
-
-
-def reading(flight: Flight, part: Slice | None = None) -> tuple[Consumer, Deferred[None]]:
-    consumer = Consumer()
-    return consumer, flight.reader(part).join(consumer)
 
 
 def begun(flights: Flights, source: HandSource) -> tuple[Flight, HandBody]:
     """A flight whose header is there."""
     flight = flights.begin(ENTRY, source)
     return flight, source.answer()
-
-
-def whole(store: Store, entry: Entry = ENTRY) -> bytes | None:
-    opened = store.open(entry)
-    if opened is None:
-        return None
-    with os.fdopen(opened.fd, "rb") as file:
-        return file.read()
 
 
 def partial_bytes(store: Store) -> list[int]:
@@ -140,7 +93,7 @@ def test_many_readers_share_one_request(flights: Flights, source: HandSource, st
     assert first.content == second.content == CONTENT
     assert source.asked == [(0, None)]
     assert (source.sized, flights.get(ENTRY)) == (0, None)
-    assert (whole(store), store.index.size(ENTRY), partial_bytes(store)) == (CONTENT, SIZE, [])
+    assert (whole(store, ENTRY), store.index.size(ENTRY), partial_bytes(store)) == (CONTENT, SIZE, [])
 
 
 @pytest.mark.security("S20")
@@ -182,7 +135,7 @@ def test_wrong_content_fails_readers_and_keeps_nothing(
     failure_of(done, WrongContent)
     assert source.blamed == 1
     assert consumer.content == sent[:-1]
-    assert (whole(store), store.index.size(ENTRY), partial_bytes(store)) == (None, None, [])
+    assert (whole(store, ENTRY), store.index.size(ENTRY), partial_bytes(store)) == (None, None, [])
 
 
 def test_a_part_is_read_as_far_as_it_goes(flights: Flights, source: HandSource) -> None:
@@ -203,7 +156,7 @@ def test_a_body_of_unknown_length_is_whole_at_its_end(flights: Flights, source: 
     body.send(CONTENT)
     body.end()
     ended(done)
-    assert consumer.content == whole(store) == CONTENT
+    assert consumer.content == whole(store, ENTRY) == CONTENT
 
 
 def test_nothing_at_all_is_a_blob_too(flights: Flights, store: Store, clock: Clock) -> None:
@@ -222,7 +175,7 @@ def test_what_is_private_is_kept_apart(flights: Flights, source: HandSource, sto
     entry = Entry(ENTRY.digest, Registry("quay.io"))
     flights.begin(entry, source)
     source.send_all()
-    assert (whole(store, entry), whole(store)) == (CONTENT, None)
+    assert (whole(store, entry), whole(store, ENTRY)) == (CONTENT, None)
 
 
 def test_a_refusal_reaches_all_who_wait_and_the_next_may_try(flights: Flights, source: HandSource) -> None:
@@ -293,7 +246,7 @@ def test_a_cut_is_resumed_by_range_and_no_reader_notices(
     source.send_all()
     ended(done)
     assert source.asked == [(0, None), (33, None)]
-    assert consumer.content == whole(store) == CONTENT
+    assert consumer.content == whole(store, ENTRY) == CONTENT
 
 
 def test_cuts_without_end_fail_readers_and_leave_what_came(
@@ -320,7 +273,7 @@ def test_what_an_earlier_fill_left_is_resumed(flights: Flights, source: HandSour
     body.send(CONTENT[60:])
     body.end()
     ended(done)
-    assert consumer.content == whole(store) == CONTENT
+    assert consumer.content == whole(store, ENTRY) == CONTENT
 
 
 def test_an_upstream_that_ignores_the_range_is_read_from_the_start(
@@ -331,13 +284,13 @@ def test_an_upstream_that_ignores_the_range_is_read_from_the_start(
     body = source.answer(200)
     body.send(CONTENT)
     body.end()
-    assert whole(store) == CONTENT
+    assert whole(store, ENTRY) == CONTENT
 
 
 def test_what_was_left_whole_is_only_verified(flights: Flights, source: HandSource, store: Store) -> None:
     filled(store.blobs, ENTRY, CONTENT)
     flights.begin(ENTRY, source)
-    assert (source.asked, whole(store), store.index.size(ENTRY)) == ([], CONTENT, SIZE)
+    assert (source.asked, whole(store, ENTRY), store.index.size(ENTRY)) == ([], CONTENT, SIZE)
 
 
 @pytest.mark.parametrize("left", [b"x" * SIZE, CONTENT + b"more"], ids=["garbage", "larger"])
@@ -355,7 +308,7 @@ def test_what_cannot_be_resumed_is_fetched_anew(
     body.send(CONTENT)
     body.end()
     ended(done)
-    assert consumer.content == whole(store) == CONTENT
+    assert consumer.content == whole(store, ENTRY) == CONTENT
 
 
 def test_a_wrong_beginning_is_found_out_at_the_end(flights: Flights, source: HandSource, store: Store) -> None:
@@ -366,7 +319,7 @@ def test_a_wrong_beginning_is_found_out_at_the_end(flights: Flights, source: Han
     body.send(CONTENT[60:])
     body.end()
     failure_of(done, WrongContent)
-    assert (whole(store), partial_bytes(store)) == (None, [])
+    assert (whole(store, ENTRY), partial_bytes(store)) == (None, [])
 
 
 # Disks
@@ -407,7 +360,7 @@ def test_when_the_disk_is_full_readers_share_what_comes(
     ended(slow_done)
     assert (consumer.content, late.content, slow.content) == (CONTENT, CONTENT[35:], CONTENT)
     assert source.asked == [(0, None)]
-    assert (whole(store), partial_bytes(store), store.index.size(ENTRY)) == (None, [], None)
+    assert (whole(store, ENTRY), partial_bytes(store), store.index.size(ENTRY)) == (None, [], None)
 
 
 def test_wrong_content_is_found_out_there_too(
@@ -654,7 +607,7 @@ def test_a_fill_that_is_nearly_done_goes_on_without_readers(
     clock.advance(3600)
     body.send(CONTENT)
     body.end()
-    assert whole(store) == CONTENT
+    assert whole(store, ENTRY) == CONTENT
 
 
 def test_a_fill_that_is_half_done_goes_on_without_readers(flights: Flights, clock: Clock) -> None:
@@ -683,7 +636,7 @@ def test_another_is_stopped_after_thirty_seconds_and_what_came_stays(
     flights.begin(ENTRY, source)
     assert source.asked == [(0, None), (50, None)]
     source.send_all()
-    assert whole(store) == CONTENT
+    assert whole(store, ENTRY) == CONTENT
 
 
 def test_a_reader_that_comes_in_time_keeps_it(flights: Flights, clock: Clock) -> None:
@@ -743,7 +696,7 @@ def test_who_waits_for_the_landing_keeps_it_up_and_is_told(flights: Flights, clo
     body.end()
     ended(first)
     ended(second)
-    assert whole(store) == CONTENT
+    assert whole(store, ENTRY) == CONTENT
     ended(finished(flight))
 
 
@@ -773,7 +726,7 @@ def test_wrong_bytes_do_not_land(flights: Flights, source: HandSource, store: St
     body.send(b"x" * SIZE)
     body.end()
     failure_of(waiting, WrongContent)
-    assert whole(store) is None
+    assert whole(store, ENTRY) is None
 
 
 # Stopping
@@ -849,7 +802,7 @@ def test_where_the_other_process_ends_this_one_takes_over(
     assert source.asked == [(0, None), (40, None)]
     source.send_all()
     ended(done)
-    assert consumer.content == whole(store) == CONTENT
+    assert consumer.content == whole(store, ENTRY) == CONTENT
 
 
 def test_what_the_other_process_found_wrong_is_not_gone_on_with(
@@ -865,7 +818,7 @@ def test_what_the_other_process_found_wrong_is_not_gone_on_with(
     failure_of(done, WrongContent)
     assert len(consumer.content) < SIZE
     source.send_all()
-    assert whole(store) == CONTENT
+    assert whole(store, ENTRY) == CONTENT
 
 
 def test_who_follows_is_refused_what_upstream_refuses(flights: Flights, other: Flights, source: HandSource) -> None:
@@ -918,86 +871,3 @@ def test_a_flight_counts_as_a_use_of_the_disk(store: Store, source: HandSource, 
     ended(reader)
     clock.pump([2, 2])
     assert [*seen, activity.is_idle] == [True, False, True]
-
-
-# Over several connections
-
-LARGE = Random(1).randbytes(MIB) * 72
-
-
-@pytest.fixture
-def slow(clock: Clock) -> ManySource:
-    return ManySource(LARGE, clock)
-
-
-def slow_flight(flights: Flights, slow: ManySource) -> Flight:
-    flight = flights.begin(Entry(Digest.of(LARGE)), slow)
-    slow.questions[0].answer()
-    return flight
-
-
-def a_second(slow: ManySource, clock: Clock) -> None:
-    """At 4 MiB/s, from a connection that proves slow."""
-    for _ in range(2):
-        slow.questions[0].send(2 * MIB)
-        clock.advance(0.5)
-
-
-def test_a_slow_flight_that_is_read_is_brought_by_several(
-    flights: Flights, slow: ManySource, clock: Clock, store: Store
-) -> None:
-    flight = slow_flight(flights, slow)
-    reader, done = reading(flight)
-    a_second(slow, clock)
-    assert [start // MIB for start, _ in slow.ranges] == [0, 16, 28, 39]
-    while not done.called:
-        for question in slow.alive:
-            if question.body is None:
-                question.answer()
-            question.send_all()
-        clock.advance(0.1)
-    ended(done)
-    assert reader.content == LARGE
-    assert whole(store, Entry(Digest.of(LARGE))) == LARGE
-
-
-def test_one_that_is_waited_for_is_too(flights: Flights, slow: ManySource, clock: Clock) -> None:
-    flight = slow_flight(flights, slow)
-    waiting = Deferred.fromCoroutine(flight.finished())
-    a_second(slow, clock)
-    assert len(slow.ranges) == 4
-    waiting.addErrback(lambda _: None)
-
-
-def test_one_whose_readers_are_slower_is_not(flights: Flights, slow: ManySource, clock: Clock) -> None:
-    flight = slow_flight(flights, slow)
-    reader, done = reading(flight)
-    slow.questions[0].send(MIB)
-    reader.producer.pauseProducing()
-    slow.questions[0].send(6 * MIB)
-    a_second(slow, clock)
-    assert len(slow.ranges) == 1
-    reader.producer.resumeProducing()
-    a_second(slow, clock)
-    assert len(slow.ranges) == 4
-    done.addErrback(lambda _: None)
-
-
-def test_one_that_nobody_reads_is_not(flights: Flights, slow: ManySource, clock: Clock) -> None:
-    slow_flight(flights, slow)
-    a_second(slow, clock)
-    assert len(slow.ranges) == 1
-
-
-def test_what_the_disk_takes_nothing_of_comes_over_one(
-    flights: Flights, slow: ManySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr(flights._dependencies.blobs, "begin", refuse)
-    flight = slow_flight(flights, slow)
-    _, done = reading(flight)
-    a_second(slow, clock)
-    assert len(slow.ranges) == 1
-    done.addErrback(lambda _: None)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.parts.answers import Gate, Stall
 from tests.parts.daemon import Daemon, Upstream, configuration
+from tests.parts.date import Date
 from tests.parts.places import REGISTRY, manifest_place
 from tests.parts.raw_http import ask, asking
 from tests.parts.shapes import content, manifest
@@ -26,48 +27,29 @@ MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 MANIFEST = b'{"schemaVersion": 2, "layers": []}'
 TAG, SILENT = manifest_place("v1"), manifest_place("silent")
 HOUR = 3600
-# Before Twisted is there, which takes time.time once: the file says how many seconds the clock is ahead.
-SITE = """
-import os, time
-real = time.time
-def set_time():
-    try:
-        with open(os.environ["CRPROXY_TEST_AHEAD"]) as file:
-            return real() + float(file.read() or 0)
-    except FileNotFoundError:
-        return real()
-time.time = set_time
-"""
 
 
 def test_a_clock_that_is_set_stops_no_timer_and_counts_for_ages(tmp_path: Path, fake: FakeUpstream, gate: Gate) -> None:
     fake.script(TAG.path, manifest(MANIFEST, MEDIA_TYPE))
     fake.script(SILENT.path, content(b"x", fault=Stall(gate)))
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
-    ahead = tmp_path / "ahead"
+    date = Date(tmp_path)
     audit = tmp_path / "audit.log"
     config = configuration({REGISTRY: Upstream(fake.url, retries=0)}, timeouts={"headers": "1s"})
     config += f'[audit]\nfile = "{audit}"\n'
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "CRPROXY_TEST_AHEAD": str(ahead)}
-
-    def set_clock(seconds: int) -> None:
-        (tmp_path / "next").write_text(str(seconds))
-        (tmp_path / "next").replace(ahead)
 
     def asked() -> int:
         return len(fake.seen.requests(TAG.path))
 
-    with Daemon(tmp_path, config, environment=environment) as daemon:
+    with Daemon(tmp_path, config, environment=date.environment) as daemon:
         assert ask(daemon.address, "GET", TAG.through).body == MANIFEST
         with asking(daemon.address, "GET", SILENT.through) as connection, HTTPResponse(connection) as response:
             fake.seen.wait_for_request(SILENT.path)
-            set_clock(-HOUR)
+            date.set(-HOUR)
             response.begin()
             assert (response.status, b"UNAVAILABLE" in response.read()) == (503, True)
         assert ask(daemon.address, "GET", TAG.through).body == MANIFEST
         before = asked()
-        set_clock(HOUR)
+        date.set(HOUR)
         stale = ask(daemon.address, "GET", TAG.through)
         assert (stale.body, stale.headers["Cache-Status"]) == (MANIFEST, "crproxy; hit; detail=revalidated")
         assert asked() == before + 1

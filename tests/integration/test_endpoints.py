@@ -17,6 +17,7 @@ import pytest
 from tests.parts.admin_socket import tell
 from tests.parts.answers import Answer, Cut, Framing, Stall
 from tests.parts.daemon import Daemon, Upstream, configuration
+from tests.parts.date import Date
 from tests.parts.doctor import examine
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import OCI_MANIFEST, sha256
@@ -181,27 +182,13 @@ def test_one_that_is_slow_is_asked_again_where_the_registry_fails(
 
 # It rests for half a minute, by the date
 
-SITE = """
-import os, time
-real = time.time
-def set_time():
-    try:
-        with open(os.environ["CRPROXY_TEST_AHEAD"]) as file:
-            return real() + float(file.read() or 0)
-    except FileNotFoundError:
-        return real()
-time.time = set_time
-"""
-
 
 def test_a_rest_ends(tmp_path: Path, mirror: FakeUpstream, own: FakeUpstream) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "CRPROXY_TEST_AHEAD": str(tmp_path / "ahead")}
+    date = Date(tmp_path)
     serve(mirror)
     mirror.script(TAG.path, Answer(503))
     config = configuration(both(mirror, own), cache=STALE)
-    with Daemon(tmp_path, config, environment=environment) as daemon:
+    with Daemon(tmp_path, config, environment=date.environment) as daemon:
         for _ in range(3):
             assert get(daemon, TAG).body == BODY
         asked = len(mirror.seen.requests(TAG.path))
@@ -210,7 +197,7 @@ def test_a_rest_ends(tmp_path: Path, mirror: FakeUpstream, own: FakeUpstream) ->
         mirror.script(TAG.path, manifest(NEWER, OCI_MANIFEST))
         assert get(daemon, TAG).body == BODY
         assert len(mirror.seen.requests(TAG.path)) == asked
-        (tmp_path / "ahead").write_text("31")
+        date.set(31)
         assert get(daemon, TAG).body == NEWER
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,6 @@ def clock() -> Clock:
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock) -> Store:
     return make_store(tmp_path, clock)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
 
 
 @pytest.fixture

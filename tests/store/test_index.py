@@ -50,12 +50,6 @@ def index(path: Path, clock: Clock) -> Iterator[Index]:
     index.close()
 
 
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
-
-
 # What is stored
 
 

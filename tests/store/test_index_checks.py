@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,12 +47,6 @@ def thread() -> Thread:
 @pytest.fixture
 def slow(path: Path, clock: Clock, thread: Thread) -> Index:
     return make_index(path, clock.seconds, thread)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
 
 
 def checked(index: Index, entry: Entry) -> float:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,6 @@ def store(tmp_path: Path, clock: Clock) -> Store:
 @pytest.fixture
 def janitor(store: Store, clock: Clock) -> Janitor:
     return Janitor(store, threads, clock)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
 
 
 def tidied(janitor: Janitor, clock: Clock) -> None:

@@ -50,12 +50,6 @@ def scrub(store: Store, activity: Activity, clock: Clock) -> Iterator[Scrub]:
     scrub.stop()
 
 
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
-
-
 def kept(store: Store, *contents: bytes) -> list[Entry]:
     entries = [Entry(Digest.of(content)) for content in contents]
     for entry, content in zip(entries, contents, strict=True):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,6 @@ from tests.upstream.conftest import Consumer
 QUAY = Registry("quay.io")
 VIEW = View(QUAY.repository("org/name"))
 COMING = PartialKey(Entry(Digest.of(b"coming")), QUAY)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    return make_store(tmp_path, clock, budget=100)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
 
 
 def kept(store: Store, clock: Clock, *contents: bytes) -> list[Entry]:

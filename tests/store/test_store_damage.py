@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,23 +21,6 @@ from tests.memory import ended, failure_of
 from tests.store.test_store import kept, there
 from tests.stores import make_store, threads
 from tests.upstream.conftest import Consumer
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    return make_store(tmp_path, clock, budget=100)
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    with Log() as log:
-        yield log
-
 
 # What nobody has read since it was found on disk
 

@@ -71,6 +71,16 @@ class Bed:
                     question.send(rate // 2)
             self.clock.advance(0.5)
 
+    def bring(self, size: int, *, looks: int) -> None:
+        """Answer all, and bring so many bytes over each between two looks."""
+        for _ in range(looks):
+            for question in self.source.alive:
+                if question.body is None:
+                    question.answer()
+                if question.is_flowing:
+                    question.send(size)
+            self.clock.advance(0.5)
+
     def __getitem__(self, number: int) -> Question:
         return self.source.questions[number]
 
@@ -659,13 +669,7 @@ def test_others_that_bring_nothing_more_are_left_again() -> None:
     """The narrow place is elsewhere: the same 400 bytes a second, however many share them."""
     bed = Bed(CONTENT * 3)
     done = bed.begin(rate=400)
-    for _ in range(12):
-        for question in bed.source.alive:
-            if question.body is None:
-                question.answer()
-            if question.is_flowing:
-                question.send(50)
-        bed.clock.advance(0.5)
+    bed.bring(50, looks=12)
     asked = len(bed.ranges)
     for _ in range(100):
         for question in bed.source.alive:
@@ -683,13 +687,7 @@ def test_others_that_bring_nothing_more_are_left_again() -> None:
 def test_others_that_bring_more_stay() -> None:
     bed = Bed(CONTENT * 3)
     done = bed.begin(rate=400)
-    for _ in range(20):
-        for question in bed.source.alive:
-            if question.body is None:
-                question.answer()
-            if question.is_flowing:
-                question.send(200)
-        bed.clock.advance(0.5)
+    bed.bring(200, looks=20)
     assert bed.live == 4
     bed.finish(done)
     assert bed.consumer.content == CONTENT * 3
