@@ -21,6 +21,7 @@ class Log:
         self.events.append(event)
 
     def __enter__(self) -> Log:
+        gc.collect()  # what an earlier test left behind tells of itself now, and not to this one
         globalLogPublisher.addObserver(self)
         return self
 

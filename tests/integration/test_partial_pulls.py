@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +123,17 @@ class Watched:
         return f"127.0.0.1:{self.line.address[1]}/{REGISTRY}/{version.repository}:v1"
 
     def sent(self, version: Version, count: int) -> list[dict[str, Any]]:
-        """What was sent of the layer to the client, in so many answers, as the audit log has it."""
+        """What was sent of the layer to the client, in so many answers, in the order in which they were asked for.
+
+        As the audit log has it, to which each worker writes when an answer has ended.
+        """
         deadline = time.monotonic() + 10
         while True:
             lines = self._file.read_text().splitlines() if self._file.exists() else []
             found = [record for record in map(json.loads, lines) if record["path"] == version.through]
             if len(found) >= count:
                 assert len(found) == count, found
-                return found
+                return sorted(found, key=itemgetter("time"))
             assert time.monotonic() < deadline, found
             time.sleep(0.02)
 
