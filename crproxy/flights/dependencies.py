@@ -16,6 +16,7 @@ from ..store.entries import Entry
 from ..store.filling import Threads
 from ..upstream.segments import Memory
 from .peers import NoPeers, Peers
+from .tiers import Elsewhere
 from .window import Windows
 
 __all__ = ["Dependencies", "Room"]
@@ -50,6 +51,7 @@ class Dependencies:
         memory: for what comes over several connections, until it is its turn.
         peers: the other workers, who may have in memory what the disk does not take.
         activity: counts flights; None where nobody counts.
+        elsewhere: what has bytes besides upstream.
     """
 
     blobs: Blobs
@@ -63,3 +65,4 @@ class Dependencies:
     memory: Memory = field(default_factory=Memory)
     peers: Peers = field(default_factory=NoPeers)
     activity: Activity | None = None
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from ..oci.digests import Verifier
 from ..oci.errors import ErrorCode, RegistryError
+from ..policy.proofs import Proof
 from ..store.blobs import AlreadyStored, Partial, PartialKey, WrongContent
 from ..store.filling import Filling
 from ..upstream.parallel import pour_in_parallel
@@ -43,8 +44,9 @@ class Flight(Unkept):
         dependencies: Dependencies,
         told: Told,
         whose: str | None = None,
+        proof: Proof | None = None,
     ) -> None:
-        super().__init__(key, source, dependencies, told, whose)
+        super().__init__(key, source, dependencies, told, whose, proof)
         self._announced = Announcements(dependencies.sharing, dependencies.clock)
         self._at_disk: tuple[int, Verifier] | None = None
         self._running: Deferred[None] | None = None
@@ -87,7 +89,7 @@ class Flight(Unkept):
         except CancelledError:
             self._fail(Failure(RegistryError(ErrorCode.UNAVAILABLE, "the transfer was stopped", retry_after=1)))
         except WrongContent:
-            self.source.blame()
+            self._origin.blame()
             self._fail(Failure())
         except Exception:
             self._fail(Failure())
@@ -96,6 +98,8 @@ class Flight(Unkept):
             if self.partial is not None:
                 self._announced.drop(self.entry)
             self._past_the_disk.leave()
+            if self._tiers is not None:
+                self._tiers.close()
             self._file.close()
             self._over = True
             self._let_go_of_window()
@@ -164,14 +168,14 @@ class Flight(Unkept):
         if self._needs.sharing.is_alone:
             self._arrive(partial.filled)
             await self._needs.threads(partial.commit)
-            self._needs.on_stored(self.entry, partial.filled)
+            self._note_stored(partial.filled)
         else:
             # In its place first, and before that whose it is: whoever sees it there, or has the last byte, may ask
             # another worker for it in the next moment.
             self._told.arrived(self)
             await self._needs.settled()
             await self._needs.threads(partial.commit)
-            self._needs.on_stored(self.entry, partial.filled)
+            self._note_stored(partial.filled)
             await self._needs.settled()
             self._be_whole(partial.filled)
 
@@ -208,7 +212,7 @@ class Flight(Unkept):
             lambda: self._arrived(filling),
         )
         pouring = pour_in_parallel(
-            self.source,
+            self._origin,
             filling,
             partial.filled,
             None,
@@ -277,6 +281,11 @@ class Flight(Unkept):
 
     def _need_not_follow(self) -> bool:
         return self._ending or self._past_the_disk.is_with_a_peer
+
+    def _note_stored(self, size: int) -> None:
+        self._needs.on_stored(self.entry, size)
+        if self._tiers is not None:
+            self._tiers.arrived(size)
 
     def _take_whole(self) -> bool:
         """Tell whether what this flight read is whole now, by somebody else's doing; readers have all of it then.

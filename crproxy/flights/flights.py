@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, DeferredList
 
 from ..oci.names import Registry
+from ..policy.proofs import Proof
 from ..store.blobs import PartialKey
 from ..store.entries import Entry
 from ..upstream.resuming import Source
@@ -47,6 +48,7 @@ class Flights:
         origin: Registry | None = None,
         told: Told | None = None,
         whose: str | None = None,
+        proof: Proof | None = None,
     ) -> Flight:
         """Begin the flight of ``entry``, which is not under way.
 
@@ -55,9 +57,10 @@ class Flights:
             told: what is told of it.
             whose: it is; what upstream says of its size is as good for another worker's of the same. None is nobody
                 else's.
+            proof: what it takes for the bytes to come from elsewhere than ``source``; None where they may not.
         """
-        told = told or Told()
-        flight = Flight(PartialKey(entry, origin), source, self._dependencies, told, whose)
+        told, key = told or Told(), PartialKey(entry, origin)
+        flight = Flight(key, source, self._dependencies, told, whose, proof)
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1

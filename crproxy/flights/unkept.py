@@ -9,12 +9,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..oci.digests import Verifier
+from ..policy.proofs import Proof
 from ..store.blobs import PartialKey, WrongContent
 from ..upstream.client import Streamed
 from ..upstream.resuming import Source, pour
 from .dependencies import Dependencies
 from .peers import NotThere, PeersFirst
 from .shared import Shared
+from .tiers import Tiers
 from .told import Told
 from .window import NotKept, Window
 
@@ -25,14 +27,25 @@ class Unkept(Shared):
     """What a flight does past the disk."""
 
     def __init__(
-        self, key: PartialKey, source: Source, dependencies: Dependencies, told: Told, whose: str | None = None
+        self,
+        key: PartialKey,
+        source: Source,
+        dependencies: Dependencies,
+        told: Told,
+        whose: str | None = None,
+        proof: Proof | None = None,
     ) -> None:
         super().__init__(key, source, dependencies)
+        self._tiers = None
+        if proof is not None and not dependencies.elsewhere.is_nowhere:
+            self._tiers = Tiers(key, whose, source, proof, dependencies.elsewhere)
+        # Where the bytes come from.
+        self._origin: Source = self._tiers or source
         self._whose = whose
         self._told = told
         # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
         self._is_trusted_unseen = True
-        self._past_the_disk = PeersFirst(key, whose, source, dependencies.peers, told.asks_upstream)
+        self._past_the_disk = PeersFirst(key, whose, self._origin, dependencies.peers, told.asks_upstream)
         # Other workers have come for what is in memory, or will not.
         self._held: Deferred[None] = succeed(None)
         self._pouring: Deferred[None] | None = None

@@ -14,6 +14,7 @@ from ..limits import Fills
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..policy.parts import Run, choose, is_worth_the_whole, runs_of, unwanted
+from ..policy.proofs import Proof
 from ..policy.ranges import ByteRange, RangeNotSatisfiable, is_far_ahead, is_for, parse_ranges
 from ..store.blobs import AlreadyStored
 from ..store.content import OpenContent
@@ -27,7 +28,7 @@ from .counting import Ending
 from .from_upstream import APART, FromUpstream
 from .passing import BlobSource
 from .patience import Patience
-from .permissions import Permissions, Proof
+from .permissions import Permissions
 from .reply import Asked, CacheStatus, Reply, named, warned
 
 # What is asked for of a blob; none is the whole.
@@ -304,7 +305,8 @@ class Blobs:
 
         told = Told(arrived, asks_upstream, ended)
         whose = None if view.caller is not None else repr(view)
-        flight = self._flights.begin(entry, BlobSource(self._client, view, digest), origin, told, whose)
+        proof = self._permissions.proof(view, digest)
+        flight = self._flights.begin(entry, BlobSource(self._client, view, digest), origin, told, whose, proof)
         if not (flight.is_over or flight.has_arrived):
             self._waiting[flight], self._counts[flight] = waiting, count
         return flight

@@ -7,7 +7,6 @@ docs/decisions/0004-private-content.md.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable
 from typing import Protocol
@@ -16,13 +15,14 @@ from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
 from ..policy.freshness import Lifetimes, may_serve_stale, permission_counts, warning
+from ..policy.proofs import Proof
 from ..policy.refusals import Unconfirmed
 from ..store.entries import View
 from ..store.index import Link
 from ..store.store import Store
 from .lasting import Lasting
 
-__all__ = ["Permissions", "Proof", "Rules"]
+__all__ = ["Permissions", "Rules"]
 
 
 class Rules(Protocol):
@@ -36,17 +36,6 @@ class Rules(Protocol):
 
     def may_share(self, registry: Registry) -> bool:
         """Tell whether who is let in at ``registry`` may have what other registries gave to everybody."""
-
-
-class Proof(enum.Enum):
-    """What has to be known before stored bytes are served."""
-
-    # Nothing more: upstream gave them for this repository, or for one that every client may pull from.
-    GIVEN = enum.auto()
-    # The registry's word: it has had these bytes before, so that it does not merely repeat what it was asked.
-    WORD = enum.auto()
-    # The bytes themselves.
-    BYTES = enum.auto()
 
 
 class Permissions:

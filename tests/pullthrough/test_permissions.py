@@ -11,8 +11,9 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.freshness import Lifetimes
+from crproxy.policy.proofs import Proof
 from crproxy.policy.refusals import Unconfirmed
-from crproxy.pullthrough.permissions import Permissions, Proof
+from crproxy.pullthrough.permissions import Permissions
 from crproxy.store.entries import Entry, View
 from crproxy.store.store import Store
 from tests.memory import ended
