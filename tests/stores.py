@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from crproxy.config import Config
 from crproxy.flights import Dependencies, Flights
+from crproxy.flights.tiers import Elsewhere
 from crproxy.limits import Fills
 from crproxy.oci.names import Registry, Repository
 from crproxy.policy.freshness import Lifetimes
@@ -101,8 +102,9 @@ def make_store(
     return Store(blobs, index, budget, threads, sharing=sharing)
 
 
-def make_dependencies(store: Store, clock: IReactorTime) -> Dependencies:
-    return Dependencies(store.blobs, threads, clock, store, store.stored)
+def make_dependencies(store: Store, clock: IReactorTime, elsewhere: Elsewhere | None = None) -> Dependencies:
+    elsewhere = elsewhere or Elsewhere()
+    return Dependencies(store.blobs, threads, clock, store, store.stored, elsewhere=elsewhere)
 
 
 def pull_through(

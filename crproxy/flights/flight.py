@@ -89,7 +89,7 @@ class Flight(Unkept):
         except CancelledError:
             self._fail(Failure(RegistryError(ErrorCode.UNAVAILABLE, "the transfer was stopped", retry_after=1)))
         except WrongContent:
-            self._origin.blame()
+            self.origin.blame()
             self._fail(Failure())
         except Exception:
             self._fail(Failure())
@@ -212,7 +212,7 @@ class Flight(Unkept):
             lambda: self._arrived(filling),
         )
         pouring = pour_in_parallel(
-            self._origin,
+            self.origin,
             filling,
             partial.filled,
             None,

@@ -40,12 +40,12 @@ class Unkept(Shared):
         if proof is not None and not dependencies.elsewhere.is_nowhere:
             self._tiers = Tiers(key, whose, source, proof, dependencies.elsewhere)
         # Where the bytes come from.
-        self._origin: Source = self._tiers or source
+        self.origin: Source = self._tiers or source
         self._whose = whose
         self._told = told
         # Somebody else's registry gives it to some who read it: they trust what was looked at alone.
         self._is_trusted_unseen = True
-        self._past_the_disk = PeersFirst(key, whose, self._origin, dependencies.peers, told.asks_upstream)
+        self._past_the_disk = PeersFirst(key, whose, self.origin, dependencies.peers, told.asks_upstream)
         # Other workers have come for what is in memory, or will not.
         self._held: Deferred[None] = succeed(None)
         self._pouring: Deferred[None] | None = None
