@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..flights import Flight, Flights, NotKept, Shared, Told
+from ..flights.tiers import ObjectStore
 from ..limits import Fills
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
@@ -29,6 +30,7 @@ from .from_upstream import APART, FromUpstream
 from .passing import BlobSource
 from .patience import Patience
 from .permissions import Permissions
+from .recall import Recall
 from .reply import Asked, CacheStatus, Reply, named, warned
 
 # What is asked for of a blob; none is the whole.
@@ -49,6 +51,7 @@ class Blobs:
         patience: waits for upstream where something is kept.
         clock: for waiting between attempts.
         settled: fires when what was noted so far is known to all workers.
+        objects, recall: what all nodes have kept; None where there is no such thing.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Blobs:
         patience: Patience,
         clock: IReactorTime,
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
+        objects: ObjectStore | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self._client = client
         self._store = store
@@ -68,7 +73,8 @@ class Blobs:
         self._flights = flights
         self._fills = fills
         self._patience = patience
-        self._upstream = FromUpstream(client, permissions, fills, clock, settled)
+        self._upstream = FromUpstream(client, permissions, fills, clock, settled, objects)
+        self._recall = recall
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Shared, set[View]] = {}
@@ -101,7 +107,7 @@ class Blobs:
         size = None if flight is None else flight.size
         if flight is not None and size is not None and await self._may_join(flight, view, digest):
             return head_reply(digest, size, CacheStatus.COLLAPSED)
-        return head_reply(digest, await self._ask(view, digest), CacheStatus.MISS)
+        return head_reply(digest, await self._size(view, digest), CacheStatus.MISS)
 
     async def get(self, view: View, digest: Digest, asked: Asked) -> Reply:
         """Return the reply to a GET, of ranges too. Raises RegistryError."""
@@ -124,7 +130,7 @@ class Blobs:
 
         But where it is half of the blob or more, as when an image is new to a client, that is fetched for all.
         """
-        size = await self._ask(view, digest)
+        size = await self._size(view, digest)
         try:
             is_for_all = size is None or is_worth_the_whole(choose(wanted, size))
         except RangeNotSatisfiable as error:
@@ -315,6 +321,13 @@ class Blobs:
         """Have the bytes sent for nobody: so upstream shows that they are this repository's. Raises RegistryError."""
         reply = await self._upstream.get(view, digest, (), None)
         await reply.body.join(Unread())
+
+    async def _size(self, view: View, digest: Digest) -> int | None:
+        """Return the size of what is not here: as other nodes kept it, where this repository may have that."""
+        size = None
+        if self._recall is not None and self._permissions.proof(view, digest) is Proof.GIVEN:
+            size = await self._recall.size(view.entry(digest))
+        return await self._ask(view, digest) if size is None else size
 
     async def _ask(self, view: View, digest: Digest) -> int | None:
         """Ask upstream whether this repository has the blob; return the size. Raises RegistryError."""

@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from ..flights.tiers import ObjectStore
 from ..limits import Fills
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..policy.headers import answer_headers
 from ..policy.parts import Chosen, Run, choose, runs_of
+from ..policy.proofs import Proof
 from ..policy.ranges import ByteRange, RangeNotSatisfiable, Slice, parse_content_range, unsatisfied_size
 from ..store.entries import View
 from ..upstream.client import RangeRefused, RegistryClient, Streamed
 from .blob_replies import BLOB_TYPE, blob_reply, span_of, unsatisfiable
 from .counting import counted
-from .passing import BlobSource, Passed
+from .passing import BlobSource, KeptElsewhere, Passed
 from .permissions import Permissions
 from .reply import CacheStatus, Reply, named
 
@@ -39,6 +41,7 @@ class FromUpstream:
         fills: count each until it ends.
         clock: for waiting between attempts.
         settled: fires when what was noted so far is known to all workers.
+        objects: what all nodes have kept; None where there is no such thing.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class FromUpstream:
         fills: Fills,
         clock: IReactorTime,
         settled: Callable[[], Deferred[None]],
+        objects: ObjectStore | None = None,
     ) -> None:
         self._client = client
         self._permissions = permissions
         self._fills = fills
         self._clock = clock
         self._settled = settled
+        self._objects = objects
 
     async def get(
         self, view: View, digest: Digest, wanted: Sequence[ByteRange], client: str | None, size: int | None = None
@@ -72,7 +77,7 @@ class FromUpstream:
         return await counted(self._reply(view, digest, wanted, size), lambda: self._fills.end(fill))
 
     async def _reply(self, view: View, digest: Digest, wanted: Sequence[ByteRange], size: int | None) -> Reply:
-        source = BlobSource(self._client, view, digest)
+        source = self._source(view, digest)
         if len(wanted) <= 1 and all(one.first is not None for one in wanted):
             return await self._one(source, wanted[0] if wanted else None)
         size = await self._size(source) if size is None else size
@@ -87,6 +92,11 @@ class FromUpstream:
         if len(chosen.parts) == 1:
             return await self._one(source, ByteRange(chosen.parts[0].start, chosen.parts[0].stop - 1))
         return await self._several(source, chosen)
+
+    def _source(self, view: View, digest: Digest) -> BlobSource:
+        if self._objects is not None and self._permissions.proof(view, digest) is Proof.GIVEN:
+            return KeptElsewhere(self._client, view, digest, self._objects)
+        return BlobSource(self._client, view, digest)
 
     async def _one(self, source: BlobSource, wanted: ByteRange | None) -> Reply:
         """Return the whole, or the part of it that begins where ``wanted`` says."""
@@ -160,12 +170,14 @@ class FromUpstream:
         except RegistryError as error:
             self._permissions.refused(source.view, error)
             raise
-        self._permissions.confirmed(source.view, source.digest)
+        if not isinstance(source, KeptElsewhere):
+            self._permissions.confirmed(source.view, source.digest)
         return streamed
 
     def _poured(self, source: BlobSource, streamed: Streamed, part: Slice | None) -> Passed:
         def given() -> Deferred[None]:
-            self._permissions.given(source.view, source.digest)
+            if not isinstance(source, KeptElsewhere):
+                self._permissions.given(source.view, source.digest)
             return self._settled()
 
         return Passed(source, streamed, part, self._clock, given)

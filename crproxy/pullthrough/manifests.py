@@ -27,7 +27,7 @@ from .patience import Patience
 from .permissions import Permissions
 from .reply import CacheStatus, Content, Reply, Unsent, named, warned
 
-__all__ = ["Manifests"]
+__all__ = ["Manifests", "before"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class Manifests:
         return _Counting(kept.manifest, kept.checked + self._lifetimes.tag_ttl)
 
     def _kept_tag(self, view: View, tag: Tag) -> _Kept | None:
-        return self._kept_as(view, tag.name) or self._kept_as(view, _before(tag))
+        return self._kept_as(view, tag.name) or self._kept_as(view, before(tag))
 
     def _kept_as(self, view: View, name: str) -> _Kept | None:
         entry = self._store.index.tagged(view, name)
@@ -235,7 +235,7 @@ class Manifests:
         if digest is not None:
             if kept is not None and kept.manifest.digest != digest:
                 # What is there now may never come here: until it does, this one is served while upstream is away.
-                self._store.index.tag(view, _before(tag), kept.manifest.digest, kept.checked)
+                self._store.index.tag(view, before(tag), kept.manifest.digest, kept.checked)
             self._store.index.tag(view, tag.name, digest)
         if kept is not None and digest == kept.manifest.digest:
             if view.private:
@@ -250,7 +250,7 @@ class Manifests:
     def _instead(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Return what is served though upstream gave ``error``; or raise that."""
         if error.status == 404 and not isinstance(error, Unconfirmed):
-            self._store.index.untag(view, tag.name, _before(tag))
+            self._store.index.untag(view, tag.name, before(tag))
             raise error
         return self._stale(view, tag, error, kept)
 
@@ -306,7 +306,7 @@ class Manifests:
         return manifest
 
 
-def _before(tag: Tag) -> str:
+def before(tag: Tag) -> str:
     """Return what is kept by the name of a tag that has moved: no tag is called so."""
     return f"before/{tag.name}"
 

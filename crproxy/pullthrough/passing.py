@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IReactorTime
 
+from ..flights.tiers import ObjectStore, SourceFailed
 from ..oci.digests import Digest, Verifier
 from ..oci.sizes import parse_size
 from ..policy.ranges import Slice
@@ -16,7 +17,7 @@ from ..store.verifying import Verifying
 from ..upstream.client import RegistryClient, Streamed
 from ..upstream.resuming import Parallel, pour
 
-__all__ = ["BlobSource", "Passed"]
+__all__ = ["BlobSource", "KeptElsewhere", "Passed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,25 @@ class BlobSource:
     @property
     def _client(self) -> RegistryClient:
         return self.client.on_behalf_of(self.view.caller)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptElsewhere(BlobSource):
+    """The same for who has a permission that counts, with the object store asked first."""
+
+    store: ObjectStore
+
+    async def open(self, start: int, stop: int | None) -> Streamed:
+        """Ask for the bytes (Source)."""
+        try:
+            opened = await self.store.open(self.view.entry(self.digest), start, stop)
+        except SourceFailed:
+            opened = None
+        return opened or await BlobSource.open(self, start, stop)
+
+    def blame(self) -> None:
+        """Note that what came is wrong (Source): the store is trusted least."""
+        self.store.blame(self.view.entry(self.digest))
 
 
 class Passed:

@@ -11,14 +11,15 @@ from twisted.internet.defer import Deferred, succeed
 from ..flights import Flight
 from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import Repository
+from ..oci.names import Repository, Tag
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, TagsRequest
 from ..store.entries import View
 from .blobs import Blobs
 from .invalidation import Invalidation
 from .lists import ListRequest, Lists
-from .manifests import Manifests
+from .manifests import Manifests, before
 from .permissions import Permissions
+from .recall import Recall
 from .reply import Asked, Reply
 
 __all__ = ["PullThrough"]
@@ -36,6 +37,7 @@ class PullThrough:
         permissions: who may have what.
         invalidation: of tags that lead to what is gone.
         settled: fires when what was noted so far is known to all workers.
+        recall: has what other nodes know here; None where there are none.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class PullThrough:
         permissions: Permissions,
         invalidation: Invalidation,
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
+        recall: Recall | None = None,
     ) -> None:
         self._settled = settled
+        self._recall = recall
         self._manifests = manifests
         self._blobs = blobs
         self._lists = lists
@@ -92,6 +96,8 @@ class PullThrough:
         asked: Asked,
     ) -> Reply:
         view = self.view(repository, asked.caller)
+        if self._recall is not None and view.caller is None:
+            await _recall(self._recall, view, request, asked)
         try:
             return await self._answer_seen(view, request, asked)
         except RegistryError as error:
@@ -113,10 +119,34 @@ class PullThrough:
                 return _located(await self._blobs.head(view, digest), asked)
             case BlobRequest(digest=digest):
                 return _located(await self._blobs.get(view, digest, asked), asked)
-            case TagsRequest():
-                return await self._lists.get(view, ListRequest(None, _upstreams(asked.query)), asked)
-            case ReferrersRequest(digest=digest):
-                return await self._lists.get(view, ListRequest(digest, _upstreams(asked.query)), asked)
+            case TagsRequest() | ReferrersRequest():
+                return await self._lists.get(view, _list_of(request, asked), asked)
+
+
+async def _recall(
+    recall: Recall,
+    view: View,
+    request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest,
+    asked: Asked,
+) -> None:
+    """Have here what other nodes know of what is asked for. What a client's own credentials open none of them tells."""
+    match request:
+        case ManifestRequest(reference=Digest() as digest):
+            await recall.content(view, digest)
+        case ManifestRequest(reference=Tag() as tag):
+            if not await recall.named(view, tag.name):
+                await recall.named(view, before(tag))
+        case BlobRequest(digest=digest):
+            await recall.permission(view, digest)
+        case TagsRequest() | ReferrersRequest():
+            listed = _list_of(request, asked)
+            if listed.is_kept:
+                await recall.named(view, listed.name)
+
+
+def _list_of(request: TagsRequest | ReferrersRequest, asked: Asked) -> ListRequest:
+    digest = request.digest if isinstance(request, ReferrersRequest) else None
+    return ListRequest(digest, _upstreams(asked.query))
 
 
 def _digest_of(request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest) -> Digest | None:

@@ -215,8 +215,12 @@ class Index:
         known = self.linked(view, digest) or Link()
         media_type = known.media_type if media_type is None else media_type
         size = known.size if size is None else size
+        self.take_up(view, digest, Link(media_type, size, self._now()))
+
+    def take_up(self, view: View, digest: Digest, link: Link) -> None:
+        """Note a permission that another node has noted."""
         if self._pending.has_room:
-            self._pending.notes.links[str(digest), *view_key(view)] = Link(media_type, size, self._now())
+            self._pending.notes.links[str(digest), *view_key(view)] = link
         self._pending.begin()
 
     def linked(self, view: View, digest: Digest) -> Link | None:
