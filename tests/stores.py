@@ -24,6 +24,7 @@ from crproxy.pullthrough.manifests import Manifests
 from crproxy.pullthrough.patience import Patience
 from crproxy.pullthrough.permissions import Permissions, Rules
 from crproxy.pullthrough.recall import Recall
+from crproxy.pullthrough.redirecting import Redirecting, Signer
 from crproxy.pullthrough.references import KeptReferences
 from crproxy.sharing import Sharing
 from crproxy.store.blobs import Blobs as StoredBlobs
@@ -116,21 +117,35 @@ def pull_through(
     fills: Fills | None = None,
     settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     commons: Any = None,
+    signer: Signer | None = None,
 ) -> PullThrough:
     """What answers requests.
 
     Arguments:
         commons: what all nodes have kept (Facts and ObjectStore); None where there is one node.
+        signer: sends clients to the object store.
     """
     fills = Fills(Config) if fills is None else fills
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
     patience = Patience(Lifetimes().patience, clock)
     references = KeptReferences(store, permissions)
     recall = None if commons is None else Recall(commons, store, Lifetimes(), clock, clock.seconds)
+    redirecting = Redirecting(client, permissions, clock.seconds, signer)
     flights = Flights(make_dependencies(store, clock, Elsewhere(store=commons)))
     return PullThrough(
         Manifests(client, store, permissions, Lifetimes(), patience, clock),
-        Blobs(client, store, permissions, flights, fills, patience, clock, objects=commons, recall=recall),
+        Blobs(
+            client,
+            store,
+            permissions,
+            flights,
+            fills,
+            patience,
+            clock,
+            objects=commons,
+            recall=recall,
+            redirecting=redirecting,
+        ),
         Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
         permissions,
         Invalidation(store.index, references, Lifetimes(), clock.seconds),

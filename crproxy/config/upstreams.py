@@ -56,6 +56,7 @@ def _upstream(registry: Registry, table: Table, read_file: ReadFile, proxies: Pr
         authorities=_authorities(table, read_file),
         proxies=_proxies(table, proxies),
         passthrough=table.boolean("passthrough", False),
+        redirect_blobs=table.boolean("redirect_blobs", False),
         connections=_connections(table, public.connections),
     )
     table.refuse_the_rest()

@@ -74,6 +74,7 @@ class Upstream:
         proxies: what it is reached through.
         named: the configuration, or the built-in table, knows it; through a proxy no other is reached.
         passthrough: clients log in there with credentials of their own; it has one endpoint then.
+        redirect_blobs: clients are sent to where the registry redirects for blobs, in place of being sent these.
         connections: over how many at the most a large blob comes where one is slow.
         trust_tags: what it says of tags counts; of a mirror that lags behind only what is asked for by its digest does.
         fallbacks: the registry's further endpoints, in the order in which they are asked; they have none themselves.
@@ -91,6 +92,7 @@ class Upstream:
     proxies: Proxies = DIRECT
     named: bool = True
     passthrough: bool = False
+    redirect_blobs: bool = False
     connections: int = 4
     trust_tags: bool = True
     fallbacks: tuple[Upstream, ...] = ()

@@ -5,11 +5,13 @@ Decided from the URL alone, before any name is looked up. What the name leads to
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..oci.names import canonical_host
 from .addresses import is_address
-from .urls import DEFAULT_PORTS, Origin
+from .urls import DEFAULT_PORTS, Origin, origin_of
 
-__all__ = ["refused_host", "refused_port"]
+__all__ = ["may_be_sent_to", "refused_host", "refused_port"]
 
 # Names that mean something else in every network (RFC 6761; RFC 6762, 3 and appendix G; RFC 8375; RFC 7686; ICANN's
 # board on .internal, 2024). Cloud machines' metadata is at metadata.google.internal.
@@ -44,6 +46,18 @@ def refused_host(host: str) -> str | None:
     if len(labels) == 1 or labels[-1] in _INSIDE or ".".join(labels[-2:]) in _INSIDE:
         return f"it leads to {host}, a name that each network has of its own"
     return None
+
+
+def may_be_sent_to(url: str, private_hosts: Collection[str]) -> bool:
+    """Tell whether a client may be redirected to ``url``, to which a registry redirects.
+
+    Arguments:
+        private_hosts: those that the configuration names.
+    """
+    origin = origin_of(url)
+    if origin is None:
+        return False
+    return origin.host in private_hosts or (refused_host(origin.host) is None and refused_port(origin) is None)
 
 
 def refused_port(origin: Origin) -> str | None:

@@ -31,6 +31,7 @@ from .passing import BlobSource
 from .patience import Patience
 from .permissions import Permissions
 from .recall import Recall
+from .redirecting import Redirecting
 from .reply import Asked, CacheStatus, Reply, named, warned
 
 # What is asked for of a blob; none is the whole.
@@ -52,6 +53,7 @@ class Blobs:
         clock: for waiting between attempts.
         settled: fires when what was noted so far is known to all workers.
         objects, recall: what all nodes have kept; None where there is no such thing.
+        redirecting: sends clients elsewhere; None where nobody is.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Blobs:
         settled: Callable[[], Deferred[None]] = lambda: succeed(None),
         objects: ObjectStore | None = None,
         recall: Recall | None = None,
+        redirecting: Redirecting | None = None,
     ) -> None:
         self._client = client
         self._store = store
@@ -75,6 +78,7 @@ class Blobs:
         self._patience = patience
         self._upstream = FromUpstream(client, permissions, fills, clock, settled, objects)
         self._recall = recall
+        self._redirecting = redirecting
         self._questions: SingleFlight[BlobSource, int | None] = SingleFlight()
         # Whose permission is made when a flight has brought all of it.
         self._waiting: dict[Shared, set[View]] = {}
@@ -113,9 +117,15 @@ class Blobs:
         """Return the reply to a GET, of ranges too. Raises RegistryError."""
         wanted = _wanted(asked, digest)
         view = self._permissions.widest(view, digest)
+        redirect = None if self._redirecting is None else await self._redirecting.to_store(view, digest)
+        if redirect is not None:
+            return redirect
         opened = self._store.open(view.entry(digest))
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened, asked.client)
+        redirect = None if self._redirecting is None else await self._redirecting.to_upstream(view, digest)
+        if redirect is not None:
+            return redirect
         flight = self._flights.get(view.entry(digest))
         if flight is None and len(wanted) > 1:
             return await self._several_of_what_is_not_here(view, digest, wanted, asked.client)

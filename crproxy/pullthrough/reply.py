@@ -106,6 +106,8 @@ class CacheStatus:
     REVALIDATED = "crproxy; hit; detail=revalidated"
     STALE = "crproxy; hit; fwd=stale; detail=upstream-failed"
     SPARED = "crproxy; hit; detail=quota"
+    REDIRECTED = "crproxy; fwd=uri-miss; detail=redirected"
+    REDIRECTED_HIT = "crproxy; hit; detail=redirected"
 
 
 def named(digest: Digest, cache_status: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from ..pullthrough.lists import Lists
 from ..pullthrough.manifests import Manifests
 from ..pullthrough.patience import Patience
 from ..pullthrough.permissions import Permissions
+from ..pullthrough.redirecting import Redirecting
 from ..pullthrough.references import KeptReferences
 from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
@@ -272,7 +273,17 @@ def make_pullthrough(
     patience = Patience(lifetimes.patience, reactor)
     return PullThrough(
         Manifests(client, cache.store, permissions, lifetimes, patience, reactor, now=now, claims=claims),
-        Blobs(client, cache.store, permissions, cache.flights, fills, patience, reactor, cache.settled),
+        Blobs(
+            client,
+            cache.store,
+            permissions,
+            cache.flights,
+            fills,
+            patience,
+            reactor,
+            cache.settled,
+            redirecting=Redirecting(client, permissions, now or reactor.seconds),
+        ),
         Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
         Invalidation(cache.store.index, references, lifetimes, now or reactor.seconds),

@@ -100,6 +100,18 @@ class RegistryClient:
         """
         return await self._at(repository.registry).blob(repository, digest, start, stop)
 
+    def redirects_blobs(self, registry: Registry) -> bool:
+        """Tell whether clients are sent to where ``registry`` redirects for its blobs."""
+        return self._upstream(registry).redirect_blobs
+
+    async def blob_location(self, repository: Repository, digest: Digest) -> str | None:
+        """Return the URL of another host where the registry says that the blob is; None where it sends it itself.
+
+        Raises:
+            RegistryError: upstream refuses or is not available.
+        """
+        return await self._at(repository.registry).blob_location(repository, digest)
+
     def blame(self, repository: Repository, digest: Digest) -> None:
         """Note that the bytes of a blob that came are wrong: who gave them is not asked for them again soon."""
         self._health.blame(self._upstream(repository.registry), repository, digest)

@@ -15,6 +15,7 @@ from ..oci.manifests import ACCEPT, MANIFEST_LIMIT
 from ..oci.media_types import is_specific
 from ..oci.names import Reference, Repository
 from ..oci.sizes import parse_size
+from ..policy.hosts import may_be_sent_to
 from ..policy.quirks import quirks
 from ..policy.quotas import limited
 from ..policy.refusals import Asker, Unconfirmed, bad_gateway, parse_retry_after, refusal, unavailable
@@ -173,6 +174,23 @@ class EndpointClient:
             streamed.body.abandon()
             raise
 
+    async def blob_location(self, repository: Repository, digest: Digest) -> str | None:
+        """Return the URL of another host where the registry says that the blob is; None where it sends it itself.
+
+        None, too, where that is a host that must not be asked: whoever asks for the blob is told so.
+
+        Raises:
+            RegistryError: upstream refuses or is not available.
+        """
+        answer = await self._ask("GET", repository, f"blobs/{digest}", stays=True)
+        if answer.elsewhere is not None:
+            self._exchange.discard(answer)
+            return answer.elsewhere if may_be_sent_to(answer.elsewhere, self._upstream.private_hosts) else None
+        if answer.status != 200:
+            raise await self._refused(answer, repository, repository.named(digest), ErrorCode.BLOB_UNKNOWN)
+        self._exchange.relay(answer).abandon()
+        return None
+
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags, as upstream writes it. Raises RegistryError."""
         answer = await self._ask("GET", repository, "tags/list" + _query(query))
@@ -216,12 +234,18 @@ class EndpointClient:
         return None
 
     async def _ask(
-        self, method: str, repository: Repository, path: str, headers: Mapping[str, list[str]] | None = None
+        self,
+        method: str,
+        repository: Repository,
+        path: str,
+        headers: Mapping[str, list[str]] | None = None,
+        *,
+        stays: bool = False,
     ) -> Answer:
         """Return an answer that is no 429. Raises RegistryError."""
         kind, upstream = path.partition("/")[0], self._upstream
         scope = f"repository:{repository.path}:pull"
-        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {}, self._caller)
+        question = Question(method, f"/v2/{repository.path}/{path}", scope, kind, headers or {}, self._caller, stays)
         asked = limited(repository, upstream.endpoint, upstream.login, method, kind)
         self._quotas.check(asked)
         try:

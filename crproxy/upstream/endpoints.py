@@ -141,6 +141,10 @@ class EndpointsClient:
         body = _Watched(streamed.body, lambda error: self._health.rest(endpoint, describe(error)))
         return replace(streamed, body=body)
 
+    async def blob_location(self, repository: Repository, digest: Digest) -> str | None:
+        """Return the URL of another host where the blob is (see EndpointClient). Raises RegistryError."""
+        return await self._by_digest(digest, lambda client: client.blob_location(repository, digest))
+
     async def tags(self, repository: Repository, query: Mapping[str, str]) -> Listed:
         """Return a page of the repository's tags. Raises RegistryError."""
         return await self._by_tag(lambda client: client.tags(repository, query))

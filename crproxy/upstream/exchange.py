@@ -53,6 +53,7 @@ class Question:
         kind: of what is asked for, as paths name it: ``manifests``, ``blobs``, ``tags``, ``referrers``.
         headers: a field's name to its values, each sent as a line of its own.
         caller: an Authorization that is sent in place of the proxy's own, to the registry's own origin alone.
+        stays: a redirect to another host is not followed, but an answer.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Question:
     kind: str = "blobs"
     headers: Mapping[str, list[str]] = field(default_factory=dict)
     caller: str | None = field(default=None, repr=False)
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,14 @@ class Answer:
         headers: names in lower case; lines of one name joined by commas (RFC 9110, 5.3), without control characters.
         response: for its body.
         ours: the registry itself has answered, and not a host that it redirects to.
+        elsewhere: the URL of another host that it redirects to, where that is not followed.
     """
 
     status: int
     headers: Mapping[str, str]
     response: IResponse
     ours: bool = True
+    elsewhere: str | None = None
 
     @classmethod
     def of(cls, response: IResponse) -> Answer:
@@ -174,6 +178,8 @@ class Exchange:
                 following, renewed = first, True
             elif following is None:
                 return replace(answer, ours=hop.ours)
+            if question.stays and hop.ours and not following.ours:
+                return replace(answer, elsewhere=following.url)
             self.discard(answer)
             hop = following
 

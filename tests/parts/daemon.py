@@ -48,6 +48,7 @@ class Upstream:
     retries: int | None = None
     connections: int | None = None
     endpoints: Sequence[str | Mapping[str, str | bool]] = ()
+    redirect_blobs: bool = False
 
 
 def configuration(
@@ -77,6 +78,8 @@ def configuration(
             lines.append(f"proxy = {json.dumps(upstream.proxy)}")
         if upstream.retries is not None:
             lines.append(f"retries = {upstream.retries}")
+        if upstream.redirect_blobs:
+            lines.append("redirect_blobs = true")
         if upstream.connections is not None:
             lines.append(f"connections = {upstream.connections}")
         if upstream.username is not None:

@@ -50,6 +50,9 @@ class Client:
         self.list = b'{"tags": null, "manifests": []}'
         self.error: RegistryError | None = None
         self.waiting: Deferred[None] | None = None
+        # Clients are sent there for blobs; None where it sends them itself, if asked where they are.
+        self.elsewhere: str | None = None
+        self.redirects = False
 
     async def _hear(self, *asked: Any) -> None:
         self.asked.append(asked)
@@ -113,6 +116,13 @@ class Client:
     async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> Streamed:
         await self._hear("blob", repository, digest, start, stop)
         return await self.blobs[digest].open(start, stop)
+
+    def redirects_blobs(self, registry: Registry) -> bool:
+        return self.redirects or self.elsewhere is not None
+
+    async def blob_location(self, repository: Repository, digest: Digest) -> str | None:
+        await self._hear("blob_location", repository, digest)
+        return self.elsewhere
 
     def blame(self, repository: Repository, digest: Digest) -> None:
         self.asked.append(("blame", repository, digest))

@@ -631,3 +631,49 @@ def test_it_is_asked_over_as_many_as_its_table_says_and_nobody_forgets_who_refus
     assert (client.parallel(QUAY).connections, theirs.parallel(QUAY).connections) == (3, 3)
     client.parallel(QUAY).refused(RangeRefused(200))
     assert (client.parallel(QUAY).connections, theirs.parallel(QUAY).connections) == (1, 1)
+
+
+# Where a blob is, for clients that are sent there
+
+
+SIGNED = "https://cdn.example.net/layer?signature=a%2Fb&expires=1"
+
+
+def location(client: RegistryClient) -> Coroutine[Any, Any, str | None]:
+    return client.blob_location(REPOSITORY, DIGEST)
+
+
+def test_a_redirect_to_another_host_is_where_the_blob_is(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(307, b"", f"Location: {SIGNED}"))
+    assert ended(network.run(location(client))) == SIGNED
+    assert [seen.line for seen in network.seen] == [f"GET /v2/org/name/blobs/{DIGEST} HTTP/1.1"]
+
+
+def test_a_redirect_on_the_registrys_own_host_is_followed_first(network: Network, client: RegistryClient) -> None:
+    there = answer(302, b"", f"Location: {SIGNED}")
+    network.serve("https://quay.io", [answer(307, b"", "Location: /storage/1"), there])
+    assert ended(network.run(location(client))) == SIGNED
+
+
+def test_a_registry_that_sends_the_blob_itself_redirects_nowhere(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(200, b"x" * 100_000))
+    assert ended(network.run(location(client))) is None
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_where_a_blob_is_that_is_refused_nobody_is_told(network: Network, client: RegistryClient, status: int) -> None:
+    network.serve("https://quay.io", answer(status, errors_body("DENIED", "no")))
+    assert refused(network.run(location(client))).status == status
+
+
+@pytest.mark.security("S2")
+@pytest.mark.parametrize("host", ["169.254.169.254", "localhost", "metadata.google.internal", "cdn.example.net:8443"])
+def test_nobody_is_sent_where_nobody_may_be_sent(network: Network, client: RegistryClient, host: str) -> None:
+    network.serve("https://quay.io", answer(307, b"", f"Location: https://{host}/x"))
+    assert ended(network.run(location(client))) is None
+
+
+@pytest.mark.security("S4")
+def test_nobody_is_sent_from_https_to_http(network: Network, client: RegistryClient) -> None:
+    network.serve("https://quay.io", answer(307, b"", "Location: http://cdn.example.net/x"))
+    assert refused(network.run(location(client))).code is ErrorCode.DENIED
