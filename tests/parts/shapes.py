@@ -14,7 +14,7 @@ from .images import sha256
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["challenge", "content", "error", "manifest", "ranged", "redirect", "tag_pages", "token"]
+__all__ = ["at_rate", "challenge", "content", "error", "manifest", "ranged", "redirect", "tag_pages", "token"]
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -27,6 +27,15 @@ def manifest(body: bytes, media_type: str, *headers: tuple[str, str]) -> Answer:
 def content(body: bytes | Filler, *headers: tuple[str, str], fault: Cut | Stall | None = None) -> Answer:
     """Answer as registries do when asked for a blob."""
     return Answer(headers=(("Content-Type", "application/octet-stream"), *headers), body=body, fault=fault)
+
+
+def at_rate(script: Script, rate: int) -> Script:
+    """Answer the same, at so many bytes in a second."""
+
+    def answer(request: Request) -> Answer:
+        return replace(script if isinstance(script, Answer) else script(request), rate=rate)
+
+    return answer
 
 
 def ranged(body: bytes | Filler, *faults: Cut | Stall | None, faulty: bool = False) -> Script:

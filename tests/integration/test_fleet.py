@@ -1,0 +1,183 @@
+"""Several nodes with a real S3 server and a real Valkey: one cache, one fetch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.parts.answers import Filler, Gate, Stall
+from tests.parts.daemon import Upstream
+from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.fleets import Fleet, together
+from tests.parts.images import OCI_MANIFEST
+from tests.parts.places import REGISTRY, blob, manifest_place
+from tests.parts.raw_http import ask, fetch
+from tests.parts.s3 import S3Server
+from tests.parts.shapes import at_rate, manifest, ranged
+from tests.parts.valkey import Valkey
+
+if TYPE_CHECKING:
+    from tests.parts.layouts import Layout
+    from tests.parts.skopeo import Skopeo
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
+
+MIB = 1024 * 1024
+# Fills may take their time: what is looked at here is who asks for what.
+CACHE = {"patience": "30s"}
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    (tmp_path / "s3").mkdir()
+    with S3Server(tmp_path / "s3") as s3:
+        yield s3
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    with Valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def fleet(workers: int, tmp_path: Path, fake: FakeUpstream, s3: S3Server, valkey: Valkey) -> Iterator[Fleet]:
+    with Fleet(tmp_path, {REGISTRY: Upstream(fake.url)}, s3=s3, valkey=valkey, cache=CACHE) as fleet:
+        yield fleet
+
+
+def asked_for(fake: FakeUpstream, path: str, size: int) -> int:
+    """The bytes that upstream was asked for of a blob, be they cut or not."""
+    total = 0
+    for request in fake.seen.requests(path, "GET"):
+        (wanted,) = request.values("Range") or ["bytes=0-"]
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        total += (int(last) + 1 if last else size) - int(first)
+    return total
+
+
+def until(what: Callable[[], bool], seconds: float = 30) -> None:
+    """Look again and again until it is so."""
+    ends = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def is_in(s3: S3Server, digest: str) -> bool:
+    return any(path.name == digest.partition(":")[2] for path in s3.objects.rglob("*") if path.is_file())
+
+
+def test_a_cold_blob_is_fetched_once_for_all_nodes(fleet: Fleet, fake: FakeUpstream) -> None:
+    body = Filler(32 * MIB)
+    place = blob(body)
+    fake.script(place.path, at_rate(ranged(body), 16 * MIB))
+    nodes = [fleet.start() for _ in range(3)]
+    for future in together(nodes, place.through, 10):
+        assert (future.result().size, future.result().digest) == (len(body), body.digest)
+    assert asked_for(fake, place.path, len(body)) == len(body)
+    for node in nodes:
+        assert body.digest in node.cache.whole()
+
+
+def test_a_new_node_serves_what_the_fleet_has_without_upstream(
+    fleet: Fleet, fake: FakeUpstream, layout: Layout, skopeo: Skopeo, s3: S3Server
+) -> None:
+    image = layout.image()
+    fake.publish("team/app", "v1", image)
+    first = fleet.start()
+    assert skopeo.pull(f"127.0.0.1:{first.port}/{REGISTRY}/team/app:v1") == image.digests
+    until(lambda: all(is_in(s3, digest) for digest in image.digests))
+    fake.stop()
+    first.stop()
+    second = fleet.start()
+    assert skopeo.pull(f"127.0.0.1:{second.port}/{REGISTRY}/team/app:v1") == image.digests
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_where_the_filling_node_is_killed_another_goes_on(
+    fleet: Fleet, fake: FakeUpstream, gate: Gate, moment: int
+) -> None:
+    body = Filler(24 * MIB, seed=moment)
+    place, at = blob(body), moment * len(body) // 10
+    fake.script(place.path, ranged(body, Stall(gate, at=at)))
+    filling, *others = [fleet.start() for _ in range(3)]
+    with ThreadPoolExecutor(9) as clients:
+        of_first = [clients.submit(fetch, filling.address, place.through) for _ in range(3)]
+        until(lambda: bool(fake.seen.requests(place.path, "GET")))
+        of_others = [clients.submit(fetch, node.address, place.through) for node in others for _ in range(3)]
+        # As much as there is has come to the others, too.
+        until(lambda: all(node.cache.partial().get(body.digest, -1) >= at for node in others))
+        filling.kill()
+    for future in of_others:
+        assert (future.result().size, future.result().digest) == (len(body), body.digest)
+    for future in of_first:
+        # Whole and right, or cut: never wrong.
+        assert future.exception() is not None or future.result().digest == body.digest
+    assert asked_for(fake, place.path, len(body)) <= 2 * len(body)
+
+
+def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, valkey: Valkey) -> None:
+    bodies = [Filler(4 * MIB, seed=number) for number in range(3)]
+    for body in bodies:
+        fake.script(blob(body).path, ranged(body))
+    nodes = [fleet.start() for _ in range(2)]
+    assert fetch(nodes[0].address, blob(bodies[0]).through).digest == bodies[0].digest
+    valkey.kill()
+    for node in nodes:
+        assert fetch(node.address, blob(bodies[1]).through).digest == bodies[1].digest
+        node.wait_for_log("works alone")
+    valkey.again()
+    for node in nodes:
+        node.wait_for_log("agrees with the others again")
+    for future in together(nodes, blob(bodies[2]).through, 4):
+        assert future.result().digest == bodies[2].digest
+    assert len(fake.seen.requests(blob(bodies[2]).path, "GET")) == 1
+
+
+def test_without_the_store_there_are_the_disk_and_upstream(fleet: Fleet, fake: FakeUpstream, s3: S3Server) -> None:
+    body, other = Filler(4 * MIB), Filler(4 * MIB, seed=1)
+    for each in (body, other):
+        fake.script(blob(each).path, ranged(each))
+    first, second = fleet.start(), fleet.start()
+    assert fetch(first.address, blob(body).through).digest == body.digest
+    until(lambda: is_in(s3, body.digest))
+    s3.kill()
+    assert fetch(first.address, blob(body).through).digest == body.digest
+    for future in together([first, second], blob(other).through, 3):
+        assert future.result().digest == other.digest
+    s3.start_again()
+    until(lambda: is_in(s3, other.digest), 60)
+
+
+def test_wrong_bytes_in_the_store_are_never_served(fleet: Fleet, fake: FakeUpstream, s3: S3Server) -> None:
+    body = Filler(4 * MIB)
+    place = blob(body)
+    fake.script(place.path, ranged(body))
+    first = fleet.start()
+    fetch(first.address, place.through)
+    until(lambda: is_in(s3, body.digest))
+    (stored,) = [path for path in s3.objects.rglob("*") if path.name == body.digest.partition(":")[2]]
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 1
+    stored.write_bytes(content)
+    first.stop()
+    second = fleet.start()
+    with pytest.raises(OSError):
+        fetch(second.address, place.through)
+    assert fetch(second.address, place.through).digest == body.digest
+
+
+def test_a_tag_is_asked_for_by_one_node(fleet: Fleet, fake: FakeUpstream) -> None:
+    place = manifest_place("v1")
+    fake.script(place.path, manifest(b'{"schemaVersion": 2}', OCI_MANIFEST))
+    nodes = [fleet.start() for _ in range(3)]
+    for _ in range(3):
+        for node in nodes:
+            assert ask(node.address, "GET", place.through).status == 200
+    assert len(fake.seen.requests(place.path)) == 1

@@ -1,0 +1,103 @@
+"""Several daemons as the nodes of a fleet: with an object store, a Valkey, or both in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from .daemon import Daemon, Upstream, configuration
+from .ports import reserve_port
+from .raw_http import Fetched, fetch
+
+if TYPE_CHECKING:
+    from .s3 import S3Server
+    from .valkey import Valkey
+
+__all__ = ["Fleet", "together"]
+
+_SECRET = "0123456789abcdef0123456789abcdef"
+
+
+class Fleet:
+    """Its nodes run until the ``with`` block is left.
+
+    Arguments:
+        directory: of all of them.
+        upstreams: what each is configured with.
+        s3: the object store.
+        valkey: where they agree.
+        cache: the table of each.
+        more: further lines of each's configuration.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        upstreams: Mapping[str, Upstream],
+        *,
+        s3: S3Server | None = None,
+        valkey: Valkey | None = None,
+        cache: Mapping[str, str] | None = None,
+        more: str = "",
+    ) -> None:
+        self.nodes: list[Daemon] = []
+        self._directory = directory
+        self._upstreams = upstreams
+        self._s3 = s3
+        self._valkey = valkey
+        self._cache = cache
+        self._more = more
+        self._secret = _written(directory / "fleet.secret", _SECRET)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def start(self, *, workers: int | None = None, data_dir: Path | None = None) -> Daemon:
+        """Start one more, with an empty disk unless another is given."""
+        number = len(self.nodes) + 1
+        directory = self._directory / f"node-{number}"
+        directory.mkdir()
+        text = configuration(self._upstreams, cache=self._cache)
+        node = Daemon(directory, "\n".join([text, *self._tables(number), self._more]), data_dir, workers=workers)
+        self.nodes.append(node)
+        return node
+
+    def _tables(self, number: int) -> list[str]:
+        lines = []
+        if self._s3 is not None:
+            key = _written(self._directory / "s3.secret", self._s3.secret_access_key)
+            lines += [
+                "[storage]",
+                f'url = "s3://{self._s3.bucket}/fleet"',
+                f'endpoint = "{self._s3.endpoint}"',
+                f'region = "{self._s3.region}"',
+                f'access_key_id = "{self._s3.access_key_id}"',
+                f'secret_access_key_file = "{key}"',
+            ]
+        if self._valkey is not None:
+            lines += [
+                "[fleet]",
+                f'valkey = "{self._valkey.url}"',
+                f'advertise = "https://127.0.0.1:{reserve_port()}"',
+                f'secret_file = "{self._secret}"',
+                f'name = "node-{number}"',
+            ]
+        return lines
+
+
+def together(nodes: list[Daemon], target: str, each: int, seconds: float = 120) -> list[Future[Fetched]]:
+    """Have so many clients of each node GET the same, all at once; return what becomes of each, when all are over."""
+    with ThreadPoolExecutor(len(nodes) * each) as clients:
+        return [clients.submit(fetch, node.address, target, seconds=seconds) for node in nodes for _ in range(each)]
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    file.chmod(0o600)
+    return file
