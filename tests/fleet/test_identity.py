@@ -172,7 +172,12 @@ def client_for(name: str | None) -> ssl.SSLContext:
     """A client that shows such a certificate, and believes anybody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    show_another(context, name)
+    return context
+
+
+def show_another(context: ssl.SSLContext, name: str | None) -> None:
+    """Have ``context`` show such a certificate."""
     certificate, key = certificate_for(name)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     show(context, private + certificate.public_bytes(Encoding.PEM))
-    return context
