@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from ..flights import Dependencies, Flight, Flights
+from ..flights import Flight, Flights
 from ..flights.peers import NotThere, PeersFirst
 from ..flights.window import FellBehind
 from ..policy.ranges import ByteRange, RangeNotSatisfiable, Slice, parse_content_range
@@ -36,18 +36,17 @@ class Having:
 
     Arguments:
         store: what is kept.
-        flights: those of this worker.
-        needs: what these were given: there is what other workers have.
+        flights: those of this worker; by what they are given, other workers are found.
     """
 
     _log = Logger()
 
-    def __init__(self, store: Store, flights: Flights, needs: Dependencies) -> None:
+    def __init__(self, store: Store, flights: Flights) -> None:
         self._store = store
         self._flights = flights
-        self._peers = needs.peers
-        self._clock = needs.clock
-        self._files = FilesOfOthers(needs)
+        self._peers = flights.needs.peers
+        self._clock = flights.needs.clock
+        self._files = FilesOfOthers(flights.needs)
 
     async def get(self, key: PartialKey, wanted: ByteRange | None) -> Reply:
         """Return the reply with what is wanted, from a first byte on; 404 where there is nothing, 416 without these.

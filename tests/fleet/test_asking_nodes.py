@@ -53,9 +53,8 @@ class Node:
 
     def __init__(self, directory: Path) -> None:
         self.store = make_store(directory, REACTOR)
-        needs = make_dependencies(self.store, REACTOR)
-        self.flights = Flights(needs)
-        site = make_node_site(Having(self.store, self.flights, needs), lambda: ABOUT, REACTOR)
+        self.flights = Flights(make_dependencies(self.store, REACTOR))
+        site = make_node_site(Having(self.store, self.flights), lambda: ABOUT, REACTOR)
         self.service = NodeService([TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")], OURS, site, 5, REACTOR)
         self.service.privilegedStartService()
         self.service.startService()
@@ -365,7 +364,7 @@ async def test_who_shows_no_certificate_is_told_so(servers: Servers) -> None:
     asks = AskingNodes(anybody, 10, 10, REACTOR)
     url = servers.listen(Said, words=_answer("200 OK", b"no"))
     # Whether the alert is read depends on when the question arrives: it is refused either way.
-    with pytest.raises(NodeIsGone, match="TLS failed: .*certificate required|the connection broke"):
+    with pytest.raises(NodeIsGone, match=r"TLS failed: .*certificate required|the connection broke"):
         await asks.open(url, KEY, 0)
     await asks.close()
 

@@ -47,7 +47,7 @@ class Node:
         self.directory = directory
         self.clock = Clock()
         self.workers = make_workers(directory, self.clock, Wire(), 2, Crew(), windows=60)
-        self.havings = [Having(each.store, each.flights, each.needs) for each in self.workers]
+        self.havings = [Having(each.store, each.flights) for each in self.workers]
         self.source = HandSource(CONTENT, self.clock)
         self.consumers: list[Consumer] = []
         self.flight: Flight | None = None
@@ -344,7 +344,7 @@ def test_who_leaves_before_anything_is_known_leaves_nothing(node: Node) -> None:
 
 def test_a_size_that_was_announced_and_is_not_its_own_is_no_end(node: Node) -> None:
     node.begin()
-    node.workers[0].needs.sharing.records("flights").put(f"{KEY.entry} from {KEY.origin}", ("anybody", 50))
+    node.workers[0].flights.needs.sharing.records("flights").put(f"{KEY.entry} from {KEY.origin}", ("anybody", 50))
     consumer, done = node.read(node.answered(1))
     body = node.source.answer()
     body.send(CONTENT)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from crproxy.flights import Dependencies, Flights
+from crproxy.flights import Flights
 from crproxy.flights.peers import NotThere, PeerIsGone
 from crproxy.flights.window import Windows
 from crproxy.limits import Body
@@ -123,7 +123,6 @@ class Worker:
     store: Store
     flights: Flights
     peers: OtherWorkers
-    needs: Dependencies
 
 
 def make_workers(
@@ -135,5 +134,5 @@ def make_workers(
         store, peers = make_store(directory, clock, sharing=sharing), OtherWorkers(sharing, cast(Asking, wire))
         needs: Any = replace(make_dependencies(store, clock), sharing=sharing, peers=peers, windows=Windows(8, windows))
         wire.flights[slot] = Flights(needs)
-        workers.append(Worker(store, wire.flights[slot], peers, needs))
+        workers.append(Worker(store, wire.flights[slot], peers))
     return workers
