@@ -30,6 +30,7 @@ LAYERS = (
     "login",
     "web",
     "peers",
+    "fleet",
     "acme",
     "tls",
     "admin",

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ..sharing import Sharing
-from ..store.entries import Entry
+from ..store.blobs import PartialKey
 
 __all__ = ["Announcement", "Announcements"]
 
@@ -38,28 +38,38 @@ class Announcements:
         self._clock = clock
         self._records = sharing.records("flights")
 
-    async def wait(self, entry: Entry, whose: Hashable, is_in_vain: Callable[[], bool]) -> Announcement | None:
-        """Return what was said of ``entry`` to ``whose``; None where that is not said in time.
+    def said(self, key: PartialKey) -> Announcement | None:
+        """Return what was said, to whomever; None where nothing is, or to nobody whom others could know."""
+        said: tuple[Hashable, int | None] | None = self._records.get(_name(key)) if self.are_made else None
+        return None if said is None else Announcement(*said)
+
+    async def wait(self, key: PartialKey, whose: Hashable, is_in_vain: Callable[[], bool]) -> Announcement | None:
+        """Return what was said to ``whose``; None where that is not said in time.
 
         Arguments:
             is_in_vain: tells whether not to wait any more.
         """
         until = self._clock.seconds() + _SECONDS
         while self.are_made and whose is not None and self._clock.seconds() < until:
-            said: tuple[Hashable, int | None] | None = self._records.get(str(entry))
+            said = self.said(key)
             if said is not None:
-                return Announcement(*said) if said[0] == whose else None
+                return said if said.whose == whose else None
             if is_in_vain():
                 break
             await deferLater(self._clock, _LOOK_SECONDS)
         return None
 
-    def put(self, entry: Entry, whose: Hashable, size: int | None) -> None:
+    def put(self, key: PartialKey, whose: Hashable, size: int | None) -> None:
         """Say it; nothing where it is nobody else's."""
         if self.are_made and whose is not None:
-            self._records.put(str(entry), (whose, size))
+            self._records.put(_name(key), (whose, size))
 
-    def drop(self, entry: Entry) -> None:
+    def drop(self, key: PartialKey) -> None:
         """Say nothing any more."""
         if self.are_made:
-            self._records.drop(str(entry))
+            self._records.drop(_name(key))
+
+
+def _name(key: PartialKey) -> str:
+    # One registry's word is not another's: who fills the same file hears the same one.
+    return f"{key.entry} from {key.origin}"

@@ -96,7 +96,7 @@ class Flight(Unkept):
         finally:
             self._demand.end_in(None)
             if self.partial is not None:
-                self._announced.drop(self.entry)
+                self._announced.drop(self.key)
             self._past_the_disk.leave()
             if self._tiers is not None:
                 self._tiers.close()
@@ -122,7 +122,7 @@ class Flight(Unkept):
             else:
                 self.partial = partial
                 # What one said that was killed is of no account for us.
-                self._announced.drop(self.entry)
+                self._announced.drop(self.key)
                 self._read_from(os.dup(partial.fd))
                 self._told.asks_upstream()
                 await self._fill(partial)
@@ -261,7 +261,7 @@ class Flight(Unkept):
                 return False
             self._read_from(fd)
             self._past_the_disk.wait()
-            announced = await self._announced.wait(self.entry, self._whose, self._need_not_follow)
+            announced = await self._announced.wait(self.key, self._whose, self._need_not_follow)
             if self._need_not_follow():
                 return False
             self._know(await self.source.size() if announced is None else announced.size)
@@ -320,7 +320,7 @@ class Flight(Unkept):
             if self.window is None:
                 raise too_large
         if self.partial is not None:
-            self._announced.put(self.entry, self._whose, size)
+            self._announced.put(self.key, self._whose, size)
         super()._know(size)
 
 

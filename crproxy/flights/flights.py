@@ -17,10 +17,14 @@ __all__ = ["Flights"]
 
 
 class Flights:
-    """The flights that are under way; ``begun``, ``finished`` and ``failed`` count those since the start."""
+    """The flights that are under way; ``begun``, ``finished`` and ``failed`` count those since the start.
 
-    def __init__(self, dependencies: Dependencies) -> None:
-        self._dependencies = dependencies
+    Arguments:
+        needs: what each of them is given.
+    """
+
+    def __init__(self, needs: Dependencies) -> None:
+        self.needs = needs
         self._flights: dict[Entry, Flight] = {}
         # With those that are ending, whose entry may have a new flight already.
         self._running: set[Flight] = set()
@@ -60,19 +64,19 @@ class Flights:
             proof: what it takes for the bytes to come from elsewhere than ``source``; None where they may not.
         """
         told, key = told or Told(), PartialKey(entry, origin)
-        flight = Flight(key, source, self._dependencies, told, whose, proof)
+        flight = Flight(key, source, self.needs, told, whose, proof)
         self._flights[entry] = flight
         self._running.add(flight)
         self.begun += 1
-        if self._dependencies.activity is not None:
-            self._dependencies.activity.begin()
+        if self.needs.activity is not None:
+            self.needs.activity.begin()
         flight.run().addBoth(lambda _: self._ended(flight, told))
         return flight
 
     def _ended(self, flight: Flight, told: Told) -> None:
         self._running.discard(flight)
-        if self._dependencies.activity is not None:
-            self._dependencies.activity.end()
+        if self.needs.activity is not None:
+            self.needs.activity.end()
         if flight.has_arrived:
             self.finished += 1
         else:

@@ -33,6 +33,11 @@ class ReadFile:
         """Bytes that are in it."""
         return os.fstat(self._opened()).st_size
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether it has no place in the file system any more."""
+        return os.fstat(self._opened()).st_nlink == 0
+
     def duplicate(self) -> int:
         """Return a descriptor of one's own."""
         return os.dup(self._opened())

@@ -19,6 +19,7 @@ __all__ = ["ListenError", "Listener", "status_of"]
 
 # Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
 _UNSAID = {"log_format": ""}
+_URL_SCHEMES = {"metrics": "http", "fleet": "https"}
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - what was listened on, not what to listen on
 
 
@@ -33,8 +34,8 @@ class Listener(Service):
         description: the endpoint string, for messages.
         endpoint: listens.
         factory: makes what speaks there.
-        scheme: of its URLs; also the option that sets it, but for the admin socket's, ``admin``, and that of
-            monitoring, ``metrics``.
+        scheme: of its URLs; also the option that sets it, but for the admin socket's, ``admin``, that of monitoring,
+            ``metrics``, and that of other nodes, ``fleet``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
         on_port: is called with the port that listens, which has accepted nothing yet.
@@ -95,11 +96,14 @@ class Listener(Service):
         self._on_port(port)
         address = port.getHost()
         everywhere = getattr(address, "host", "") in _EVERY_ADDRESS
-        self.url = f"{'http' if self._scheme == 'metrics' else self._scheme}://{_written(address)}"
+        self.url = f"{_URL_SCHEMES.get(self._scheme, self._scheme)}://{_written(address)}"
         if not self._is_told:
             return
         if self._scheme == "metrics":
             self._log.info("monitoring may ask at {url}/metrics", url=self.url)
+            return
+        if self._scheme == "fleet":
+            self._log.info("other nodes may ask at {url}", url=self.url)
             return
         what = " (every address of this machine)" if everywhere else ""
         self._log.info("crproxy listens on {url}{what}", url=self.url, what=what)
@@ -113,6 +117,8 @@ class Listener(Service):
             advice = 'Set another endpoint as admin under [listen], or admin = "" for none'
         if self._scheme == "metrics":
             advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
+        if self._scheme == "fleet":
+            advice = "Set another endpoint as listen under [fleet], such as tcp:5444"
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
 
 

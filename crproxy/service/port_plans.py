@@ -17,7 +17,7 @@ class PortPlan:
 
     Arguments:
         description: the endpoint string.
-        scheme: of its URLs, or ``admin`` or ``metrics``.
+        scheme: of its URLs, or ``admin``, ``metrics``, or ``fleet``, where other nodes ask.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
     """
@@ -30,7 +30,7 @@ class PortPlan:
     @property
     def secured(self) -> bool:
         """Whether connections turn to TLS."""
-        return self.scheme == "https"
+        return self.scheme in ("https", "fleet")
 
 
 def port_plans(config: Config) -> Iterator[PortPlan]:

@@ -7,7 +7,6 @@ certificate, which depends on the protocols that a client offers.
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..transports.contexts import show
 from .certificates import Certified
 from .client_hello import Hello, NotAHello, read_hello
 
@@ -108,11 +108,7 @@ def make_context(certified: Certified, protocol: bytes) -> ssl.SSLContext:
     context.set_alpn_protocols([protocol.decode("ascii")])
     chain = b"".join(one.public_bytes(Encoding.PEM) for one in certified.chain)
     key = certified.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # It reads files only; this one is in memory, and nobody else's.
-    with os.fdopen(os.memfd_create("crproxy-certificate", os.MFD_CLOEXEC), "wb") as file:
-        file.write(key + chain)
-        file.flush()
-        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    show(context, key + chain)
     return context
 
 

@@ -9,7 +9,7 @@ import ssl
 from typing import Any
 
 import idna
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -18,7 +18,7 @@ from zope.interface import implementer
 from ..policy.addresses import is_address
 from .errors import RefusedAddress
 
-__all__ = ["SecureEndpoint", "make_context"]
+__all__ = ["SecureEndpoint", "SecuredEndpoint", "make_context"]
 
 
 def make_context(authorities: str | None = None) -> ssl.SSLContext:
@@ -59,7 +59,17 @@ class SecureEndpoint:
         """Connect; the handshake goes on by itself, and its failure ends the connection (IStreamClientEndpoint)."""
         securing = _SecuringFactory(protocolFactory, self._context, self._host)
         connected: Deferred[Any] = self._endpoint.connect(securing)
-        return connected.addCallback(lambda protocol: protocol.inside)
+        return connected.addCallback(self._connected)
+
+    def _connected(self, securing: _Securing) -> IProtocol | Deferred[IProtocol]:
+        return securing.inside
+
+
+class SecuredEndpoint(SecureEndpoint):
+    """Has connected only once the handshake is over: it fails as that does, and whoever hangs in it is given up."""
+
+    def _connected(self, securing: _Securing) -> IProtocol | Deferred[IProtocol]:
+        return securing.secured()
 
 
 class _SecuringFactory(Factory):
@@ -86,6 +96,14 @@ class _Securing(Protocol):
         self._context = context
         self._host = host
         self._is_secured = False
+        self._waiter: Deferred[IProtocol] | None = None
+
+    def secured(self) -> Deferred[IProtocol]:
+        """Return what speaks inside, once the handshake is over; fails where the connection ends before that."""
+        if self._is_secured:
+            return succeed(self.inside)
+        self._waiter = Deferred(self._forget)
+        return self._waiter
 
     def connectionMade(self) -> None:
         """Begin (Protocol)."""
@@ -103,11 +121,21 @@ class _Securing(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Hand on that the connection ended (Protocol)."""
         self.inside.connectionLost(reason)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.errback(reason)
 
     def _secured(self) -> None:
         self._is_secured = True
         if self.transport.protocol is self:
             self.transport.protocol = self.inside
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(self.inside)
+
+    def _forget(self, _: Deferred[IProtocol]) -> None:
+        self._waiter = None
+        self.transport.abortConnection()
 
 
 def _checked(host: str) -> str:

@@ -94,7 +94,7 @@ def test_what_the_disk_takes_nothing_of_comes_over_one(
     def refuse(*_: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(flights._dependencies.blobs, "begin", refuse)
+    monkeypatch.setattr(flights.needs.blobs, "begin", refuse)
     flight = slow_flight(flights, slow)
     _, done = reading(flight)
     a_second(slow, clock)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from crproxy.flights import Flights
 from crproxy.flights.peers import NotThere, PeerIsGone
@@ -59,10 +61,55 @@ class _Sent:
         return self.body.length
 
     def join(self, consumer: IConsumer) -> Deferred[None]:
-        return self.body.join(consumer).addErrback(_cut)
+        done: Deferred[None] = Deferred(lambda _: self.body.abandon())
+
+        def fail(failure: Failure) -> None:
+            if not done.called:
+                done.errback(failure)
+
+        stoppable = _Stoppable(consumer, lambda: fail(Failure(BodyBroke("stopped"))))
+        self.body.join(stoppable).addErrback(_cut).addCallbacks(done.callback, fail)
+        return done
 
     def abandon(self) -> None:
         self.body.abandon()
+
+
+@implementer(IConsumer, IPushProducer)
+class _Stoppable:
+    """Tells whoever writes to a consumer that it wants no more, and that its body has ended by that, as Relay does."""
+
+    def __init__(self, consumer: IConsumer, on_stop: Callable[[], object]) -> None:
+        self._consumer: Any = consumer
+        self._on_stop = on_stop
+        self._producer: Any = None
+        self._is_writing = self._is_stopped = False
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+        self._consumer.registerProducer(self, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._consumer.unregisterProducer()
+
+    def write(self, data: bytes) -> None:
+        self._is_writing = True
+        self._consumer.write(data)
+        self._is_writing = False
+        if self._is_stopped:
+            self._on_stop()
+
+    def pauseProducing(self) -> None:
+        self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._producer.stopProducing()
+        self._is_stopped = True
+        if not self._is_writing:
+            self._on_stop()
 
 
 def _cut(failure: Failure) -> None:

@@ -1,0 +1,448 @@
+"""Over real sockets and real TLS: what one node asks, and another one answers."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from crproxy.fleet import asking_nodes
+from crproxy.fleet.about import About
+from crproxy.fleet.asking_nodes import AskingNodes, NodeIsGone, NotThere
+from crproxy.fleet.having import Having
+from crproxy.fleet.node_service import NodeService
+from crproxy.fleet.node_site import make_node_site
+from crproxy.fleet.nodes_only import NodesOnly
+from crproxy.flights import Flights
+from crproxy.flights.peers import PeerIsGone
+from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry
+from crproxy.store.blobs import PartialKey
+from crproxy.store.entries import Entry
+from crproxy.transports.servers import serve
+from crproxy.upstream.agent import send
+from crproxy.upstream.relay import BodyBroke, BodyUnwanted, collect
+from tests.fleet.test_identity import NOW, OTHER, OURS, SECRET, show_another
+from tests.memory import ended
+from tests.reactor import on_the_reactor, wait_for
+from tests.sources import HandSource
+from tests.stores import make_dependencies, make_store
+from tests.upstream.conftest import Consumer
+
+REACTOR = cast(Any, reactor)
+CONTENT = bytes(range(250)) * 4000
+SIZE = len(CONTENT)
+KEPT = b"kept"
+KEY = PartialKey(Entry(Digest.of(CONTENT), Registry("quay.io")), Registry("quay.io"))
+OF_KEPT = PartialKey(Entry(Digest.of(KEPT)))
+ABOUT = About("node-1", "1.2.3", 4, 5)
+
+
+class Node:
+    """A node that has one blob, and is filling another."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = make_store(directory, REACTOR)
+        self.flights = Flights(make_dependencies(self.store, REACTOR))
+        site = make_node_site(Having(self.store, self.flights), lambda: ABOUT, REACTOR)
+        self.service = NodeService([TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")], OURS, site, 5, REACTOR)
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.source = HandSource(CONTENT, REACTOR)
+        wait_for(self.store.keep(OF_KEPT.entry, KEPT))
+
+    @property
+    def url(self) -> str:
+        return url_of(self.service.ports[0])
+
+    def fill(self, end: int) -> Any:
+        """Begin to, up to a byte; return the body that brings the rest."""
+        self.flights.begin(KEY.entry, self.source, KEY.origin)
+        body = self.source.answer()
+        body.send(CONTENT[:end])
+        return body
+
+
+def url_of(port: IListeningPort) -> str:
+    return f"https://127.0.0.1:{cast(Any, port.getHost()).port}"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    yield node
+    wait_for(node.flights.stop())
+    wait_for(node.service.stopService())
+
+
+@pytest.fixture
+def asks() -> Iterator[AskingNodes]:
+    asking = AskingNodes(SECRET.identity(NOW).client, 10, 10, REACTOR)
+    yield asking
+    wait_for(asking.close())
+
+
+async def read(asks: AskingNodes, url: str, key: PartialKey, start: int = 0) -> bytes:
+    consumer = Consumer()
+    await (await asks.open(url, key, start)).body.join(consumer)
+    return consumer.content
+
+
+async def turns() -> None:
+    """Let what was sent arrive."""
+    for _ in range(5):
+        await deferLater(REACTOR, 0.01)
+
+
+@on_the_reactor
+async def test_what_a_node_has_it_gives(node: Node, asks: AskingNodes) -> None:
+    streamed = await asks.open(node.url, OF_KEPT, 1)
+    consumer = Consumer()
+    await streamed.body.join(consumer)
+    assert (streamed.status, streamed.headers["content-range"]) == (206, "bytes 1-3/4")
+    assert (streamed.body.length, consumer.content) == (3, KEPT[1:])
+
+
+@on_the_reactor
+async def test_what_it_is_filling_comes_as_it_does(node: Node, asks: AskingNodes) -> None:
+    body = node.fill(5000)
+    consumer, streamed = Consumer(), await asks.open(f"{node.url}/", KEY, 1000)
+    assert streamed.headers["content-range"] == f"bytes 1000-{SIZE - 1}/{SIZE}"
+    joined = streamed.body.join(consumer)
+    body.send(CONTENT[5000:])
+    body.end()
+    await joined
+    assert consumer.content == CONTENT[1000:]
+
+
+@on_the_reactor
+async def test_what_it_does_not_have_it_says(node: Node, asks: AskingNodes) -> None:
+    with pytest.raises(NotThere, match=f"{node.url} answered 404"):
+        await asks.open(node.url, KEY, 0)
+    with pytest.raises(NotThere, match="answered 416"):
+        await asks.open(node.url, OF_KEPT, 4)
+
+
+@on_the_reactor
+async def test_a_connection_is_used_again(node: Node, asks: AskingNodes) -> None:
+    for _ in range(3):
+        assert await read(asks, node.url, OF_KEPT) == KEPT
+        with pytest.raises(NotThere):
+            await asks.open(node.url, KEY, 0)
+        await asks.about(node.url)
+    assert node.service.factory.number == 1
+    await asks.close()
+    await turns()
+    assert node.service.factory.number == 0
+
+
+@on_the_reactor
+async def test_who_it_is(node: Node, asks: AskingNodes) -> None:
+    assert await asks.about(node.url) == ABOUT
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "expected"),
+    [
+        ("HEAD", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 200, b""),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 200, KEPT),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=1-2"]}, 206, KEPT[1:3]),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=-2"]}, 200, KEPT),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=0-0,2-2"]}, 200, KEPT),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["lines=1"]}, 200, KEPT),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}?pool=quay.io", {}, 404, b""),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}?pool=%00", {}, 400, None),
+        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}/more", {}, 404, None),
+        ("GET", "/v1/blobs/latest", {}, 400, None),
+        ("GET", "/v1/blobs/..%2f..%2fetc", {}, 400, None),
+        ("GET", "/v1/blobs", {}, 405, None),
+        ("GET", "/v1/blobs/", {}, 400, None),
+        ("POST", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 405, None),
+        ("DELETE", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 405, None),
+        ("HEAD", "/v1/node", {}, 200, b""),
+        ("POST", "/v1/node", {}, 405, None),
+        ("GET", "/v2/", {}, 404, None),
+        ("GET", "/", {}, 404, None),
+        ("GET", "/" + "x" * 20_000, {}, 400, None),
+        ("GET", "/v1/node", {"X": ["y" * 20_000]}, 400, None),
+    ],
+)
+@on_the_reactor
+async def test_what_is_asked_otherwise(
+    node: Node, asks: AskingNodes, method: str, path: str, headers: dict[str, list[str]], status: int, expected: Any
+) -> None:
+    response = await send(asks._http, method, f"{node.url}{path}", headers, 10, REACTOR)
+    content = await collect(response, SIZE, 10, REACTOR)
+    assert response.code == status
+    if expected is not None:
+        assert content == expected
+    assert node.source.asked == []
+
+
+@on_the_reactor
+async def test_who_leaves_leaves_nothing_behind(node: Node, asks: AskingNodes) -> None:
+    body = node.fill(5000)
+    streamed = await asks.open(node.url, KEY, 0)
+    joined = streamed.body.join(Consumer())
+    await turns()
+    (flight,) = node.flights._running
+    assert len(flight._readers) == 1
+    joined.cancel()
+    with pytest.raises((CancelledError, BodyUnwanted)):
+        await joined
+    await turns()
+    assert (len(flight._readers), node.service.factory.number) == (0, 0)
+    # Before the header, too.
+    waits = Deferred.fromCoroutine(asks.open(node.url, PartialKey(KEY.entry), 0))
+    waits.cancel()
+    with pytest.raises(CancelledError):
+        await waits
+    body.send(CONTENT[5000:])
+    body.end()
+
+
+@on_the_reactor
+async def test_one_that_is_stopped_ends_what_it_is_sending_first(node: Node, asks: AskingNodes) -> None:
+    body = node.fill(5000)
+    joined = Deferred.fromCoroutine(read(asks, node.url, KEY))
+    await turns()
+    url, stopped = node.url, node.service.stopService()
+    body.send(CONTENT[5000:])
+    body.end()
+    assert await joined == CONTENT
+    await stopped
+    with pytest.raises(NodeIsGone, match="refuses connections"):
+        await asks.about(url)
+
+
+@on_the_reactor
+async def test_one_that_takes_too_long_to_stop_is_cut_off(node: Node, asks: AskingNodes) -> None:
+    node.fill(5000)
+    joined = Deferred.fromCoroutine(read(asks, node.url, KEY))
+    await turns()
+    node.service._grace = 0.01
+    await node.service.stopService()
+    with pytest.raises(BodyBroke, match=r"https://127.0.0.1:\d+ ended in mid-body"):
+        await joined
+
+
+# Nodes that are none, or not well.
+
+
+class Said(Protocol):
+    """Answers whatever it hears, or says nothing."""
+
+    words: bytes | None = None
+    closes = False
+
+    def dataReceived(self, data: bytes) -> None:
+        transport = cast(Any, self.transport)
+        if self.words is not None:
+            transport.write(self.words)
+        if self.closes:
+            transport.loseConnection()
+
+
+class Cut(Said):
+    """Is cut off behind its answer, without a farewell."""
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        REACTOR.callLater(0.05, cast(Any, self.transport).abortConnection)
+
+
+class Farewell(Protocol):
+    """In the clear; says something of its own where it is asked for TLS."""
+
+    def dataReceived(self, data: bytes) -> None:
+        cast(Any, self.transport).write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Nothing is left to be done."""
+
+
+class Servers:
+    """Whoever a test has listen."""
+
+    def __init__(self) -> None:
+        self._ports: list[IListeningPort] = []
+
+    def listen(self, protocol: type[Protocol], context: ssl.SSLContext | None = OURS.server, **state: Any) -> str:
+        """Have it listen; return its URL."""
+        factory = Factory.forProtocol(type("_Protocol", (protocol,), state))
+        factory.noisy = False
+        inside = factory if context is None else NodesOnly(factory, context, REACTOR)
+        port = ended(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(inside))
+        serve(port, secured=context is not None)
+        self._ports.append(port)
+        return url_of(port)
+
+    def close(self) -> None:
+        for port in self._ports:
+            wait_for(cast(Any, port.stopListening()))
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    servers = Servers()
+    yield servers
+    servers.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:1", "has to begin with https://"),
+        ("https://user@127.0.0.1:1", "is no node's address"),
+        ("redis://127.0.0.1:1", "is no node's address"),
+        ("", "is no node's address"),
+        ("https://127.0.0.1:0", "is no node's address"),
+        ("https://127.0.0.1:99999", "is no node's address"),
+    ],
+)
+@on_the_reactor
+async def test_an_address_that_is_none_is_not_asked(asks: AskingNodes, url: str, why: str) -> None:
+    with pytest.raises(NodeIsGone, match=why):
+        await asks.open(url, KEY, 0)
+
+
+def plain(servers: Servers) -> str:
+    return servers.listen(Farewell, None)
+
+
+def silent(servers: Servers) -> str:
+    return servers.listen(Said, None)
+
+
+def another_secret(servers: Servers) -> str:
+    return servers.listen(Said, OTHER.identity(NOW).server)
+
+
+def another_name(servers: Servers) -> str:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    show_another(context, "registry.example.com")
+    return servers.listen(Said, context)
+
+
+@pytest.mark.parametrize(
+    ("listening", "why"),
+    [
+        (plain, "TLS failed: wrong version number|TLS failed: record layer failure|TLS failed: packet length too long"),
+        (silent, "it did not answer in time"),
+        (another_secret, "is no node of this fleet, or has another secret: TLS failed: certificate verify failed"),
+        (another_name, "is no node of this fleet, or has another secret"),
+    ],
+)
+@on_the_reactor
+async def test_who_is_no_node_is_told_from_the_others(
+    servers: Servers,
+    asks: AskingNodes,
+    monkeypatch: pytest.MonkeyPatch,
+    listening: Callable[[Servers], str],
+    why: str,
+) -> None:
+    monkeypatch.setattr(asking_nodes, "_CONNECT_SECONDS", 0.5 if listening is silent else 10)
+    url = listening(servers)
+    with pytest.raises(NodeIsGone, match=why):
+        await asks.open(url, KEY, 0)
+
+
+@on_the_reactor
+async def test_who_shows_no_certificate_is_told_so(servers: Servers) -> None:
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    asks = AskingNodes(anybody, 10, 10, REACTOR)
+    url = servers.listen(Said, words=_answer("200 OK", b"no"))
+    # Whether the alert is read depends on when the question arrives: it is refused either way.
+    with pytest.raises(NodeIsGone, match=r"TLS failed: .*certificate required|the connection broke"):
+        await asks.open(url, KEY, 0)
+    await asks.close()
+
+
+def _answer(status: str, body: bytes = b"", length: int | None = None) -> bytes:
+    length = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (_answer("503 Busy"), "answered 503"),
+        (_answer("302 Found"), "answered 302"),
+        (b"SSH-2.0-x\r\n\r\n", "it does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000, "it sent a header of more than|the connection broke"),
+    ],
+)
+@on_the_reactor
+async def test_an_answer_that_is_none(servers: Servers, asks: AskingNodes, words: bytes, why: str) -> None:
+    with pytest.raises(NodeIsGone, match=why):
+        await asks.open(servers.listen(Said, words=words), KEY, 0)
+
+
+@on_the_reactor
+async def test_a_header_that_does_not_come_is_not_waited_for(servers: Servers, asks: AskingNodes) -> None:
+    asks._headers = 0.2
+    with pytest.raises(NodeIsGone, match="it did not answer in time"):
+        await asks.open(servers.listen(Said), KEY, 0)
+
+
+@on_the_reactor
+async def test_one_that_goes_before_its_answer_is_gone(servers: Servers, asks: AskingNodes) -> None:
+    with pytest.raises(NodeIsGone, match="the connection broke") as raised:
+        await asks.open(servers.listen(Said, closes=True), KEY, 0)
+    assert isinstance(raised.value, PeerIsGone), "who knows no fleet understands it as well"
+
+
+@on_the_reactor
+async def test_one_that_is_cut_in_mid_body_breaks_it(servers: Servers, asks: AskingNodes) -> None:
+    url = servers.listen(Cut, words=_answer("200 OK", b"abc", SIZE))
+    with pytest.raises(BodyBroke, match=f"{url} ended in mid-body"):
+        await read(asks, url, KEY)
+
+
+@on_the_reactor
+async def test_one_that_stands_still_breaks_it(servers: Servers, asks: AskingNodes) -> None:
+    asks._idle = 0.2
+    url = servers.listen(Said, words=_answer("200 OK", b"abc", SIZE))
+    with pytest.raises(BodyBroke, match=f"{url} sent nothing for 0.2 s"):
+        await read(asks, url, KEY)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (_answer("404 Not Found"), "answered 404"),
+        (_answer("200 OK", b"[]"), "does not say who it is: it is no object"),
+        (_answer("200 OK", b"x" * 100_000), "does not say who it is: a body of 100000 bytes, where 65536 are the most"),
+    ],
+)
+@on_the_reactor
+async def test_who_does_not_say_who_it_is(servers: Servers, asks: AskingNodes, words: bytes, why: str) -> None:
+    with pytest.raises((NodeIsGone, NotThere), match=why):
+        await asks.about(servers.listen(Said, words=words))
+
+
+@on_the_reactor
+async def test_who_is_cut_while_it_says_who_it_is(servers: Servers, asks: AskingNodes) -> None:
+    url = servers.listen(Cut, words=_answer("200 OK", b"{", 100))
+    with pytest.raises(NodeIsGone, match="does not say who it is: ended in mid-body"):
+        await asks.about(url)
+
+
+@on_the_reactor
+async def test_a_place_that_is_taken_cannot_be_listened_on(node: Node) -> None:
+    port = cast(Any, node.service.ports[0].getHost()).port
+    taken = TCP4ServerEndpoint(REACTOR, port, interface="127.0.0.1")
+    service = NodeService([taken], OURS, node.service.site, 5, REACTOR)
+    with pytest.raises(Exception, match="Address already in use"):
+        service.privilegedStartService()
