@@ -26,6 +26,7 @@ LAYERS = (
     "upstream",
     "store",
     "flights",
+    "fleet",
     "pullthrough",
     "login",
     "web",
