@@ -139,9 +139,9 @@ $(VENV)/installed: $(METADATA) | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-for-tests: $(METADATA) | $(BIN)/python
-	$(INSTALL) '.[test,lint]'
+	$(INSTALL) '.[fleet,test,lint]'
 	@touch $(VENV)/installed $@
 
 $(VENV)/installed-for-development: $(METADATA) | $(BIN)/python
-	$(INSTALL) '.[test,lint,dev]'
+	$(INSTALL) '.[fleet,test,lint,dev]'
 	@touch $(VENV)/installed $(VENV)/installed-for-tests $@

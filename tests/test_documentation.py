@@ -128,8 +128,8 @@ class TestEveryPage:
     ],
 )
 def test_a_configuration_can_be_used(block: str) -> None:
-    htpasswd = f"alice:$2y$05${'e' * 53}\n"
-    load(block, ConfigOptions(), read_file=lambda path: htpasswd if path.endswith("htpasswd") else "secret\n")
+    files = {"htpasswd": f"alice:$2y$05${'e' * 53}\n", "fleet.secret": "s" * 32}
+    load(block, ConfigOptions(), read_file=lambda path: files.get(Path(path).name, "secret\n"))
 
 
 CONFIGURATION = ROOT / "docs" / "configuration.md"
@@ -146,6 +146,7 @@ TABLES = {
     "## `[cache]`": "[cache]",
     "## `[audit]`": "[audit]",
     "## `[metrics]`": "[metrics]",
+    "## `[fleet]`": "[fleet]",
     "## `[timeouts]`": "[timeouts]",
 }
 """Where the keys of each table are documented."""
@@ -157,6 +158,7 @@ SECTIONS = {
     "audit",
     "cache",
     "clients",
+    "fleet",
     "limits",
     "listen",
     "metrics",

@@ -6,7 +6,7 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Audit, Cache, Clients, Config, Listen, Metrics, Page, Timeouts, Upstream
+from .values import Acme, Audit, Cache, Clients, Config, Fleet, Listen, Metrics, Page, Timeouts, Upstream, ValkeyAddress
 
 __all__ = [
     "Acme",
@@ -15,6 +15,7 @@ __all__ = [
     "Clients",
     "Config",
     "ConfigError",
+    "Fleet",
     "Limits",
     "Listen",
     "Metrics",
@@ -23,5 +24,6 @@ __all__ = [
     "Page",
     "Timeouts",
     "Upstream",
+    "ValkeyAddress",
     "load",
 ]

@@ -15,6 +15,7 @@ from ..policy.units import parse_size
 from .access import read_access
 from .audit import read_audit
 from .clients import read_clients
+from .fleet import read_fleet
 from .limits import read_limits
 from .metrics import read_metrics
 from .naming import read_names
@@ -108,6 +109,7 @@ def _config(
         page=read_page(top.table("page")),
         metrics=read_metrics(top.table("metrics")),
         workers=_workers(top, options),
+        fleet=read_fleet(top.table("fleet"), named),
     )
 
 
