@@ -6,7 +6,7 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Audit, Cache, Clients, Config, Listen, Metrics, Page, Timeouts, Upstream
+from .values import Acme, Audit, Cache, Clients, Config, Listen, Metrics, Page, Storage, Timeouts, Upstream
 
 __all__ = [
     "Acme",
@@ -21,6 +21,7 @@ __all__ = [
     "OptionError",
     "Options",
     "Page",
+    "Storage",
     "Timeouts",
     "Upstream",
     "load",

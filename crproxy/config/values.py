@@ -30,6 +30,7 @@ __all__ = [
     "Listen",
     "Metrics",
     "Page",
+    "Storage",
     "Timeouts",
     "Upstream",
 ]
@@ -252,11 +253,41 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """The object store that several nodes have in common.
+
+    Arguments:
+        url: which one, and what its keys begin with; ``s3``, ``gs``, ``az`` or ``file``, without a trailing slash.
+        endpoint: URL of an S3 server that is not Amazon's.
+        region: that S3's requests are signed for; None is the environment's.
+        access_key_id, secret_access_key: of S3; None takes what the environment has, or the machine's role.
+        size: bytes that it may have in all; None is no bound.
+        redirect: whether clients are sent to the store's own URLs for blobs.
+        redirect_ttl: seconds that such a URL lasts.
+    """
+
+    url: str
+    endpoint: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    size: int | None = None
+    redirect: bool = False
+    redirect_ttl: float = 600.0
+
+    @property
+    def kind(self) -> str:
+        """Which kind of store: ``s3``, ``gs``, ``az`` or ``file``."""
+        return self.url.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
     Arguments:
         certs: a directory of certificates that the operator keeps; None where there is none.
+        storage: the second tier; None where there is none.
         workers: processes that serve clients; None is one for each core.
     """
 
@@ -275,6 +306,7 @@ class Config:
     audit: Audit = field(default_factory=Audit)
     page: Page = field(default_factory=Page)
     metrics: Metrics = field(default_factory=Metrics)
+    storage: Storage | None = None
     workers: int | None = 1
 
     @property

@@ -21,7 +21,7 @@ __all__ = ["Changed", "Configuration", "CurrentConfiguration"]
 Changed = Callable[[Config], object]
 
 # What is read once, when the daemon starts.
-_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics", "workers")
+_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics", "storage", "workers")
 
 
 class Configuration(Protocol):
