@@ -11,7 +11,7 @@ FROM ${BASE} AS build
 COPY . /source
 # A virtual environment that is moved as a whole. Wheels are all that is installed, so no compiler is needed.
 RUN python3 -m venv /opt/crproxy \
- && /opt/crproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --only-binary :all: /source \
+ && /opt/crproxy/bin/python -m pip install --no-cache-dir --disable-pip-version-check --only-binary :all: '/source[fleet]' \
  && /opt/crproxy/bin/twistd crproxy --help > /dev/null \
  && /opt/crproxy/bin/python -m pip uninstall --yes --quiet pip \
  && find /opt/crproxy -name tests -path '*/site-packages/*' -prune -exec rm -r {} +

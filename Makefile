@@ -122,8 +122,9 @@ changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
 
 .PHONY: packages
-packages: ## the Debian packages of the integration tests, where they are missing
+packages: $(VENV)/installed-for-tests ## the programs of the integration tests, where they are missing
 	@.ci/packages
+	@.ci/go-programs $(BIN)
 
 .PHONY: clean
 clean: ## remove everything that was made here
@@ -135,7 +136,7 @@ $(BIN)/python:
 	@.ci/virtualenv "$(PYTHON)" $(VENV)
 
 $(VENV)/installed: $(METADATA) | $(BIN)/python
-	$(INSTALL) .
+	$(INSTALL) '.[fleet]'
 	@touch $@
 
 $(VENV)/installed-for-tests: $(METADATA) | $(BIN)/python

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
@@ -102,6 +103,8 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from error
         except ConfigError as error:
             raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
+        if self["loaded"].storage is not None:
+            _check_extra("[storage]", "obstore")
         listen = self["loaded"].listen
         _check_endpoints((*listen.http, *listen.https, *filter(None, [listen.admin])))
 
@@ -133,6 +136,11 @@ class Options(usage.Options):
             cache_size=self["cache-size"],
             workers=self["workers"],
         )
+
+
+def _check_extra(table: str, module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise usage.UsageError(f"{table} needs what is not installed: pip install 'crproxy[fleet]'")
 
 
 def _check_endpoints(descriptions: tuple[str, ...]) -> None:

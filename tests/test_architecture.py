@@ -25,6 +25,7 @@ LAYERS = (
     "limits",
     "upstream",
     "store",
+    "objects",
     "flights",
     "pullthrough",
     "login",

@@ -144,6 +144,7 @@ TABLES = {
     "## `[page]`": "[page]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
+    "## `[storage]`": '[storage]\nurl = "s3://bucket"',
     "## `[audit]`": "[audit]",
     "## `[metrics]`": "[metrics]",
     "## `[fleet]`": "[fleet]",
@@ -163,6 +164,7 @@ SECTIONS = {
     "listen",
     "metrics",
     "page",
+    "storage",
     "upstreams",
     "timeouts",
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +191,12 @@ def test_what_is_there_when_it_runs_is_spared_by_the_collector(frozen: list[bool
     for call in started:
         call()
     assert frozen == [True]
+
+
+def test_without_its_libraries_a_second_tier_is_no_configuration(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.write_text('[storage]\nurl = "s3://bucket"\n')
+    assert options()["loaded"].storage is not None
+    monkeypatch.setattr(importlib.util, "find_spec", {"obstore": None}.__getitem__)
+    with pytest.raises(UsageError) as raised:
+        options()
+    assert str(raised.value) == "[storage] needs what is not installed: pip install 'crproxy[fleet]'"

@@ -3,10 +3,22 @@
 Pure: the text of files is handed in. Every error names the key, and its line where there is one.
 """
 
+from .fleet_values import Fleet, Storage, ValkeyAddress
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
-from .values import Acme, Audit, Cache, Clients, Config, Fleet, Listen, Metrics, Page, Timeouts, Upstream, ValkeyAddress
+from .values import (
+    Acme,
+    Audit,
+    Cache,
+    Clients,
+    Config,
+    Listen,
+    Metrics,
+    Page,
+    Timeouts,
+    Upstream,
+)
 
 __all__ = [
     "Acme",
@@ -22,6 +34,7 @@ __all__ = [
     "OptionError",
     "Options",
     "Page",
+    "Storage",
     "Timeouts",
     "Upstream",
     "ValkeyAddress",

@@ -9,8 +9,8 @@ from cryptography import x509
 
 from ..policy.endpoints import parse_endpoint
 from ..policy.urls import Origin, origin_of
+from .fleet_values import Fleet, ValkeyAddress
 from .table import Table
-from .values import Fleet, ValkeyAddress
 
 __all__ = ["read_fleet"]
 

@@ -20,6 +20,7 @@ from .limits import read_limits
 from .metrics import read_metrics
 from .naming import read_names
 from .page import read_page
+from .storage import read_storage
 from .table import ConfigError, OptionError, Table
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
@@ -108,6 +109,7 @@ def _config(
         audit=read_audit(top.table("audit")),
         page=read_page(top.table("page")),
         metrics=read_metrics(top.table("metrics")),
+        storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
     )

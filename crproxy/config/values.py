@@ -17,6 +17,7 @@ from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
+from .fleet_values import Fleet, Storage
 from .limits import Limits
 
 __all__ = [
@@ -27,13 +28,11 @@ __all__ = [
     "Cache",
     "Clients",
     "Config",
-    "Fleet",
     "Listen",
     "Metrics",
     "Page",
     "Timeouts",
     "Upstream",
-    "ValkeyAddress",
 ]
 
 LOCAL_HTTP = ("tcp:5000:interface=127.0.0.1",)
@@ -256,60 +255,12 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class ValkeyAddress:
-    """Where Valkey, or Redis, is, and how it is entered.
-
-    Arguments:
-        host, port: empty and 0 where it is a Unix socket.
-        path: of that.
-        tls: it is spoken to in TLS.
-        database: which of its numbered ones.
-        username, password: of an ACL, or the password alone.
-        authorities: certificates, in PEM, that it is trusted by, in place of the system's.
-    """
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    tls: bool = False
-    database: int = 0
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    authorities: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        """Return it as a log may have it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.path or f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Other nodes, and where they meet.
-
-    Arguments:
-        valkey: where that is.
-        advertise: the URL at which other nodes reach this one; scheme, host and port.
-        listen: where that is served: Twisted's endpoint strings.
-        secret: what all nodes know and nobody else, 32 bytes or more.
-        name: what this one is called.
-        prefix: begins every key in Valkey.
-    """
-
-    valkey: ValkeyAddress
-    advertise: str
-    listen: tuple[str, ...]
-    secret: str = field(repr=False)
-    name: str
-    prefix: str = "crproxy"
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the daemon was told.
 
     Arguments:
         certs: a directory of certificates that the operator keeps; None where there is none.
+        storage: the second tier; None where there is none.
         workers: processes that serve clients; None is one for each core.
         fleet: the other nodes; None where there are none.
     """
@@ -329,6 +280,7 @@ class Config:
     audit: Audit = field(default_factory=Audit)
     page: Page = field(default_factory=Page)
     metrics: Metrics = field(default_factory=Metrics)
+    storage: Storage | None = None
     workers: int | None = 1
     fleet: Fleet | None = None
 

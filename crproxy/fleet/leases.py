@@ -65,12 +65,14 @@ class Holder:
         url: where it is reached.
         token: the fencing token.
         value: all that lies in Valkey.
+        note: what whoever took it has noted there.
     """
 
     node: str
     url: str
     token: int
     value: bytes
+    note: str = ""
 
     @classmethod
     def parse(cls, value: bytes) -> Holder:
@@ -87,7 +89,8 @@ class Holder:
             raise ValueError("it names no node")
         if not isinstance(token, int) or isinstance(token, bool) or token <= 0:
             raise ValueError("it has no token")
-        return cls(node, str(origin), token, value)
+        note = said.get("note")
+        return cls(node, str(origin), token, value, note if isinstance(note, str) else "")
 
 
 class Lease:
@@ -188,7 +191,7 @@ class Leases:
         self.clock = clock
         self._valkey = valkey
         self._watching = watching
-        self._value = json.dumps({"node": node, "url": url})[:-1] + ', "token": '
+        self._said = {"node": node, "url": url}
         self._own: dict[Lease, None] = {}
         self._has_told = False
 
@@ -196,10 +199,13 @@ class Leases:
         """Return how many leases this worker has."""
         return len(self._own)
 
-    async def take(self, name: str) -> Lease | Holder | None:
+    async def take(self, name: str, note: str = "") -> Lease | Holder | None:
         """Return the lease that is called ``name``, or who has it; None where Valkey is away: then each is alone.
 
         Who is cancelled meanwhile has it not.
+
+        Arguments:
+            note: is read by those who find it taken.
         """
         handed: Deferred[Lease | Holder | None] = Deferred()
 
@@ -209,7 +215,7 @@ class Leases:
             elif isinstance(found, Lease):
                 Deferred.fromCoroutine(found.give_back()).addErrback(self.failed)
 
-        Deferred.fromCoroutine(self._take(name)).addBoth(hand)
+        Deferred.fromCoroutine(self._take(name, note)).addBoth(hand)
         return await handed
 
     async def wait_free(self, name: str, holder: Holder) -> Holder | None:
@@ -241,17 +247,19 @@ class Leases:
         """Tell of what must not happen."""
         self._log.failure("a lease could not be seen to", failure)
 
-    async def _take(self, name: str) -> Lease | Holder | None:
+    async def _take(self, name: str, note: str) -> Lease | Holder | None:
         keys = [self._valkey.key(name), self._valkey.key("token")]
         asked = self.clock.seconds()
         try:
-            found = await self._valkey.run(_TAKE, keys, [self._value, _MILLISECONDS])
+            # The token, which Valkey draws, is put behind it.
+            begun = json.dumps({**self._said, "note": note} if note else self._said)[:-1] + ', "token": '
+            found = await self._valkey.run(_TAKE, keys, [begun, _MILLISECONDS])
         except Away:
             return None
         if len(found) == 1:
             return self._holder(found[0])
         token, ends = found
-        value = f"{self._value}{int(token)}}}".encode()
+        value = f"{begun}{int(token)}}}".encode()
         lease = Lease(name, int(token), value, asked + LEASE_SECONDS, ends, self)
         self._own[lease] = None
         return lease

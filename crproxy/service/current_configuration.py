@@ -21,7 +21,18 @@ __all__ = ["Changed", "Configuration", "CurrentConfiguration"]
 Changed = Callable[[Config], object]
 
 # What is read once, when the daemon starts.
-_AT_START = ("listen", "data_dir", "cache", "timeouts", "certs", "acme", "metrics", "workers", "fleet")
+_AT_START = (
+    "listen",
+    "data_dir",
+    "cache",
+    "timeouts",
+    "certs",
+    "acme",
+    "metrics",
+    "storage",
+    "fleet",
+    "workers",
+)
 
 
 class Configuration(Protocol):

@@ -161,8 +161,7 @@ class Index:
 
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
-        now = self._now()
-        self._pending.notes.used.update((blob_key(entry), now) for entry in entries)
+        self._pending.notes.used.update(dict.fromkeys(map(blob_key, entries), self._now()))
         self._pending.begin()
 
     def bytes_stored(self) -> int:
@@ -213,9 +212,8 @@ class Index:
     def link(self, view: View, digest: Digest, media_type: str | None = None, size: int | None = None) -> None:
         """Note that upstream gave ``view`` some content just now. What an older link knew stays known."""
         known = self.linked(view, digest) or Link()
-        media_type = known.media_type if media_type is None else media_type
         size = known.size if size is None else size
-        self.take_up(view, digest, Link(media_type, size, self._now()))
+        self.take_up(view, digest, Link(media_type or known.media_type, size, self._now()))
 
     def take_up(self, view: View, digest: Digest, link: Link) -> None:
         """Note a permission that another node has noted."""
@@ -272,8 +270,7 @@ class Index:
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
         """Take the permission to have some contents from ``view``."""
-        whose = view_key(view)
-        self._pending.notes.links.update(((str(digest), *whose), None) for digest in digests)
+        self._pending.notes.links.update(((str(digest), *view_key(view)), None) for digest in digests)
         self._pending.begin()
 
     def orphans(self, before: float, limit: int) -> Deferred[list[tuple[Entry, int]]]:

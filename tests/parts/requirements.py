@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ import pytest
 __all__ = ["missing", "need", "need_root", "need_tracing"]
 
 _CAP_SYS_PTRACE = 19
+# Where .ci/go-programs leaves what it builds.
+_ENVIRONMENT = Path(sys.executable).parent
+_GO_PROGRAMS = frozenset({"versitygw"})
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",
@@ -44,8 +48,10 @@ _DEBIAN_PACKAGES = {
 
 def need(tool: str) -> str:
     """Return the path of ``tool``, or skip (in CI: fail) with the name of the package that has it."""
-    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin:/usr/lib/squid")
+    path = shutil.which(tool) or shutil.which(tool, path=f"/usr/sbin:/sbin:/usr/lib/squid:{_ENVIRONMENT}")
     if path is None:
+        if tool in _GO_PROGRAMS:
+            missing(f"{tool} is not built: make packages")
         missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
         raise AssertionError("not reached")
     return path

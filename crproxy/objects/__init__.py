@@ -1,0 +1,1 @@
+"""The second tier: an object store that several nodes have in common."""
