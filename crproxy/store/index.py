@@ -22,7 +22,7 @@ from ..oci.names import Registry, Repository
 from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
-from .keys import blob_key, entry_of, view_key
+from .keys import blob_key, entry_of, tag_key, view_key
 from .notes import NEVER, Link, Notes, Stored, TagEntry, unless_revoked
 from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .tidying import forget_empty, orphans
@@ -83,6 +83,8 @@ class Index:
         self._memory: sqlite3.Connection | None = None
         self._reader = self._open()
         self._writer = Writer(path, self._memory, limit)
+        # Are told of each batch, by the thread that writes it.
+        self.observers = self._writer.observers
         self._pending = WriteBehind(self._writer, threads, self._is_mended, self._note_write)
         self._pending.totals = self._totals_in_file()
 
@@ -288,15 +290,13 @@ class Index:
 
     def tag(self, view: View, name: str, digest: Digest, checked: float | None = None) -> None:
         """Note that upstream said at ``checked``, just now by default, that the tag points to ``digest``."""
-        registry, repository, credential = view_key(view)
         if self._pending.has_room:
-            self._pending.notes.tags[registry, repository, name, credential] = TagEntry(digest, checked or self._now())
+            self._pending.notes.tags[tag_key(view, name)] = TagEntry(digest, checked or self._now())
         self._pending.begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:
         """Return where the tag pointed when it was last checked."""
-        registry, repository, credential = view_key(view)
-        key = (registry, repository, name, credential)
+        key = tag_key(view, name)
         for notes in self._pending.waiting():
             if key in notes.tags:
                 return notes.tags[key]
@@ -308,8 +308,7 @@ class Index:
 
     def untag(self, view: View, *names: str) -> None:
         """Forget tags, such as one that upstream does not have any more."""
-        registry, repository, credential = view_key(view)
-        self._pending.notes.tags.update(((registry, repository, name, credential), None) for name in names)
+        self._pending.notes.tags.update((tag_key(view, name), None) for name in names)
         self._pending.begin()
 
     def noted(self) -> Iterable[Notes]:

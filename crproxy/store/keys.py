@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..oci.digests import Digest
 from ..oci.names import Registry, Repository
 from .entries import Entry, View
-from .notes import BlobKey, ViewKey
+from .notes import BlobKey, TagKey, ViewKey
 
-__all__ = ["blob_key", "entry_of", "view_key", "view_of"]
+__all__ = ["blob_key", "entry_of", "tag_key", "view_key", "view_of"]
 
 # Whose a link is that clients brought with credentials of their own: no permission of the proxy's.
 _CLIENTS = "*"
@@ -27,6 +27,12 @@ def view_key(view: View) -> ViewKey:
     """Return registry, repository and credential of a row about ``view``."""
     credential = view.credential if view.caller is None else _CLIENTS
     return view.repository.registry.name, view.repository.path, credential
+
+
+def tag_key(view: View, name: str) -> TagKey:
+    """Return registry, repository, name and credential of a row about a tag."""
+    registry, repository, credential = view_key(view)
+    return registry, repository, name, credential
 
 
 def view_of(repository: Repository, credential: str) -> View:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from twisted.logger import Logger
+
 from .notes import Notes
 from .schema import connect, row_bytes
 
@@ -67,28 +69,42 @@ class Totals:
 class Writer:
     """Writes to the index.
 
+    ``observers`` are told of all that is about to be written, in this thread. What they keep of it is kept whatever
+    happens next; of what could not be written they are told again.
+
     Arguments:
         path: its file.
         shared: the connection to use, where there is no file.
         limit: bytes that its rows may take.
     """
 
+    _log = Logger()
+
     def __init__(self, path: Path, shared: sqlite3.Connection | None, limit: Callable[[], int]) -> None:
         self._path = path
         self._shared = shared
         self._limit = limit
+        self.observers: list[Callable[[Notes], object]] = []
         self._own: sqlite3.Connection | None = None
         # Another file is in the place of the one that is open.
         self.is_stale = False
 
     def write(self, notes: Notes) -> Totals:
         """Write all of it, or nothing; return what there is then. Raises OSError, sqlite3.Error."""
+        self._tell(notes)
         database = self._connection()
         with database:
             database.execute("BEGIN IMMEDIATE")
             for statement, rows in _statements(notes):
                 database.executemany(statement, rows)
         return self._shed(database)
+
+    def _tell(self, notes: Notes) -> None:
+        for observe in self.observers:
+            try:
+                observe(notes)
+            except Exception:
+                self._log.failure("somebody could not be told of what is stored")
 
     def run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return the result of ``work``, a transaction of its own. Raises OSError, sqlite3.Error."""

@@ -19,6 +19,7 @@ from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.store import schema, write_behind
 from crproxy.store.entries import Entry, View
 from crproxy.store.index import Index, Link, TagEntry
+from crproxy.store.notes import Notes
 from crproxy.store.schema import connect
 from tests.logs import Log
 from tests.memory import ended, not_yet
@@ -493,6 +494,53 @@ def test_a_file_that_another_process_holds_makes_nobody_wait(
     ended_after(slow.flush(), thread)
     assert (slow._totals_in_file().bytes, slow.bytes_stored(), slow.contents()) == (16, 16, 3)
     assert "the index can be written again" in log.lines
+
+
+def test_observers_are_told_of_each_batch_before_it_is_written(slow: Index, path: Path, thread: Thread) -> None:
+    told: list[Notes] = []
+    sizes: list[int | None] = []
+    other = make_index(path, lambda: 0.0)
+
+    def observe(notes: Notes) -> None:
+        sizes.append(other.size(Entry(A)))
+        told.append(notes)
+
+    slow.observers.append(observe)
+    slow.stored(Entry(A), 10)
+    slow.tag(VIEW, "v1", A)
+    slow.revoke(PRIVATE)
+    assert told == []
+    thread.run()
+    assert sizes == [None, 10]
+    assert [(set(notes.blobs), set(notes.tags), set(notes.revoked)) for notes in told] == [
+        ({(str(A), "")}, set(), set()),
+        (set(), {("quay.io", "org/name", "v1", "")}, {("quay.io", "org/name", "proxys")}),
+    ]
+
+
+def test_an_observer_that_fails_keeps_nothing_from_being_written(slow: Index, thread: Thread, log: Log) -> None:
+    def fail(notes: Notes) -> None:
+        raise RuntimeError("full")
+
+    slow.observers.append(fail)
+    slow.stored(Entry(A), 10)
+    ended_after(slow.flush(), thread)
+    assert slow._totals_in_file().bytes == 10
+    assert log.failures == [RuntimeError]
+
+
+def test_observers_are_told_again_of_what_could_not_be_written(slow: Index, path: Path, thread: Thread) -> None:
+    told: list[Notes] = []
+    slow.observers.append(told.append)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    slow._writer._connection().execute("PRAGMA busy_timeout = 1")
+    slow.stored(Entry(A), 10)
+    thread.run()
+    holder.execute("ROLLBACK")
+    holder.close()
+    ended_after(slow.flush(), thread)
+    assert [set(notes.blobs) for notes in told] == [{(str(A), "")}] * 2
 
 
 def ended_after(flushed: Deferred[None], thread: Thread) -> None:
