@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from twisted.logger import Logger
 
 from ..oci.digests import Digest
-from ..oci.names import Registry, Repository
 from ..policy.object_keys import (
     LinkKey,
     links_below,
@@ -24,6 +23,7 @@ from ..policy.object_keys import (
     parse_tag,
 )
 from ..store.entries import Entry, View
+from ..store.keys import view_of
 from ..store.notes import NEVER, Link, TagEntry
 from ..upstream.client import Streamed
 from .errors import NotThere
@@ -39,8 +39,8 @@ Parsed = TypeVar("Parsed")
 # Bytes of a manifest or a list, and those of a fact, at the most.
 _LARGEST_READ = 20 * 1024 * 1024
 _LARGEST_FACT = 16 * 1024
-# Repositories that are looked at for one that may lend its permission.
-_LENDERS = 64
+# Views that are looked at for one that may lend its permission.
+_MOST_VIEWS = 64
 
 
 class Tier(Protocol):
@@ -73,11 +73,8 @@ class Tier(Protocol):
     async def tag(self, view: View, name: str) -> TagEntry | None:
         """Return where a tag pointed when a node checked it last."""
 
-    async def has_delivered(self, registry: Registry, digest: Digest) -> bool:
-        """Tell whether ``registry`` has given these bytes to any node, for any of its repositories."""
-
-    async def anonymous(self, digest: Digest) -> list[Repository]:
-        """Return repositories, some if there are many, that upstream gave the content for without credentials."""
+    async def views(self, digest: Digest) -> set[View]:
+        """Return the views, some if there are many, through which upstream gave the content to any node."""
 
     async def sign(self, entry: Entry, seconds: float, method: str = "GET") -> str:
         """Return a URL by which whoever has it may ask for some content with this method, so long."""
@@ -140,22 +137,15 @@ class ObjectTier:
         found = await self._fact(tag_key(view_names(view), name), parse_tag)
         return None if found is None else tag_of(found)
 
-    async def has_delivered(self, registry: Registry, digest: Digest) -> bool:
-        """Tell whether ``registry`` has given these bytes (Tier)."""
-        async for batch in self._objects.list(links_below(digest, registry)):
-            if any(isinstance(parse_key(one.key), LinkKey) for one in batch):
-                return True
-        return False
-
-    async def anonymous(self, digest: Digest) -> list[Repository]:
-        """Return repositories that anybody had the content of (Tier)."""
-        found: list[Repository] = []
+    async def views(self, digest: Digest) -> set[View]:
+        """Return the views that have a link (Tier)."""
+        found: set[View] = set()
         async for batch in self._objects.list(links_below(digest)):
             keys = (parse_key(one.key) for one in batch)
-            found += [key.view.repository for key in keys if isinstance(key, LinkKey) and not key.view.credential]
-            if len(found) >= _LENDERS:
+            found.update(view_of(key.view.repository, key.view.credential) for key in keys if isinstance(key, LinkKey))
+            if len(found) >= _MOST_VIEWS:
                 break
-        return found[:_LENDERS]
+        return found
 
     async def sign(self, entry: Entry, seconds: float, method: str = "GET") -> str:
         """Return a URL (Tier)."""

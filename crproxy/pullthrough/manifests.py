@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,6 +21,7 @@ from ..policy.refusals import Unconfirmed
 from ..sharing import Alone, Claims
 from ..store.entries import View
 from ..store.index import Link
+from ..store.notes import TagEntry
 from ..store.store import Store
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
@@ -46,6 +48,16 @@ class _Kept:
     checked: float
 
 
+class News(Protocol):
+    """What nodes of a fleet tell each other of tags."""
+
+    def tell(self, view: View, tag: Tag, entry: TagEntry) -> None:
+        """Upstream has said where a tag points."""
+
+    async def hear(self, view: View, tag: Tag) -> None:
+        """Have here what another node has just been told."""
+
+
 class Manifests:
     """Answers requests for manifests.
 
@@ -58,6 +70,7 @@ class Manifests:
         clock: the time.
         now: seconds since the epoch, by which tags have an age; the clock's by default.
         claims: to what one worker asks upstream for, so that the others need not.
+        news: of other nodes; None where there are none.
     """
 
     def __init__(
@@ -71,7 +84,9 @@ class Manifests:
         *,
         now: Callable[[], float] | None = None,
         claims: Claims | None = None,
+        news: News | None = None,
     ) -> None:
+        self._news = news
         # Where other workers are to find it there.
         self._awaits_disk = claims is not None
         self._claims = claims or Alone().claims("manifests")
@@ -100,6 +115,8 @@ class Manifests:
         waited = await self._claims.take(claim)
         try:
             # Another worker has asked upstream meanwhile.
+            if waited and self._news is not None and isinstance(reference, Tag):
+                await self._news.hear(view, reference)
             reply = self._counting(view, reference) if waited else None
             return reply or await self._ask(view, reference, method)
         finally:
@@ -208,7 +225,7 @@ class Manifests:
         return await self._patience.run(
             (view, tag),
             view.repository.registry,
-            lambda: self._ask_by_tag(view, tag, method, kept),
+            lambda: self._ask_by_tag_once(view, tag, method, kept),
             lambda error: self._instead(view, tag, error, kept),
         )
 
@@ -225,6 +242,20 @@ class Manifests:
         manifest = None if entry is None else self._kept(view, entry.digest)
         return None if entry is None or manifest is None else _Kept(manifest, entry.checked)
 
+    async def _ask_by_tag_once(self, view: View, tag: Tag, method: str, kept: _Kept | None) -> Reply:
+        """Ask, unless another node does just now: then what that is told is heard, and counts."""
+        if self._news is None or kept is None:
+            return await self._ask_by_tag(view, tag, method, kept)
+        claim = repr((view, tag))
+        waited = await self._claims.take(claim)
+        try:
+            if waited:
+                await self._news.hear(view, tag)
+            reply = self._counting(view, tag) if waited else None
+            return reply or await self._ask_by_tag(view, tag, method, kept)
+        finally:
+            self._claims.give_back(claim)
+
     async def _ask_by_tag(self, view: View, tag: Tag, method: str, kept: _Kept | None) -> Reply:
         if kept is None and method == "GET":
             return _reply(await self._fetch(view, tag), CacheStatus.STORED)
@@ -236,7 +267,7 @@ class Manifests:
             if kept is not None and kept.manifest.digest != digest:
                 # What is there now may never come here: until it does, this one is served while upstream is away.
                 self._store.index.tag(view, before(tag), kept.manifest.digest, kept.checked)
-            self._store.index.tag(view, tag.name, digest)
+            self._note_tag(view, tag, digest)
         if kept is not None and digest == kept.manifest.digest:
             if view.private:
                 self._permissions.confirmed(view, digest)
@@ -288,6 +319,12 @@ class Manifests:
 
         return replace(_reply(counting.manifest, CacheStatus.HIT), lasting=self._permissions.lasting(confirm))
 
+    def _note_tag(self, view: View, tag: Tag, digest: Digest) -> None:
+        checked = self._now()
+        self._store.index.tag(view, tag.name, digest, checked)
+        if self._news is not None:
+            self._news.tell(view, tag, TagEntry(digest, checked))
+
     async def _fetch(self, view: View, reference: Reference) -> Manifest:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))
 
@@ -300,7 +337,7 @@ class Manifests:
         written = self._store.keep(view.entry(manifest.digest), manifest.content)
         self._permissions.given(view, manifest.digest, manifest.media_type, len(manifest.content))
         if isinstance(reference, Tag):
-            self._store.index.tag(view, reference.name, manifest.digest)
+            self._note_tag(view, reference, manifest.digest)
         if self._awaits_disk:
             await written
         return manifest

@@ -93,6 +93,11 @@ class Recall:
         entry = self._index.tagged(view, name)
         return entry is not None and self._store.size(view.entry(entry.digest)) is not None
 
+    async def at_once(self, view: View, name: str) -> None:
+        """Have what a tag leads to here, though nobody knew more a moment ago."""
+        self._in_vain.pop((view, name), None)
+        await self.named(view, name)
+
     async def content(self, view: View, digest: Digest) -> None:
         """Have small content, and the permission of ``view`` to have it, here."""
         if self._index.linked(view, digest) is None or self._store.size(view.entry(digest)) is None:

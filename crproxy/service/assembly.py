@@ -20,6 +20,7 @@ from ..transports.servers import serve
 from .core import Core
 from .current_configuration import Configuration, CurrentConfiguration
 from .endpoints import client_endpoint, counted
+from .fleet import FleetService
 from .graceful_shutdown import Listeners
 from .listening import Listener, status_of
 from .monitoring import Monitoring
@@ -134,6 +135,9 @@ class _Assembly:
                 self._listen_for_clients(number, plan, plain, too_many)
             elif plan.scheme == "admin":
                 self._listen(number, plan, operators, listeners)
+            elif plan.scheme == "fleet":
+                if core.fleet is not None:
+                    self._listen_for_nodes(number, plan, core.fleet)
             else:
                 # It answers until everything else has stopped.
                 self._listen(number, plan, monitoring.site(), self._daemon)
@@ -146,6 +150,11 @@ class _Assembly:
         site = make_peer_site(self._core.cache.flights, self._core.reactor)
         # Without it, each worker asks upstream by itself for what the disk takes nothing of.
         Listener(f"unix:{path}", endpoint, site, optional=True, is_told=False).setServiceParent(self._daemon)
+
+    def _listen_for_nodes(self, number: int, plan: PortPlan, fleet: FleetService) -> None:
+        site = fleet.site(self._core.cache)
+        self._listeners.watch(site)
+        self._listen(number, plan, fleet.lets_in(site), self._listeners)
 
     def _listen_for_clients(
         self, number: int, plan: PortPlan, inside: IProtocolFactory, refusing: IProtocolFactory

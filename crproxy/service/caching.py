@@ -18,6 +18,7 @@ from twisted.python.threadpool import ThreadPool
 
 from ..config import Config
 from ..flights import Dependencies, Flights
+from ..flights.tiers import Elsewhere
 from ..peers import Asking, OtherWorkers
 from ..sharing import REPLACED, Alone, Sharing
 from ..store.activity import Activity
@@ -49,6 +50,7 @@ class CacheService(Service):
         *,
         now: Callable[[], float] | None = None,
         sharing: Sharing | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         sharing = sharing or Alone()
         # Disks gain nothing from more at once; the reactor's own pool is left to name look-ups.
@@ -84,6 +86,7 @@ class CacheService(Service):
             sharing=sharing,
             settled=self.settled,
             activity=self._activity,
+            elsewhere=elsewhere or Elsewhere(),
         )
         if sharing.directory is not None:
             asking = Asking(sharing.directory, config.timeouts, reactor)

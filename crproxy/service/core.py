@@ -50,10 +50,13 @@ from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
 from .auditing import AuditLog
 from .caching import CacheService
+from .commons import Commons
 from .current_configuration import Configuration
 from .descriptors import raise_limit
+from .fleet import FleetService
 from .login_service import LoginService
 from .page_state import state_of
+from .second_tier import SecondTierService
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -81,6 +84,8 @@ class Core:
         reactor: runs it all.
         now: seconds since the epoch.
         sharing: what other workers know as well.
+        fleet: other nodes; None where there are none.
+        second_tier: what they have in common; None where that is nothing.
     """
 
     configuration: Configuration
@@ -97,6 +102,8 @@ class Core:
     reactor: Any
     now: Callable[[], float]
     sharing: Sharing
+    fleet: FleetService | None = None
+    second_tier: SecondTierService | None = None
 
     @classmethod
     def make(
@@ -115,7 +122,14 @@ class Core:
         """
         sharing = sharing or Alone()
         config, now = current(), now or reactor.seconds
-        meters, cache = Meters(current, sharing), CacheService(config, reactor, now=now, sharing=sharing)
+        fleet = None if config.fleet is None else FleetService(config, config.fleet, reactor, now, sharing)
+        sharing = sharing if fleet is None else fleet.sharing
+        tier = None if config.storage is None else SecondTierService(config, config.storage, reactor, now, sharing)
+        redirect_ttl = None if config.storage is None or not config.storage.redirect else config.storage.redirect_ttl
+        commons = Commons.of(fleet, tier, reactor, redirect_ttl)
+        meters = Meters(current, sharing)
+        cache = CacheService(config, reactor, now=now, sharing=sharing, elsewhere=commons.elsewhere)
+        commons.attach(cache)
         bounds = Descriptors.of(raise_limit())
         accounts = Accounts(current, reactor, bounds.clients, bounds.of_client, sharing)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
@@ -145,13 +159,24 @@ class Core:
             quotas,
             cache,
             make_pullthrough(
-                current, cache, exchange, reactor, fills, quotas, now=now, sharing=sharing, parallelism=parallelism
+                current,
+                cache,
+                exchange,
+                reactor,
+                fills,
+                quotas,
+                now=now,
+                sharing=sharing,
+                parallelism=parallelism,
+                commons=commons,
             ),
             LoginService(current, logins, reactor, now=now, sharing=sharing),
             _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
             reactor,
             now,
             sharing,
+            fleet,
+            tier,
         )
 
     def start_with(self, daemon: MultiService) -> None:
@@ -159,7 +184,8 @@ class Core:
         # The first to start is the last to stop: what the others' ends cut has its lines.
         self.sharing.on("reopen", lambda _: self.audit.reopen())
         self.sharing.on("certificate states", lambda _: self._states())
-        for service in (self.audit, self.cache, self.login_service, self.certificates):
+        services = (self.audit, self.fleet, self.second_tier, self.cache, self.login_service, self.certificates)
+        for service in services:
             if service is not None:
                 service.setServiceParent(daemon)
 
@@ -245,6 +271,7 @@ def make_pullthrough(
     now: Callable[[], float] | None = None,
     sharing: Sharing | None = None,
     parallelism: Parallelism | None = None,
+    commons: Commons | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -256,8 +283,10 @@ def make_pullthrough(
         now: seconds since the epoch; the reactor's by default.
         sharing: what other workers know as well.
         parallelism: over how many connections upstreams may be asked for one blob.
+        commons: what all nodes have; nothing by default.
     """
-    claims = None if sharing is None or sharing.is_alone else sharing.claims("manifests")
+    commons = commons or Commons()
+    claims = None if sharing is None or (sharing.is_alone and not commons.has_nodes) else sharing.claims("manifests")
     lifetimes = current().cache.lifetimes
     health = EndpointHealth(quotas.now, sharing)
     permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
@@ -271,8 +300,19 @@ def make_pullthrough(
         health=health,
     )
     patience = Patience(lifetimes.patience, reactor)
+    recall = commons.recall(cache.store, lifetimes, reactor, now or reactor.seconds)
     return PullThrough(
-        Manifests(client, cache.store, permissions, lifetimes, patience, reactor, now=now, claims=claims),
+        Manifests(
+            client,
+            cache.store,
+            permissions,
+            lifetimes,
+            patience,
+            reactor,
+            now=now,
+            claims=claims,
+            news=commons.news(recall),
+        ),
         Blobs(
             client,
             cache.store,
@@ -282,12 +322,15 @@ def make_pullthrough(
             patience,
             reactor,
             cache.settled,
-            redirecting=Redirecting(client, permissions, now or reactor.seconds),
+            objects=commons.objects,
+            recall=recall,
+            redirecting=Redirecting(client, permissions, now or reactor.seconds, commons.signer),
         ),
         Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
         permissions,
         Invalidation(cache.store.index, references, lifetimes, now or reactor.seconds),
         cache.settled,
+        recall,
     )
 
 

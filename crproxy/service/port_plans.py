@@ -45,3 +45,6 @@ def port_plans(config: Config) -> Iterator[PortPlan]:
         yield PortPlan(admin, "admin", "", optional=config.listen.admin is None)
     if config.metrics.listen is not None:
         yield PortPlan(config.metrics.listen, "metrics", "")
+    if config.fleet is not None:
+        for description in config.fleet.listen:
+            yield PortPlan(description, "fleet", "")

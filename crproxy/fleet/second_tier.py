@@ -1,0 +1,146 @@
+"""The second tier as flights and answers use it: where bytes are, what all nodes know, and URLs for clients."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..flights.tiers import SourceFailed
+from ..objects.errors import NotThere, TierFailed
+from ..objects.tier import Tier
+from ..oci.digests import Digest
+from ..oci.errors import RegistryError
+from ..oci.names import Tag
+from ..pullthrough.recall import FactsFailed
+from ..sharing.bounding import drop_oldest
+from ..store.entries import Entry, View
+from ..store.notes import Link, TagEntry
+from ..upstream.client import Streamed
+
+__all__ = ["LookUpTag", "SecondTier", "TierSigner"]
+
+Result = TypeVar("Result")
+
+# Returns where a tag pointed when some node checked it just now; None where nobody has.
+LookUpTag = Callable[[View, Tag], Awaitable[TagEntry | None]]
+
+# Seconds for which it is believed that the store has what it had: the janitor spares what was used within an hour.
+_BELIEVED_SECONDS = 600.0
+
+
+async def _nobody(view: View, tag: Tag) -> None:
+    """No node tells another one."""
+
+
+class SecondTier:
+    """What all nodes have (tiers.ObjectStore, recall.Facts).
+
+    Arguments:
+        tier: the object store; None where there is none.
+        look_up_tag: asks where nodes tell each other of tags.
+    """
+
+    _log = Logger()
+
+    def __init__(self, tier: Tier | None, look_up_tag: LookUpTag = _nobody) -> None:
+        self._tier = tier
+        self._look_up_tag = look_up_tag
+
+    async def open(self, entry: Entry, start: int, stop: int | None) -> Streamed | None:
+        """Ask for bytes (ObjectStore)."""
+        if self._tier is None:
+            return None
+        try:
+            return await self._tier.open(entry, start, stop)
+        except NotThere:
+            return None
+        except TierFailed as error:
+            raise SourceFailed(str(error)) from error
+
+    def blame(self, entry: Entry) -> None:
+        """Have what is wrong there be removed (ObjectStore)."""
+        if self._tier is not None:
+            Deferred.fromCoroutine(self._tier.wrong(entry)).addErrback(self._stays, entry)
+
+    async def tag(self, view: View, name: str) -> TagEntry | None:
+        """Return where a tag, or what is kept like one, pointed (Facts)."""
+        tag = _tag_of(name)
+        told = None if tag is None else await self._look_up_tag(view, tag)
+        if told is not None or self._tier is None:
+            return told
+        return await self._fact(self._tier.tag(view, name))
+
+    async def views(self, digest: Digest) -> Collection[View]:
+        """Return through which views it was given (Facts)."""
+        return () if self._tier is None else await self._fact(self._tier.views(digest))
+
+    async def link(self, view: View, digest: Digest) -> Link | None:
+        """Return a permission (Facts)."""
+        return None if self._tier is None else await self._fact(self._tier.link(view, digest))
+
+    async def content(self, entry: Entry) -> bytes | None:
+        """Return small content (Facts)."""
+        return None if self._tier is None else await self._fact(self._tier.read(entry))
+
+    async def size(self, entry: Entry) -> int | None:
+        """Return its bytes (Facts)."""
+        return None if self._tier is None else await self._fact(self._tier.size(entry))
+
+    async def _fact(self, asked: Awaitable[Result]) -> Result:
+        try:
+            return await asked
+        except TierFailed as error:
+            raise FactsFailed(str(error)) from error
+
+    def _stays(self, failure: Failure, entry: Entry) -> None:
+        failure.trap(TierFailed)
+        self._log.warn("the object store keeps wrong bytes of {entry}: {error}", entry=entry, error=failure.value)
+
+
+class TierSigner:
+    """Makes URLs of what the object store has (pullthrough.redirecting.Signer).
+
+    Arguments:
+        tier: the object store.
+        seconds: for which a URL is good.
+        clock: the time.
+    """
+
+    def __init__(self, tier: Tier, seconds: float, clock: IReactorTime) -> None:
+        self._tier = tier
+        self._seconds = seconds
+        self._clock = clock
+        # Until when it is believed that the store has some content.
+        self._there: dict[Entry, float] = {}
+
+    async def url(self, entry: Entry) -> str | None:
+        """Return a URL (Signer)."""
+        try:
+            if not await self._is_there(entry):
+                return None
+            return await self._tier.sign(entry, self._seconds)
+        except TierFailed:
+            return None
+
+    async def _is_there(self, entry: Entry) -> bool:
+        now = self._clock.seconds()
+        if now < self._there.get(entry, 0.0):
+            return True
+        if await self._tier.size(entry) is None:
+            return False
+        self._there[entry] = now + _BELIEVED_SECONDS
+        drop_oldest(self._there)
+        return True
+
+
+def _tag_of(name: str) -> Tag | None:
+    """Return the tag of that name; None where it is that of something else, such as a list."""
+    try:
+        return Tag.parse(name)
+    except (RegistryError, ValueError):
+        return None

@@ -1,0 +1,94 @@
+"""What a daemon has in common with other nodes, put together for those who answer: or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from ..flights.tiers import Elsewhere
+from ..policy.freshness import Lifetimes
+from ..pullthrough.recall import Recall
+from ..pullthrough.redirecting import Signer
+from ..store.store import Store
+
+if TYPE_CHECKING:
+    from ..fleet.fleet_news import FleetNews
+    from ..fleet.second_tier import SecondTier
+    from .caching import CacheService
+    from .fleet import FleetService
+    from .second_tier import SecondTierService
+
+__all__ = ["Commons"]
+
+
+async def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Commons:
+    """What there is.
+
+    Arguments:
+        fleet: other nodes.
+        tier: the object store.
+        objects: what is there, and what nodes tell each other.
+        signer: makes URLs for clients.
+    """
+
+    fleet: FleetService | None = None
+    tier: SecondTierService | None = None
+    objects: SecondTier | None = None
+    signer: Signer | None = None
+
+    @classmethod
+    def of(
+        cls, fleet: FleetService | None, tier: SecondTierService | None, reactor: Any, redirect_ttl: float | None
+    ) -> Self:
+        """Return what these make together.
+
+        Arguments:
+            redirect_ttl: seconds that a URL for clients lasts; None sends them nowhere.
+        """
+        if fleet is None and tier is None:
+            return cls()
+        from ..fleet.second_tier import SecondTier, TierSigner
+
+        store = None if tier is None else tier.tier
+        objects = SecondTier(store) if fleet is None else SecondTier(store, fleet.membership.tags.look)
+        signer = None if store is None or redirect_ttl is None else TierSigner(store, redirect_ttl, reactor)
+        return cls(fleet, tier, objects, signer)
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """Where flights find bytes besides upstream."""
+        objects = None if self.tier is None else self.objects
+        if self.fleet is None:
+            return Elsewhere(store=objects)
+        return Elsewhere(self.fleet.leases, self.fleet.nodes, objects)
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether there are other nodes."""
+        return self.fleet is not None
+
+    def attach(self, cache: CacheService) -> None:
+        """Have others find what is kept in ``cache``."""
+        if self.tier is None:
+            return
+        self.tier.attach(cache, _always if self.fleet is None else self.fleet.may_tidy)
+        if self.fleet is not None:
+            self.tier.on_over.append(self.fleet.flight_leases.is_elsewhere)
+
+    def recall(self, store: Store, lifetimes: Lifetimes, reactor: Any, now: Callable[[], float]) -> Recall | None:
+        """Return what looks up what other nodes know; None where there are none."""
+        return None if self.objects is None else Recall(self.objects, store, lifetimes, reactor, now)
+
+    def news(self, recall: Recall | None) -> FleetNews | None:
+        """Return what tells other nodes of tags, and what they have told; None where there are none."""
+        if self.fleet is None or recall is None:
+            return None
+        from ..fleet.fleet_news import FleetNews
+
+        return FleetNews(self.fleet.membership.tags, recall)

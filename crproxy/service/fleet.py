@@ -1,0 +1,107 @@
+"""A worker's part in a fleet as a service: what it agrees on with other nodes, and what it gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IProtocolFactory
+
+from .. import __version__
+from ..config import Config, ConfigError, Fleet
+from ..flights.tiers import Leases, Nodes
+from ..sharing import Sharing
+from ..web.site import PlainSite
+
+if TYPE_CHECKING:
+    from ..fleet.fleet import Membership
+    from ..fleet.leases import Lease
+    from ..fleet.nodes_only import NodesOnly
+    from .caching import CacheService
+
+__all__ = ["FleetService"]
+
+# What one node may do for all: to keep the object store within its size.
+_TIDIES = "janitor"
+
+
+class FleetService(Service):
+    """What a worker has to do with other nodes. ``sharing`` takes the place of the one that it is made of.
+
+    Arguments:
+        config: where they meet.
+        reactor: the time, and connections.
+        now: seconds since the epoch.
+        sharing: what the workers of this node have in common.
+
+    Raises:
+        ConfigError: what it takes is not installed, or the secret is too short.
+    """
+
+    def __init__(self, config: Config, fleet: Fleet, reactor: Any, now: Callable[[], float], sharing: Sharing) -> None:
+        try:
+            from ..fleet.fleet import make_fleet
+        except ImportError as error:
+            what = f"[fleet] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
+            raise ConfigError(what) from None
+        from ..fleet.asking_nodes import AskingNodes
+        from ..fleet.flight_leases import FlightLeases, OtherNodes
+        from ..fleet.identity import Secret
+
+        membership = make_fleet(config, sharing, reactor, now)
+        assert membership is not None
+        self._identity = Secret(fleet.secret.encode()).identity(now())
+        self._fleet = fleet
+        self._reactor = reactor
+        timeouts = config.timeouts
+        self._asking = AskingNodes(self._identity.client, timeouts.headers, timeouts.idle, reactor)
+        self._tidies: Lease | None = None
+        self._nodes_only: NodesOnly | None = None
+        self.membership: Membership = membership
+        self.sharing: Sharing = membership.sharing
+        self.flight_leases = FlightLeases(membership.leases, fleet.name, reactor)
+        self.leases: Leases = self.flight_leases
+        self.nodes: Nodes = OtherNodes(self._asking)
+
+    def site(self, cache: CacheService) -> PlainSite:
+        """Return what gives other nodes what is in ``cache``, or on its way there."""
+        from ..fleet.about import About
+        from ..fleet.having import Having
+        from ..fleet.node_site import make_node_site
+
+        def about() -> About:
+            return About(self._fleet.name, __version__, cache.flights.number, cache.store.index.bytes_stored())
+
+        return make_node_site(Having(cache.store, cache.flights), about, self._reactor)
+
+    def lets_in(self, site: PlainSite) -> IProtocolFactory:
+        """Return ``site`` behind what lets nodes in alone."""
+        from ..fleet.nodes_only import NodesOnly
+
+        self._nodes_only = NodesOnly(site, self._identity.server, self._reactor)
+        return self._nodes_only
+
+    async def may_tidy(self) -> bool:
+        """Tell whether this node is the one that keeps the object store within its size: it stays the one."""
+        from ..fleet.leases import Lease
+
+        if self._tidies is None or not self._tidies.is_ours:
+            # Where the nodes cannot agree, none does.
+            found = await self.membership.leases.take(_TIDIES)
+            self._tidies = found if isinstance(found, Lease) else None
+        return self._tidies is not None
+
+    def startService(self) -> None:
+        """Connect to where nodes meet."""
+        super().startService()
+        self.membership.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """Leave the fleet; fires when that is done."""
+        super().stopService()
+        self.flight_leases.stop()
+        if self._nodes_only is not None:
+            self._nodes_only.close()
+        return DeferredList([Deferred.fromCoroutine(self.membership.stop()), self._asking.close()])

@@ -1,0 +1,132 @@
+"""The object store as a service: what is kept here goes there in the background, and it is kept within its size."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from ..config import Config, ConfigError, Storage
+from ..sharing import Sharing
+from ..store.entries import Entry
+from ..store.notes import Notes
+
+if TYPE_CHECKING:
+    from ..objects.janitor import LastUsed, TierJanitor
+    from ..objects.outbox import Outbox
+    from ..objects.tier import ObjectTier
+    from ..objects.uploading import Uploading
+    from .caching import CacheService
+
+__all__ = ["SecondTierService"]
+
+# What may be under way at once.
+_THREADS = 24
+# Is told when all nodes can have some content from the object store, or will not be able to.
+_OVER = "upload over"
+
+
+class SecondTierService(Service):
+    """What a worker has to do with the object store. ``tier`` is asked; ``uploading`` is the leading worker's.
+
+    Arguments:
+        config: where it is.
+        reactor: the time.
+        now: seconds since the epoch.
+        sharing: tells the other workers what was uploaded.
+
+    Raises:
+        ConfigError: what it takes is not installed, or not there.
+    """
+
+    def __init__(
+        self, config: Config, storage: Storage, reactor: Any, now: Callable[[], float], sharing: Sharing
+    ) -> None:
+        try:
+            from ..objects.object_store import ObjectStore
+            from ..objects.opening import open_stores
+            from ..objects.outbox import Outbox
+            from ..objects.tier import ObjectTier
+        except ImportError as error:
+            what = f"[storage] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
+            raise ConfigError(what) from None
+        # Threads that wait for a network: those of the disk are left to the disk.
+        self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-objects")
+        threads = functools.partial(deferToThreadPool, reactor, self._pool)
+        self._objects = ObjectStore(open_stores(storage), threads, reactor)
+        self._storage = storage
+        self._threads = threads
+        self._reactor = reactor
+        self._now = now
+        self._sharing = sharing
+        self._outbox: Outbox = Outbox(Path(config.data_dir) / "outbox")
+        self._janitor: TierJanitor | None = None
+        self.tier: ObjectTier = ObjectTier(self._objects)
+        self.uploading: Uploading | None = None
+        self.on_over: list[Callable[[Entry], object]] = []
+        sharing.on(_OVER, self._over)
+
+    def attach(
+        self, cache: CacheService, may_tidy: Callable[[], Awaitable[bool]], last_used: LastUsed | None = None
+    ) -> None:
+        """Have what ``cache`` keeps go there.
+
+        Arguments:
+            may_tidy: tells whether this node is the one that keeps the store within its size.
+            last_used: says when contents were used on any node.
+        """
+        from ..objects.facts import drafts
+        from ..objects.janitor import TierJanitor
+        from ..objects.uploading import Uploading
+
+        store = cache.store
+
+        def note(notes: Notes) -> None:
+            self._outbox.put(drafts(notes))
+
+        def opened(entry: Entry) -> int | None:
+            return None if store.is_unread(entry) else store.blobs.open(entry)
+
+        def found_wrong(entry: Entry) -> None:
+            Deferred.fromCoroutine(store.read_first(entry))
+
+        store.index.observers.append(note)
+        if not self._sharing.leads:
+            return
+        self.uploading = Uploading(self._outbox, self._objects, opened, self._threads, self._reactor, found_wrong)
+        self.uploading.observers.append(lambda entry, _: self._tell(entry))
+        if self._storage.size is not None:
+            more = {} if last_used is None else {"last_used": last_used}
+            self._janitor = TierJanitor(
+                self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
+            )
+
+    def startService(self) -> None:
+        """Begin to upload."""
+        super().startService()
+        self._pool.start()
+        for each in (self.uploading, self._janitor):
+            if each is not None:
+                each.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Upload nothing more; fires when nothing is under way."""
+        super().stopService()
+        if self._janitor is not None:
+            self._janitor.stop()
+        stopped = succeed(None) if self.uploading is None else self.uploading.stop()
+        return stopped.addCallback(lambda _: self._pool.stop())
+
+    def _tell(self, entry: Entry) -> None:
+        self._over(entry)
+        self._sharing.tell(_OVER, entry)
+
+    def _over(self, entry: Entry) -> None:
+        for tell in self.on_over:
+            tell(entry)
