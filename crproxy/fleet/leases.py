@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..oci.documents import NotJson, parse_json
+from ..oci.documents import parse_json
 from ..policy.urls import origin_of
 from .valkey import Away, Script, Valkey
 from .watching import Watching
@@ -77,10 +77,7 @@ class Holder:
     @classmethod
     def parse(cls, value: bytes) -> Holder:
         """Return what ``value`` says. Raises ValueError where that is none, such as another version's."""
-        try:
-            said = parse_json(value)
-        except NotJson as error:
-            raise ValueError(str(error)) from None
+        said = parse_json(value)
         if not isinstance(said, dict):
             raise ValueError("it is no object")
         node, url, token = said.get("node"), said.get("url"), said.get("token")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred, succeed
 
-from crproxy.sharing import Alone, Answer
+from crproxy.sharing import SECRET_BYTES, Alone, Answer
 from crproxy.sharing.alone import OwnClaims, OwnRecords
 from crproxy.sharing.counts import Counts
 
@@ -18,6 +19,7 @@ class Crew:
     """Those workers that run, by their slots, and what they have in common."""
 
     def __init__(self) -> None:
+        self.secret = secrets.token_bytes(SECRET_BYTES)
         self.members: dict[int, Member] = {}
         self._records: dict[str, OwnRecords] = {}
         # Who has a claim, and who waits for it, in their order.
@@ -95,6 +97,7 @@ class Member(Alone):
 
     def __init__(self, crew: Crew, slot: int) -> None:
         super().__init__()
+        self.secret = crew.secret
         self.slot = slot
         self.leads = slot == 0
         self._crew = crew
