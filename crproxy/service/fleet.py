@@ -51,7 +51,8 @@ class FleetService(Service):
         from ..fleet.identity import Secret
 
         membership = make_fleet(config, sharing, reactor, now)
-        assert membership is not None
+        if membership is None:
+            raise ConfigError("no fleet is configured")
         self._identity = Secret(fleet.secret.encode()).identity(now())
         self._fleet = fleet
         self._reactor = reactor

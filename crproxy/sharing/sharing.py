@@ -97,11 +97,25 @@ class Sharing(Protocol):
     files and sockets that nobody else may look at, in memory, None where there are no others.
     """
 
-    directory: Path | None
-    secret: bytes
-    slot: int
-    leads: bool
-    is_alone: bool
+    @property
+    def directory(self) -> Path | None:
+        """Where they have files and sockets."""
+
+    @property
+    def secret(self) -> bytes:
+        """What all of them know."""
+
+    @property
+    def slot(self) -> int:
+        """Which one this is."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it does what only one may."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are no others."""
 
     def count(self, what: str) -> Count:
         """Return the numbers that are called so."""
