@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
@@ -61,6 +62,8 @@ class AskingNodes:
         reactor: connects.
     """
 
+    _log = Logger()
+
     def __init__(self, context: ssl.SSLContext, headers: float, idle: float, reactor: Any) -> None:
         self._pool = make_pool(reactor, persistent=True, sockets=Sockets(_MOST, _MOST, _MOST_IDLE))
         self._pool.maxPersistentPerHost = _MOST_IDLE_EACH
@@ -86,6 +89,21 @@ class AskingNodes:
             sent = {"content-range": field_of(response, b"content-range") or ""}
             return Streamed(response.code, sent, _Body(Relay(response, self._idle, self._reactor), url))
         raise self._refusal(url, response)
+
+    async def read(self, url: str, key: PartialKey, limit: int) -> bytes | None:
+        """Return small content that the node at ``url`` has, which nobody has checked; None where it cannot be had.
+
+        Arguments:
+            limit: bytes at the most.
+        """
+        try:
+            response = await self._ask(url, f"/v1{path_of(key)}", {}, self._headers)
+            if response.code != 200:
+                raise self._refusal(url, response)
+            return await collect(response, limit, self._idle, self._reactor)
+        except (NodeIsGone, NotThere, BodyBroke, BodyTooLarge) as error:
+            self._log.debug("{entry} does not come from {url}: {error}", entry=key.entry, url=url, error=error)
+            return None
 
     async def about(self, url: str) -> About:
         """Ask the node at ``url`` who it is. Raises NodeIsGone."""

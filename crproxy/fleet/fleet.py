@@ -97,7 +97,7 @@ def make_fleet(config: Config, sharing: Sharing, reactor: Any, now: Callable[[],
         Leases(valkey, watching, fleet.name, fleet.advertise, reactor),
         Nodes(valkey, own, held, reactor, beats=sharing.leads),
         inside,
-        Tags(valkey, now),
+        Tags(valkey, fleet.advertise, now),
         watching,
         numbers,
     )

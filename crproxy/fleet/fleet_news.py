@@ -1,8 +1,8 @@
-"""What one node has found out of a tag, for the others (pullthrough.manifests.News)."""
+"""What one node has found out of a tag or a manifest, for the others (pullthrough.manifests.News)."""
 
 from __future__ import annotations
 
-from ..oci.names import Tag
+from ..oci.names import Reference
 from ..pullthrough.recall import Recall
 from ..store.entries import View
 from ..store.notes import TagEntry
@@ -23,10 +23,10 @@ class FleetNews:
         self._tags = tags
         self._recall = recall
 
-    def tell(self, view: View, tag: Tag, entry: TagEntry) -> None:
+    def tell(self, view: View, reference: Reference, entry: TagEntry, media_type: str | None) -> None:
         """Tell the others (News)."""
-        self._tags.note(view, tag, entry)
+        self._tags.note(view, reference, entry, media_type)
 
-    async def hear(self, view: View, tag: Tag) -> None:
+    async def hear(self, view: View, reference: Reference) -> None:
         """Have here what another node has just found out (News)."""
-        await self._recall.at_once(view, tag.name)
+        await self._recall.at_once(view, reference)

@@ -15,26 +15,33 @@ from ..objects.errors import NotThere, TierFailed
 from ..objects.tier import Tier
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
-from ..oci.names import Tag
+from ..oci.names import Reference, Tag
 from ..pullthrough.recall import FactsFailed
 from ..sharing.bounding import drop_oldest
 from ..store.entries import Entry, View
 from ..store.notes import Link, TagEntry
 from ..upstream.client import Streamed
+from .tags import Told
 
-__all__ = ["LookUpTag", "SecondTier", "TierSigner"]
+__all__ = ["AskNode", "LookUp", "SecondTier", "TierSigner"]
 
 Result = TypeVar("Result")
 
-# Returns where a tag pointed when some node checked it just now; None where nobody has.
-LookUpTag = Callable[[View, Tag], Awaitable[TagEntry | None]]
+# Returns what some node has told of a tag or manifest just now; None where none has.
+LookUp = Callable[[View, Reference], Awaitable[Told | None]]
+# Returns small content that the node at some URL has; None where it does not give it.
+AskNode = Callable[[str, Entry], Awaitable[bytes | None]]
 
 # Seconds for which it is believed that the store has what it had: the janitor spares what was used within an hour.
 _BELIEVED_SECONDS = 600.0
 
 
-async def _nobody(view: View, tag: Tag) -> None:
+async def _nobody(view: View, reference: Reference) -> None:
     """No node tells another one."""
+
+
+async def _nothing(url: str, entry: Entry) -> None:
+    """No node gives another one anything."""
 
 
 class SecondTier:
@@ -42,14 +49,18 @@ class SecondTier:
 
     Arguments:
         tier: the object store; None where there is none.
-        look_up_tag: asks where nodes tell each other of tags.
+        look_up: asks where nodes tell each other of tags and manifests.
+        ask_node: asks another node.
     """
 
     _log = Logger()
 
-    def __init__(self, tier: Tier | None, look_up_tag: LookUpTag = _nobody) -> None:
+    def __init__(self, tier: Tier | None, look_up: LookUp = _nobody, ask_node: AskNode = _nothing) -> None:
         self._tier = tier
-        self._look_up_tag = look_up_tag
+        self._look_up = look_up
+        self._ask_node = ask_node
+        # Which node has told of some content.
+        self._nodes: dict[Entry, str] = {}
 
     async def open(self, entry: Entry, start: int, stop: int | None) -> Streamed | None:
         """Ask for bytes (ObjectStore)."""
@@ -70,10 +81,11 @@ class SecondTier:
     async def tag(self, view: View, name: str) -> TagEntry | None:
         """Return where a tag, or what is kept like one, pointed (Facts)."""
         tag = _tag_of(name)
-        told = None if tag is None else await self._look_up_tag(view, tag)
-        if told is not None or self._tier is None:
-            return told
-        return await self._fact(self._tier.tag(view, name))
+        told = None if tag is None else await self._look_up(view, tag)
+        if told is not None:
+            self._remember(view, told)
+            return told.entry
+        return None if self._tier is None else await self._fact(self._tier.tag(view, name))
 
     async def views(self, digest: Digest) -> Collection[View]:
         """Return through which views it was given (Facts)."""
@@ -81,15 +93,28 @@ class SecondTier:
 
     async def link(self, view: View, digest: Digest) -> Link | None:
         """Return a permission (Facts)."""
+        told = await self._look_up(view, digest)
+        if told is not None and told.media_type is not None:
+            self._remember(view, told)
+            return Link(told.media_type, None, told.entry.checked)
         return None if self._tier is None else await self._fact(self._tier.link(view, digest))
 
     async def content(self, entry: Entry) -> bytes | None:
-        """Return small content (Facts)."""
+        """Return small content (Facts): from the node that has told of it, or from the store."""
+        url = self._nodes.pop(entry, None)
+        content = None if url is None else await self._ask_node(url, entry)
+        if content is not None and entry.digest.names(content):
+            return content
         return None if self._tier is None else await self._fact(self._tier.read(entry))
 
     async def size(self, entry: Entry) -> int | None:
         """Return its bytes (Facts)."""
         return None if self._tier is None else await self._fact(self._tier.size(entry))
+
+    def _remember(self, view: View, told: Told) -> None:
+        if told.url is not None:
+            self._nodes[view.entry(told.entry.digest)] = told.url
+            drop_oldest(self._nodes)
 
     async def _fact(self, asked: Awaitable[Result]) -> Result:
         try:

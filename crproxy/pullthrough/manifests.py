@@ -49,12 +49,16 @@ class _Kept:
 
 
 class News(Protocol):
-    """What nodes of a fleet tell each other of tags."""
+    """What nodes of a fleet tell each other of tags and manifests."""
 
-    def tell(self, view: View, tag: Tag, entry: TagEntry) -> None:
-        """Upstream has said where a tag points."""
+    def tell(self, view: View, reference: Reference, entry: TagEntry, media_type: str | None) -> None:
+        """Upstream has said where a tag points, or given a manifest.
 
-    async def hear(self, view: View, tag: Tag) -> None:
+        Arguments:
+            media_type: of the manifest, where it is here.
+        """
+
+    async def hear(self, view: View, reference: Reference) -> None:
         """Have here what another node has just been told."""
 
 
@@ -115,7 +119,7 @@ class Manifests:
         waited = await self._claims.take(claim)
         try:
             # Another worker has asked upstream meanwhile.
-            if waited and self._news is not None and isinstance(reference, Tag):
+            if waited and self._news is not None:
                 await self._news.hear(view, reference)
             reply = self._counting(view, reference) if waited else None
             return reply or await self._ask(view, reference, method)
@@ -322,8 +326,12 @@ class Manifests:
     def _note_tag(self, view: View, tag: Tag, digest: Digest) -> None:
         checked = self._now()
         self._store.index.tag(view, tag.name, digest, checked)
+        self._tell(view, tag, TagEntry(digest, checked))
+
+    def _tell(self, view: View, reference: Reference, entry: TagEntry) -> None:
         if self._news is not None:
-            self._news.tell(view, tag, TagEntry(digest, checked))
+            link = self._store.index.linked(view, entry.digest)
+            self._news.tell(view, reference, entry, None if link is None else link.media_type)
 
     async def _fetch(self, view: View, reference: Reference) -> Manifest:
         return await self._fetches.run((view, reference), lambda: self._fetch_and_keep(view, reference))
@@ -336,10 +344,12 @@ class Manifests:
             raise
         written = self._store.keep(view.entry(manifest.digest), manifest.content)
         self._permissions.given(view, manifest.digest, manifest.media_type, len(manifest.content))
-        if isinstance(reference, Tag):
-            self._note_tag(view, reference, manifest.digest)
         if self._awaits_disk:
             await written
+        # Others come for it as soon as they are told.
+        self._tell(view, manifest.digest, TagEntry(manifest.digest, self._now()))
+        if isinstance(reference, Tag):
+            self._note_tag(view, reference, manifest.digest)
         return manifest
 
 

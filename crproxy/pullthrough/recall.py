@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..oci.digests import Digest
+from ..oci.names import Reference, Tag
 from ..policy.freshness import Freshness, Lifetimes, freshness
 from ..sharing.bounding import drop_oldest
 from ..store.entries import Entry, View
@@ -93,10 +94,14 @@ class Recall:
         entry = self._index.tagged(view, name)
         return entry is not None and self._store.size(view.entry(entry.digest)) is not None
 
-    async def at_once(self, view: View, name: str) -> None:
-        """Have what a tag leads to here, though nobody knew more a moment ago."""
-        self._in_vain.pop((view, name), None)
-        await self.named(view, name)
+    async def at_once(self, view: View, reference: Reference) -> None:
+        """Have a manifest here, though nobody knew more of it a moment ago."""
+        if isinstance(reference, Tag):
+            self._in_vain.pop((view, reference.name), None)
+            await self.named(view, reference.name)
+        else:
+            self._in_vain.pop((view, f"content {reference}"), None)
+            await self.content(view, reference)
 
     async def content(self, view: View, digest: Digest) -> None:
         """Have small content, and the permission of ``view`` to have it, here."""
@@ -147,10 +152,11 @@ class Recall:
     async def _recall_permission(self, view: View, digest: Digest) -> bool:
         if self._index.linked(view, digest) is not None:
             return False
-        views = await self._facts.views(digest)
-        link = await self._facts.link(view, digest) if view in views else None
+        link = await self._facts.link(view, digest)
         if link is not None:
             self._index.take_up(view, digest, link)
+            return True
+        views = await self._facts.views(digest)
         for lender in views:
             # Of others it counts only that they had it.
             if lender != view and self._index.linked(lender, digest) is None:

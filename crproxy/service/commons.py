@@ -56,7 +56,9 @@ class Commons:
         from ..fleet.second_tier import SecondTier, TierSigner
 
         store = None if tier is None else tier.tier
-        objects = SecondTier(store) if fleet is None else SecondTier(store, fleet.membership.tags.look)
+        objects = SecondTier(store)
+        if fleet is not None:
+            objects = SecondTier(store, fleet.membership.tags.look, fleet.read_from_node)
         signer = None if store is None or redirect_ttl is None else TierSigner(store, redirect_ttl, reactor)
         return cls(fleet, tier, objects, signer)
 

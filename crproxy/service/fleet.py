@@ -13,6 +13,8 @@ from .. import __version__
 from ..config import Config, ConfigError, Fleet
 from ..flights.tiers import Leases, Nodes
 from ..sharing import Sharing
+from ..store.blobs import PartialKey
+from ..store.entries import Entry
 from ..web.site import PlainSite
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetService"]
 
+# Bytes of a manifest or a list, at the most.
+_LARGEST = 20 * 1024 * 1024
 # What one node may do for all: to keep the object store within its size.
 _TIDIES = "janitor"
 
@@ -83,6 +87,10 @@ class FleetService(Service):
 
         self._nodes_only = NodesOnly(site, self._identity.server, self._reactor)
         return self._nodes_only
+
+    async def read_from_node(self, url: str, entry: Entry) -> bytes | None:
+        """Return small content that the node at ``url`` has, unchecked; None where it does not give it."""
+        return await self._asking.read(url, PartialKey(entry), _LARGEST)
 
     async def may_tidy(self) -> bool:
         """Tell whether this node is the one that keeps the object store within its size: it stays the one."""

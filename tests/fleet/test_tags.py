@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from crproxy.fleet.tags import Tags
+from crproxy.fleet.tags import Tags, Told
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry, Repository, Tag
 from crproxy.store.entries import View
@@ -25,9 +25,9 @@ NOW = 1_800_000_000.0
 class TestTags:
     def setup_method(self) -> None:
         self.fake = FakeValkey()
-        self.tags = Tags(self.fake.valkey, lambda: NOW)
+        self.tags = Tags(self.fake.valkey, "https://here.test:5443", lambda: NOW)
 
-    def look(self, value: bytes | None, view: View | None = None) -> TagEntry | None:
+    def look(self, value: bytes | None, view: View | None = None) -> Told | None:
         looking = Deferred.fromCoroutine(self.tags.look(view or View(REPOSITORY), TAG))
         self.fake.next().answer(value)
         return ended(looking)
@@ -35,11 +35,11 @@ class TestTags:
     @pytest.mark.parametrize("ahead", [0.0, 100.0, -100.0])
     def test_what_is_noted_is_found(self, ahead: float) -> None:
         self.fake.ahead = ahead
-        self.tags.note(View(REPOSITORY, "a b/c"), TAG, TagEntry(DIGEST, NOW - 5))
+        self.tags.note(View(REPOSITORY, "a b/c"), TAG, TagEntry(DIGEST, NOW - 5), "a/b")
         _, key, value, checked, seconds = self.fake.next().words
         assert (key, seconds) == ("fake:tag:quay.io/org/app/-/a%20b%2Fc/v1", 600)
         assert float(checked) == NOW - 5 - ahead
-        assert self.look(value.encode()) == TagEntry(DIGEST, NOW - 5)
+        assert self.look(value.encode()) == Told(TagEntry(DIGEST, NOW - 5), "a/b", "https://here.test:5443")
 
     def test_it_is_looked_for_with_the_credential_that_it_was_seen_with(self) -> None:
         Deferred.fromCoroutine(self.tags.look(View(REPOSITORY), TAG))
@@ -53,7 +53,7 @@ class TestTags:
 
     def test_what_was_checked_later_was_checked_now(self) -> None:
         value = json.dumps({"digest": str(DIGEST), "checked": NOW + 50}).encode()
-        assert self.look(value) == TagEntry(DIGEST, NOW)
+        assert self.look(value) == Told(TagEntry(DIGEST, NOW))
 
     def test_where_nobody_knows(self) -> None:
         assert self.look(None) is None
@@ -74,4 +74,4 @@ class TestTags:
         | anything.map(lambda said: json.dumps({"digest": said, "checked": 1}).encode())
     )
     def test_anything_is_an_entry_or_none(self, value: bytes) -> None:
-        assert isinstance(self.look(value), TagEntry | None)
+        assert isinstance(self.look(value), Told | None)

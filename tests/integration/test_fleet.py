@@ -71,7 +71,11 @@ def until(what: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def is_in(s3: S3Server, digest: str) -> bool:
-    return any(path.name == digest.partition(":")[2] for path in s3.objects.rglob("*") if path.is_file())
+    return any(path.name == digest.partition(":")[2] for path in files(s3))
+
+
+def files(s3: S3Server) -> list[Path]:
+    return [path for path in s3.objects.rglob("*") if path.is_file()]
 
 
 def test_a_cold_blob_is_fetched_once_for_all_nodes(fleet: Fleet, fake: FakeUpstream) -> None:
@@ -132,10 +136,10 @@ def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, 
     valkey.kill()
     for node in nodes:
         assert fetch(node.address, blob(bodies[1]).through).digest == bodies[1].digest
-        node.wait_for_log("works alone")
+        node.wait_for_log("goes on alone until it is back")
     valkey.again()
     for node in nodes:
-        node.wait_for_log("agrees with the others again")
+        node.wait_for_log("is back")
     for future in together(nodes, blob(bodies[2]).through, 4):
         assert future.result().digest == bodies[2].digest
     assert len(fake.seen.requests(blob(bodies[2]).path, "GET")) == 1
@@ -163,7 +167,7 @@ def test_wrong_bytes_in_the_store_are_never_served(fleet: Fleet, fake: FakeUpstr
     first = fleet.start()
     fetch(first.address, place.through)
     until(lambda: is_in(s3, body.digest))
-    (stored,) = [path for path in s3.objects.rglob("*") if path.name == body.digest.partition(":")[2]]
+    (stored,) = [path for path in files(s3) if path.name == body.digest.partition(":")[2]]
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 1
     stored.write_bytes(content)
