@@ -184,8 +184,10 @@ class Core:
         # The first to start is the last to stop: what the others' ends cut has its lines.
         self.sharing.on("reopen", lambda _: self.audit.reopen())
         self.sharing.on("certificate states", lambda _: self._states())
-        services = (self.audit, self.fleet, self.second_tier, self.cache, self.login_service, self.certificates)
-        for service in services:
+        tier = self.second_tier
+        store = (None, None) if tier is None else (tier.threads, tier)
+        # What is uploaded is read from the cache, which reads from the store.
+        for service in (self.audit, self.fleet, store[0], self.cache, store[1], self.login_service, self.certificates):
             if service is not None:
                 service.setServiceParent(daemon)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..objects.uploading import Uploading
     from .caching import CacheService
 
-__all__ = ["SecondTierService"]
+__all__ = ["ObjectThreads", "SecondTierService"]
 
 # What may be under way at once.
 _THREADS = 24
@@ -32,8 +32,30 @@ _THREADS = 24
 _OVER = "upload over"
 
 
+class ObjectThreads(Service):
+    """The threads that wait for the object store, in ``pool``: those of the disk are left to the disk.
+
+    What reads from the store stops before they do.
+    """
+
+    def __init__(self) -> None:
+        self.pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-objects")
+
+    def startService(self) -> None:
+        """Begin (IService)."""
+        super().startService()
+        self.pool.start()
+
+    def stopService(self) -> None:
+        """End (IService)."""
+        super().stopService()
+        self.pool.stop()
+
+
 class SecondTierService(Service):
     """What a worker has to do with the object store. ``tier`` is asked; ``uploading`` is the leading worker's.
+
+    ``threads`` is to be started before whatever reads from the store.
 
     Arguments:
         config: where it is.
@@ -56,9 +78,8 @@ class SecondTierService(Service):
         except ImportError as error:
             what = f"[storage] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
             raise ConfigError(what) from None
-        # Threads that wait for a network: those of the disk are left to the disk.
-        self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-objects")
-        threads = functools.partial(deferToThreadPool, reactor, self._pool)
+        self.threads = ObjectThreads()
+        threads = functools.partial(deferToThreadPool, reactor, self.threads.pool)
         self._objects = ObjectStore(open_stores(storage), threads, reactor)
         self._storage = storage
         self._threads = threads
@@ -110,7 +131,6 @@ class SecondTierService(Service):
     def startService(self) -> None:
         """Begin to upload."""
         super().startService()
-        self._pool.start()
         for each in (self.uploading, self._janitor):
             if each is not None:
                 each.start()
@@ -120,8 +140,7 @@ class SecondTierService(Service):
         super().stopService()
         if self._janitor is not None:
             self._janitor.stop()
-        stopped = succeed(None) if self.uploading is None else self.uploading.stop()
-        return stopped.addCallback(lambda _: self._pool.stop())
+        return succeed(None) if self.uploading is None else self.uploading.stop()
 
     def _tell(self, entry: Entry) -> None:
         self._over(entry)

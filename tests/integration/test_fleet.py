@@ -139,7 +139,7 @@ def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, 
         node.wait_for_log("goes on alone until it is back")
     valkey.again()
     for node in nodes:
-        node.wait_for_log("is back")
+        node.wait_for_log("is back after")
     for future in together(nodes, blob(bodies[2]).through, 4):
         assert future.result().digest == bodies[2].digest
     assert len(fake.seen.requests(blob(bodies[2]).path, "GET")) == 1
