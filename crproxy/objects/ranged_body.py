@@ -90,6 +90,13 @@ class RangedBody:
         try:
             while self._consumer is not None and not self._paused and self._go_on():
                 pass
+        except Exception:
+            # The consumer's own error; whoever joined the two has it.
+            consumer = self._consumer
+            self._let_go()
+            if consumer is not None:
+                consumer.unregisterProducer()
+            self._end(Failure())
         finally:
             self._flowing = False
 

@@ -1,9 +1,11 @@
-"""An object store in memory: obstore's own, asked where it is called."""
+"""An object store in memory, or in a directory: obstore's own, asked where it is called."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import LocalStore, MemoryStore
 from twisted.internet.task import Clock
 
 from crproxy.objects.object_store import ObjectStore
@@ -16,9 +18,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def memory() -> MemoryStore:
-    return MemoryStore()
+@pytest.fixture(params=["memory", "files"])
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> MemoryStore | LocalStore:
+    return MemoryStore() if request.param == "memory" else LocalStore(tmp_path / "objects", mkdir=True)
 
 
 @pytest.fixture

@@ -155,6 +155,16 @@ def test_a_consumer_may_leave_in_a_write(store: Store) -> None:
     assert len(consumer.pieces) == 1
 
 
+def test_an_error_of_the_consumer_ends_it(store: Store) -> None:
+    class Broken(Consumer):
+        def write(self, data: bytes | memoryview) -> None:
+            raise OSError("full")
+
+    consumer = Broken()
+    assert str(failure_of(store.body().join(consumer), OSError)) == "full"
+    assert (consumer.unregistered, store.cancelled) == (1, 1)
+
+
 def test_cancelling_ends_it(store: Store, consumer: Consumer) -> None:
     joined = store.body().join(consumer)
     joined.cancel()
