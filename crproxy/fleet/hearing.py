@@ -106,10 +106,13 @@ class Hearing:
         self._hearsay: dict[tuple[str, Any], _Hearsay] = {}
         self._timer: IDelayedCall | None = None
         self._is_stopped = False
+        # What others told before we listened was not read yet.
+        self._is_missing = False
         self._has_told = False
 
     def start(self) -> None:
         """Note who says nothing any more."""
+        self._valkey.on_up(self._catch_up)
         self._timer = self._clock.callLater(_LOOK_SECONDS, self._bury)
 
     def stop(self) -> None:
@@ -124,6 +127,13 @@ class Hearing:
     def listens(self) -> None:
         """From now on all is heard; what came before is asked for."""
         self._telling.ask()
+        self._is_missing = True
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read what is kept, if that can be done now: it is asked for by another connection than the one that hears."""
+        if not self._is_missing or not self._valkey.is_up or self._is_stopped:
+            return
         reading = Deferred.fromCoroutine(self._read())
         reading.addErrback(lambda failure: self._log.failure("what other nodes told before cannot be read", failure))
 
@@ -191,6 +201,7 @@ class Hearing:
             found = await self._valkey.run(_READ, [self._valkey.key(key) for key in KEPT_KEYS])
         except Away:
             return
+        self._is_missing = False
         for name, value in zip(found[::2], found[1::2], strict=False):
             self._note_kept(name, value)
 

@@ -79,6 +79,8 @@ class Valkey:
         # When it went away; None while it is there. Not yet there is not yet away.
         self._away_since: float | None = None
         self._refusals: set[str] = set()
+        # Hashes of the scripts that it was sent since it is there.
+        self._known: set[str] = set()
         self._on_up: list[Callable[[], None]] = []
         endpoint = endpoint_of(address, reactor)
         self._commands = Connection(endpoint, protocol.Commands, self._greet, self._look, self._told, reactor)
@@ -153,10 +155,14 @@ class Valkey:
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Part] = ()) -> Any:
         """Return what ``script`` returns, as `ask` does. Raises Away."""
-        try:
-            return await self.ask("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        except _NoScript:
-            return await self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+        if script.sha in self._known:
+            try:
+                return await self.ask("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            except _NoScript:
+                pass
+        # Whole the first time: asked by its hash in vain it would come later than what is asked after it.
+        self._known.add(script.sha)
+        return await self.ask("EVAL", script.text, len(keys), *keys, *arguments)
 
     def _refused(self, why: str) -> Away:
         """Return what is raised where Valkey says no, and say each kind of it once."""
@@ -206,6 +212,7 @@ class Valkey:
     def _is_back(self) -> None:
         since, self._away_since = self._away_since, None
         self._refusals.clear()
+        self._known.clear()
         if since is not None and self._says:
             seconds = round(self._reactor.seconds() - since)
             self._log.info("Valkey at {address} is back after {seconds} s", address=self._address, seconds=seconds)

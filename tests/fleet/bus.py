@@ -63,11 +63,15 @@ class Connected:
     def subscribe(self, channel: str, heard: Callable[[bytes], None], listens: Callable[[], None]) -> None:
         self.heard, self._listens = heard, listens
 
-    def come(self) -> None:
+    def come(self, *, hears_first: bool = False) -> None:
+        """Be there again: for commands and for what is told, in either order."""
+        if hears_first:
+            self._listens()
         self.is_up = True
         for call in self._on_up:
             call()
-        self._listens()
+        if not hears_first:
+            self._listens()
 
     async def ask(self, command: str, *words: Any) -> Any:
         if not self.is_up or self.fails:

@@ -249,7 +249,8 @@ class TestRecords:
         bus.advance(3600)
         assert bus.worker().sharing.records("http-01").all() == {}
 
-    def test_who_was_away_takes_up_what_was_missed_and_tells_what_he_has(self) -> None:
+    @pytest.mark.parametrize("hears_first", [False, True])
+    def test_who_was_away_takes_up_what_was_missed_and_tells_what_he_has(self, hears_first: bool) -> None:
         bus = Bus()
         one, other = bus.worker(), bus.worker()
         other.connected.is_up = False
@@ -257,7 +258,7 @@ class TestRecords:
         other.sharing.records("http-01").put("b", "2")
         bus.advance(5)
         assert other.sharing.records("http-01").get("a") is None
-        other.connected.come()
+        other.connected.come(hears_first=hears_first)
         bus.advance(0.1)
         for worker in (one, other):
             assert worker.sharing.records("http-01").all() == {"a": "1", "b": "2"}
