@@ -4,104 +4,27 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from crproxy.fleet import asking_nodes
-from crproxy.fleet.about import About
 from crproxy.fleet.asking_nodes import AskingNodes, NodeIsGone, NotThere
-from crproxy.fleet.having import Having
-from crproxy.fleet.node_service import NodeService
-from crproxy.fleet.node_site import make_node_site
 from crproxy.fleet.nodes_only import NodesOnly
-from crproxy.flights import Flights
 from crproxy.flights.peers import PeerIsGone
-from crproxy.oci.digests import Digest
-from crproxy.oci.names import Registry
 from crproxy.store.blobs import PartialKey
-from crproxy.store.entries import Entry
 from crproxy.transports.servers import serve
-from crproxy.upstream.agent import send
-from crproxy.upstream.relay import BodyBroke, BodyUnwanted, collect
-from tests.fleet.test_identity import NOW, OTHER, OURS, SECRET, show_another
+from crproxy.upstream.relay import BodyBroke, BodyUnwanted
+from tests.fleet.nodes import ABOUT, CONTENT, KEPT, KEY, OF_KEPT, REACTOR, SIZE, Node, read, turns, url_of
+from tests.fleet.test_identity import NOW, OTHER, OURS, show_another
 from tests.memory import ended
 from tests.reactor import on_the_reactor, wait_for
-from tests.sources import HandSource
-from tests.stores import make_dependencies, make_store
 from tests.upstream.conftest import Consumer
-
-REACTOR = cast(Any, reactor)
-CONTENT = bytes(range(250)) * 4000
-SIZE = len(CONTENT)
-KEPT = b"kept"
-KEY = PartialKey(Entry(Digest.of(CONTENT), Registry("quay.io")), Registry("quay.io"))
-OF_KEPT = PartialKey(Entry(Digest.of(KEPT)))
-ABOUT = About("node-1", "1.2.3", 4, 5)
-
-
-class Node:
-    """A node that has one blob, and is filling another."""
-
-    def __init__(self, directory: Path) -> None:
-        self.store = make_store(directory, REACTOR)
-        self.flights = Flights(make_dependencies(self.store, REACTOR))
-        site = make_node_site(Having(self.store, self.flights), lambda: ABOUT, REACTOR)
-        self.service = NodeService([TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1")], OURS, site, 5, REACTOR)
-        self.service.privilegedStartService()
-        self.service.startService()
-        self.source = HandSource(CONTENT, REACTOR)
-        wait_for(self.store.keep(OF_KEPT.entry, KEPT))
-
-    @property
-    def url(self) -> str:
-        return url_of(self.service.ports[0])
-
-    def fill(self, end: int) -> Any:
-        """Begin to, up to a byte; return the body that brings the rest."""
-        self.flights.begin(KEY.entry, self.source, KEY.origin)
-        body = self.source.answer()
-        body.send(CONTENT[:end])
-        return body
-
-
-def url_of(port: IListeningPort) -> str:
-    return f"https://127.0.0.1:{cast(Any, port.getHost()).port}"
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path)
-    yield node
-    wait_for(node.flights.stop())
-    wait_for(node.service.stopService())
-
-
-@pytest.fixture
-def asks() -> Iterator[AskingNodes]:
-    asking = AskingNodes(SECRET.identity(NOW).client, 10, 10, REACTOR)
-    yield asking
-    wait_for(asking.close())
-
-
-async def read(asks: AskingNodes, url: str, key: PartialKey, start: int = 0) -> bytes:
-    consumer = Consumer()
-    await (await asks.open(url, key, start)).body.join(consumer)
-    return consumer.content
-
-
-async def turns() -> None:
-    """Let what was sent arrive."""
-    for _ in range(5):
-        await deferLater(REACTOR, 0.01)
 
 
 @on_the_reactor
@@ -151,44 +74,6 @@ async def test_who_it_is(node: Node, asks: AskingNodes) -> None:
     assert await asks.about(node.url) == ABOUT
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "headers", "status", "expected"),
-    [
-        ("HEAD", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 200, b""),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 200, KEPT),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=1-2"]}, 206, KEPT[1:3]),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=-2"]}, 200, KEPT),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["bytes=0-0,2-2"]}, 200, KEPT),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}", {"Range": ["lines=1"]}, 200, KEPT),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}?pool=quay.io", {}, 404, b""),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}?pool=%00", {}, 400, None),
-        ("GET", f"/v1/blobs/{OF_KEPT.entry.digest}/more", {}, 404, None),
-        ("GET", "/v1/blobs/latest", {}, 400, None),
-        ("GET", "/v1/blobs/..%2f..%2fetc", {}, 400, None),
-        ("GET", "/v1/blobs", {}, 405, None),
-        ("GET", "/v1/blobs/", {}, 400, None),
-        ("POST", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 405, None),
-        ("DELETE", f"/v1/blobs/{OF_KEPT.entry.digest}", {}, 405, None),
-        ("HEAD", "/v1/node", {}, 200, b""),
-        ("POST", "/v1/node", {}, 405, None),
-        ("GET", "/v2/", {}, 404, None),
-        ("GET", "/", {}, 404, None),
-        ("GET", "/" + "x" * 20_000, {}, 400, None),
-        ("GET", "/v1/node", {"X": ["y" * 20_000]}, 400, None),
-    ],
-)
-@on_the_reactor
-async def test_what_is_asked_otherwise(
-    node: Node, asks: AskingNodes, method: str, path: str, headers: dict[str, list[str]], status: int, expected: Any
-) -> None:
-    response = await send(asks._http, method, f"{node.url}{path}", headers, 10, REACTOR)
-    content = await collect(response, SIZE, 10, REACTOR)
-    assert response.code == status
-    if expected is not None:
-        assert content == expected
-    assert node.source.asked == []
-
-
 @on_the_reactor
 async def test_who_leaves_leaves_nothing_behind(node: Node, asks: AskingNodes) -> None:
     body = node.fill(5000)
@@ -209,31 +94,6 @@ async def test_who_leaves_leaves_nothing_behind(node: Node, asks: AskingNodes) -
         await waits
     body.send(CONTENT[5000:])
     body.end()
-
-
-@on_the_reactor
-async def test_one_that_is_stopped_ends_what_it_is_sending_first(node: Node, asks: AskingNodes) -> None:
-    body = node.fill(5000)
-    joined = Deferred.fromCoroutine(read(asks, node.url, KEY))
-    await turns()
-    url, stopped = node.url, node.service.stopService()
-    body.send(CONTENT[5000:])
-    body.end()
-    assert await joined == CONTENT
-    await stopped
-    with pytest.raises(NodeIsGone, match="refuses connections"):
-        await asks.about(url)
-
-
-@on_the_reactor
-async def test_one_that_takes_too_long_to_stop_is_cut_off(node: Node, asks: AskingNodes) -> None:
-    node.fill(5000)
-    joined = Deferred.fromCoroutine(read(asks, node.url, KEY))
-    await turns()
-    node.service._grace = 0.01
-    await node.service.stopService()
-    with pytest.raises(BodyBroke, match=r"https://127.0.0.1:\d+ ended in mid-body"):
-        await joined
 
 
 # Nodes that are none, or not well.
@@ -437,12 +297,3 @@ async def test_who_is_cut_while_it_says_who_it_is(servers: Servers, asks: Asking
     url = servers.listen(Cut, words=_answer("200 OK", b"{", 100))
     with pytest.raises(NodeIsGone, match="does not say who it is: ended in mid-body"):
         await asks.about(url)
-
-
-@on_the_reactor
-async def test_a_place_that_is_taken_cannot_be_listened_on(node: Node) -> None:
-    port = cast(Any, node.service.ports[0].getHost()).port
-    taken = TCP4ServerEndpoint(REACTOR, port, interface="127.0.0.1")
-    service = NodeService([taken], OURS, node.service.site, 5, REACTOR)
-    with pytest.raises(Exception, match="Address already in use"):
-        service.privilegedStartService()

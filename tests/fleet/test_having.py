@@ -8,86 +8,29 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
-from crproxy.fleet.having import Having
 from crproxy.flights import Flight
 from crproxy.flights.window import FellBehind
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.ranges import ByteRange
-from crproxy.pullthrough import Reply
 from crproxy.store.blobs import Blobs, PartialKey, WrongContent
 from crproxy.store.entries import Entry
-from tests.flights.conftest import open_files
-from tests.flights.test_following_workers import full_from
+from tests.fleet.workers import CONTENT, KEY, WHOLE, TwoWorkers, streaming
 from tests.memory import ended, not_yet
-from tests.peers.workers import Wire, make_workers
-from tests.sharing.crew import Crew
-from tests.sources import HandBody, HandSource
 from tests.stores import filled
-from tests.upstream.conftest import Consumer
 
-CONTENT = bytes(range(100))
-KEY = PartialKey(Entry(Digest.of(CONTENT)), Registry("quay.io"))
 OTHERS = [
     PartialKey(Entry(Digest.of(b"another")), Registry("quay.io")),
     PartialKey(KEY.entry, Registry("docker.io")),
     PartialKey(Entry(KEY.entry.digest, Registry("quay.io")), Registry("quay.io")),
 ]
-WHOLE = ByteRange(0, None)
-
-
-class Node:
-    """Two workers; the first fills, and either is asked."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.clock = Clock()
-        self.workers = make_workers(directory, self.clock, Wire(), 2, Crew(), windows=60)
-        self.havings = [Having(each.store, each.flights) for each in self.workers]
-        self.source = HandSource(CONTENT, self.clock)
-        self.consumers: list[Consumer] = []
-        self.flight: Flight | None = None
-
-    def begin(self, whose: str | None = "anybody") -> Flight:
-        self.flight = self.workers[0].flights.begin(KEY.entry, self.source, KEY.origin, whose=whose)
-        return self.flight
-
-    def ask(self, worker: int, wanted: ByteRange | None = WHOLE, key: PartialKey = KEY) -> Deferred[Reply]:
-        return Deferred.fromCoroutine(self.havings[worker].get(key, wanted))
-
-    def answered(self, worker: int, wanted: ByteRange | None = WHOLE, key: PartialKey = KEY) -> Reply:
-        asked = self.ask(worker, wanted, key)
-        self.look()
-        return ended(asked)
-
-    def read(self, reply: Reply) -> tuple[Consumer, Deferred[None]]:
-        consumer = Consumer()
-        self.consumers.append(consumer)
-        return consumer, reply.body.join(consumer)
-
-    def look(self, times: int = 3) -> None:
-        for _ in range(times):
-            self.clock.advance(0.02)
-
-    def stop(self) -> None:
-        stopped = [each.flights.stop() for each in self.workers]
-        # As long as anything waits for anything.
-        for _ in range(200):
-            self.clock.advance(0.1)
-        for each in stopped:
-            ended(each)
-        assert [len(having._files) for having in self.havings] == [0, 0]
-        assert self.clock.getDelayedCalls() == []
-        assert open_files(self.directory / "cache") == []
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[TwoWorkers]:
+    node = TwoWorkers(tmp_path)
     yield node
     node.stop()
 
@@ -95,26 +38,26 @@ def node(tmp_path: Path) -> Iterator[Node]:
 WORKERS = pytest.mark.parametrize("worker", [0, 1], ids=["in the worker that fills", "in another"])
 
 
-def partials(node: Node) -> list[str]:
+def partials(node: TwoWorkers) -> list[str]:
     return [path.name for path in (node.directory / "cache").rglob("partial/*/*")]
 
 
 @WORKERS
-def test_where_there_is_nothing_nothing_is_begun(node: Node, worker: int) -> None:
+def test_where_there_is_nothing_nothing_is_begun(node: TwoWorkers, worker: int) -> None:
     assert node.answered(worker).status == 404
     assert partials(node) == []
     assert (node.source.asked, [each.flights.begun for each in node.workers]) == ([], [0, 0])
 
 
 @WORKERS
-def test_what_nobody_fills_any_more_is_left_alone(node: Node, worker: int) -> None:
+def test_what_nobody_fills_any_more_is_left_alone(node: TwoWorkers, worker: int) -> None:
     filled(node.workers[0].store.blobs, KEY.entry, CONTENT[:40], KEY.origin)
     assert node.answered(worker).status == 404
     assert node.workers[0].store.blobs.partial_size(KEY.entry, KEY.origin) == 40
 
 
 @WORKERS
-def test_what_is_kept_is_given(node: Node, worker: int) -> None:
+def test_what_is_kept_is_given(node: TwoWorkers, worker: int) -> None:
     ended(node.workers[0].store.keep(KEY.entry, CONTENT))
     for each in node.workers:
         each.store.index.refresh()
@@ -141,7 +84,7 @@ def test_what_is_kept_is_given(node: Node, worker: int) -> None:
 )
 @pytest.mark.parametrize("coming", ["kept", "here", "there"])
 def test_a_part_is_given(
-    node: Node, coming: str, wanted: ByteRange, status: int, content_range: str, expected: bytes
+    node: TwoWorkers, coming: str, wanted: ByteRange, status: int, content_range: str, expected: bytes
 ) -> None:
     if coming == "kept":
         ended(node.workers[0].store.keep(KEY.entry, CONTENT))
@@ -164,7 +107,7 @@ def test_a_part_is_given(
     assert consumer.content == expected
 
 
-def test_of_nothing_all_is_given(node: Node) -> None:
+def test_of_nothing_all_is_given(node: TwoWorkers) -> None:
     empty = PartialKey(Entry(Digest.of(b"")), KEY.origin)
     ended(node.workers[0].store.keep(empty.entry, b""))
     reply = node.answered(0, WHOLE, empty)
@@ -172,7 +115,7 @@ def test_of_nothing_all_is_given(node: Node) -> None:
     ended(node.read(reply)[1])
 
 
-def test_what_nobody_has_read_is_read_first(node: Node) -> None:
+def test_what_nobody_has_read_is_read_first(node: TwoWorkers) -> None:
     path = node.workers[0].store.blobs.keep(KEY.entry)
     path.write_bytes(CONTENT)
     consumer, done = node.read(node.answered(0))
@@ -186,7 +129,7 @@ def test_what_nobody_has_read_is_read_first(node: Node) -> None:
 
 
 @WORKERS
-def test_what_grows_is_followed_and_the_last_byte_waits_for_the_digest(node: Node, worker: int) -> None:
+def test_what_grows_is_followed_and_the_last_byte_waits_for_the_digest(node: TwoWorkers, worker: int) -> None:
     node.begin()
     asked = node.ask(worker)
     node.look()
@@ -210,7 +153,7 @@ def test_what_grows_is_followed_and_the_last_byte_waits_for_the_digest(node: Nod
 
 
 @WORKERS
-def test_wrong_bytes_come_to_no_end(node: Node, worker: int) -> None:
+def test_wrong_bytes_come_to_no_end(node: TwoWorkers, worker: int) -> None:
     node.begin()
     body = node.source.answer()
     consumer, done = node.read(node.answered(worker))
@@ -225,7 +168,7 @@ def test_wrong_bytes_come_to_no_end(node: Node, worker: int) -> None:
 
 
 @WORKERS
-def test_a_byte_that_has_not_come_is_waited_for(node: Node, worker: int) -> None:
+def test_a_byte_that_has_not_come_is_waited_for(node: TwoWorkers, worker: int) -> None:
     node.begin()
     body = node.source.answer()
     body.send(CONTENT[:10])
@@ -245,7 +188,7 @@ def test_a_byte_that_has_not_come_is_waited_for(node: Node, worker: int) -> None
     [(0, "anybody"), (1, "anybody"), (1, None)],
     ids=["upstream says none", "nor to another worker", "it is said to nobody else"],
 )
-def test_without_a_size_only_the_whole_is_given(node: Node, worker: int, whose: str | None) -> None:
+def test_without_a_size_only_the_whole_is_given(node: TwoWorkers, worker: int, whose: str | None) -> None:
     node.begin(whose)
     body = node.source.answer(length=None if whose else 100)
     body.send(CONTENT[:10])
@@ -269,14 +212,14 @@ def test_without_a_size_only_the_whole_is_given(node: Node, worker: int, whose: 
 
 @WORKERS
 @pytest.mark.parametrize("key", OTHERS, ids=["blob", "origin", "pool"])
-def test_something_else_is_not_there(node: Node, worker: int, key: PartialKey) -> None:
+def test_something_else_is_not_there(node: TwoWorkers, worker: int, key: PartialKey) -> None:
     node.begin()
     node.source.answer().send(CONTENT[:10])
     assert node.answered(worker, WHOLE, key).status == 404
 
 
 @WORKERS
-def test_what_upstream_refuses_is_not_there(node: Node, worker: int) -> None:
+def test_what_upstream_refuses_is_not_there(node: TwoWorkers, worker: int) -> None:
     node.begin()
     asked = node.ask(worker)
     node.source.refuse(RegistryError(ErrorCode.DENIED, "no"))
@@ -285,7 +228,7 @@ def test_what_upstream_refuses_is_not_there(node: Node, worker: int) -> None:
 
 
 @WORKERS
-def test_what_breaks_is_cut(node: Node, worker: int) -> None:
+def test_what_breaks_is_cut(node: TwoWorkers, worker: int) -> None:
     node.begin()
     node.source.answer().send(CONTENT[:10])
     consumer, done = node.read(node.answered(worker))
@@ -297,65 +240,7 @@ def test_what_breaks_is_cut(node: Node, worker: int) -> None:
     assert consumer.content == CONTENT[:10]
 
 
-def test_another_worker_may_take_over_what_is_followed(node: Node) -> None:
-    node.begin()
-    node.source.answer().send(CONTENT[:10])
-    consumer, done = node.read(node.answered(1))
-    ended(node.workers[0].flights.stop())
-    node.look(5)
-    node.begin()
-    body = node.source.answer()
-    body.send(CONTENT[10:])
-    body.end()
-    node.look()
-    ended(done)
-    assert consumer.content == CONTENT
-
-
-def test_many_follow_one_file_and_let_go_of_it(node: Node) -> None:
-    node.begin()
-    body = node.source.answer()
-    body.send(CONTENT[:10])
-    readers = [node.read(node.answered(1, ByteRange(start, None))) for start in (0, 5, 50)]
-    assert len(node.havings[1]._files) == 1
-    for consumer, _ in readers[:2]:
-        consumer.producer.stopProducing()
-    gone = node.answered(1)
-    gone.body.abandon()
-    body.send(CONTENT[10:])
-    body.end()
-    node.look()
-    ended(readers[2][1])
-    assert readers[2][0].content == CONTENT[50:]
-    for _, done in readers[:2]:
-        done.cancel()
-        done.addErrback(lambda _: None)
-
-
-def test_who_leaves_before_anything_is_known_leaves_nothing(node: Node) -> None:
-    node.begin()
-    asked = node.ask(1)
-    node.look()
-    asked.cancel()
-    asked.addErrback(lambda _: None)
-    node.look()
-    assert len(node.havings[1]._files) == 0
-
-
-def test_a_size_that_was_announced_and_is_not_its_own_is_no_end(node: Node) -> None:
-    node.begin()
-    node.workers[0].flights.needs.sharing.records("flights").put(f"{KEY.entry} from {KEY.origin}", ("anybody", 50))
-    consumer, done = node.read(node.answered(1))
-    body = node.source.answer()
-    body.send(CONTENT)
-    body.end()
-    node.look()
-    with pytest.raises(WrongContent):
-        ended(done)
-    assert len(consumer.content) < 50
-
-
-class Unkept(Node):
+class Unkept(TwoWorkers):
     """One of whose workers the disk takes nothing."""
 
     def begin(self, whose: str | None = "anybody") -> Flight:
@@ -368,12 +253,6 @@ def unkept(tmp_path: Path) -> Iterator[Unkept]:
     node = Unkept(tmp_path)
     yield node
     node.stop()
-
-
-def streaming(node: Node, length: int | None = 100) -> tuple[HandBody, Deferred[None]]:
-    flight = node.begin()
-    body = node.source.answer(length=length)
-    return body, flight.reader(None).join(Consumer())
 
 
 @WORKERS
@@ -436,38 +315,8 @@ def test_what_it_does_not_reach_is_not_there(unkept: Unkept, worker: int) -> Non
     own.addErrback(lambda _: None)
 
 
-def test_where_the_disk_is_full_in_the_middle_the_rest_comes_from_memory(node: Node) -> None:
-    body, own = streaming(node)
-    body.send(CONTENT[:40])
-    consumer, done = node.read(node.answered(1))
-    with full_from(40):
-        body.send(CONTENT[40:60])
-    node.look()
-    body.send(CONTENT[60:])
-    body.end()
-    node.clock.pump([0.1] * 30)
-    ended(done)
-    ended(own)
-    assert consumer.content == CONTENT
-    assert not node.workers[1].peers.are_waiting(KEY)
-
-
-def test_the_other_worker_is_told_that_somebody_comes_for_it(node: Node) -> None:
-    body, own = streaming(node)
-    body.send(CONTENT[:40])
-    consumer, done = node.read(node.answered(1))
-    assert node.workers[0].peers.are_waiting(KEY)
-    body.send(CONTENT[40:])
-    body.end()
-    node.look()
-    ended(done)
-    ended(own)
-    assert not node.workers[0].peers.are_waiting(KEY)
-    assert consumer.content == CONTENT
-
-
 @WORKERS
-def test_what_became_whole_while_it_was_looked_for_is_found(node: Node, worker: int) -> None:
+def test_what_became_whole_while_it_was_looked_for_is_found(node: TwoWorkers, worker: int) -> None:
     find = node.havings[worker]._peers.find
 
     def stored_now(key: PartialKey) -> object:
@@ -479,8 +328,3 @@ def test_what_became_whole_while_it_was_looked_for_is_found(node: Node, worker: 
     consumer, done = node.read(reply)
     ended(done)
     assert consumer.content == CONTENT
-
-
-def test_a_disk_that_cannot_be_looked_at_has_nothing(node: Node) -> None:
-    with patch.object(Blobs, "open_partial", side_effect=OSError(errno.EMFILE, "Too many open files")):
-        assert node.answered(1).status == 404

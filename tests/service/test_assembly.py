@@ -229,6 +229,14 @@ def test_what_the_daemon_runs_without_is_told_with_where_it_is_set(log: Log) -> 
     assert said.endswith('Set another endpoint as admin under [listen], or admin = "" for none')
 
 
+def test_where_other_nodes_ask_no_image_is_pulled(log: Log) -> None:
+    listening = listener(Port(IPv4Address("TCP", "10.0.0.5", 5443)), "fleet")
+    listening.privilegedStartService()
+    assert log.lines == ["other nodes may ask at https://10.0.0.5:5443"]
+    with pytest.raises(ListenError, match=r"Set another endpoint as listen under \[fleet\], such as tcp:5444"):
+        listener(OSError(), "fleet").privilegedStartService()
+
+
 def test_stopping_waits_until_the_port_is_closed() -> None:
     port = Port(IPv4Address("TCP", "127.0.0.1", 5000))
     service = listener(port)

@@ -58,3 +58,12 @@ def test_only_an_admin_socket_that_nobody_asked_for_is_one_to_do_without(tmp_pat
     assert not any(plan.optional for plan in plans(Config(listen=asked_for, metrics=Metrics("tcp:9090"))))
     found = plans(Config(data_dir=str(tmp_path), metrics=Metrics("tcp:9090")))
     assert [plan.scheme for plan in found if plan.optional] == ["admin"]
+
+
+def test_nodes_speak_tls_as_clients_do() -> None:
+    assert [PortPlan("tcp:1", scheme).secured for scheme in ("https", "fleet", "http", "metrics")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
