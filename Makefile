@@ -122,8 +122,13 @@ changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
 
 .PHONY: packages
-packages: ## the Debian packages of the integration tests, where they are missing
+packages: $(VENV)/installed-for-tests ## the Debian packages and Go programs of the integration tests, where they are missing
 	@.ci/packages
+	@.ci/go-programs $(BIN)
+
+.PHONY: manifests
+manifests: $(VENV)/installed-for-tests ## write deploy/kubernetes and the chart's table of values from the chart
+	$(BIN)/python -m tests.manifests --write
 
 .PHONY: clean
 clean: ## remove everything that was made here

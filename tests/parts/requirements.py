@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 __all__ = ["missing", "need", "need_root", "need_tracing"]
 
+# Where .ci/go-programs puts what it builds.
+_BUILT = ("compose-spec", "helm", "strict-kinds")
 _CAP_SYS_PTRACE = 19
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
@@ -26,6 +29,7 @@ _DEBIAN_PACKAGES = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
+    "kubectl": "kubernetes-client",
     "mount": "mount",
     "nsenter": "util-linux",
     "openssl": "openssl",
@@ -44,7 +48,11 @@ _DEBIAN_PACKAGES = {
 
 def need(tool: str) -> str:
     """Return the path of ``tool``, or skip (in CI: fail) with the name of the package that has it."""
-    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/sbin:/usr/lib/squid")
+    elsewhere = f"{Path(sys.executable).parent}:/usr/sbin:/sbin:/usr/lib/squid"
+    path = shutil.which(tool, path=str(Path(sys.executable).parent)) if tool in _BUILT else shutil.which(tool)
+    path = path or shutil.which(tool, path=elsewhere)
+    if path is None and tool in _BUILT:
+        missing(f"{tool} is not built: make packages")
     if path is None:
         missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
         raise AssertionError("not reached")
