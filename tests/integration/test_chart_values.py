@@ -49,6 +49,7 @@ REFUSED_TOGETHER: list[tuple[str | None, dict[str, Any], str]] = [
     ("fleet", {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}}, "it is less than minReplicas"),
     ("single", {"autoscaling": {"enabled": True}}, "several nodes are a fleet: set mode=fleet"),
     ("single", {"storage": {"endpoint": "https://s3.example.com"}}, "say in storage.url which bucket"),
+    ("fleet", {"storage": {"url": "gs://bucket"}}, "endpoint and region are of S3 alone"),
     ("single", {"cache": {"size": "100G"}}, "cache.size: 100G does not fit into persistence.size 100Gi"),
     ("single", {"cache": {"size": "1T"}, "persistence": {"size": "1000Gi"}}, "cache.size: 1T does not fit"),
     ("single", {"persistence": {"enabled": False, "existingClaim": "a"}}, "is used with persistence.enabled=true"),

@@ -66,6 +66,9 @@
 {{- if and $v.storage.endpoint (not $v.storage.url) }}
 {{- fail "storage.endpoint: say in storage.url which bucket, such as s3://bucket" }}
 {{- end }}
+{{- if and (or $v.storage.endpoint $v.storage.region) (not (hasPrefix "s3://" $v.storage.url)) }}
+{{- fail "storage: endpoint and region are of S3 alone: leave them empty, or write s3://bucket in storage.url" }}
+{{- end }}
 {{- if ge (include "crproxy.bytes" $v.cache.size | int64) (include "crproxy.bytes" $v.persistence.size | int64) }}
 {{- fail (printf "cache.size: %s does not fit into persistence.size %s, where certificates, the index and what is being fetched are as well" $v.cache.size $v.persistence.size) }}
 {{- end }}
