@@ -122,7 +122,7 @@ changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
 
 .PHONY: packages
-packages: $(VENV)/installed-for-tests ## the Debian packages and Go programs of the integration tests, where they are missing
+packages: $(VENV)/installed-for-tests ## the programs of the integration tests, where they are missing
 	@.ci/packages
 	@.ci/go-programs $(BIN)
 

@@ -15,9 +15,10 @@ import pytest
 
 __all__ = ["missing", "need", "need_root", "need_tracing"]
 
-# Where .ci/go-programs puts what it builds.
-_BUILT = ("compose-spec", "helm", "strict-kinds")
 _CAP_SYS_PTRACE = 19
+# Where .ci/go-programs leaves what it builds.
+_ENVIRONMENT = Path(sys.executable).parent
+_GO_PROGRAMS = frozenset({"compose-spec", "helm", "strict-kinds"})
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",
@@ -48,12 +49,10 @@ _DEBIAN_PACKAGES = {
 
 def need(tool: str) -> str:
     """Return the path of ``tool``, or skip (in CI: fail) with the name of the package that has it."""
-    elsewhere = f"{Path(sys.executable).parent}:/usr/sbin:/sbin:/usr/lib/squid"
-    path = shutil.which(tool, path=str(Path(sys.executable).parent)) if tool in _BUILT else shutil.which(tool)
-    path = path or shutil.which(tool, path=elsewhere)
-    if path is None and tool in _BUILT:
-        missing(f"{tool} is not built: make packages")
+    path = shutil.which(tool) or shutil.which(tool, path=f"/usr/sbin:/sbin:/usr/lib/squid:{_ENVIRONMENT}")
     if path is None:
+        if tool in _GO_PROGRAMS:
+            missing(f"{tool} is not built: make packages")
         missing(f"{tool} is not installed: apt-get install {_DEBIAN_PACKAGES.get(tool, tool)}")
         raise AssertionError("not reached")
     return path
