@@ -66,7 +66,7 @@ SWITCHES: dict[str, tuple[str, dict[str, Any]]] = {
     "no-drain": ("single", {"drain": 0, "grace": 120}),
     "no-policy": ("fleet", {"networkPolicy": {"enabled": False}}),
     "no-resources": ("single", {"resources": None}),
-    "no-store": ("fleet", {"storage": {"url": "", "environmentSecret": ""}}),
+    "no-store": ("fleet", {"storage": {"url": "", "region": "", "environmentSecret": ""}}),
     "no-user": ("single", {"user": None}),
     "node-port": ("single", {"service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}}),
     "plain": ("single", {"domain": "", "tls": {"mode": "elsewhere"}}),
