@@ -126,6 +126,10 @@ packages: $(VENV)/installed-for-tests ## the programs of the integration tests, 
 	@.ci/packages
 	@.ci/go-programs $(BIN)
 
+.PHONY: manifests
+manifests: $(VENV)/installed-for-tests ## write deploy/kubernetes and the chart's table of values from the chart
+	$(BIN)/python -m tests.manifests --write
+
 .PHONY: clean
 clean: ## remove everything that was made here
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

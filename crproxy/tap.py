@@ -61,6 +61,12 @@ class Options(usage.Options):
             "processes that serve clients, or auto: one for each core [default: 1]",
         ),
         (
+            "fleet-advertise",
+            None,
+            None,
+            "where other nodes reach this one, such as https://10.0.0.5:5443 [default: [fleet] advertise]",
+        ),
+        (
             "default-registry",
             None,
             None,
@@ -135,6 +141,7 @@ class Options(usage.Options):
             data_dir=self["data-dir"],
             cache_size=self["cache-size"],
             workers=self["workers"],
+            fleet_advertise=self["fleet-advertise"],
         )
 
 

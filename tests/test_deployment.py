@@ -5,7 +5,7 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import yaml
@@ -118,88 +118,45 @@ class TestCompose:
         assert self.service["build"]["args"]["BASE"] == f"${{CRPROXY_BASE:-{argument.removeprefix('BASE=')}}}"
 
 
+@pytest.mark.parametrize("directory", [KUBERNETES, KUBERNETES / "fleet"], ids=["single", "fleet"])
 class TestKubernetes:
-    kinds: ClassVar = {document(path).get("kind"): document(path) for path in sorted(KUBERNETES.glob("*.yaml"))}
-    template = kinds["Deployment"]["spec"]["template"]
-    pod = template["spec"]
-    (container,) = pod["containers"]
+    """The plain manifests. tests/integration/test_chart.py looks at what they are made from, and that they are it."""
 
-    @property
-    def config(self) -> Config:
-        return load(self.kinds["ConfigMap"]["data"]["crproxy.toml"], ConfigOptions(), read_file=str)
+    def kinds(self, directory: Path) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for path in sorted(directory.glob("*.yaml")):
+            found.setdefault(document(path)["kind"], []).append(document(path))
+        return found
 
-    def test_there_is_one_of_each(self) -> None:
-        assert set(self.kinds) == {
-            "ConfigMap",
-            "Deployment",
-            "Kustomization",
-            "Namespace",
-            "PersistentVolumeClaim",
-            "Service",
-        }
-        others = {f"{path.name}" for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
-        assert set(self.kinds["Kustomization"]["resources"]) == others
+    def test_they_are_what_kustomize_is_told(self, directory: Path) -> None:
+        (kustomization,) = self.kinds(directory)["Kustomization"]
+        others = {path.name for path in directory.glob("*.yaml")} - {"kustomization.yaml"}
+        assert set(kustomization["resources"]) == others
 
-    def test_all_are_of_one_namespace(self) -> None:
-        name = self.kinds["Namespace"]["metadata"]["name"]
-        for kind in set(self.kinds) - {"Namespace", "Kustomization"}:
-            assert self.kinds[kind]["metadata"]["namespace"] == name
+    def test_all_are_of_one_namespace_that_is_restricted(self, directory: Path) -> None:
+        """Kubernetes, "Pod Security Standards": nothing that it forbids would start."""
+        kinds = self.kinds(directory)
+        (namespace,) = kinds.pop("Namespace")
+        del kinds["Kustomization"]
+        assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+        named = {resource["metadata"]["namespace"] for found in kinds.values() for resource in found}
+        assert named == {namespace["metadata"]["name"]}
 
-    def test_the_configuration_is_one(self) -> None:
-        assert self.config.names.domain == "cr.example.com"
+    def test_the_image_is_named_in_one_place(self, directory: Path) -> None:
+        kinds = self.kinds(directory)
+        (image,) = kinds["Kustomization"][0]["images"]
+        (container,) = kinds["StatefulSet"][0]["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"{image['name']}:{image['newTag']}"
 
-    def test_it_reads_the_file_that_is_mounted(self) -> None:
-        mounts = {mount["name"]: mount["mountPath"] for mount in self.container["volumeMounts"]}
-        assert self.container["args"] == ["--config", f"{mounts['config']}/crproxy.toml"]
-        assert mounts["data"] == self.config.data_dir
-        assert {volume["name"] for volume in self.pod["volumes"]} == set(mounts)
-
-    def test_the_ports_are_those_that_are_listened_on(self) -> None:
-        ports = {port["name"]: f"tcp:{port['containerPort']}" for port in self.container["ports"]}
-        assert ((ports["http"],), (ports["https"],)) == (self.config.listen.http, self.config.listen.https)
-
-    def test_the_service_leads_to_them_by_the_ports_that_clients_and_a_ca_know(self) -> None:
-        service = self.kinds["Service"]["spec"]
-        assert {port["port"]: port["targetPort"] for port in service["ports"]} == {80: "http", 443: "https"}
-        assert service["selector"].items() <= self.template["metadata"]["labels"].items()
-        selector = self.kinds["Deployment"]["spec"]["selector"]["matchLabels"]
-        assert selector.items() <= self.template["metadata"]["labels"].items()
-
-    def test_the_probes_ask_at_the_admin_socket(self) -> None:
-        for probe in ("startupProbe", "livenessProbe"):
-            assert self.container[probe]["exec"]["command"] == HEALTH
-        assert self.container["readinessProbe"]["exec"]["command"] == [*HEALTH, "/readyz"]
-
-    def test_it_keeps_the_restricted_standard(self) -> None:
-        """Kubernetes, "Pod Security Standards", restricted: what each of its rows asks for."""
-        assert self.kinds["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-        assert self.pod["securityContext"]["runAsNonRoot"] is True
-        assert self.pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        context = self.container["securityContext"]
-        assert context["allowPrivilegeEscalation"] is False
-        assert context["capabilities"] == {"drop": ["ALL"]}
-        kinds = {next(key for key in volume if key != "name") for volume in self.pod["volumes"]}
-        assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
-        safe = {"net.ipv4.ip_unprivileged_port_start"}
-        assert {sysctl["name"] for sysctl in self.pod["securityContext"]["sysctls"]} <= safe
-
-    def test_it_runs_as_the_images_user(self) -> None:
-        context = self.pod["securityContext"]
+    def test_it_runs_as_the_images_user(self, directory: Path) -> None:
+        context = self.kinds(directory)["StatefulSet"][0]["spec"]["template"]["spec"]["securityContext"]
         assert instructions("USER") == [f"{context['runAsUser']}:{context['runAsGroup']}"]
 
-    def test_it_is_given_the_time_that_it_takes_to_stop(self) -> None:
-        assert self.pod["terminationGracePeriodSeconds"] == self.config.listen.grace + TIDYING
-
-    def test_the_cache_fits_into_its_volume(self) -> None:
-        claim = self.kinds["PersistentVolumeClaim"]["spec"]["resources"]["requests"]["storage"]
-        assert self.config.cache.size < int(claim.removesuffix("Gi")) << 30
-
-
-@pytest.mark.parametrize("path", sorted(path.name for path in KUBERNETES.glob("*.yaml")))
-def test_a_manifest_is_plain(path: str) -> None:
-    """No templates, no anchors: what is written is what is applied."""
-    text = re.sub(r"^\s*#.*$", "", (KUBERNETES / path).read_text(), flags=re.MULTILINE)
-    assert not re.search(r"\{\{|(?<=\s)[&*]\w|<<:", text)
+    def test_nothing_in_them_is_of_helm(self, directory: Path) -> None:
+        """No templates, no anchors, none of Helm's labels: what is written is what is applied."""
+        for path in directory.glob("*.yaml"):
+            text = re.sub(r"^\s*#.*$", "", path.read_text(), flags=re.MULTILINE)
+            assert not re.search(r"\{\{|(?<=\s)[&*]\w|<<:|helm|Helm", text)
 
 
 class TestUnits:

@@ -78,6 +78,10 @@ def test_a_size_that_is_none_is_told() -> None:
     assert "'big' is not a size" in mistake("--cache-size", "big")
 
 
+def test_a_node_that_is_advertised_needs_a_fleet() -> None:
+    assert "there is no [fleet]" in mistake("--fleet-advertise", "https://10.0.0.5:5443")
+
+
 def test_asking_makes_no_directory(tmp_path: Path) -> None:
     loaded("--data-dir", str(tmp_path / "data"))
     assert not (tmp_path / "data").exists()

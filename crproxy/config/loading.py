@@ -48,6 +48,7 @@ class Options:
     data_dir: str | None = None
     cache_size: str | None = None
     workers: str | None = None
+    fleet_advertise: str | None = None
 
 
 def load(
@@ -76,6 +77,7 @@ def load(
         proxies = from_environment(environment or {})
     except ValueError as error:
         raise OptionError(str(error)) from None
+    _advertise(document, options.fleet_advertise)
     top = Table(document, (), text)
     config = _config(top, options, read_file, usual_data_dir, proxies)
     top.refuse_the_rest()
@@ -113,6 +115,16 @@ def _config(
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
     )
+
+
+def _advertise(document: dict[str, Any], url: str | None) -> None:
+    """Put what is each node's own into the file's ``[fleet]``, which is the same on all of them."""
+    if url is None:
+        return
+    fleet = document.get("fleet")
+    if not isinstance(fleet, dict):
+        raise OptionError(f"--fleet-advertise {url}: there is no [fleet] in the configuration file")
+    fleet["advertise"] = url
 
 
 def _workers(top: Table, options: Options) -> int | None:

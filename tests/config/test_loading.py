@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.config import Config, ConfigError, Listen, Options, Timeouts, Upstream, load
+from crproxy.config.table import Table
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.routing import Names
 from tests.configs import loaded, mistake, no_files
@@ -235,6 +236,28 @@ def test_an_endpoint_is_the_url_of_a_registry(url: str) -> None:
 def test_what_is_no_toml_says_so_with_its_line(text: str) -> None:
     assert mistake(text).startswith("this is not TOML: ")
     assert re.search(r"\(at (line \d+, column \d+|end of document)\)$", mistake(text))
+
+
+@pytest.mark.parametrize("text", ["", 'fleet = "no table"'])
+def test_a_node_is_advertised_where_there_is_a_fleet(text: str) -> None:
+    message = mistake(text, fleet_advertise="https://10.0.0.5:5443")
+    assert message == "--fleet-advertise https://10.0.0.5:5443: there is no [fleet] in the configuration file"
+
+
+@pytest.mark.parametrize("written", ["", 'advertise = "https://192.0.2.1:5443"\n'])
+def test_what_is_each_nodes_own_goes_into_the_table_that_is_the_same_on_all(
+    written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reader need not know of the option."""
+    read: list[object] = []
+
+    def reads(top: Table, *_: object) -> Config:
+        read.append(top.take("fleet"))
+        return Config()
+
+    monkeypatch.setattr("crproxy.config.loading._config", reads)
+    load(f"[fleet]\n{written}", Options(fleet_advertise="https://[fd00::5]:5443"), read_file=no_files)
+    assert read == [{"advertise": "https://[fd00::5]:5443"}]
 
 
 def test_a_mistake_in_an_option_has_no_line() -> None:

@@ -37,6 +37,7 @@ PROGRAMS = [
     "ctr",
     "curl",
     "docker",
+    "helm",
     "htpasswd",
     "journalctl",
     "kubectl",
@@ -85,7 +86,7 @@ TYPED = {
 
 SYSTEMD = "tests/test_packaging.py has the units checked; a service manager does not run here"
 COMPOSE = "tests/test_deployment.py reads compose.yaml; docker compose, which runs it, is no package of Debian 12"
-CLUSTER = "tests/test_deployment.py reads the manifests; there is no cluster here"
+CLUSTER = "tests/integration/test_chart.py renders and checks what is applied; there is no cluster here"
 SETUP = "tests/integration/test_setup.py uses what is printed, with the clients that Debian 12 has"
 OPERATOR = "tests/integration/test_operator.py, with a domain"
 WARMING = "tests/integration/test_warming.py, with images that are there"
@@ -100,8 +101,29 @@ NOT_TYPED = {
     "docker compose logs": COMPOSE,
     "docker compose kill --signal HUP crproxy": COMPOSE,
     "kubectl apply -k deploy/kubernetes": CLUSTER,
-    "kubectl --namespace crproxy rollout status deployment/crproxy": CLUSTER,
-    "kubectl --namespace crproxy get service crproxy": CLUSTER,
+    "kubectl apply -k deploy/kubernetes/fleet": CLUSTER,
+    **{
+        f"helm install crproxy deploy/helm/crproxy --namespace crproxy {words}": CLUSTER
+        for words in (
+            "--create-namespace --set image.repository=registry.example.com/crproxy "
+            "--values deploy/helm/examples/single.yaml",
+            "--set image.repository=registry.example.com/crproxy --values deploy/helm/examples/fleet.yaml",
+        )
+    },
+    **{
+        f"kubectl --namespace crproxy {words}": CLUSTER
+        for words in (
+            "create secret generic crproxy-fleet --from-literal=fleet.secret=$(openssl rand -hex 32)",
+            "create secret generic crproxy-s3 --from-env-file=s3.env",
+            "create secret generic crproxy-valkey --from-file=password",
+            "exec crproxy-0 -- crproxy doctor",
+            "exec crproxy-0 -- sh -c 'kill -HUP 1'",
+            "get service crproxy",
+            "rollout restart statefulset/crproxy",
+            "rollout status statefulset/crproxy",
+        )
+    },
+    "make manifests": "tests/integration/test_chart_values.py compares what it writes with what is there",
     'make run ARGS="--domain cr.example.com --acme-email ops@example.com"': "asks Let's Encrypt; "
     "tests/integration/test_certificates.py does it with a CA of its own",
     "docker pull k8s-gcr.cr.example.com/coredns/coredns:v1.8.6": "tests/integration/test_ways.py, over TLS",

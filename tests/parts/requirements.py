@@ -18,7 +18,7 @@ __all__ = ["missing", "need", "need_root", "need_tracing"]
 _CAP_SYS_PTRACE = 19
 # Where .ci/go-programs leaves what it builds.
 _ENVIRONMENT = Path(sys.executable).parent
-_GO_PROGRAMS = frozenset({"versitygw"})
+_GO_PROGRAMS = frozenset({"compose-spec", "helm", "strict-kinds", "versitygw"})
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",
@@ -30,6 +30,7 @@ _DEBIAN_PACKAGES = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "ip": "iproute2",
+    "kubectl": "kubernetes-client",
     "mount": "mount",
     "nsenter": "util-linux",
     "openssl": "openssl",

@@ -1,0 +1,1 @@
+"""What is in deploy/: the Helm chart, the manifests made from it, and fleets without Kubernetes."""
