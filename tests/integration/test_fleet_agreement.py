@@ -356,7 +356,8 @@ class TestSharing:
             nonlocal asked
             claims = member.sharing.claims("manifests")
             waited = await claims.take("alpine:3")
-            entry = await member.tags.look(view, tag) if waited else None
+            told = await member.tags.look(view, tag) if waited else None
+            entry = None if told is None else told.entry
             if entry is None:
                 asked += 1
                 await later(0.2)
@@ -379,15 +380,15 @@ class TestSharing:
         one.tags.note(view, Tag("3"), TagEntry(Digest.of(b"old"), now - 5))
         found = await one.tags.look(view, Tag("3"))
         assert found is not None
-        assert found.digest == Digest.of(b"new")
-        assert found.checked == pytest.approx(now, abs=0.5)
+        assert found.entry.digest == Digest.of(b"new")
+        assert found.entry.checked == pytest.approx(now, abs=0.5)
         # What is there and cannot be read is written over.
         nodes.server.ask("SET", nodes.server.ask("KEYS", "test:tag:*")[0], "nonsense")
         assert await one.tags.look(view, Tag("3")) is None
         one.tags.note(view, Tag("3"), TagEntry(Digest.of(b"old"), now - 5))
         found = await one.tags.look(view, Tag("3"))
         assert found is not None
-        assert found.digest == Digest.of(b"old")
+        assert found.entry.digest == Digest.of(b"old")
 
     @on_the_reactor
     async def test_a_claim_of_the_dead_ends(self, nodes: Nodes) -> None:

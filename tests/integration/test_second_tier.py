@@ -442,8 +442,7 @@ async def test_what_one_node_has_written_down_another_finds(
     assert tag is not None
     assert await tier.link(VIEW, tag.digest) == store.index.linked(VIEW, tag.digest)
     assert await tier.read(VIEW.entry(tag.digest)) == content
-    assert await tier.has_delivered(DOCKER_HUB, tag.digest)
-    assert await tier.anonymous(tag.digest) == [VIEW.repository]
+    assert await tier.views(tag.digest) == {VIEW}
     outbox.close()
 
 
