@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .client import AdminClient
+from .client import AdminClient, Unreachable
 from .printing import ago, print_json, print_table, size
 from .shared_options import Size, json_option, socket_option
 from .verification import Verification, verify_directory, verify_through
@@ -134,6 +134,35 @@ def gc(dry_run: bool, client: AdminClient, as_json: bool) -> None:
     else:
         click.echo(f"{size(found['freed_bytes'])} freed ({found['freed_bytes']} bytes)")
     return None
+
+
+@cache.command()
+@socket_option
+@json_option
+def push(client: AdminClient, as_json: bool) -> None:
+    """Upload all that is kept to the object store, for the other nodes.
+
+    What is new goes there by itself; this is for what was kept before there was a [storage]. What is there already is
+    not sent again. Interrupted, the daemon goes on, also after a restart: the same command shows how far it is.
+
+    \b
+    Example:
+      crproxy cache push
+    """
+    line: dict[str, Any] = {}
+    try:
+        for line in client.lines("POST", "/cache/push"):
+            if as_json:
+                print_json(line)
+            elif "waiting" in line:
+                left = size(line["waiting_bytes"])
+                click.echo(f"{line['waiting']} of {line['found']} objects to be uploaded, {left}")
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted: the daemon goes on, and the same command shows how far") from None
+    if "pushed" not in line:
+        raise Unreachable(f"the daemon at {client.path} ended before all was uploaded: it goes on when it starts again")
+    if not as_json:
+        click.echo("all of it is in the object store, or cannot be: the daemon's log names what could not be read")
 
 
 @cache.command()

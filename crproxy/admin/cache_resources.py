@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
@@ -22,13 +22,16 @@ from ..store.store import Store
 from ..web.branch import Branch
 from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
 
+if TYPE_CHECKING:
+    from ..objects.pushing import Pushing
+
 __all__ = ["CacheResource"]
 
 
 class CacheResource(Branch):
     """``GET /cache``: how much is kept.
 
-    Below it ``GET`` and ``DELETE /cache/images``, ``POST /cache/verify`` and ``POST /cache/gc``.
+    Below it ``GET`` and ``DELETE /cache/images``, ``POST /cache/verify``, ``POST /cache/gc`` and ``POST /cache/push``.
 
     Arguments:
         store: what is kept.
@@ -37,6 +40,7 @@ class CacheResource(Branch):
         names: returns the names this proxy answers to.
         clock: the time.
         now: seconds since the epoch, by which contents have an age; the clock's by default.
+        pushing: uploads all of it to the object store; None where there is none.
     """
 
     def __init__(
@@ -48,11 +52,13 @@ class CacheResource(Branch):
         clock: IReactorTime,
         *,
         now: Callable[[], float] | None = None,
+        pushing: Pushing | None = None,
     ) -> None:
         super().__init__()
         self._store = store
         self._inventory = inventory
         self._threads = threads
+        self.putChild(b"push", _Push(store, pushing))
         self.putChild(b"images", _Images(store, inventory, threads, names, clock))
         self.putChild(b"verify", _Verify(store, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
@@ -135,6 +141,33 @@ class _Verify(Branch):
         lines.write({"read": 0, "total": total})
         await verify_gently(self._store, self._clock, rate, report)
         lines.write({"verified": True, "read": read, "dropped": dropped})
+
+
+class _Push(Branch):
+    """``POST /cache/push``: a line about each second for how much is found, and still to be uploaded."""
+
+    isLeaf = True
+
+    def __init__(self, store: Store, pushing: Pushing | None) -> None:
+        super().__init__()
+        self._store = store
+        self._pushing = pushing
+
+    def render_POST(self, request: Request) -> bytes | int:
+        pushing = self._pushing
+        if pushing is None:
+            error = "there is no object store: set url under [storage], and restart"
+            return json_answer(request, 409, {"error": error})
+        return answer_lines(request, lambda lines: self._push(lines, pushing))
+
+    async def _push(self, lines: Lines, pushing: Pushing) -> None:
+        def report(found: int, size: int, waiting: int, waiting_bytes: int) -> None:
+            lines.offer({"found": found, "bytes": size, "waiting": waiting, "waiting_bytes": waiting_bytes})
+
+        # What was noted a moment ago is on its way by itself; what is in the file is all else.
+        await self._store.index.flush()
+        await pushing.run(report)
+        lines.write({"pushed": True})
 
 
 class _Collection(Branch):

@@ -38,7 +38,7 @@ class CacheService(Service):
     """The cache, open while the service runs.
 
     ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``;
-    ``settled`` waits until other workers see it.
+    ``settled`` waits until other workers see it; ``index_path`` is where the index's file is.
     """
 
     _log = Logger()
@@ -63,7 +63,7 @@ class CacheService(Service):
             files.prepare()
         except OSError as error:
             self._log.error("nothing will be kept, all is passed on: {error}", error=error)
-        path = Path(config.data_dir) / "index.sqlite"
+        path = self.index_path = Path(config.data_dir) / "index.sqlite"
         _warn_of_readers(path.parent)
         budget = config.cache.size
         index = Index(

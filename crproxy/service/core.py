@@ -257,7 +257,15 @@ class Core:
 
         warming = Warming(self.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
         return {
-            "cache": CacheResource(cache.store, cache.inventory, cache.threads, names, reactor, now=self.now),
+            "cache": CacheResource(
+                cache.store,
+                cache.inventory,
+                cache.threads,
+                names,
+                reactor,
+                now=self.now,
+                pushing=None if self.second_tier is None else self.second_tier.pushing(cache),
+            ),
             "warm": WarmResource(warming, names, reactor),
         }
 

@@ -20,6 +20,7 @@ from ..store.notes import Notes
 if TYPE_CHECKING:
     from ..objects.janitor import LastUsed, TierJanitor
     from ..objects.outbox import Outbox
+    from ..objects.pushing import Pushing
     from ..objects.tier import ObjectTier
     from ..objects.uploading import Uploading
     from .caching import CacheService
@@ -127,6 +128,12 @@ class SecondTierService(Service):
             self._janitor = TierJanitor(
                 self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
             )
+
+    def pushing(self, cache: CacheService) -> Pushing:
+        """Return what uploads all that is in ``cache``."""
+        from ..objects.pushing import Pushing
+
+        return Pushing(self._outbox, cache.index_path, cache.threads, self._reactor)
 
     def startService(self) -> None:
         """Begin to upload."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parts.answers import Filler, Gate, Stall
-from tests.parts.daemon import Upstream
+from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.fleets import Fleet, together
 from tests.parts.images import OCI_MANIFEST
+from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.raw_http import ask, fetch
 from tests.parts.s3 import S3Server
@@ -186,3 +187,24 @@ def test_a_tag_is_asked_for_by_one_node(fleet: Fleet, fake: FakeUpstream) -> Non
         for node in nodes:
             assert ask(node.address, "GET", place.through).status == 200
     assert len(fake.seen.requests(place.path)) == 1
+
+
+def test_a_node_with_a_full_disk_moves_in(
+    fleet: Fleet, fake: FakeUpstream, layout: Layout, skopeo: Skopeo, s3: S3Server, tmp_path: Path
+) -> None:
+    image = layout.image()
+    fake.publish("team/app", "v1", image)
+    (tmp_path / "alone").mkdir()
+    data = tmp_path / "data"
+    with Daemon(tmp_path / "alone", configuration({REGISTRY: Upstream(fake.url)}, cache=CACHE), data) as alone:
+        assert skopeo.pull(f"127.0.0.1:{alone.port}/{REGISTRY}/team/app:v1") == image.digests
+        refused = Operator.of(alone, tmp_path).runs("cache", "push")
+        assert (refused.status, "there is no object store" in refused.err) == (1, True)
+    first = fleet.start(data_dir=data)
+    pushed = Operator.of(first, tmp_path).runs("cache", "push")
+    assert (pushed.status, pushed.out.splitlines()[-1][:33]) == (0, "all of it is in the object store,")
+    assert all(is_in(s3, digest) for digest in image.digests)
+    fake.stop()
+    first.stop()
+    second = fleet.start()
+    assert skopeo.pull(f"127.0.0.1:{second.port}/{REGISTRY}/team/app:v1") == image.digests
