@@ -152,6 +152,9 @@ class Hearing:
         if message.asks:
             self._telling.tell_all()
             self._tell_workers(ALL)
+        if message.sender not in self._heard_of and not message.is_all:
+            # Taken for dead, or not known yet: what has changed since he told all is not all that he has.
+            self._telling.ask()
         now = self._heard_of[message.sender] = self._clock.seconds()
         for kind, name, amount, rate in message.levels:
             if kind in LEVELS:

@@ -213,7 +213,11 @@ class Telling:
                 lasts = 0.0 if value is GONE else KINDS[name[0]].lasts(value, self._now())
                 said = "" if lasts <= 0 else json.dumps([self._sender.run, kept[name]], separators=(",", ":"))
                 arguments += ["\0".join(name), said, max(1, int(lasts * 1000))]
-        await self._valkey.run(_KEEP, [self._valkey.key(key) for key in KEPT_KEYS], arguments)
+        try:
+            await self._valkey.run(_KEEP, [self._valkey.key(key) for key in KEPT_KEYS], arguments)
+        except Away:
+            # It may refuse to keep them, and nothing else.
+            await self._valkey.ask("PUBLISH", channel, content)
 
     def _take_levels(self) -> list[tuple[str, str, float, float]]:
         names = list(self._levels)[:MOST]

@@ -48,6 +48,8 @@ class Connected:
         self.bus = bus
         self.is_up = False
         self.fails = False
+        # It keeps nothing, and does all else.
+        self.keeps = True
         self.ahead = 0.0
         self.heard: Callable[[bytes], None] | None = None
         self._listens: Callable[[], None] = lambda: None
@@ -87,6 +89,8 @@ class Connected:
             found = [(name, value) for name, (value, ends) in self.bus.kept.items() if ends > now]
             return [part.encode() for pair in found for part in pair]
         assert script is telling._KEEP
+        if not self.keeps:
+            raise Away("it refuses")
         _, content, _, *records = arguments
         for name, value, milliseconds in zip(records[::3], records[1::3], records[2::3], strict=True):
             self.bus.kept.pop(name, None)

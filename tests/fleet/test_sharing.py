@@ -182,6 +182,19 @@ class TestCounts:
         bus.advance(2.5)
         assert left.sharing.count("connections").of("a") == 0
 
+    def test_who_was_taken_for_dead_is_asked_for_all(self) -> None:
+        """He did not know: his process stood still."""
+        bus = Bus()
+        frozen, left = bus.worker(), bus.worker()
+        frozen.sharing.count("connections").add("a", 2)
+        bus.advance(1)
+        frozen.connected.is_up = False
+        bus.advance(7)
+        frozen.connected.is_up = True
+        frozen.sharing.count("connections").add("b")
+        bus.advance(2.5)
+        assert [left.sharing.count("connections").of(name) for name in "ab"] == [2, 1]
+
     def test_those_of_who_leaves_end_at_once(self) -> None:
         bus = Bus()
         leaving, left = bus.worker(), bus.worker()

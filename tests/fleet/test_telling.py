@@ -97,6 +97,16 @@ class TestTelling:
         assert message.is_all
         assert message.counts == [("connections", "c", 3)]
 
+    def test_what_cannot_be_kept_is_told_all_the_same(self) -> None:
+        self.worker.connected.keeps = False
+        self.telling.noted("http-01", "a", "1")
+        self.telling.counted("connections", "c", 3)
+        self.bus.advance(0.2)
+        messages = self.told()
+        assert [message.records for message in messages if message.records] == [[("http-01", "a", "1")]]
+        assert [message.counts for message in messages if message.counts] == [[("connections", "c", 3)]]
+        assert self.bus.kept == {}
+
     def test_numbers_are_told_as_they_are_now(self) -> None:
         for number in (1, 1, -1):
             self.telling.counted("connections", "a", number)
