@@ -12,6 +12,7 @@ from .alias import alias
 from .cache import cache
 from .completion import completion
 from .doctor.command import doctor
+from .fleet import fleet
 from .setup import setup
 from .warm import warm
 
@@ -42,5 +43,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, cache, completion, warm):
+for command in (alias, cache, completion, fleet, warm):
     main.add_command(command)

@@ -136,8 +136,8 @@ class _Assembly:
             elif plan.scheme == "admin":
                 self._listen(number, plan, operators, listeners)
             elif plan.scheme == "fleet":
-                if core.fleet is not None:
-                    self._listen_for_nodes(number, plan, core.fleet)
+                if core.commons.fleet is not None:
+                    self._listen_for_nodes(number, plan, core.commons.fleet)
             else:
                 # It answers until everything else has stopped.
                 self._listen(number, plan, monitoring.site(), self._daemon)

@@ -77,11 +77,23 @@ class Commons:
 
     def attach(self, cache: CacheService) -> None:
         """Have others find what is kept in ``cache``."""
+        if self.fleet is not None:
+            numbers = self.fleet.membership.numbers
+            numbers["flights"] = lambda: cache.flights.number
+            numbers["stored"] = cache.store.index.bytes_stored
         if self.tier is None:
             return
         self.tier.attach(cache, _always if self.fleet is None else self.fleet.may_tidy)
         if self.fleet is not None:
             self.tier.on_over.append(self.fleet.flight_leases.is_elsewhere)
+
+    async def describe_fleet(self) -> dict[str, Any] | None:
+        """Return what the operator is shown of other nodes; None where there are none."""
+        return None if self.fleet is None else await self.fleet.describe()
+
+    async def describe_storage(self) -> dict[str, Any] | None:
+        """Return what the operator is shown of the object store; None where there is none."""
+        return None if self.tier is None else await self.tier.describe()
 
     def recall(self, store: Store, lifetimes: Lifetimes, reactor: Any, now: Callable[[], float]) -> Recall | None:
         """Return what looks up what other nodes know; None where there are none."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.web.resource import IResource
 
 from ..admin.cache_resources import CacheResource
+from ..admin.fleet_resource import FleetResource
 from ..admin.site import make_admin_site
 from ..admin.warm_resource import WarmResource
 from ..config import Config
@@ -84,8 +85,7 @@ class Core:
         reactor: runs it all.
         now: seconds since the epoch.
         sharing: what other workers know as well.
-        fleet: other nodes; None where there are none.
-        second_tier: what they have in common; None where that is nothing.
+        commons: what it has in common with other nodes.
     """
 
     configuration: Configuration
@@ -102,8 +102,7 @@ class Core:
     reactor: Any
     now: Callable[[], float]
     sharing: Sharing
-    fleet: FleetService | None = None
-    second_tier: SecondTierService | None = None
+    commons: Commons
 
     @classmethod
     def make(
@@ -175,8 +174,7 @@ class Core:
             reactor,
             now,
             sharing,
-            fleet,
-            tier,
+            commons,
         )
 
     def start_with(self, daemon: MultiService) -> None:
@@ -184,10 +182,12 @@ class Core:
         # The first to start is the last to stop: what the others' ends cut has its lines.
         self.sharing.on("reopen", lambda _: self.audit.reopen())
         self.sharing.on("certificate states", lambda _: self._states())
-        tier = self.second_tier
-        store = (None, None) if tier is None else (tier.threads, tier)
-        # What is uploaded is read from the cache, which reads from the store.
-        for service in (self.audit, self.fleet, store[0], self.cache, store[1], self.login_service, self.certificates):
+        fleet, tier = self.commons.fleet, self.commons.tier
+        services: list[Service | None] = [self.audit, fleet, self.cache, self.login_service, self.certificates]
+        if tier is not None:
+            # What is uploaded is read from the cache, which reads from the store.
+            services[2:3] = [tier.threads, self.cache, tier]
+        for service in services:
             if service is not None:
                 service.setServiceParent(daemon)
 
@@ -256,7 +256,9 @@ class Core:
             return current().names
 
         warming = Warming(self.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
+        commons = self.commons
         return {
+            "fleet": FleetResource(commons.describe_fleet, commons.describe_storage),
             "cache": CacheResource(
                 cache.store,
                 cache.inventory,
@@ -264,7 +266,7 @@ class Core:
                 names,
                 reactor,
                 now=self.now,
-                pushing=None if self.second_tier is None else self.second_tier.pushing(cache),
+                pushing=None if commons.tier is None else commons.tier.pushing(cache),
             ),
             "warm": WarmResource(warming, names, reactor),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -91,6 +92,17 @@ class FleetService(Service):
     async def read_from_node(self, url: str, entry: Entry) -> bytes | None:
         """Return small content that the node at ``url`` has, unchecked; None where it does not give it."""
         return await self._asking.read(url, PartialKey(entry), _LARGEST)
+
+    async def describe(self) -> dict[str, Any]:
+        """Return what the operator is shown of it."""
+        membership = self.membership
+        return {
+            "node": self._fleet.name,
+            "valkey": str(self._fleet.valkey),
+            "up": membership.is_up,
+            "leases": len(membership.leases),
+            "nodes": [asdict(node) for node in await membership.nodes.nodes()],
+        }
 
     async def may_tidy(self) -> bool:
         """Tell whether this node is the one that keeps the object store within its size: it stays the one."""

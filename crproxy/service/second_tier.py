@@ -15,6 +15,7 @@ from twisted.python.threadpool import ThreadPool
 from ..config import Config, ConfigError, Storage
 from ..sharing import Sharing
 from ..store.entries import Entry
+from ..store.filling import Threads
 from ..store.notes import Notes
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class SecondTierService(Service):
             what = f"[storage] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
             raise ConfigError(what) from None
         self.threads = ObjectThreads()
-        threads = functools.partial(deferToThreadPool, reactor, self.threads.pool)
+        threads: Threads = functools.partial(deferToThreadPool, reactor, self.threads.pool)
         self._objects = ObjectStore(open_stores(storage), threads, reactor)
         self._storage = storage
         self._threads = threads
@@ -128,6 +129,16 @@ class SecondTierService(Service):
             self._janitor = TierJanitor(
                 self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
             )
+
+    async def describe(self) -> dict[str, Any]:
+        """Return what the operator is shown of it."""
+        waiting, waiting_bytes = await self._threads(self._outbox.waiting)
+        return {
+            "url": self._storage.url,
+            "up": self.tier.is_up,
+            "waiting": waiting,
+            "waiting_bytes": waiting_bytes,
+        }
 
     def pushing(self, cache: CacheService) -> Pushing:
         """Return what uploads all that is in ``cache``."""

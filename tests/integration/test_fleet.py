@@ -208,3 +208,21 @@ def test_a_node_with_a_full_disk_moves_in(
     first.stop()
     second = fleet.start()
     assert skopeo.pull(f"127.0.0.1:{second.port}/{REGISTRY}/team/app:v1") == image.digests
+
+
+def test_the_operator_sees_who_is_there(fleet: Fleet, valkey: Valkey, tmp_path: Path) -> None:
+    nodes = [fleet.start() for _ in range(2)]
+    operator = Operator.of(nodes[0], tmp_path)
+
+    def names() -> list[str]:
+        return [node["name"] for node in operator.runs("fleet", "status", "--json").json()["fleet"]["nodes"]]
+
+    until(lambda: sorted(names()) == ["node-1", "node-2"])
+    seen = operator.runs("fleet", "status")
+    assert (seen.status, "node-1 (this one)" in seen.out) == (0, True)
+    assert "object store: s3://crproxy/fleet, up; 0 objects to be uploaded" in seen.out
+    nodes[1].kill()
+    until(lambda: names() == ["node-1"])
+    valkey.kill()
+    until(lambda: operator.runs("fleet", "status").status == 1)
+    assert "away: this node goes on alone" in operator.runs("fleet", "status").out
