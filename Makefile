@@ -104,6 +104,10 @@ bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on by
 bench-parallel: $(VENV)/installed-for-tests packages ## a blob over several connections, from an upstream that is slow on each
 	$(BIN)/python -m benchmarks.parallel $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: $(VENV)/installed-for-tests packages ## one fetch for three nodes, and what each way to the bytes costs
+	$(BIN)/python -m benchmarks.fleet $(ARGS)
+
 .PHONY: bench-hostile
 bench-hostile: $(VENV)/installed-for-tests packages ## a pull beside clients that only hold connections
 	$(BIN)/python -m benchmarks.hostile $(ARGS)

@@ -18,7 +18,7 @@ from .servers import Server, nginx
 __all__ = ["Registry", "registry"]
 
 # The same repository again under other names, at other rates: for what happens while a blob is on its way.
-SLOWED = {"slow": "4m", "steady": "64m"}
+SLOWED = {"slow": "4m", "far": "16m", "steady": "64m"}
 LOCATION = """
     root {root};
     location = /v2/ {{

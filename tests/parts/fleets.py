@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .s3 import S3Server
     from .valkey import Valkey
 
-__all__ = ["Fleet", "together"]
+__all__ = ["Fleet", "tables_of", "together"]
 
 _SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -49,7 +49,6 @@ class Fleet:
         self._valkey = valkey
         self._cache = cache
         self._more = more
-        self._secret = _written(directory / "fleet.secret", _SECRET)
 
     def __enter__(self) -> Self:
         return self
@@ -64,31 +63,39 @@ class Fleet:
         directory = self._directory / f"node-{number}"
         directory.mkdir()
         text = configuration(self._upstreams, cache=self._cache)
-        node = Daemon(directory, "\n".join([text, *self._tables(number), self._more]), data_dir, workers=workers)
+        tables = tables_of(self._directory, number, self._s3, self._valkey)
+        node = Daemon(directory, "\n".join([text, *tables, self._more]), data_dir, workers=workers)
         self.nodes.append(node)
         return node
 
-    def _tables(self, number: int) -> list[str]:
-        lines = []
-        if self._s3 is not None:
-            key = _written(self._directory / "s3.secret", self._s3.secret_access_key)
-            lines += [
-                "[storage]",
-                f'url = "s3://{self._s3.bucket}/fleet"',
-                f'endpoint = "{self._s3.endpoint}"',
-                f'region = "{self._s3.region}"',
-                f'access_key_id = "{self._s3.access_key_id}"',
-                f'secret_access_key_file = "{key}"',
-            ]
-        if self._valkey is not None:
-            lines += [
-                "[fleet]",
-                f'valkey = "{self._valkey.url}"',
-                f'advertise = "https://127.0.0.1:{reserve_port()}"',
-                f'secret_file = "{self._secret}"',
-                f'name = "node-{number}"',
-            ]
-        return lines
+
+def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey | None) -> list[str]:
+    """Return the lines of a node's configuration that say what it has in common with others.
+
+    Arguments:
+        directory: where its secrets lie.
+        number: which node it is.
+    """
+    lines = []
+    if s3 is not None:
+        key = _written(directory / "s3.secret", s3.secret_access_key)
+        lines += [
+            "[storage]",
+            f'url = "s3://{s3.bucket}/fleet"',
+            f'endpoint = "{s3.endpoint}"',
+            f'region = "{s3.region}"',
+            f'access_key_id = "{s3.access_key_id}"',
+            f'secret_access_key_file = "{key}"',
+        ]
+    if valkey is not None:
+        lines += [
+            "[fleet]",
+            f'valkey = "{valkey.url}"',
+            f'advertise = "https://127.0.0.1:{reserve_port()}"',
+            f'secret_file = "{_written(directory / "fleet.secret", _SECRET)}"',
+            f'name = "node-{number}"',
+        ]
+    return lines
 
 
 def together(nodes: list[Daemon], target: str, each: int, seconds: float = 120) -> list[Future[Fetched]]:
