@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetService"]
 
+# Seconds that another node may take for a header, and between two pieces of a body. What it waits for may be
+# upstream's; but one that hangs has lost its lease after three, and somebody else goes on.
+_PATIENCE = 15.0
 # Bytes of a manifest or a list, at the most.
 _LARGEST = 20 * 1024 * 1024
 # What one node may do for all: to keep the object store within its size.
@@ -61,8 +64,8 @@ class FleetService(Service):
         self._identity = Secret(fleet.secret.encode()).identity(now())
         self._fleet = fleet
         self._reactor = reactor
-        timeouts = config.timeouts
-        self._asking = AskingNodes(self._identity.client, timeouts.headers, timeouts.idle, reactor)
+        headers, idle = (min(seconds, _PATIENCE) for seconds in (config.timeouts.headers, config.timeouts.idle))
+        self._asking = AskingNodes(self._identity.client, headers, idle, reactor)
         self._tidies: Lease | None = None
         self._nodes_only: NodesOnly | None = None
         self.membership: Membership = membership

@@ -128,6 +128,22 @@ def test_where_the_filling_node_is_killed_another_goes_on(
     assert asked_for(fake, place.path, len(body)) <= 2 * len(body)
 
 
+def test_where_the_filling_node_hangs_another_goes_on(fleet: Fleet, fake: FakeUpstream, gate: Gate) -> None:
+    body = Filler(8 * MIB)
+    place, at = blob(body), 4 * MIB
+    fake.script(place.path, ranged(body, Stall(gate, at=at)))
+    filling, other = fleet.start(), fleet.start()
+    with ThreadPoolExecutor(2) as clients:
+        clients.submit(fetch, filling.address, place.through)
+        until(lambda: bool(fake.seen.requests(place.path, "GET")))
+        of_other = clients.submit(fetch, other.address, place.through)
+        until(lambda: other.cache.partial().get(body.digest, -1) >= at)
+        with filling.frozen():
+            assert of_other.result().digest == body.digest
+        gate.open()
+    assert asked_for(fake, place.path, len(body)) <= 2 * len(body)
+
+
 def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, valkey: Valkey) -> None:
     bodies = [Filler(4 * MIB, seed=number) for number in range(3)]
     for body in bodies:

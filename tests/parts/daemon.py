@@ -18,7 +18,7 @@ from .node import HERE, Node
 from .process import Process, clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .certificates import Certificate
 
@@ -232,6 +232,18 @@ class Daemon:
             os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self.assert_calm()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let all of its processes do nothing within the block: connections stand, and nothing comes of them."""
+        pids = self._pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def wait_for_log(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
