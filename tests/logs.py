@@ -9,26 +9,26 @@ from zope.interface import implementer
 
 __all__ = ["Log"]
 
-# Of the garbage collector, until it finds nothing more.
-_MOST_PASSES = 5
-
 
 @implementer(ILogObserver)
 class Log:
-    """What is logged while it listens."""
+    """What is logged while it listens.
 
-    def __init__(self) -> None:
+    Arguments:
+        collects: what an earlier test left to the garbage collector tells of itself first, and not to this one. Takes
+            a tenth of a second and more in a process that has run many tests: nothing for each of many examples.
+    """
+
+    def __init__(self, *, collects: bool = True) -> None:
         self.events: list[LogEvent] = []
+        self._collects = collects
 
     def __call__(self, event: LogEvent) -> None:
         self.events.append(event)
 
     def __enter__(self) -> Log:
-        # What an earlier test left behind tells of itself now, and not to this one. What goes may let go of more, such
-        # as a coroutine of the failure that it ends with.
-        for _ in range(_MOST_PASSES):
-            if not gc.collect():
-                break
+        if self._collects:
+            gc.collect()
         globalLogPublisher.addObserver(self)
         return self
 
