@@ -72,7 +72,7 @@ def converse(site: Site, network: Network, conversation: Conversation) -> None:
     assert isinstance(site, ObservedSite)
     site.observe = records.append
     browser = Browser(site, network)
-    with Log() as log:
+    with Log(collects=False) as log:
         for piece in conversation.pieces:
             browser.send(piece)
         network.advance(5)
