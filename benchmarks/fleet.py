@@ -17,10 +17,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from shutil import copyfile
 from statistics import median
 
+from benchmarks.parts.asked import Counter
 from benchmarks.parts.blobs import GIB, MIB, Blob, Manifest
 from benchmarks.parts.clients import download, download_together
 from benchmarks.parts.command import run
@@ -45,25 +48,37 @@ class Scale:
         blob: bytes of it.
         nodes: of the fleet.
         clients: of each node.
+        asked: requests of each kind of which what they ask of Valkey and the object store is counted.
     """
 
     rounds: int
     blob: int
     nodes: int
     clients: int
+    asked: int
 
 
-FULL = Scale(3, 256 * MIB, 3, 30)
-QUICK = Scale(1, 4 * MIB, 2, 3)
+FULL = Scale(3, 256 * MIB, 3, 30, 50)
+QUICK = Scale(1, 4 * MIB, 2, 3, 3)
 
 
 class Bench:
     """The measurements."""
 
-    def __init__(self, scale: Scale, directory: Path, files: Path, upstream: Registry, s3: S3Server, valkey: Valkey):
+    def __init__(
+        self,
+        scale: Scale,
+        directory: Path,
+        files: Path,
+        manifest: Manifest,
+        upstream: Registry,
+        s3: S3Server,
+        valkey: Valkey,
+    ) -> None:
         self._scale = scale
         self._directory = directory
         self._files = files
+        self._manifest = manifest
         self._upstream = upstream
         self._s3 = s3
         self._valkey = valkey
@@ -71,8 +86,7 @@ class Bench:
 
     def blob(self) -> Blob:
         """Return another one."""
-        self._number += 1
-        return Blob.write(self._scale.blob, self._files, self._number)
+        return Blob.write(self._scale.blob, self._files, self._next())
 
     @contextlib.contextmanager
     def nodes(self, count: int) -> Iterator[list[Server]]:
@@ -81,15 +95,15 @@ class Bench:
             yield [running.enter_context(self._node()) for _ in range(count)]
 
     def _node(self) -> contextlib.AbstractContextManager[Server]:
-        self._number += 1
-        directory = self._directory / f"node-{self._number}"
-        secrets = self._directory / f"secrets-{self._number}"
+        number = self._next()
+        directory = self._directory / f"node-{number}"
+        secrets = self._directory / f"secrets-{number}"
         secrets.mkdir()
         text = f'default_registry = "{REGISTRY}"\n[upstreams."{REGISTRY}"]\n'
         text += f'endpoint = "http://127.0.0.1:{self._upstream.server.port}"\nconnections = 1\n'
         text += "[limits]\nconnections_per_client = 2000\n"
-        text += "\n".join(tables_of(secrets, self._number, self._s3, self._valkey))
-        return crproxy(f"node-{self._number}", directory, text)
+        text += "\n".join(tables_of(secrets, number, self._s3, self._valkey))
+        return crproxy(f"node-{number}", directory, text)
 
     def together(self, nodes: Sequence[Server], clients: int) -> tuple[float, float]:
         """Have so many clients of each node fetch a cold blob; return the seconds, and upstream's bytes for each."""
@@ -150,6 +164,39 @@ class Bench:
             yield "with another node that is filling it", _cpu(second, path, follow.size)
             leading.join()
 
+    def asked(self) -> list[tuple[str, ...]]:
+        """What a request has Valkey and the object store do."""
+        blobs = [Blob.write(MIB, self._files, self._next()) for _ in range(self._scale.asked)]
+        paths = [(blob.path("team/app"), blob.size) for blob in blobs]
+        size = (self._files / self._manifest.path().lstrip("/")).stat().st_size
+        tags = [(self._manifest.path(self._tag()), size) for _ in blobs]
+        with self.nodes(2) as (first, second):
+            # The tags are of one manifest: what is counted is what a tag takes, and not its content.
+            download(first, self._manifest.path(), size)
+            counter = Counter(self._valkey, self._s3)
+            rows = [("nothing, for a second, of two nodes", counter.idle)]
+            for kind, asked, stored in (("tag", tags, []), ("blob", paths, blobs)):
+                for what, node in (("first of all", first), ("at another node", second), ("again there", second)):
+                    gets = [partial(download, node, path, length) for path, length in asked]
+                    rows.append(
+                        (f"a {kind}, {what}", counter.count(gets, partial(self._wait_until_all_stored, stored)))
+                    )
+        return [(what, f"{max(0, asked.commands):.1f}", f"{asked.requests:.1f}") for what, asked in rows]
+
+    def _tag(self) -> str:
+        """Return another tag of the manifest."""
+        tag = f"t{self._next()}"
+        copyfile(*(self._files / self._manifest.path(name).lstrip("/") for name in ("v1", tag)))
+        return tag
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _wait_until_all_stored(self, blobs: Sequence[Blob]) -> None:
+        for blob in blobs:
+            self._wait_until_stored(blob)
+
     def _wait_until_stored(self, blob: Blob) -> None:
         while not any(file.name == blob.digest.partition(":")[2] for file in self._s3.objects.rglob("*")):
             time.sleep(0.1)
@@ -181,12 +228,15 @@ def measure(scale: Scale, say: Callable[[str], object]) -> str:
         store.mkdir()
         manifest = Manifest.write(Blob.write(MIB, files), files)
         with registry(directory / "upstream", files, manifest) as upstream, S3Server(store) as s3, Valkey() as valkey:
-            bench = Bench(scale, directory, files, upstream, s3, valkey)
+            bench = Bench(scale, directory, files, manifest, upstream, s3, valkey)
             fetches = bench.one_fetch()
             for row in fetches:
                 say(" | ".join(row))
             costs = bench.costs()
             for row in costs:
+                say(" | ".join(row))
+            asked = bench.asked()
+            for row in asked:
                 say(" | ".join(row))
     head = ("nodes", "clients", "last one done, s", "times as long", "target", "upstream bytes / blob", "met")
     return "\n".join(
@@ -197,6 +247,8 @@ def measure(scale: Scale, say: Callable[[str], object]) -> str:
             table(head, fetches),
             "",
             table(("where a node has the bytes from", "CPU s/GiB of nodes", "least to most"), costs),
+            "",
+            table(("what is asked of a node", "commands of Valkey", "requests of the object store"), asked),
         ]
     )
 

@@ -91,6 +91,10 @@ class Valkey:
         """How often each command was called since it was started."""
         return {name.removeprefix("cmdstat_"): said["calls"] for name, said in self.ask("INFO", "commandstats").items()}
 
+    def processed(self) -> int:
+        """How many commands it has done since it was started, those in scripts among them."""
+        return int(self.ask("INFO", "stats")["total_commands_processed"])
+
     def _begin(self) -> Process:
         process = Process([str(get_binary_path()), str(self._configuration)], Path(self._directory.name))
         process.wait_for(_READY)
