@@ -11,6 +11,7 @@ from ..metrics import CommonReadings, FleetNumbers, StorageNumbers
 from ..policy.freshness import Lifetimes
 from ..pullthrough.recall import Recall
 from ..store.store import Store
+from ..web import page
 
 if TYPE_CHECKING:
     from ..fleet.fleet_news import FleetNews
@@ -105,6 +106,11 @@ class Commons:
         if self.tier is None:
             return None
         return self.tier.numbers(0 if self.signer is None else self.signer.given)
+
+    def state(self) -> tuple[page.Fleet | None, page.Storage | None]:
+        """Return what the page shows of other nodes, and of the object store; None where there are none."""
+        fleet = None if self.fleet is None else self.fleet.state()
+        return fleet, None if self.tier is None else self.tier.state()
 
     async def describe_fleet(self) -> dict[str, Any] | None:
         """Return what the operator is shown of other nodes; None where there are none."""

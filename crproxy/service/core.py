@@ -212,7 +212,7 @@ class Core:
 
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known)
+        state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known, self.commons.state)
         page = PageResource(self.configuration, state)
         registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)

@@ -19,6 +19,7 @@ from ..policy.descriptors import Descriptors
 from ..sharing import Sharing
 from ..store.blobs import PartialKey
 from ..store.entries import Entry
+from ..web import page
 from ..web.site import PlainSite
 from .census import Census
 
@@ -137,6 +138,14 @@ class FleetService(Service):
             answers_given=self._answers_given,
             bytes_given=self._bytes_given,
         )
+
+    def state(self) -> page.Fleet:
+        """Return what the page shows of it."""
+        nodes = (
+            page.Node(each.name, each.version, each.fetches, each.stored, each.name == self._fleet.name)
+            for each in self.census.nodes
+        )
+        return page.Fleet(self.membership.is_up, self.census.total("leases"), tuple(nodes))
 
     async def may_tidy(self) -> bool:
         """Tell whether this node is the one that keeps the object store within its size: it stays the one."""

@@ -21,6 +21,7 @@ from ..sharing import Sharing
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.notes import Notes
+from ..web import page
 
 if TYPE_CHECKING:
     from ..objects.janitor import LastUsed, TierJanitor
@@ -150,6 +151,10 @@ class SecondTierService(Service):
             "waiting": waiting,
             "waiting_bytes": waiting_bytes,
         }
+
+    def state(self) -> page.Storage:
+        """Return what the page shows of it."""
+        return page.Storage(self._objects.has_answered, *self._outbox.waiting())
 
     def numbers(self, redirects: int) -> StorageNumbers:
         """Return what monitoring is told of this worker's part in it.
