@@ -53,19 +53,22 @@ class NodeIsGone(PeerIsGone):
 
 
 class AskingNodes:
-    """Asks other nodes.
+    """Asks other nodes. ``answers`` counts the contents that they gave, in whole or in part,
+    and ``bytes_received`` the bytes.
 
     Arguments:
         context: shows who we are, and trusts nodes alone (see `Identity.client`).
         headers: seconds to the header of an answer: what that waits for may be upstream's.
         idle: seconds that a node may take between two pieces of a body.
         reactor: connects.
+        most: how many answers may be under way at a time.
     """
 
     _log = Logger()
 
-    def __init__(self, context: ssl.SSLContext, headers: float, idle: float, reactor: Any) -> None:
-        self._pool = make_pool(reactor, persistent=True, sockets=Sockets(_MOST, _MOST, _MOST_IDLE))
+    def __init__(self, context: ssl.SSLContext, headers: float, idle: float, reactor: Any, most: int = _MOST) -> None:
+        self.answers = self.bytes_received = 0
+        self._pool = make_pool(reactor, persistent=True, sockets=Sockets(most, most, min(most, _MOST_IDLE)))
         self._pool.maxPersistentPerHost = _MOST_IDLE_EACH
         agent = Agent.usingEndpointFactory(reactor, _Nodes(context, reactor), self._pool)
         self._http: HTTPClient = treq_client(agent)
@@ -87,7 +90,9 @@ class AskingNodes:
         response = await self._ask(url, f"/v1{path_of(key)}", headers, self._headers)
         if response.code in (200, 206):
             sent = {"content-range": field_of(response, b"content-range") or ""}
-            return Streamed(response.code, sent, _Body(Relay(response, self._idle, self._reactor), url))
+            self.answers += 1
+            relay = Relay(response, self._idle, self._reactor, self._received)
+            return Streamed(response.code, sent, _Body(relay, url))
         raise self._refusal(url, response)
 
     async def read(self, url: str, key: PartialKey, limit: int) -> bytes | None:
@@ -100,7 +105,9 @@ class AskingNodes:
             response = await self._ask(url, f"/v1{path_of(key)}", {}, self._headers)
             if response.code != 200:
                 raise self._refusal(url, response)
-            return await collect(response, limit, self._idle, self._reactor)
+            content = await collect(response, limit, self._idle, self._reactor, self._received)
+            self.answers += 1
+            return content
         except (NodeIsGone, NotThere, BodyBroke, BodyTooLarge) as error:
             self._log.debug("{entry} does not come from {url}: {error}", entry=key.entry, url=url, error=error)
             return None
@@ -131,6 +138,9 @@ class AskingNodes:
             if isinstance(innermost(error), ssl.SSLCertVerificationError):
                 raise NodeIsGone(f"{url} is no node of this fleet, or has another secret: {describe(error)}") from error
             raise NodeIsGone(f"{url}: {describe(error)}") from error
+
+    def _received(self, number: int) -> None:
+        self.bytes_received += number
 
     def _refusal(self, url: str, response: IResponse) -> NotThere | NodeIsGone:
         discard(response, _ABOUT_SECONDS, self._reactor)

@@ -19,6 +19,7 @@ from ..policy.ranges import ByteRange, parse_ranges
 from ..pullthrough import Content, Reply
 from ..web.answering import answer
 from ..web.branch import Branch
+from ..web.request import Observe
 from ..web.site import PlainSite
 from .about import About
 from .having import Having
@@ -29,7 +30,11 @@ _WRITE_SECONDS = Timeouts().write
 
 
 def make_node_site(
-    having: Having, about: Callable[[], About], reactor: IReactorTime, write: float = _WRITE_SECONDS
+    having: Having,
+    about: Callable[[], About],
+    reactor: IReactorTime,
+    write: float = _WRITE_SECONDS,
+    observe: Observe | None = None,
 ) -> PlainSite:
     """Return the site that other nodes ask, by GET or HEAD.
 
@@ -40,12 +45,13 @@ def make_node_site(
         about: says what this node is.
         reactor: times connections.
         write: seconds after which a node that takes nothing of an answer is cut off.
+        observe: is told of each request that is over.
     """
     root, version = Branch(), Branch()
     root.putChild(b"v1", version)
     version.putChild(b"blobs", _Blobs(having))
     version.putChild(b"node", _Node(about))
-    return PlainSite.make(root, "nodes", reactor, None, write)
+    return PlainSite.make(root, "nodes", reactor, observe, write)
 
 
 class _Blobs(Branch):

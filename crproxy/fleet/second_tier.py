@@ -128,7 +128,7 @@ class SecondTier:
 
 
 class TierSigner:
-    """Makes URLs of what the object store has (pullthrough.redirecting.Signer).
+    """Makes URLs of what the object store has (pullthrough.redirecting.Signer); ``given`` counts them.
 
     Arguments:
         tier: the object store.
@@ -137,6 +137,7 @@ class TierSigner:
     """
 
     def __init__(self, tier: Tier, seconds: float, clock: IReactorTime) -> None:
+        self.given = 0
         self._tier = tier
         self._seconds = seconds
         self._clock = clock
@@ -148,9 +149,11 @@ class TierSigner:
         try:
             if not await self._is_there(entry):
                 return None
-            return await self._tier.sign(entry, self._seconds)
+            url = await self._tier.sign(entry, self._seconds)
         except TierFailed:
             return None
+        self.given += 1
+        return url
 
     async def _is_there(self, entry: Entry) -> bool:
         now = self._clock.seconds()

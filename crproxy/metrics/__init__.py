@@ -3,6 +3,7 @@
 Counting knows no reactor and no socket; what is read comes in as functions.
 """
 
+from .common_readings import CommonReadings, FleetNumbers, StorageNumbers
 from .health import Health, make_health
 from .lag import Lag
 from .meters import Meters
@@ -11,12 +12,15 @@ from .stalls import Stalls
 
 __all__ = [
     "CertificateEnds",
+    "CommonReadings",
     "Disk",
+    "FleetNumbers",
     "Health",
     "Lag",
     "Meters",
     "Readings",
     "Stalls",
     "Stock",
+    "StorageNumbers",
     "make_health",
 ]

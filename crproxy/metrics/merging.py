@@ -14,12 +14,14 @@ _SUMMED = frozenset(
     {
         "crproxy_connections",
         "crproxy_fills_active",
+        "crproxy_fleet_leases",
         "process_open_fds",
         "process_resident_memory_bytes",
         "process_virtual_memory_bytes",
     }
 )
-_EARLIEST = frozenset({"process_start_time_seconds"})
+# One that cannot reach what all share is as bad as all: the smallest is what matters.
+_SMALLEST = frozenset({"crproxy_fleet_valkey_up", "crproxy_storage_up", "process_start_time_seconds"})
 _GROW = frozenset({"counter", "histogram"})
 
 
@@ -58,4 +60,4 @@ def _key(sample: Sample) -> tuple[str, frozenset[tuple[str, str]]]:
 def _value(metric: Metric, one: Sample, other: Sample) -> float:
     if metric.type in _GROW or metric.name in _SUMMED:
         return one.value + other.value
-    return min(one.value, other.value) if metric.name in _EARLIEST else max(one.value, other.value)
+    return min(one.value, other.value) if metric.name in _SMALLEST else max(one.value, other.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from .. import __version__
@@ -14,14 +14,13 @@ from ..limits import Accounts, Fills
 from ..login import Login
 from ..store.store import Store
 from ..upstream.quotas import Quotas
+from .families import counter, gauge
 from .labels import OTHER, Registries
 
 __all__ = ["CertificateEnds", "Disk", "Readings", "Stock"]
 
 # Returns each name that has, or shall have, a certificate, and when that ends, in seconds since 1970.
 CertificateEnds = Callable[[], list[tuple[str, float | None]]]
-# One, or one for each value of a label, or of several.
-_Value = float | Mapping[str, float] | Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,47 +87,47 @@ class Readings(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read it (Collector)."""
-        yield _gauge("crproxy_build_info", "Which crproxy this is: always 1.", {__version__: 1}, "version")
+        yield gauge("crproxy_build_info", "Which crproxy this is: always 1.", {__version__: 1}, "version")
         yield from self._cache()
         yield from self._disk()
         yield from self._fills()
         yield from self._clients()
         received = self._stock.received()
-        yield _counter("crproxy_upstream_received_bytes", "Bytes of bodies that upstreams sent.", received)
+        yield counter("crproxy_upstream_received_bytes", "Bytes of bodies that upstreams sent.", received)
         about = "Whether the upstream answered when it was asked last: 1 or 0."
-        yield _gauge("crproxy_upstream_up", about, self._stock.up(), "registry")
+        yield gauge("crproxy_upstream_up", about, self._stock.up(), "registry")
         about = "Whether the endpoint answered when it was asked last, of registries that have several: 1 or 0."
-        yield _gauge("crproxy_upstream_endpoint_up", about, self._stock.endpoints_up(), "registry", "endpoint")
+        yield gauge("crproxy_upstream_endpoint_up", about, self._stock.endpoints_up(), "registry", "endpoint")
         yield from self._quotas()
         ends = {name: end for name, end in self._stock.ends() if end is not None}
         about = "When the certificate of a name ends, in seconds since 1970."
-        yield _gauge("crproxy_certificate_expiry_timestamp_seconds", about, ends, "name")
+        yield gauge("crproxy_certificate_expiry_timestamp_seconds", about, ends, "name")
 
     def _cache(self) -> Iterator[Metric]:
         store = self._stock.store
         size = store.taken
-        yield _gauge("crproxy_cache_size_bytes", "Bytes that the cache takes on disk.", size)
-        yield _gauge("crproxy_cache_budget_bytes", "Bytes that the cache may take on disk.", store.budget)
-        yield _gauge("crproxy_cache_contents", "Blobs and manifests that are kept.", store.index.contents())
-        yield _counter("crproxy_cache_evictions", "Contents that were dropped to make room.", store.evicted)
-        yield _counter("crproxy_cache_evicted_bytes", "Bytes that were dropped to make room.", store.evicted_bytes)
+        yield gauge("crproxy_cache_size_bytes", "Bytes that the cache takes on disk.", size)
+        yield gauge("crproxy_cache_budget_bytes", "Bytes that the cache may take on disk.", store.budget)
+        yield gauge("crproxy_cache_contents", "Blobs and manifests that are kept.", store.index.contents())
+        yield counter("crproxy_cache_evictions", "Contents that were dropped to make room.", store.evicted)
+        yield counter("crproxy_cache_evicted_bytes", "Bytes that were dropped to make room.", store.evicted_bytes)
         checks = store.checks
-        yield _counter("crproxy_cache_checked", "Contents that were read again and checked.", checks.number)
-        yield _counter("crproxy_cache_checked_bytes", "Bytes that were read again and checked.", checks.bytes)
-        yield _counter("crproxy_cache_damaged", "Contents that were damaged on disk, and dropped.", checks.damaged)
+        yield counter("crproxy_cache_checked", "Contents that were read again and checked.", checks.number)
+        yield counter("crproxy_cache_checked_bytes", "Bytes that were read again and checked.", checks.bytes)
+        yield counter("crproxy_cache_damaged", "Contents that were damaged on disk, and dropped.", checks.damaged)
 
     def _disk(self) -> Iterator[Metric]:
         disk = self._stock.disk()
         if disk is not None:
-            yield _gauge("crproxy_disk_size_bytes", "Size of the file system that the cache is on.", disk.size)
-            yield _gauge("crproxy_disk_free_bytes", "What is free of it.", disk.free)
+            yield gauge("crproxy_disk_size_bytes", "Size of the file system that the cache is on.", disk.size)
+            yield gauge("crproxy_disk_free_bytes", "What is free of it.", disk.free)
 
     def _fills(self) -> Iterator[Metric]:
         flights = self._stock.flights
-        yield _gauge("crproxy_fills_active", "Transfers into the cache that are under way.", flights.number)
-        yield _counter("crproxy_fills_begun", "Transfers into the cache that began.", flights.begun)
-        yield _counter("crproxy_fills_finished", "Those that brought all of it.", flights.finished)
-        yield _counter("crproxy_fills_failed", "Those that did not, or were stopped.", flights.failed)
+        yield gauge("crproxy_fills_active", "Transfers into the cache that are under way.", flights.number)
+        yield counter("crproxy_fills_begun", "Transfers into the cache that began.", flights.begun)
+        yield counter("crproxy_fills_finished", "Those that brought all of it.", flights.finished)
+        yield counter("crproxy_fills_failed", "Those that did not, or were stopped.", flights.failed)
 
     def _clients(self) -> Iterator[Metric]:
         accounts, login = self._stock.accounts, self._stock.login
@@ -137,10 +136,10 @@ class Readings(Collector):
             "connections": accounts.refused_connections,
             "fills": self._stock.fills.refused,
         }
-        yield _counter("crproxy_limited", "What was refused because of a limit.", limited, "kind")
+        yield counter("crproxy_limited", "What was refused because of a limit.", limited, "kind")
         logins = {"right": login.right, "wrong": login.wrong}
-        yield _counter("crproxy_logins", "Credentials that clients brought.", logins, "result")
-        yield _gauge("crproxy_connections", "Open connections.", self._stock.connections(), "site")
+        yield counter("crproxy_logins", "Credentials that clients brought.", logins, "result")
+        yield gauge("crproxy_connections", "Open connections.", self._stock.connections(), "site")
 
     def _quotas(self) -> Iterator[Metric]:
         label = self._stock.registries.label
@@ -149,22 +148,5 @@ class Readings(Collector):
         known.pop(OTHER, None)
         limits = {name: quota.limit for name, quota in known.items()}
         left = {name: quota.remaining for name, quota in known.items()}
-        yield _gauge("crproxy_upstream_quota_limit", "Pulls that the registry allows in a window.", limits, "registry")
-        yield _gauge("crproxy_upstream_quota_remaining", "Those of them that were left.", left, "registry")
-
-
-def _gauge(name: str, about: str, value: _Value, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(name, about, labels=labels), value)
-
-
-def _counter(name: str, about: str, value: _Value, *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(name, about, labels=labels), value)
-
-
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: _Value) -> Metric:
-    if isinstance(value, Mapping):
-        for label, one in value.items():
-            family.add_metric([label] if isinstance(label, str) else label, one)
-    else:
-        family.add_metric([], value)
-    return family
+        yield gauge("crproxy_upstream_quota_limit", "Pulls that the registry allows in a window.", limits, "registry")
+        yield gauge("crproxy_upstream_quota_remaining", "Those of them that were left.", left, "registry")

@@ -68,8 +68,8 @@ class _Found:
 class TierJanitor:
     """Looks after ``objects``, a round after the other.
 
-    ``taken`` are the bytes that there were at the last look; ``evicted`` and ``evicted_bytes`` count the contents that
-    went.
+    ``taken`` are the bytes that there were at the last look, None where another node looks; ``evicted`` and
+    ``evicted_bytes`` count the contents that went.
 
     Arguments:
         size: bytes that there may be.
@@ -90,7 +90,8 @@ class TierJanitor:
         last_used: LastUsed = _nobody_knows,
         may_work: MayWork = _always,
     ) -> None:
-        self.taken = self.evicted = self.evicted_bytes = 0
+        self.taken: int | None = None
+        self.evicted = self.evicted_bytes = 0
         self._objects = objects
         self._size = size
         self._now = now
@@ -120,6 +121,8 @@ class TierJanitor:
     async def _work_if_let(self) -> None:
         if await self._may_work():
             await self.tidy()
+        else:
+            self.taken = None
 
     def _stumbled(self, failure: Failure) -> None:
         if failure.check(TierFailed):

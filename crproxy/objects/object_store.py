@@ -22,6 +22,7 @@ from ..policy.redaction import redacted
 from ..store.blobs import WrongContent
 from ..store.filling import Threads
 from ..upstream.client import Streamed
+from ..upstream.relay import Received, count_nothing
 from .errors import NotThere, Stopped, TierFailed, Unreadable
 from .opening import Stores
 from .ranged_body import RangedBody
@@ -38,6 +39,8 @@ _FIRST = 1024 * 1024
 _PART, _AT_ONCE, _MOST_PARTS = 8 * 1024 * 1024, 2, 9_000
 # Objects that come with one answer of a listing.
 _BATCH = 1000
+# The name of no object.
+_NOTHING = "v1/nothing"
 # What is said of an error, of which obstore tells more than anybody reads.
 _LONGEST = 300
 
@@ -76,6 +79,24 @@ class ObjectStore:
         """Whether it is worth asking: False for some seconds after it could not be reached."""
         return self._reachability.is_up
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether it did when it was asked last, or was never asked."""
+        return self._reachability.has_answered
+
+    @property
+    def failures(self) -> int:
+        """How many questions have failed."""
+        return self._reachability.failures
+
+    async def is_there(self) -> bool:
+        """Ask it anything; tell whether it has answered."""
+        try:
+            await self.head(_NOTHING)
+        except TierFailed:
+            return False
+        return True
+
     async def head(self, key: str) -> Listed | None:
         """Return what is known of an object; None where there is none."""
         try:
@@ -83,8 +104,11 @@ class ObjectStore:
         except NotThere:
             return None
 
-    async def open(self, key: str, start: int, stop: int | None) -> Streamed:
+    async def open(self, key: str, start: int, stop: int | None, received: Received = count_nothing) -> Streamed:
         """Return the bytes from ``start`` up to ``stop``, or to the end, as an answer of 200 or 206.
+
+        Arguments:
+            received: is told of the bytes that came, as they come.
 
         Raises:
             NotThere: there is no such object.
@@ -95,7 +119,12 @@ class ObjectStore:
         if start > size or (start == size > 0):
             raise TierFailed(f"the object has {size} bytes, and none at {start}")
         end = size if stop is None else min(stop, size)
-        body = RangedBody(lambda one, other: self._fetch(key, one, other), start, end, first)
+        received(len(first))
+
+        def fetch(one: int, other: int) -> Deferred[Any]:
+            return self._fetch(key, one, other).addCallback(_told, received)
+
+        body = RangedBody(fetch, start, end, first)
         headers = {"content-length": str(end - start)}
         if start == 0 and stop is None:
             return Streamed(200, headers, body)
@@ -189,6 +218,11 @@ class ObjectStore:
             raise
         self._reachability.answered()
         return result
+
+
+def _told(content: Any, received: Received) -> Any:
+    received(len(content))
+    return content
 
 
 def _translated(work: Callable[..., Result], *args: Any) -> Result:

@@ -63,6 +63,8 @@ class Item(Draft):
 class Outbox:
     """The outbox of one data directory.
 
+    ``lost`` counts the things that there was no room for.
+
     Arguments:
         directory: where it lies; made where it is not there.
         most: how many things may wait.
@@ -75,6 +77,7 @@ class Outbox:
 
     def __init__(self, directory: Path, most: int = _MOST) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.lost = 0
         self._most = most
         self._is_full = False
         try:
@@ -227,6 +230,7 @@ class Outbox:
             return by(change)
 
     def _tell_full(self, lost: int, why: str) -> None:
+        self.lost += lost
         if not self._is_full:
             self._is_full = True
             self._log.warn("{count} things will not be uploaded, nor will others be: {why}", count=lost, why=why)

@@ -16,7 +16,7 @@ _REST, _LONGEST_REST = 5.0, 30.0
 class Reachability:
     """Leaves a store alone for a while that could not be asked, then lets one question find out whether it is back.
 
-    Who asks calls `begin`, then one of `answered`, `failed` and `left`.
+    Who asks calls `begin`, then one of `answered`, `failed` and `left`. ``failures`` counts those that failed.
 
     Arguments:
         clock: the time.
@@ -25,6 +25,7 @@ class Reachability:
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
+        self.failures = 0
         self._clock = clock
         self._rest = 0.0
         # When it may be asked again; None while all is well.
@@ -35,6 +36,11 @@ class Reachability:
     def is_up(self) -> bool:
         """Whether a question is worth its time."""
         return self._alone_until is None or (not self._is_found_out and self._clock.seconds() >= self._alone_until)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether it did when it was asked last, or was never asked."""
+        return self._alone_until is None
 
     def begin(self) -> None:
         """Somebody is about to ask. Raises TierFailed where it is left alone."""
@@ -50,6 +56,7 @@ class Reachability:
 
     def failed(self, error: TierFailed) -> None:
         """It has not."""
+        self.failures += 1
         now = self._clock.seconds()
         if self._alone_until is None:
             self._log.warn("the object store cannot be used, and is asked again in some seconds: {error}", error=error)

@@ -81,11 +81,15 @@ class Tier(Protocol):
 
 
 class ObjectTier:
-    """The second tier, in ``objects`` (Tier)."""
+    """The second tier, in ``objects`` (Tier).
+
+    ``answers`` counts the contents that were read from it, in whole or in part, and ``bytes_received`` their bytes.
+    """
 
     _log = Logger()
 
     def __init__(self, objects: ObjectStore) -> None:
+        self.answers = self.bytes_received = 0
         self._objects = objects
         self._has_complained = False
 
@@ -101,7 +105,9 @@ class ObjectTier:
 
     async def open(self, entry: Entry, start: int, stop: int | None) -> Streamed:
         """Return bytes of some content (Tier)."""
-        return await self._objects.open(blob_key(entry), start, stop)
+        opened = await self._objects.open(blob_key(entry), start, stop, self._received)
+        self.answers += 1
+        return opened
 
     async def read(self, entry: Entry) -> bytes | None:
         """Return small content (Tier)."""
@@ -109,7 +115,9 @@ class ObjectTier:
             content = await self._objects.read(blob_key(entry), _LARGEST_READ)
         except NotThere:
             return None
+        self._received(len(content))
         if entry.digest.names(content):
+            self.answers += 1
             return content
         await self.wrong(entry)
         return None
@@ -150,6 +158,9 @@ class ObjectTier:
     async def sign(self, entry: Entry, seconds: float, method: str = "GET") -> str:
         """Return a URL (Tier)."""
         return await self._objects.sign(blob_key(entry), seconds, method)
+
+    def _received(self, number: int) -> None:
+        self.bytes_received += number
 
     async def _fact(self, key: str, parse: Callable[[bytes], Parsed | None]) -> Parsed | None:
         try:

@@ -57,7 +57,8 @@ class _Failures:
 class Uploading:
     """Carries what is in ``outbox`` to ``objects``, from `start` to `stop`.
 
-    ``uploaded`` and ``uploaded_bytes`` count what was done; ``observers`` are told of each content when it is over.
+    ``uploaded`` and ``uploaded_bytes`` count what was done, ``failed`` attempts at it that failed. ``observers`` are
+    told of each content when it is over.
 
     Arguments:
         open_content: returns a descriptor of content on disk, None where it is not there; may raise OSError.
@@ -77,7 +78,7 @@ class Uploading:
         clock: IReactorTime,
         found_wrong: Callable[[Entry], object] = lambda _: None,
     ) -> None:
-        self.uploaded = self.uploaded_bytes = 0
+        self.uploaded = self.uploaded_bytes = self.failed = 0
         self.observers: list[Done] = []
         self._outbox = outbox
         self._objects = objects
@@ -170,6 +171,7 @@ class Uploading:
             await self._objects.put_file(item.key, fd, entry.digest, lambda: self._looks.running)
         except (WrongContent, Unreadable) as error:
             self._log.warn("{entry} is not uploaded: {error}", entry=entry, error=error)
+            self.failed += 1
             self._found_wrong(entry)
             return False
         finally:
@@ -208,6 +210,7 @@ class Uploading:
 
     async def _failed(self, item: Item, error: TierFailed) -> None:
         """Wait a while, then begin with something else; give up what fails again and again while others do not."""
+        self.failed += 1
         now = self._clock.seconds()
         if now >= self._not_before:
             # What was under way beside it, and failed as well, is no reason to wait longer.

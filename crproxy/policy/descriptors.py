@@ -12,9 +12,19 @@ __all__ = ["Descriptors"]
 
 # For the index, logs, listening ports, operators and monitoring, look-ups of names, and what the threads have open.
 _RESERVED = 48
+# Of an object store, beside that: the outbox, and connections. Each of its 24 threads has one (service/second_tier.py),
+# and as many may idle that were for reading while all of them write.
+_OF_STORE = 56
+# Of a fleet, beside that: Valkey, and those who connect and have not shown yet that they are nodes (nodes_only.py).
+_OF_FLEET = 72
 # Of the rest, in hundredths. A client's connection needs one more while a blob is sent on it from the disk, and one to
 # an upstream needs one more for the partial file.
 _CLIENTS, _UPSTREAMS, _IDLE = 27, 17, 12
+# The same in a fleet. There, a connection from another node needs one more while a blob is sent on it, too; one to
+# another node one for the partial file, and as many as these may idle.
+_CLIENTS_OF_FLEET, _UPSTREAMS_OF_FLEET, _IDLE_OF_FLEET, _FROM_NODES, _TO_NODES = 23, 13, 7, 6, 3
+# So many are enough: one for each blob that is under way to another node, and a few that idle.
+_MOST_OF_NODES = 1024
 # So many idle connections help nobody more.
 _MOST_IDLE = 1024
 # More than these is no client's need: it has 512 connections by default.
@@ -31,6 +41,8 @@ class Descriptors:
         upstreams: to upstreams, under way.
         for_client: of those, for one client.
         idle: to upstreams, kept for later.
+        from_nodes: from other nodes of a fleet.
+        to_nodes: to other nodes, under way; as many again, at the most, are kept for later.
     """
 
     clients: int
@@ -38,17 +50,31 @@ class Descriptors:
     upstreams: int
     for_client: int
     idle: int
+    from_nodes: int = 0
+    to_nodes: int = 0
 
     @classmethod
-    def of(cls, limit: int) -> Self:
-        """Return how ``limit`` descriptors are divided."""
-        rest = max(limit - _RESERVED, 16)
+    def of(cls, limit: int, *, fleet: bool = False, store: bool = False) -> Self:
+        """Return how ``limit`` descriptors are divided.
+
+        Arguments:
+            fleet: there are other nodes.
+            store: there is an object store.
+        """
+        rest = max(limit - _RESERVED - _OF_FLEET * fleet - _OF_STORE * store, 16)
         clients, upstreams = rest * _CLIENTS // 100, rest * _UPSTREAMS // 100
+        idle, of_nodes = rest * _IDLE // 100, (0, 0)
+        if fleet:
+            clients, upstreams = rest * _CLIENTS_OF_FLEET // 100, rest * _UPSTREAMS_OF_FLEET // 100
+            idle, of_nodes = rest * _IDLE_OF_FLEET // 100, (rest * _FROM_NODES // 100, rest * _TO_NODES // 100)
+        from_nodes, to_nodes = (min(max(each, int(fleet)), _MOST_OF_NODES) for each in of_nodes)
         return cls(
             clients=clients,
             # As many again are let in to be told that they are too many.
             of_client=max(clients // 4, 1),
             upstreams=upstreams,
             for_client=min(max(upstreams // 2, 1), _MOST_OF_CLIENT),
-            idle=min(rest * _IDLE // 100, _MOST_IDLE),
+            idle=min(idle, _MOST_IDLE),
+            from_nodes=from_nodes,
+            to_nodes=to_nodes,
         )

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from ..flights.tiers import Elsewhere
+from ..metrics import CommonReadings, FleetNumbers, StorageNumbers
 from ..policy.freshness import Lifetimes
 from ..pullthrough.recall import Recall
-from ..pullthrough.redirecting import Signer
 from ..store.store import Store
+from ..web import page
 
 if TYPE_CHECKING:
     from ..fleet.fleet_news import FleetNews
-    from ..fleet.second_tier import SecondTier
+    from ..fleet.second_tier import SecondTier, TierSigner
     from .caching import CacheService
     from .fleet import FleetService
     from .second_tier import SecondTierService
@@ -34,13 +35,13 @@ class Commons:
         fleet: other nodes.
         tier: the object store.
         objects: what is there, and what nodes tell each other.
-        signer: makes URLs for clients.
+        signer: makes URLs of the store for clients.
     """
 
     fleet: FleetService | None = None
     tier: SecondTierService | None = None
     objects: SecondTier | None = None
-    signer: Signer | None = None
+    signer: TierSigner | None = None
 
     @classmethod
     def of(
@@ -78,14 +79,38 @@ class Commons:
     def attach(self, cache: CacheService) -> None:
         """Have others find what is kept in ``cache``."""
         if self.fleet is not None:
-            numbers = self.fleet.membership.numbers
-            numbers["flights"] = lambda: cache.flights.number
+            census, numbers = self.fleet.census, self.fleet.membership.numbers
+            census.holds["flights"] = lambda: cache.flights.number
+            numbers["flights"] = lambda: census.total("flights")
             numbers["stored"] = cache.store.index.bytes_stored
         if self.tier is None:
             return
         self.tier.attach(cache, _always if self.fleet is None else self.fleet.may_tidy)
         if self.fleet is not None:
             self.tier.on_over.append(self.fleet.flight_leases.is_elsewhere)
+
+    def readings(self, received: Callable[[], int]) -> CommonReadings | None:
+        """Return what monitoring reads; None where there is nothing.
+
+        Arguments:
+            received: returns the bytes that upstreams have sent.
+        """
+        if self.fleet is None and self.tier is None:
+            return None
+        return CommonReadings(self._fleet_numbers, self._storage_numbers, received)
+
+    def _fleet_numbers(self) -> FleetNumbers | None:
+        return None if self.fleet is None else self.fleet.numbers()
+
+    def _storage_numbers(self) -> StorageNumbers | None:
+        if self.tier is None:
+            return None
+        return self.tier.numbers(0 if self.signer is None else self.signer.given)
+
+    def state(self) -> tuple[page.Fleet | None, page.Storage | None]:
+        """Return what the page shows of other nodes, and of the object store; None where there are none."""
+        fleet = None if self.fleet is None else self.fleet.state()
+        return fleet, None if self.tier is None else self.tier.state()
 
     async def describe_fleet(self) -> dict[str, Any] | None:
         """Return what the operator is shown of other nodes; None where there are none."""

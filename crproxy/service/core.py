@@ -121,7 +121,8 @@ class Core:
         """
         sharing = sharing or Alone()
         config, now = current(), now or reactor.seconds
-        fleet = None if config.fleet is None else FleetService(config, config.fleet, reactor, now, sharing)
+        bounds = Descriptors.of(raise_limit(), fleet=config.fleet is not None, store=config.storage is not None)
+        fleet = None if config.fleet is None else FleetService(config, config.fleet, reactor, now, sharing, bounds)
         sharing = sharing if fleet is None else fleet.sharing
         tier = None if config.storage is None else SecondTierService(config, config.storage, reactor, now, sharing)
         redirect_ttl = None if config.storage is None or not config.storage.redirect else config.storage.redirect_ttl
@@ -129,7 +130,6 @@ class Core:
         meters = Meters(current, sharing)
         cache = CacheService(config, reactor, now=now, sharing=sharing, elsewhere=commons.elsewhere)
         commons.attach(cache)
-        bounds = Descriptors.of(raise_limit())
         accounts = Accounts(current, reactor, bounds.clients, bounds.of_client, sharing)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
         fills, quotas = Fills(current, sharing), Quotas(now, sharing)
@@ -212,7 +212,7 @@ class Core:
 
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
-        state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known)
+        state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known, self.commons.state)
         page = PageResource(self.configuration, state)
         registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
         tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)

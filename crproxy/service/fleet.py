@@ -13,10 +13,15 @@ from twisted.internet.interfaces import IProtocolFactory
 from .. import __version__
 from ..config import Config, ConfigError, Fleet
 from ..flights.tiers import Leases, Nodes
+from ..metrics import FleetNumbers
+from ..policy.audit import Record
+from ..policy.descriptors import Descriptors
 from ..sharing import Sharing
 from ..store.blobs import PartialKey
 from ..store.entries import Entry
+from ..web import page
 from ..web.site import PlainSite
+from .census import Census
 
 if TYPE_CHECKING:
     from ..fleet.fleet import Membership
@@ -43,12 +48,21 @@ class FleetService(Service):
         reactor: the time, and connections.
         now: seconds since the epoch.
         sharing: what the workers of this node have in common.
+        bounds: how many connections with other nodes there may be.
 
     Raises:
         ConfigError: what it takes is not installed, or the secret is too short.
     """
 
-    def __init__(self, config: Config, fleet: Fleet, reactor: Any, now: Callable[[], float], sharing: Sharing) -> None:
+    def __init__(
+        self,
+        config: Config,
+        fleet: Fleet,
+        reactor: Any,
+        now: Callable[[], float],
+        sharing: Sharing,
+        bounds: Descriptors,
+    ) -> None:
         try:
             from ..fleet.fleet import make_fleet
         except ImportError as error:
@@ -65,14 +79,18 @@ class FleetService(Service):
         self._fleet = fleet
         self._reactor = reactor
         headers, idle = (min(seconds, _PATIENCE) for seconds in (config.timeouts.headers, config.timeouts.idle))
-        self._asking = AskingNodes(self._identity.client, headers, idle, reactor)
+        self._asking = AskingNodes(self._identity.client, headers, idle, reactor, bounds.to_nodes)
+        self._most_let_in = max(1, bounds.from_nodes // max(1, len(fleet.listen)))
         self._tidies: Lease | None = None
-        self._nodes_only: NodesOnly | None = None
+        self._nodes_only: list[NodesOnly] = []
+        self._answers_given = self._bytes_given = 0
         self.membership: Membership = membership
         self.sharing: Sharing = membership.sharing
         self.flight_leases = FlightLeases(membership.leases, fleet.name, reactor)
         self.leases: Leases = self.flight_leases
         self.nodes: Nodes = OtherNodes(self._asking)
+        self.census = Census(membership.nodes.nodes, sharing, reactor)
+        self.census.holds["leases"] = lambda: len(membership.leases)
 
     def site(self, cache: CacheService) -> PlainSite:
         """Return what gives other nodes what is in ``cache``, or on its way there."""
@@ -83,14 +101,15 @@ class FleetService(Service):
         def about() -> About:
             return About(self._fleet.name, __version__, cache.flights.number, cache.store.index.bytes_stored())
 
-        return make_node_site(Having(cache.store, cache.flights), about, self._reactor)
+        return make_node_site(Having(cache.store, cache.flights), about, self._reactor, observe=self._observe)
 
     def lets_in(self, site: PlainSite) -> IProtocolFactory:
         """Return ``site`` behind what lets nodes in alone."""
         from ..fleet.nodes_only import NodesOnly
 
-        self._nodes_only = NodesOnly(site, self._identity.server, self._reactor)
-        return self._nodes_only
+        nodes_only = NodesOnly(site, self._identity.server, self._reactor, self._most_let_in)
+        self._nodes_only.append(nodes_only)
+        return nodes_only
 
     async def read_from_node(self, url: str, entry: Entry) -> bytes | None:
         """Return small content that the node at ``url`` has, unchecked; None where it does not give it."""
@@ -103,9 +122,30 @@ class FleetService(Service):
             "node": self._fleet.name,
             "valkey": str(self._fleet.valkey),
             "up": membership.is_up,
-            "leases": len(membership.leases),
+            "leases": self.census.total("leases"),
             "nodes": [asdict(node) for node in await membership.nodes.nodes()],
         }
+
+    def numbers(self) -> FleetNumbers:
+        """Return what monitoring is told of this worker's part in it."""
+        return FleetNumbers(
+            is_up=self.membership.is_up,
+            nodes=max(1, len(self.census.nodes)),
+            leases=len(self.membership.leases),
+            refused=sum(each.refused for each in self._nodes_only),
+            answers=self._asking.answers,
+            bytes=self._asking.bytes_received,
+            answers_given=self._answers_given,
+            bytes_given=self._bytes_given,
+        )
+
+    def state(self) -> page.Fleet:
+        """Return what the page shows of it."""
+        nodes = (
+            page.Node(each.name, each.version, each.fetches, each.stored, each.name == self._fleet.name)
+            for each in self.census.nodes
+        )
+        return page.Fleet(self.membership.is_up, self.census.total("leases"), tuple(nodes))
 
     async def may_tidy(self) -> bool:
         """Tell whether this node is the one that keeps the object store within its size: it stays the one."""
@@ -121,11 +161,17 @@ class FleetService(Service):
         """Connect to where nodes meet."""
         super().startService()
         self.membership.start()
+        self.census.startService()
 
     def stopService(self) -> Deferred[Any]:
         """Leave the fleet; fires when that is done."""
         super().stopService()
         self.flight_leases.stop()
-        if self._nodes_only is not None:
-            self._nodes_only.close()
+        self.census.stopService()
+        for each in self._nodes_only:
+            each.close()
         return DeferredList([Deferred.fromCoroutine(self.membership.stop()), self._asking.close()])
+
+    def _observe(self, record: Record) -> None:
+        self._answers_given += 1
+        self._bytes_given += record.sent

@@ -34,6 +34,9 @@ class Monitoring:
         self._core = core
         self._listeners = listeners
         core.meters.registry.register(Readings(self._stock()))
+        in_common = core.commons.readings(lambda: core.meters.upstreams.bytes_received)
+        if in_common is not None:
+            core.meters.registry.register(in_common)
 
     def start_with(self, daemon: MultiService) -> None:
         """Let its services be those of ``daemon``."""

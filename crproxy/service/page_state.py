@@ -10,9 +10,16 @@ from ..metrics import CertificateEnds
 from ..metrics.requests import Served
 from ..metrics.upstreams import Upstreams
 from ..store.store import Store
-from ..web.page import Certificate, ReadState, State, Upstream
+from ..web.page import Certificate, Fleet, ReadState, State, Storage, Upstream
 
-__all__ = ["state_of"]
+__all__ = ["InCommon", "state_of"]
+
+# Returns how it stands with other nodes, and with the object store; None where there are none.
+InCommon = Callable[[], tuple[Fleet | None, Storage | None]]
+
+
+def _nothing() -> tuple[Fleet | None, Storage | None]:
+    return None, None
 
 
 def state_of(
@@ -20,6 +27,7 @@ def state_of(
     ends: CertificateEnds,
     upstreams: Upstreams,
     counted: Callable[[], Iterable[Metric]],
+    in_common: InCommon = _nothing,
 ) -> ReadState:
     """Return what reads how the daemon is doing.
 
@@ -28,10 +36,12 @@ def state_of(
         ends: returns each name that has, or shall have, a certificate, and when that ends, in seconds since 1970.
         upstreams: knows whether each answered when it was asked last.
         counted: returns what was counted of requests.
+        in_common: returns how it stands with other nodes, and with the object store.
     """
 
     def read() -> State:
         served = Served.of(counted())
+        fleet, storage = in_common()
         return State(
             hit_rate=served.hits / served.looked_up if served.looked_up else None,
             bytes_served=served.bytes,
@@ -39,6 +49,8 @@ def state_of(
             bytes_allowed=store.budget,
             upstreams=tuple(_rows(upstreams)),
             certificates=tuple(Certificate(host, valid_until) for host, valid_until in ends()),
+            fleet=fleet,
+            storage=storage,
         )
 
     return read

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from ..config import Config, ConfigError, Storage
+from ..metrics import StorageNumbers
 from ..sharing import Sharing
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.notes import Notes
+from ..web import page
 
 if TYPE_CHECKING:
     from ..objects.janitor import LastUsed, TierJanitor
@@ -32,6 +37,8 @@ __all__ = ["ObjectThreads", "SecondTierService"]
 _THREADS = 24
 # Is told when all nodes can have some content from the object store, or will not be able to.
 _OVER = "upload over"
+# Seconds between two looks at whether one that did not answer has to be asked again.
+_LOOK = 5.0
 
 
 class ObjectThreads(Service):
@@ -69,6 +76,8 @@ class SecondTierService(Service):
         ConfigError: what it takes is not installed, or not there.
     """
 
+    _log = Logger()
+
     def __init__(
         self, config: Config, storage: Storage, reactor: Any, now: Callable[[], float], sharing: Sharing
     ) -> None:
@@ -93,6 +102,9 @@ class SecondTierService(Service):
         self.tier: ObjectTier = ObjectTier(self._objects)
         self.uploading: Uploading | None = None
         self.on_over: list[Callable[[Entry], object]] = []
+        self._looks = LoopingCall(self._look)
+        self._looks.clock = reactor
+        self._looking: Deferred[Any] | None = None
         sharing.on(_OVER, self._over)
 
     def attach(
@@ -135,10 +147,40 @@ class SecondTierService(Service):
         waiting, waiting_bytes = await self._threads(self._outbox.waiting)
         return {
             "url": self._storage.url,
-            "up": self.tier.is_up,
+            "up": self._objects.has_answered,
             "waiting": waiting,
             "waiting_bytes": waiting_bytes,
         }
+
+    def state(self) -> page.Storage:
+        """Return what the page shows of it."""
+        return page.Storage(self._objects.has_answered, *self._outbox.waiting())
+
+    def numbers(self, redirects: int) -> StorageNumbers:
+        """Return what monitoring is told of this worker's part in it.
+
+        Arguments:
+            redirects: URLs that clients were given.
+        """
+        waiting, waiting_bytes = self._outbox.waiting()
+        uploading, janitor = self.uploading, self._janitor
+        return StorageNumbers(
+            is_up=self._objects.has_answered,
+            failures=self._objects.failures,
+            answers=self.tier.answers,
+            bytes=self.tier.bytes_received,
+            waiting=waiting,
+            waiting_bytes=waiting_bytes,
+            uploaded=0 if uploading is None else uploading.uploaded,
+            uploaded_bytes=0 if uploading is None else uploading.uploaded_bytes,
+            upload_failures=0 if uploading is None else uploading.failed,
+            lost=self._outbox.lost,
+            size=None if janitor is None else janitor.taken,
+            budget=self._storage.size,
+            evicted=0 if janitor is None else janitor.evicted,
+            evicted_bytes=0 if janitor is None else janitor.evicted_bytes,
+            redirects=redirects,
+        )
 
     def pushing(self, cache: CacheService) -> Pushing:
         """Return what uploads all that is in ``cache``."""
@@ -149,6 +191,7 @@ class SecondTierService(Service):
     def startService(self) -> None:
         """Begin to upload."""
         super().startService()
+        self._looks.start(_LOOK, now=False)
         for each in (self.uploading, self._janitor):
             if each is not None:
                 each.start()
@@ -156,9 +199,26 @@ class SecondTierService(Service):
     def stopService(self) -> Deferred[None]:
         """Upload nothing more; fires when nothing is under way."""
         super().stopService()
+        if self._looks.running:
+            self._looks.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._janitor is not None:
             self._janitor.stop()
         return succeed(None) if self.uploading is None else self.uploading.stop()
+
+    def _look(self) -> None:
+        """Find out whether it is back, which nobody may have asked for: it is told of, and told to monitoring."""
+        if self._looking is None and not self._objects.has_answered and self._objects.is_up:
+            self._looking = looking = Deferred.fromCoroutine(self._objects.is_there())
+            looking.addErrback(self._stumbled).addBoth(lambda _: self._looked())
+
+    def _looked(self) -> None:
+        self._looking = None
+
+    def _stumbled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("the object store could not be looked at", failure)
 
     def _tell(self, entry: Entry) -> None:
         self._over(entry)

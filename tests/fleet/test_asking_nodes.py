@@ -34,6 +34,8 @@ async def test_what_a_node_has_it_gives(node: Node, asks: AskingNodes) -> None:
     await streamed.body.join(consumer)
     assert (streamed.status, streamed.headers["content-range"]) == (206, "bytes 1-3/4")
     assert (streamed.body.length, consumer.content) == (3, KEPT[1:])
+    assert await asks.read(node.url, OF_KEPT, 100) == KEPT
+    assert (asks.answers, asks.bytes_received) == (2, 7)
 
 
 @on_the_reactor
@@ -54,6 +56,7 @@ async def test_what_it_does_not_have_it_says(node: Node, asks: AskingNodes) -> N
         await asks.open(node.url, KEY, 0)
     with pytest.raises(NotThere, match="answered 416"):
         await asks.open(node.url, OF_KEPT, 4)
+    assert (asks.answers, asks.bytes_received) == (0, 0)
 
 
 @on_the_reactor

@@ -232,6 +232,7 @@ def test_a_url_is_made_of_what_is_there(world: World) -> None:
     for _ in range(2):
         assert run(signer.url(ENTRY)) == f"https://s3.test/{DIGEST.hex}?seconds=600"
     assert world.tier.asked == ["size", "size", "sign", "sign"]
+    assert signer.given == 2
     clock.advance(600)
     del world.tier.contents[ENTRY]
     assert run(signer.url(ENTRY)) is None
@@ -239,4 +240,6 @@ def test_a_url_is_made_of_what_is_there(world: World) -> None:
 
 def test_a_store_that_is_away_signs_nothing(world: World) -> None:
     world.tier.error = TierFailed("away")
-    assert run(TierSigner(world.tier, 600, Clock()).url(ENTRY)) is None
+    signer = TierSigner(world.tier, 600, Clock())
+    assert run(signer.url(ENTRY)) is None
+    assert signer.given == 0

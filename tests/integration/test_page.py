@@ -17,7 +17,10 @@ import pytest
 from tests.parts.browser import Chromium
 from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon, configuration
+from tests.parts.fleets import Fleet
 from tests.parts.requirements import need
+from tests.parts.s3 import S3Server
+from tests.parts.valkey import Valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +86,24 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One without a domain, in the clear."""
     with Daemon(tmp_path_factory.mktemp("local"), "") as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator[Fleet]:
+    directory = tmp_path_factory.mktemp("fleet")
+    with (
+        S3Server(tmp_path_factory.mktemp("s3")) as s3,
+        Fleet(directory, {}, s3=s3, valkey=valkey, more="[page]\nstate = true\n") as fleet,
+    ):
+        fleet.start(workers=2)
+        fleet.start()
+        yield fleet
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +339,45 @@ class TestState:
     def test_it_is_not_where_nobody_allowed_it(self, browser: Chromium, local: Daemon) -> None:
         browser.open(f"http://localhost:{local.port}/")
         assert browser.find_all("#state") == []
+
+
+class TestFleet:
+    def home(self, fleet: Fleet) -> str:
+        return f"http://localhost:{fleet.nodes[0].port}/"
+
+    def rows(self, browser: Chromium, fleet: Fleet, table: str) -> list[str]:
+        browser.open(self.home(fleet))
+        return browser.texts(f"#{table} tbody tr")
+
+    def test_who_is_there_is_shown(self, browser: Chromium, fleet: Fleet) -> None:
+        browser.wait_until(lambda: len(self.rows(browser, fleet, "nodes")) == 2)
+        first, second = self.rows(browser, fleet, "nodes")
+        assert first.startswith("node-1 (this one) ")
+        assert second.startswith("node-2 ")
+        assert first.endswith(": 0 B kept, 0 transfers")
+        assert "127.0.0.1" not in browser.find("#nodes").text, "where nodes are reached is nobody's business"
+        assert browser.violations() == []
+
+    @pytest.mark.parametrize("width", [PHONE, WIDE])
+    def test_nothing_has_to_be_pushed_sideways(self, browser: Chromium, fleet: Fleet, width: int) -> None:
+        browser.look(width)
+        browser.open(self.home(fleet))
+        assert browser.measure("document.documentElement.scrollWidth") <= width
+        assert browser.violations() == []
+
+    def test_what_they_have_in_common_is_up_and_away_as_it_is(
+        self, browser: Chromium, fleet: Fleet, valkey: Valkey
+    ) -> None:
+        expected = ["Valkey up", "Leases of this node 0", "Object store up", "To be uploaded 0 objects, 0 B"]
+        browser.wait_until(lambda: self.rows(browser, fleet, "common") == expected)
+        valkey.kill()
+        browser.wait_until(lambda: self.rows(browser, fleet, "common")[0] == "Valkey away: this node goes on alone")
+        valkey.again()
+        browser.wait_until(lambda: self.rows(browser, fleet, "common") == expected)
+
+    def test_a_node_alone_shows_none_of_it(self, browser: Chromium) -> None:
+        browser.open(HOME)
+        assert browser.find_all("#nodes") == browser.find_all("#common") == []
 
 
 PICTURES = {

@@ -13,7 +13,7 @@ from crproxy.config import Config, Limits, Upstream
 from crproxy.flights import Flights
 from crproxy.limits import Accounts, Fills
 from crproxy.login import Login
-from crproxy.metrics import Disk, Meters, Readings, Stock
+from crproxy.metrics import CommonReadings, Disk, FleetNumbers, Meters, Readings, Stock, StorageNumbers
 from crproxy.oci.errors import RegistryError
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.audit import CacheState
@@ -22,9 +22,27 @@ from crproxy.upstream.quotas import Quotas
 from tests.metrics.records import record
 from tests.stores import make_dependencies, make_store
 
-__all__ = ["exercised", "make_stock"]
+__all__ = ["FLEET", "STORAGE", "exercised", "make_stock"]
 
 _NOBODY: Any = None
+FLEET = FleetNumbers(is_up=True, nodes=3, leases=2, refused=4, answers=5, bytes=500, answers_given=6, bytes_given=600)
+STORAGE = StorageNumbers(
+    is_up=False,
+    failures=1,
+    answers=7,
+    bytes=700,
+    waiting=8,
+    waiting_bytes=800,
+    uploaded=9,
+    uploaded_bytes=900,
+    upload_failures=10,
+    lost=11,
+    size=12000,
+    budget=20000,
+    evicted=13,
+    evicted_bytes=1300,
+    redirects=14,
+)
 MCR, MIRROR = Registry("mcr.microsoft.com"), "https://mirror.example"
 
 
@@ -52,13 +70,14 @@ def make_stock(path: Path, clock: Clock, meters: Meters, config: Config, **other
 
 
 def exercised(path: Path) -> CollectorRegistry:
-    """What a daemon exposes."""
+    """What a daemon of a fleet with an object store exposes."""
     mirrored = Upstream(MCR, MIRROR, fallbacks=(Upstream.public(MCR),))
     limits = Limits(connections_per_client=1, fills_per_client=1)
     clock, config = Clock(), Config(limits=limits, upstreams={MCR: mirrored})
     meters = Meters(lambda: config)
     stock = make_stock(path, clock, meters, config)
     meters.registry.register(Readings(stock))
+    meters.registry.register(CommonReadings(lambda: FLEET, lambda: STORAGE, lambda: meters.upstreams.bytes_received))
     meters.requests.observe(record(cache=CacheState.STALE))
     meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
     meters.upstreams.attempted(Attempt.of_status(MCR, 0.1, 200, MIRROR))

@@ -87,6 +87,10 @@ def janitor(tier: Tier, clock: Clock, size: int, **options: Any) -> TierJanitor:
     return TierJanitor(tier.objects, size, clock, lambda: NOW, **options)
 
 
+def taken(looks: TierJanitor) -> int | None:
+    return looks.taken
+
+
 def run(work: Coroutine[Deferred[Any], Any, Any]) -> Any:
     return ended(Deferred.fromCoroutine(work))
 
@@ -223,9 +227,27 @@ def test_it_works_every_quarter_of_an_hour_where_it_is_let(tier: Tier, clock: Cl
     assert tier.keys == {blob_key(A)}
     clock.advance(900)
     assert tier.keys == {blob_key(A)}
+    assert taken(looks) is None
     clock.advance(900)
     assert tier.keys == set()
+    assert taken(looks) == 0
     looks.stop()
+    looks.stop()
+
+
+def test_of_what_another_node_looks_after_nothing_is_known(tier: Tier, clock: Clock) -> None:
+    may = [True, False]
+
+    async def may_work() -> bool:
+        return may.pop(0)
+
+    looks = janitor(tier, clock, 10_000, may_work=may_work)
+    looks.start()
+    tier.content(A, 1000)
+    clock.advance(900)
+    assert taken(looks) == 1000
+    clock.advance(900)
+    assert taken(looks) is None
     looks.stop()
 
 

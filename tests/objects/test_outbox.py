@@ -134,6 +134,7 @@ def test_it_is_bounded_and_says_so_once(directory: Path) -> None:
         outbox.put([Draft(FACT.key, 3, None, b"new")])
     assert drafts(outbox.take(10)) == [BLOB, GONE, Draft(FACT.key, 3, None, b"new")]
     assert log.lines == ["1 things will not be uploaded, nor will others be: 3 wait already"]
+    assert outbox.lost == 2
     outbox.done(outbox.take(1)[0])
     with Log() as log:
         outbox.put([PRIVATE])

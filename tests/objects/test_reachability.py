@@ -96,3 +96,26 @@ def test_it_is_said_once_and_once_when_it_is_back(reachability: Reachability, cl
         "the object store cannot be used, and is asked again in some seconds: connection refused",
         "the object store can be used again",
     ]
+
+
+def test_whether_it_has_answered_stays_what_it_was_until_it_is_asked(reachability: Reachability, clock: Clock) -> None:
+    """Unlike whether it is worth asking."""
+    assert has_answered(reachability)
+    ask(reachability, TROUBLE)
+    clock.advance(3600)
+    assert is_up(reachability)
+    assert not has_answered(reachability)
+    ask(reachability, None)
+    assert has_answered(reachability)
+
+
+def test_questions_that_failed_are_counted_all_of_them(reachability: Reachability) -> None:
+    for _ in range(2):
+        reachability.begin()
+    reachability.failed(TROUBLE)
+    reachability.failed(TROUBLE)
+    assert reachability.failures == 2
+
+
+def has_answered(reachability: Reachability) -> bool:
+    return reachability.has_answered

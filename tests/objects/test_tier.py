@@ -37,7 +37,7 @@ QUAY = Registry("quay.io")
 
 
 @pytest.fixture
-def tier(objects: ObjectStore) -> Tier:
+def tier(objects: ObjectStore) -> ObjectTier:
     return ObjectTier(objects)
 
 
@@ -45,7 +45,11 @@ def run(work: Coroutine[Deferred[Any], Any, Any]) -> Any:
     return ended(Deferred.fromCoroutine(work))
 
 
-def test_content_is_looked_at_opened_and_read(tier: Tier, memory: MemoryStore) -> None:
+def test_it_is_every_tier(tier: Tier) -> None:
+    assert tier.is_up
+
+
+def test_content_is_looked_at_opened_and_read(tier: ObjectTier, memory: MemoryStore) -> None:
     obstore.put(memory, blob_key(ENTRY), CONTENT)
     assert run(tier.size(ENTRY)) == len(CONTENT)
     assert run(tier.read(ENTRY)) == CONTENT
@@ -53,6 +57,24 @@ def test_content_is_looked_at_opened_and_read(tier: Tier, memory: MemoryStore) -
     assert (streamed.status, streamed.headers["content-range"]) == (206, "bytes 5-11/12")
     ended(streamed.body.join(consumer))
     assert consumer.content == CONTENT[5:]
+    assert (tier.answers, tier.bytes_received) == (2, len(CONTENT) + len(CONTENT[5:]))
+
+
+def test_what_comes_in_many_ranges_is_counted_as_it_comes(tier: ObjectTier, memory: MemoryStore) -> None:
+    content = bytes(range(256)) * (6 * 1024 * 4)
+    entry = Entry(Digest.of(content))
+    obstore.put(memory, blob_key(entry), content)
+    streamed, consumer = run(tier.open(entry, 0, None)), Consumer()
+    assert tier.bytes_received == 1024 * 1024
+    ended(streamed.body.join(consumer))
+    assert (tier.answers, tier.bytes_received) == (1, len(content))
+
+
+def test_what_is_not_there_or_wrong_is_no_answer(tier: ObjectTier, memory: MemoryStore) -> None:
+    assert run(tier.read(ENTRY)) is None
+    obstore.put(memory, blob_key(ENTRY), b"other conten")
+    assert run(tier.read(ENTRY)) is None
+    assert (tier.answers, tier.bytes_received) == (0, len(b"other conten"))
 
 
 def test_content_of_another_pool_is_not_there(tier: Tier, memory: MemoryStore) -> None:

@@ -258,6 +258,7 @@ def test_a_store_that_is_away_is_waited_for_longer_and_longer(world: World, uplo
             world.clock.advance(1)
     assert len(log.complaints) == 1, "that it cannot be used is said once"
     assert uploading.waiting == (1, 7)
+    assert uploading.failed > 10
     assert world.told == []
     world.threads.trouble = None
     for _ in range(60):

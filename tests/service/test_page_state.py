@@ -14,7 +14,7 @@ from crproxy.service.page_state import state_of
 from crproxy.store.blobs import PartialKey
 from crproxy.store.entries import Entry
 from crproxy.upstream.attempts import Attempt
-from crproxy.web.page import Certificate, Upstream
+from crproxy.web.page import Certificate, Fleet, Storage, Upstream
 from tests.metrics.records import record
 from tests.stores import make_store
 
@@ -67,3 +67,14 @@ def test_several_endpoints_have_a_row_each(tmp_path: Path) -> None:
         Upstream("quay.io (https://mirror.example)", up=False),
         Upstream("quay.io (https://quay.io)", up=True),
     )
+
+
+def test_what_nodes_have_in_common_is_shown_as_it_is(tmp_path: Path) -> None:
+    found = Fleet(up=True, leases=2), Storage(up=False, waiting=3, waiting_bytes=4)
+    state = state_of(make_store(tmp_path, Clock()), list, Meters(Config).upstreams, list, lambda: found)()
+    assert (state.fleet, state.storage) == found
+
+
+def test_a_node_of_its_own_has_nothing_in_common(tmp_path: Path) -> None:
+    state = state_of(make_store(tmp_path, Clock()), list, Meters(Config).upstreams, list)()
+    assert (state.fleet, state.storage) == (None, None)

@@ -17,9 +17,11 @@ from .disk import check_disk
 from .dns import check_dns, resolve_names
 from .environment import ProbeEnvironment
 from .findings import Finding
+from .nodes_check import check_fleet
 from .permissions import check_permissions
 from .ports import check_ports
 from .registry_check import check_registry
+from .store_check import check_store
 from .upstreams import RegistryCheck, Tools, chosen
 
 __all__ = ["Report", "run_checks"]
@@ -46,7 +48,10 @@ async def run_checks(config: Config, named: Iterable[Registry], environment: Pro
     report(await check_certificates(config, daemon, names, environment))
     findings, seen = await check_authority(config, environment)
     report(findings)
-    readings: list[ClockReading | None] = [seen]
+    fleet = await check_fleet(config, daemon, environment)
+    report(fleet.findings)
+    report(await check_store(config, environment))
+    readings: list[ClockReading | None] = [seen, fleet.reading]
     for checked in await _check_registries(config, named, environment):
         report(checked.findings)
         readings.append(checked.reading)

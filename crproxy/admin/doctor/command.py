@@ -23,10 +23,12 @@ __all__ = ["doctor"]
 @click.option("--strict", is_flag=True, help="Exit with 2 where there are warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 def doctor(config_file: str | None, upstreams: tuple[Registry, ...], strict: bool, as_json: bool, **said: Any) -> None:
-    """Look at the configuration, permissions, disk, DNS, ports, certificates, the CA, every registry, and the clock.
+    """Look at the configuration, permissions, disk, DNS, ports, certificates, the CA, every registry, and the clock;
+    and of a fleet at Valkey, the other nodes, and the object store.
 
     Each is a line: ok, warning, failed, or skipped because it depends on another, and what to do. The last lines name
-    where to begin. Nothing is changed, and the daemon need not run. Exits with 1 where something failed.
+    where to begin. Nothing is changed, but for a small object that is put into the object
+    store and removed, and the daemon need not run. Exits with 1 where something failed.
     """
     # What it looks with takes most of a second to import, which the other commands need not spend.
     from .running import run

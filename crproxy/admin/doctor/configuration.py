@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...config import Config, ConfigError, OptionError, Options
 from ..configuration_file import config_file, read_config, read_text
-from .findings import Area, Finding, failed, fine
+from .findings import Area, Finding, failed, fine, warning
 
 __all__ = ["Reading", "read", "whoever"]
+
+# Keys that name a file with a secret in it which is the same on many machines.
+_OF_A_FLEET = (("fleet", "secret_file"), ("fleet", "valkey_password_file"), ("storage", "secret_access_key_file"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,41 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
         return Reading(None, [_unreadable(str(system), error.strerror or str(error))])
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
     others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
-    return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others])
+    secret = [] if where is None else list(_secrets(where))
+    return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret])
 
 
 def whoever() -> str:
     """Return who the doctor is, for people."""
     return "root" if os.geteuid() == 0 else f"the user with the number {os.geteuid()}"
+
+
+def _secrets(where: str) -> Iterator[Finding]:
+    """Give who may read what the tables of a fleet name, of a configuration that can be used."""
+    tables = tomllib.loads(read_text(where))
+    for table, key in _OF_A_FLEET:
+        path = tables.get(table, {}).get(key)
+        if path is not None:
+            yield _secret(Path(path))
+
+
+def _secret(path: Path) -> Finding:
+    """Return who may read a file with a secret in it: whoever has that of a fleet is a node.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    mode = path.stat().st_mode
+    if mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        who = "every user of this machine" if mode & (stat.S_IROTH | stat.S_IWOTH) else "its group"
+        may = "read" if mode & stat.S_IROTH else "write"
+        return warning(
+            Area.PERMISSIONS,
+            str(path),
+            f"{who} may {may} it, and it is secret (mode {stat.S_IMODE(mode):o})",
+            f"chmod 640 {path}, and let its group be the one that crproxy runs in; defaultMode: 0440 in Kubernetes",
+        )
+    return fine(Area.PERMISSIONS, str(path), f"is nobody else's (mode {stat.S_IMODE(mode):o})")
 
 
 def _refused(file: str, files: _Files, error: ConfigError) -> Finding:

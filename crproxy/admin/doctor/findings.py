@@ -33,6 +33,8 @@ class Area(enum.Enum):
     PORTS = "ports"
     AUTHORITY = "ca"
     CERTIFICATES = "certificates"
+    FLEET = "fleet"
+    STORAGE = "storage"
     UPSTREAMS = "upstreams"
     ACCESS = "access"
 

@@ -1,6 +1,6 @@
 """The page that people see in a browser: what to type for an image here. Its texts, its looks, and its answers."""
 
 from .page import PageResource
-from .state import Certificate, ReadState, State, Upstream
+from .state import Certificate, Fleet, Node, ReadState, State, Storage, Upstream
 
-__all__ = ["Certificate", "PageResource", "ReadState", "State", "Upstream"]
+__all__ = ["Certificate", "Fleet", "Node", "PageResource", "ReadState", "State", "Storage", "Upstream"]

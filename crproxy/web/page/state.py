@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Certificate", "ReadState", "State", "Upstream"]
+__all__ = ["Certificate", "Fleet", "Node", "ReadState", "State", "Storage", "Upstream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,54 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One of several that act as one. Where it is reached is nobody's business.
+
+    Arguments:
+        name: what it is called.
+        version: of crproxy.
+        transfers: from upstreams that are under way there.
+        stored: bytes that it keeps on its disk.
+        is_this: it is the one that shows the page.
+    """
+
+    name: str
+    version: str
+    transfers: int = 0
+    stored: int = 0
+    is_this: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The other nodes.
+
+    Arguments:
+        up: they can agree on something.
+        leases: that this node has.
+        nodes: all that there are, this one among them.
+    """
+
+    up: bool
+    leases: int
+    nodes: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The object store.
+
+    Arguments:
+        up: it answered when it was asked last.
+        waiting, waiting_bytes: what is still to be uploaded.
+    """
+
+    up: bool
+    waiting: int
+    waiting_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What is known; what is None, or empty, is not shown.
 
@@ -45,6 +93,8 @@ class State:
         bytes_allowed: what it may hold.
         upstreams: those that were asked.
         certificates: by host.
+        fleet: of nodes that this is one of.
+        storage: that they have in common.
     """
 
     hit_rate: float | None = None
@@ -53,6 +103,8 @@ class State:
     bytes_allowed: int | None = None
     upstreams: tuple[Upstream, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    fleet: Fleet | None = None
+    storage: Storage | None = None
 
 
 ReadState = Callable[[], State]

@@ -103,6 +103,15 @@ _ENGLISH = {
     "certificates": "Certificates",
     "valid_until": "Valid until",
     "none_yet": "none yet",
+    "nodes": "Nodes",
+    "this_node": "(this one)",
+    "node_holds": "{version}: {stored} kept, {transfers} transfers",
+    "common": "In common",
+    "alone": "away: this node goes on alone",
+    "leases": "Leases of this node",
+    "object_store": "Object store",
+    "waiting": "To be uploaded",
+    "waiting_number": "{number} objects, {size}",
     "footer": "Every image is checked against its digest. What was pulled once is kept, and served while its registry "
     "is down.",
 }
@@ -174,6 +183,15 @@ _CHINESE = {
     "certificates": "证书",
     "valid_until": "有效期至",
     "none_yet": "尚未签发",
+    "nodes": "节点",
+    "this_node": "（本节点）",
+    "node_holds": "{version}：保存 {stored}，传输中 {transfers} 个",
+    "common": "共用服务",
+    "alone": "不可用：本节点独立运行",
+    "leases": "本节点的租约",
+    "object_store": "对象存储",
+    "waiting": "等待上传",
+    "waiting_number": "{number} 个对象，{size}",
     "footer": "每个镜像都按摘要校验。拉取过的内容会保留下来，原仓库不可用时照样提供。",
 }
 

@@ -59,3 +59,41 @@ def test_files_that_are_named_are_read(file: Path, tmp_path: Path) -> None:
         (Area.PERMISSIONS, str(password)),
     ]
     assert "secret" not in str(found)
+
+
+FLEET = """
+[fleet]
+valkey = "redis://valkey.test"
+advertise = "https://10.0.0.5:5443"
+secret_file = "{secret}"
+[storage]
+url = "s3://bucket"
+access_key_id = "somebody"
+secret_access_key_file = "{key}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome", "said"),
+    [
+        (0o600, "ok", "is nobody else's (mode 600)"),
+        (0o640, "ok", "is nobody else's (mode 640)"),
+        (0o644, "warning", "every user of this machine may read it"),
+        (0o602, "warning", "every user of this machine may write it"),
+        (0o660, "warning", "its group may write it"),
+    ],
+)
+def test_secrets_of_a_fleet_are_nobody_elses(file: Path, tmp_path: Path, mode: int, outcome: str, said: str) -> None:
+    secret, key = tmp_path / "secret", tmp_path / "key"
+    for each in (secret, key):
+        each.write_text("0123456789abcdef" * 4)
+        each.chmod(mode)
+    found = reading(file, FLEET.format(secret=secret, key=key))
+    assert found.config is not None
+    of_secrets = [one for one in found.findings if "mode" in one.text]
+    assert [one.subject for one in of_secrets] == [str(secret), str(key)]
+    for one in of_secrets:
+        assert one.area is Area.PERMISSIONS
+        assert one.outcome.value == outcome
+        assert one.text.startswith(said)
+        assert "0123" not in one.text + one.advice

@@ -14,7 +14,7 @@ from crproxy.oci.names import Registry
 from crproxy.policy.access import Access
 from crproxy.policy.routing import Names
 from crproxy.web.page import State
-from crproxy.web.page.state import Certificate, Upstream
+from crproxy.web.page.state import Certificate, Fleet, Node, Storage, Upstream
 from tests.web.conftest import NAMES, Browse, Browser, Received
 
 HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
@@ -272,3 +272,36 @@ class TestState:
 
         def test_what_is_not_known_is_not_shown(self, browser: Browser) -> None:
             assert "served from the cache" not in text(browser.get("/", HTML))
+
+        def test_a_node_alone_has_nothing_in_common(self, browser: Browser) -> None:
+            read = text(browser.get("/", HTML))
+            assert "Nodes" not in read
+            assert "In common" not in read
+
+        class TestOfAFleet:
+            @pytest.fixture
+            def state(self) -> State:
+                nodes = (Node("node-1", "1.2", 3, 2 * 1024**3, is_this=True), Node("<node-2>", "1.3"))
+                return State(fleet=Fleet(True, 7, nodes), storage=Storage(False, 12, 5 * 1024**2))
+
+            def test_it_shows_who_is_there_and_what_they_have_in_common(self, browser: Browser) -> None:
+                read = text(browser.get("/", HTML))
+                assert "node-1 (this one) 1.2: 2.0 GiB kept, 3 transfers" in read
+                assert "&lt;node-2&gt; 1.3: 0 B kept, 0 transfers" in read or "<node-2> 1.3: 0 B kept" in read
+                assert "Valkey up Leases of this node 7" in read
+                assert "Object store away: this node goes on alone To be uploaded 12 objects, 5.0 MiB" in read
+
+            def test_in_the_other_language_as_well(self, browser: Browser) -> None:
+                read = text(browser.get("/?lang=zh", HTML))
+                assert "node-1 （本节点）" in read
+                assert "对象存储 不可用：本节点独立运行 等待上传 12 个对象，5.0 MiB" in read
+
+        class TestOfAStoreAlone:
+            @pytest.fixture
+            def state(self) -> State:
+                return State(storage=Storage(True, 0, 0))
+
+            def test_there_are_no_nodes(self, browser: Browser) -> None:
+                read = text(browser.get("/", HTML))
+                assert "In common Object store up To be uploaded 0 objects, 0 B" in read
+                assert "Valkey" not in read
