@@ -169,7 +169,7 @@ class Core:
                 parallelism=parallelism,
                 commons=commons,
             ),
-            LoginService(current, logins, reactor, now=now, sharing=sharing),
+            LoginService(current, logins, reactor, now=now, sharing=sharing, token_key=commons.token_key),
             _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
             reactor,
             now,
