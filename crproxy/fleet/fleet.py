@@ -11,6 +11,7 @@ from .. import __version__
 from ..config import Config, ConfigError
 from ..sharing import Sharing
 from ..upstream.errors import RefusedAddress
+from .identity import Secret, SecretTooShort
 from .leases import Leases
 from .nodes import Node, Nodes
 from .sharing import FleetSharing
@@ -32,6 +33,7 @@ class Membership:
         sharing: in place of the one it was made of.
         tags: where tags point.
         watching: waits for what lies in Valkey.
+        secret: what all nodes know, and nobody else.
         numbers: tell what this node holds; whoever knows puts them here, by their names.
     """
 
@@ -41,6 +43,7 @@ class Membership:
     sharing: FleetSharing
     tags: Tags
     watching: Watching
+    secret: Secret = field(repr=False)
     numbers: dict[str, Callable[[], float]] = field(default_factory=dict)
 
     @property
@@ -71,7 +74,7 @@ def make_fleet(config: Config, sharing: Sharing, reactor: Any, now: Callable[[],
         now: seconds since the epoch.
 
     Raises:
-        ConfigError: what it takes is not installed, or Valkey's TLS can be nobody's.
+        ConfigError: what it takes is not installed, Valkey's TLS can be nobody's, or the secret is too short.
     """
     fleet = config.fleet
     if fleet is None:
@@ -83,6 +86,10 @@ def make_fleet(config: Config, sharing: Sharing, reactor: Any, now: Callable[[],
         raise ConfigError(what) from None
     except RefusedAddress as error:
         raise ConfigError(f"fleet.valkey: {error}") from None
+    try:
+        secret = Secret(fleet.secret.encode())
+    except SecretTooShort as error:
+        raise ConfigError(str(error)) from None
     numbers: dict[str, Callable[[], float]] = {}
 
     def held() -> Mapping[str, float]:
@@ -99,5 +106,6 @@ def make_fleet(config: Config, sharing: Sharing, reactor: Any, now: Callable[[],
         inside,
         Tags(valkey, fleet.advertise, now),
         watching,
+        secret,
         numbers,
     )

@@ -72,6 +72,11 @@ class Commons:
         return Elsewhere(self.fleet.leases, self.fleet.nodes, objects)
 
     @property
+    def token_key(self) -> Callable[[], bytes] | None:
+        """What returns the key of clients' tokens, which are good at each node; None where there are no others."""
+        return None if self.fleet is None else self.fleet.token_key
+
+    @property
     def has_nodes(self) -> bool:
         """Whether there are other nodes."""
         return self.fleet is not None

@@ -169,8 +169,8 @@ class Core:
                 parallelism=parallelism,
                 commons=commons,
             ),
-            LoginService(current, logins, reactor, now=now, sharing=sharing),
-            _certificates(current, clients, reactor, now, sharing) if config.listen.https else None,
+            LoginService(current, logins, reactor, now=now, sharing=sharing, token_key=commons.token_key),
+            _certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,
             reactor,
             now,
             sharing,
@@ -347,13 +347,23 @@ def make_pullthrough(
 
 
 def _certificates(
-    configuration: Configuration, clients: Clients, reactor: Any, now: Callable[[], float], sharing: Sharing
+    configuration: Configuration,
+    clients: Clients,
+    reactor: Any,
+    now: Callable[[], float],
+    sharing: Sharing,
+    commons: Commons,
 ) -> Certificates:
     # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
     from ..tls.certifying import Certificates, names_of
 
     certificates = Certificates(
-        configuration(), lambda: clients.reaching(Reach.of_ca(configuration())), reactor, now=now, sharing=sharing
+        configuration(),
+        lambda: clients.reaching(Reach.of_ca(configuration())),
+        reactor,
+        now=now,
+        sharing=sharing,
+        membership=None if commons.fleet is None else commons.fleet.membership,
     )
     configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
     return certificates

@@ -38,6 +38,8 @@ _PATIENCE = 15.0
 _LARGEST = 20 * 1024 * 1024
 # What one node may do for all: to keep the object store within its size.
 _TIDIES = "janitor"
+# What the halves of the key of clients' tokens are for.
+_TOKEN_PURPOSES = ("signatures of clients' tokens", "what is sealed in clients' tokens")
 
 
 class FleetService(Service):
@@ -70,12 +72,11 @@ class FleetService(Service):
             raise ConfigError(what) from None
         from ..fleet.asking_nodes import AskingNodes
         from ..fleet.flight_leases import FlightLeases, OtherNodes
-        from ..fleet.identity import Secret
 
         membership = make_fleet(config, sharing, reactor, now)
         if membership is None:
             raise ConfigError("no fleet is configured")
-        self._identity = Secret(fleet.secret.encode()).identity(now())
+        self._identity = membership.secret.identity(now())
         self._fleet = fleet
         self._reactor = reactor
         headers, idle = (min(seconds, _PATIENCE) for seconds in (config.timeouts.headers, config.timeouts.idle))
@@ -110,6 +111,10 @@ class FleetService(Service):
         nodes_only = NodesOnly(site, self._identity.server, self._reactor, self._most_let_in)
         self._nodes_only.append(nodes_only)
         return nodes_only
+
+    def token_key(self) -> bytes:
+        """Return what clients' tokens are signed and sealed with (crproxy.login.signing): the same on each node."""
+        return b"".join(self.membership.secret.derive(purpose) for purpose in _TOKEN_PURPOSES)
 
     async def read_from_node(self, url: str, entry: Entry) -> bytes | None:
         """Return small content that the node at ``url`` has, unchecked; None where it does not give it."""

@@ -34,6 +34,7 @@ class LoginService(Service):
         reactor: runs it.
         now: seconds since the epoch; the reactor's by default.
         sharing: has what clients of all workers have tried.
+        token_key: returns what tokens are made with (crproxy.login.signing); by default a file's content.
     """
 
     def __init__(
@@ -44,13 +45,14 @@ class LoginService(Service):
         *,
         now: Callable[[], float] | None = None,
         sharing: Sharing | None = None,
+        token_key: Callable[[], bytes] | None = None,
     ) -> None:
         sharing = sharing or Alone()
         self._pool = ThreadPool(minthreads=0, maxthreads=_THREADS, name="crproxy-login")
         threads = functools.partial(deferToThreadPool, reactor, self._pool)
         passwords = Passwords(threads, reactor, _THREADS, sharing)
         key = functools.partial(load_key, Path(current().data_dir), sharing.secret)
-        signer = Signer(key, reactor, now=now)
+        signer = Signer(token_key or key, reactor, now=now)
         self.login = Login(current, passwords, logins, signer, reactor, now=now)
 
     def startService(self) -> None:

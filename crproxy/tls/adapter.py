@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from acme.messages import STATUS_PENDING, STATUS_VALID
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from ..acme.client import AcmeClient
 from ..acme.documents import Authorization, AuthorizationStatus, Challenge, Order
 from ..acme.errors import Problem, Refused
 from ..acme.jws import AccountKey
 from .responders import NOT_NEEDED
+from .turns import NotOurTurn, Turn
 
 __all__ = ["OrderClient"]
 
@@ -81,6 +82,7 @@ class OrderClient:
         gave_up: called with the name when the CA could not be told to look, upon which txacme does not say that the
             answer is not needed any more.
         under_way: holds what is being awaited, so that it can be cancelled.
+        turn: says whether the CA may be asked, at each step.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class OrderClient:
         replaced: Callable[[str], x509.Certificate | None],
         gave_up: Callable[[str, Challenge, str], None],
         under_way: set[Deferred[Any]],
+        turn: Turn,
     ) -> None:
         self.key = client.key
         self._client = client
@@ -97,6 +100,7 @@ class OrderClient:
         self._replaced = replaced
         self._gave_up = gave_up
         self._under_way = under_way
+        self._turn = turn
         # Both come with the steps before those that use them.
         self._order: Order
         self._chain: list[_Resource]
@@ -130,6 +134,9 @@ class OrderClient:
         return succeed(self._chain)
 
     def _begin(self, step: Coroutine[Deferred[Any], Any, Result]) -> Deferred[Result]:
+        if not self._turn.is_ours:
+            step.close()
+            return fail(NotOurTurn())
         begun = Deferred.fromCoroutine(step)
         self._under_way.add(begun)
         return begun.addBoth(self._ended, begun)
@@ -147,6 +154,7 @@ class OrderClient:
         if challenge.chall is None:
             return
         try:
+            await self._turn.is_told()
             await self._client.answer(challenge.chall)
         except BaseException:
             self._gave_up(challenge.name, challenge.chall, response)

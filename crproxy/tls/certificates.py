@@ -13,6 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from ..policy.shared_certificates import Version
+
 __all__ = ["BadCertificate", "Certified", "Key", "names_in", "new_key", "self_signed", "with_extension"]
 
 _SELF_SIGNED_DAYS = 90
@@ -71,6 +73,11 @@ class Certified:
     def not_after(self) -> float:
         """When it ends, in seconds since the epoch."""
         return self.leaf.not_valid_after_utc.timestamp()
+
+    @property
+    def version(self) -> Version:
+        """Which one it is of those for its names."""
+        return Version(self.not_before, self.leaf.fingerprint(hashes.SHA256()))
 
     def to_pem(self) -> bytes:
         """Return a file's content: the key and the chain."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -27,7 +28,9 @@ from .watching import Watch
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
+    from ..fleet.fleet import Membership
     from .issuer import Issuer
+    from .ordering import Ordering
 
 __all__ = ["Certificates", "names_of"]
 
@@ -49,6 +52,7 @@ class Certificates(MultiService):
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
         sharing: has what the CA is shown; by it one worker, which asks the CA, tells the others what it got.
+        membership: the fleet, of which one node asks the CA for all; None where there is none.
     """
 
     _log = Logger()
@@ -61,6 +65,7 @@ class Certificates(MultiService):
         *,
         now: Callable[[], float] | None = None,
         sharing: Sharing | None = None,
+        membership: Membership | None = None,
     ) -> None:
         super().__init__()
         self._sharing = sharing = sharing or Alone()
@@ -72,6 +77,8 @@ class Certificates(MultiService):
         self.plan = Plan(names, self.table.has_file)
         self._alpn = AlpnResponder(sharing.records("tls-alpn-01"), self.table, clock, now=self._now)
         self._http = HttpResponder(sharing.records("http-01"))
+        self._membership = membership
+        self._ordering: Ordering | None = None
         self._issuer: Issuer | None = None
         self._taker: Taker | None = None
         if config.certs is not None:
@@ -87,7 +94,8 @@ class Certificates(MultiService):
             self._issuer = self._make_issuer(config.acme, config.acme.directory, storage, http())
         else:
             self._taker = Taker(storage, self.table, sharing)
-        for service in (self._issuer, self._taker):
+        # Who is to take what others put into Valkey has looked at its own disk before.
+        for service in (self._issuer, self._taker, self._ordering):
             if service is not None:
                 service.setServiceParent(self)
 
@@ -107,6 +115,8 @@ class Certificates(MultiService):
             self.plan.rename(kept)
         else:
             self._issuer.rename(kept)
+        if self._ordering is not None:
+            self._ordering.renamed()
         if self._taker is not None:
             self._taker.take_up(kept)
 
@@ -132,17 +142,28 @@ class Certificates(MultiService):
         from .issuer import Account, Issuer
 
         try:
-            key = AccountKey(storage.account_key())
+            key = storage.account_key()
         except (OSError, BadCertificate) as error:
             self._log.error("no certificate can be asked for, because the account has no key: {error}", error=error)
             return None
         external = None
         if acme.eab_key_id is not None and acme.eab_hmac is not None:
             external = ExternalAccount.parse(acme.eab_key_id, acme.eab_hmac)
-        client = AcmeClient(http, directory, key, self._clock, now=self._now)
+
+        def client(key: ec.EllipticCurvePrivateKey) -> AcmeClient:
+            return AcmeClient(http, directory, AccountKey(key), self._clock, now=self._now)
+
+        def use(key: ec.EllipticCurvePrivateKey) -> None:
+            try:
+                storage.keep_account_key(key)
+            except OSError as error:
+                self._log.error("the key of the fleet's account cannot be kept: {error}", error=error)
+            issuer.use(client(key))
+
         responder = self._http if acme.challenge == self._http.challenge_type else self._alpn
-        return Issuer(
-            client,
+        self._ordering = self._make_ordering(storage, key, use)
+        issuer = Issuer(
+            client(key),
             Account(acme.email, external),
             storage,
             self.table,
@@ -151,7 +172,27 @@ class Certificates(MultiService):
             self._clock,
             now=self._now,
             on_issued=lambda name, certified: self._sharing.tell(ISSUED, (name, certified.to_pem())),
+            turn=self._ordering,
         )
+        if self._ordering is not None:
+            self._ordering.issuer = issuer
+        return issuer
+
+    def _make_ordering(
+        self,
+        storage: CertificateStorage,
+        account: ec.EllipticCurvePrivateKey,
+        use: Callable[[ec.EllipticCurvePrivateKey], None],
+    ) -> Ordering | None:
+        if self._membership is None:
+            return None
+        from ..fleet.sealed_values import SealedValues
+        from .common_certificates import CommonCertificates
+        from .ordering import Ordering
+
+        valkey, leases = self._membership.valkey, self._membership.leases
+        common = CommonCertificates(SealedValues(valkey, self._membership.secret, f"acme:{storage.ca}"), self._now)
+        return Ordering(common, leases, valkey, account, use, self._clock, self._now)
 
     def _stand_in(self, name: str) -> Certified:
         what = (

@@ -25,6 +25,7 @@ from ..acme.client import AcmeClient
 from ..acme.documents import Challenge
 from ..acme.errors import AcmeError, CaUnreachable, RateLimited, Refused
 from ..acme.jws import ExternalAccount
+from ..policy.shared_certificates import Attempt
 from ..upstream.single_flight import SingleFlight
 from .adapter import OrderClient
 from .advice import advice
@@ -36,6 +37,7 @@ from .responders import NothingResponder
 from .storage import CertificateStorage
 from .table import Table
 from .taking import take_kept
+from .turns import Always, NotOurTurn, Turn
 
 __all__ = ["Account", "Issuer"]
 
@@ -80,6 +82,7 @@ class Issuer(MultiService):
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
         on_issued: is called with each certificate that it got, and the name that it is for.
+        turn: says when the CA may be asked for certificates; always by default.
     """
 
     _log = Logger()
@@ -96,8 +99,10 @@ class Issuer(MultiService):
         *,
         now: Callable[[], float] | None = None,
         on_issued: Callable[[str, Certified], object] = lambda name, certified: None,
+        turn: Turn | None = None,
     ) -> None:
         super().__init__()
+        self._turn = turn or Always()
         self._on_issued = on_issued
         self._client = client
         self._account = account
@@ -153,20 +158,64 @@ class Issuer(MultiService):
         for name in self.plan.names:
             if name not in known:
                 self._load(name)
-        self._begin_due()
+        self.begin_due()
+
+    # What a fleet does with it
+
+    def use(self, client: AcmeClient) -> None:
+        """Ask the CA by another account from now on; what is under way goes on."""
+        self._client, self._registered = client, False
+
+    def held(self, name: str) -> Certified | None:
+        """Return the certificate that was issued for ``name``, or taken."""
+        return self._table.issued(name)
+
+    def take(self, name: str, certified: Certified) -> None:
+        """Keep and show what another node got, unless a newer one has come."""
+        held = self.held(name)
+        if held is not None and held.version >= certified.version:
+            return
+        self._put(name, certified)
+        self.plan.took(name, certified.not_before, certified.not_after)
+        until = _date(certified.not_after)
+        self._log.info("{name} has a certificate until {until}, from another node", name=name, until=until)
+        self._arm()
+
+    def drop_orders(self) -> None:
+        """Go on with nothing that is under way: it is another node's turn."""
+        for step in tuple(self._under_way):
+            step.cancel()
+            if step in self._under_way:
+                # A look that fails is made again (AcmeClient): what is cancelled now is the pause before that.
+                step.cancel()
+
+    def begin_due(self) -> None:
+        """Begin what is due."""
+        for name in self.due():
+            self._service.issue_cert(name).addErrback(self._failed, name)
+        self._arm()
 
     # What txacme's service is given
 
     def due(self) -> list[str]:
         """Return the names for which it is to get a certificate now, which is under way from then on."""
-        names = self.plan.due(self._now())
+        names = self.plan.due(self._now()) if self._turn.is_ours else []
         for name in names:
             self.plan.began(name)
         return names
 
     def keep(self, name: str, certified: Certified) -> None:
         """Keep and show what it got."""
-        now = self._now()
+        self._put(name, certified)
+        trouble = self.plan.done(name, certified.not_before, certified.not_after, self._now())
+        self._concurrency.release(name)
+        self._log.info("{name} has a certificate until {until}", name=name, until=_date(certified.not_after))
+        if trouble is not None:
+            self._log.error("{name}: {trouble}", name=name, trouble=trouble)
+        self._turn.issued(name)
+        self._arm()
+
+    def _put(self, name: str, certified: Certified) -> None:
         try:
             self._storage.keep(name, certified)
         except OSError as error:
@@ -177,20 +226,15 @@ class Issuer(MultiService):
             )
         self._table.issue(name, certified)
         self._on_issued(name, certified)
-        trouble = self.plan.done(name, certified.not_before, certified.not_after, now)
-        self._concurrency.release(name)
-        self._log.info("{name} has a certificate until {until}", name=name, until=_date(certified.not_after))
-        if trouble is not None:
-            self._log.error("{name}: {trouble}", name=name, trouble=trouble)
-        self._arm()
 
     def _order_client(self) -> Deferred[OrderClient]:
-        return succeed(OrderClient(self._client, self._prepare, self._replaced, self._gave_up, self._under_way))
+        steps = (self._prepare, self._replaced, self._gave_up, self._under_way, self._turn)
+        return succeed(OrderClient(self._client, *steps))
 
     async def _prepare(self, name: str) -> None:
         await self._concurrency.acquire(name, self.plan.rank(name))
-        if self.plan.is_paused(self._now()):
-            raise _LeftAlone
+        if self.plan.is_paused(self._now()) or not self._turn.is_ours:
+            raise NotOurTurn
         if not self._registered:
             await self._registrations.run("account", self._register)
 
@@ -209,7 +253,7 @@ class Issuer(MultiService):
         """Note why there is no certificate, and plan the next attempt."""
         if failure.check(CancelledError) and not self.running:
             return
-        if failure.check(_LeftAlone):
+        if failure.check(NotOurTurn) or not self._turn.is_ours:
             self.plan.put_off(name)
         else:
             self._note(failure, name)
@@ -226,8 +270,10 @@ class Issuer(MultiService):
         # Without an account no name gets anything.
         if of_account or isinstance(error, CaUnreachable | RateLimited):
             upcoming = self.plan.ca_failed(name, now, why, retry_after)
+            self._turn.failed(None, Attempt(self.plan.ca_failures, upcoming, why))
         else:
             upcoming = self.plan.failed(name, now, why, retry_after)
+            self._turn.failed(name, Attempt(self.plan.failures(name), upcoming, why))
         hint = ""
         if isinstance(error, Refused):
             kind = error.problem.kind
@@ -244,21 +290,18 @@ class Issuer(MultiService):
 
     # When
 
-    def _begin_due(self) -> None:
-        for name in self.due():
-            self._service.issue_cert(name).addErrback(self._failed, name)
-        self._arm()
-
     def _arm(self) -> None:
         self._disarm()
         upcoming = self.plan.next_time()
         if upcoming is not None and self.running:
-            wait = min(max(0.0, upcoming - self._now()), _LONGEST_SLEEP)
+            # What is due when it is not our turn is begun when it is.
+            wait = max(0.0, upcoming - self._now()) or (0.0 if self._turn.is_ours else _LONGEST_SLEEP)
+            wait = min(wait, _LONGEST_SLEEP)
             self._timer = self._clock.callLater(wait, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self._begin_due()
+        self.begin_due()
         if not self._consulting:
             self._consulting = True
             Deferred.fromCoroutine(self._consult())
@@ -288,10 +331,6 @@ class Issuer(MultiService):
         certified = take_kept(name, self._storage, self._table)
         if certified is not None:
             self.plan.holds(name, certified.not_before, certified.not_after)
-
-
-class _LeftAlone(Exception):
-    """The CA is not asked now: what another name was told counts for this one."""
 
 
 @implementer(ICertificateStore)

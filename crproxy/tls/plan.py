@@ -135,6 +135,36 @@ class Plan:
             self.failed(name, now, why, retry_after=_WRONG_CLOCK_WAIT)
         return known.why
 
+    def took(self, name: str, not_before: float, not_after: float) -> None:
+        """Note that ``name`` has a certificate that another node got; an attempt that is under way here goes on."""
+        known = self._of(name)
+        self.holds(name, not_before, not_after)
+        known.failures, known.not_before, known.why = 0, 0.0, None
+
+    def told(self, name: str, failures: int, until: float, why: str) -> None:
+        """Note that another node failed because of ``name``: no attempt is made before ``until``."""
+        known = self._of(name)
+        known.failures, known.not_before, known.why = max(known.failures, failures), max(known.not_before, until), why
+
+    def ca_told(self, failures: int, until: float, why: str) -> None:
+        """Note that another node failed because of the CA: it is left alone before ``until``."""
+        self._ca_failures, self._ca_trouble = max(self._ca_failures, failures), why
+        self._paused_until = max(self._paused_until, until)
+
+    def failures(self, name: str) -> int:
+        """Return how many attempts in a row have failed because of ``name``."""
+        return self._of(name).failures
+
+    @property
+    def ca_failures(self) -> int:
+        """How many attempts in a row have failed because of the CA."""
+        return self._ca_failures
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is under way."""
+        return any(known.under_way for known in self._known.values())
+
     def failed(self, name: str, now: float, why: str, retry_after: float | None = None) -> float:
         """Note that an attempt failed because of ``name``; return when the next one is due."""
         known = self._of(name)

@@ -7,13 +7,14 @@ import os
 import secrets
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ..policy.urls import Origin
 from .certificates import BadCertificate, Certified, new_key
 
-__all__ = ["CertificateStorage"]
+__all__ = ["CertificateStorage", "pem_of", "read_account_key"]
 
 _MODE = 0o600
 
@@ -25,12 +26,13 @@ class CertificateStorage:
 
     Arguments:
         data_dir: the daemon's.
-        ca: which one.
+        ca: which one; as an attribute, what it is called here.
     """
 
     def __init__(self, data_dir: Path, ca: Origin) -> None:
         host = ca.host.replace(":", "_")
-        self._directory = data_dir / "acme" / (host if ca.port == 443 else f"{host}_{ca.port}")
+        self.ca = host if ca.port == 443 else f"{host}_{ca.port}"
+        self._directory = data_dir / "acme" / self.ca
 
     def account_key(self) -> ec.EllipticCurvePrivateKey:
         """Return the account's key, made at the first time.
@@ -44,15 +46,16 @@ class CertificateStorage:
             pem = path.read_bytes()
         except FileNotFoundError:
             key = new_key()
-            self._write(path, _pem_of(key))
+            self._write(path, pem_of(key))
             return key
         try:
-            read = serialization.load_pem_private_key(pem, None)
-        except (ValueError, TypeError) as error:
-            raise BadCertificate(f"{path} is no private key: move it away, and a new account is made") from error
-        if not isinstance(read, ec.EllipticCurvePrivateKey) or not isinstance(read.curve, ec.SECP256R1):
-            raise BadCertificate(f"{path} is no P-256 key: move it away, and a new account is made")
-        return read
+            return read_account_key(pem)
+        except BadCertificate as error:
+            raise BadCertificate(f"{path} {error}: move it away, and a new account is made") from error
+
+    def keep_account_key(self, key: ec.EllipticCurvePrivateKey) -> None:
+        """Have another key of the account from now on. Raises OSError."""
+        self._write(self._directory / "account.pem", pem_of(key))
 
     def load(self, name: str) -> Certified | None:
         """Return the certificate of ``name``; None where there is none. Raises OSError and BadCertificate."""
@@ -86,7 +89,19 @@ class CertificateStorage:
             raise
 
 
-def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+def read_account_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    """Return the key that ``pem`` holds. Raises BadCertificate, with words to put behind where it was found."""
+    try:
+        read = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise BadCertificate("is no private key") from error
+    if not isinstance(read, ec.EllipticCurvePrivateKey) or not isinstance(read.curve, ec.SECP256R1):
+        raise BadCertificate("is no P-256 key")
+    return read
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a file's content: the key, which nothing protects."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

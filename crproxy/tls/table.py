@@ -56,6 +56,10 @@ class Table:
         _, _, parent = name.partition(".")
         return self._files.get(name) or self._files.get(f"*.{parent}") or self._issued.get(name)
 
+    def issued(self, name: str) -> Certified | None:
+        """Return what was issued for ``name``, whatever files there are besides."""
+        return self._issued.get(name)
+
     def has_file(self, name: str) -> bool:
         """Tell whether a file is shown for ``name``, so that none need be issued."""
         _, _, parent = name.partition(".")

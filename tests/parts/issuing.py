@@ -41,6 +41,7 @@ class IssuingDaemon(Daemon):
         ports: its plain and its TLS port, in place of those that a pebble looks at.
         data_dir: its data, which outlives it.
         environment: more variables.
+        more: further lines of its configuration.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class IssuingDaemon(Daemon):
         ports: tuple[int, int] | None = None,
         data_dir: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
+        self._more = more
         self._upstreams = upstreams or {}
         self._acme = {"challenge": challenge, "email": "ops@example.com", **(acme or {})}
         self.root = directory / "root.pem"
@@ -116,7 +119,7 @@ class IssuingDaemon(Daemon):
         lines = [configuration(self._upstreams, domain=DOMAIN)]
         for table, values in tables.items():
             lines += [f"[{table}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items())]
-        return "\n".join([*lines, ""])
+        return "\n".join([*lines, *self._more, ""])
 
 
 def _names(labels: Iterable[str]) -> Sequence[str]:

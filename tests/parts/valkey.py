@@ -87,6 +87,12 @@ class Valkey:
         with valkey.Valkey(port=self.port, password=self.password, decode_responses=True) as client:
             return client.execute_command(*command)
 
+    def read(self, key: str) -> bytes:
+        """Return what lies there, whatever it is."""
+        with valkey.Valkey(port=self.port, password=self.password) as client:
+            content: bytes = client.get(key)
+            return content
+
     def calls(self) -> dict[str, int]:
         """How often each command was called since it was started."""
         return {name.removeprefix("cmdstat_"): said["calls"] for name, said in self.ask("INFO", "commandstats").items()}

@@ -10,15 +10,19 @@ from typing import Any, cast
 import bcrypt
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
 
-from crproxy.config import Config
+from crproxy.config import Config, Fleet, ValkeyAddress
 from crproxy.config.values import Clients
 from crproxy.login import AuthRequest, Identity
+from crproxy.login.keys import KEY_BYTES
 from crproxy.oci.errors import RegistryError
 from crproxy.policy.authorizations import Credentials
 from crproxy.policy.routing import Names
 from crproxy.policy.scopes import Scope
+from crproxy.service.fleet import FleetService
 from crproxy.service.login_service import LoginService
+from crproxy.sharing import Alone
 from crproxy.upstream.logins import Logins
 from tests.memory import ended, failure_of, not_yet
 from tests.service.test_assembly import Reactor
@@ -114,6 +118,44 @@ def test_a_token_is_good_after_a_restart(service: LoginService, reactor: Reactor
     service.stopService()
     again = LoginService(lambda: config, cast(Logins, None), reactor)
     assert ended(login_service(again, f"Bearer {granted}")) == Identity("alice")
+
+
+def fleet_of(secret: str) -> Fleet:
+    return Fleet(ValkeyAddress("127.0.0.1", 6379), "https://n:1", ("tcp:1",), secret, "n")
+
+
+def node(config: Config, reactor: Reactor, number: int, secret: str = "s" * 32) -> LoginService:
+    """The logins of a node of a fleet, with a disk of its own."""
+    fleet = fleet_of(secret)
+    own = replace(config, data_dir=f"{config.data_dir}-{number}", fleet=fleet)
+    part = FleetService(own, fleet, MemoryReactorClock(), lambda: 1.8e9, Alone())
+    return LoginService(lambda: own, cast(Logins, None), reactor, token_key=part.token_key)
+
+
+def test_a_token_of_one_node_is_good_at_each_and_nothing_is_written(config: Config, reactor: Reactor) -> None:
+    first, second = node(config, reactor, 1), node(config, reactor, 2)
+    first.startService()
+    asking = login_service(first, ALICES)
+    reactor.take_one()
+    ended(asking)
+    granted = token_of(first)
+    first.stopService()
+    assert ended(login_service(second, f"Bearer {granted}")) == Identity("alice")
+    # And after a restart, though nothing was kept.
+    assert ended(login_service(node(config, reactor, 1), f"Bearer {granted}")) == Identity("alice")
+    assert list(Path(config.data_dir).parent.rglob("login.key")) == []
+    without = LoginService(lambda: config, cast(Logins, None), reactor)
+    failure_of(login_service(without, f"Bearer {granted}"), RegistryError)
+
+
+def test_another_fleet_has_other_keys(config: Config) -> None:
+    keys = []
+    for secret in ("s" * 32, "t" * 32):
+        fleet = fleet_of(secret)
+        part = FleetService(replace(config, fleet=fleet), fleet, MemoryReactorClock(), lambda: 1.8e9, Alone())
+        keys.append(part.token_key())
+    assert all(len(key) == KEY_BYTES and key[:32] != key[32:] for key in keys)
+    assert len({key[:32] for key in keys} | {key[32:] for key in keys}) == 4
 
 
 def test_the_configuration_that_counts_is_the_one_of_now(reactor: Reactor, config: Config) -> None:

@@ -40,6 +40,7 @@ class IssuingCa(FakeCa):
         self.lifetime = 90 * 86400.0
         self.behind = 0.0  # seconds that our clock is ahead of its
         self.down = False
+        self.mute = False  # it takes requests, and answers none
         self.validated: set[str] = set()
         self.refusals: dict[str, Reply] = {}
         self.busy: Reply | None = None
@@ -54,6 +55,8 @@ class IssuingCa(FakeCa):
         return [post.payload["identifiers"][0]["value"] for post in self.posts if post.path == "/order"]
 
     def _answer(self, seen: Seen) -> bytes | None:
+        if self.mute:
+            return None
         if self.down:
             return b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"
         return super()._answer(seen)
