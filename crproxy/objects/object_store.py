@@ -83,8 +83,13 @@ class ObjectStore:
         except NotThere:
             return None
 
-    async def open(self, key: str, start: int, stop: int | None) -> Streamed:
+    async def open(
+        self, key: str, start: int, stop: int | None, is_read: Callable[[], object] = lambda: None
+    ) -> Streamed:
         """Return the bytes from ``start`` up to ``stop``, or to the end, as an answer of 200 or 206.
+
+        Arguments:
+            is_read: is called whenever some of them are there.
 
         Raises:
             NotThere: there is no such object.
@@ -95,7 +100,13 @@ class ObjectStore:
         if start > size or (start == size > 0):
             raise TierFailed(f"the object has {size} bytes, and none at {start}")
         end = size if stop is None else min(stop, size)
-        body = RangedBody(lambda one, other: self._fetch(key, one, other), start, end, first)
+
+        def fetch(one: int, other: int) -> Deferred[Any]:
+            is_read()
+            return self._fetch(key, one, other)
+
+        is_read()
+        body = RangedBody(fetch, start, end, first)
         headers = {"content-length": str(end - start)}
         if start == 0 and stop is None:
             return Streamed(200, headers, body)

@@ -81,12 +81,17 @@ class Tier(Protocol):
 
 
 class ObjectTier:
-    """The second tier, in ``objects`` (Tier)."""
+    """The second tier, in ``objects`` (Tier).
+
+    Arguments:
+        used: is told of what is read, or about to be.
+    """
 
     _log = Logger()
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, used: Callable[[Entry], object] = lambda _: None) -> None:
         self._objects = objects
+        self._used = used
         self._has_complained = False
 
     @property
@@ -97,11 +102,14 @@ class ObjectTier:
     async def size(self, entry: Entry) -> int | None:
         """Return the bytes of some content (Tier)."""
         found = await self._objects.head(blob_key(entry))
-        return None if found is None else found.size
+        if found is None:
+            return None
+        self._used(entry)
+        return found.size
 
     async def open(self, entry: Entry, start: int, stop: int | None) -> Streamed:
         """Return bytes of some content (Tier)."""
-        return await self._objects.open(blob_key(entry), start, stop)
+        return await self._objects.open(blob_key(entry), start, stop, lambda: self._used(entry))
 
     async def read(self, entry: Entry) -> bytes | None:
         """Return small content (Tier)."""
@@ -110,6 +118,7 @@ class ObjectTier:
         except NotThere:
             return None
         if entry.digest.names(content):
+            self._used(entry)
             return content
         await self.wrong(entry)
         return None
@@ -149,6 +158,7 @@ class ObjectTier:
 
     async def sign(self, entry: Entry, seconds: float, method: str = "GET") -> str:
         """Return a URL (Tier)."""
+        self._used(entry)
         return await self._objects.sign(blob_key(entry), seconds, method)
 
     async def _fact(self, key: str, parse: Callable[[bytes], Parsed | None]) -> Parsed | None:

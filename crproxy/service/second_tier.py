@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ..config import Config, ConfigError, Storage
 from ..sharing import Sharing
 from ..store.entries import Entry
 from ..store.filling import Threads
+from ..store.last_used import last_used
 from ..store.notes import Notes
+from ..store.store import Store
 
 if TYPE_CHECKING:
-    from ..objects.janitor import LastUsed, TierJanitor
+    from ..objects.janitor import MayWork, TierJanitor
     from ..objects.outbox import Outbox
     from ..objects.pushing import Pushing
     from ..objects.tier import ObjectTier
     from ..objects.uploading import Uploading
+    from ..objects.use_marks import UseMarks
+    from ..objects.uses import CommonUses, Uses
     from .caching import CacheService
 
 __all__ = ["ObjectThreads", "SecondTierService"]
@@ -32,6 +37,8 @@ __all__ = ["ObjectThreads", "SecondTierService"]
 _THREADS = 24
 # Is told when all nodes can have some content from the object store, or will not be able to.
 _OVER = "upload over"
+# Tells who tidies the store what a worker has seen used of it.
+_USED = "objects used"
 
 
 class ObjectThreads(Service):
@@ -69,6 +76,8 @@ class SecondTierService(Service):
         ConfigError: what it takes is not installed, or not there.
     """
 
+    _log = Logger()
+
     def __init__(
         self, config: Config, storage: Storage, reactor: Any, now: Callable[[], float], sharing: Sharing
     ) -> None:
@@ -77,6 +86,7 @@ class SecondTierService(Service):
             from ..objects.opening import open_stores
             from ..objects.outbox import Outbox
             from ..objects.tier import ObjectTier
+            from ..objects.use_marks import UseMarks
         except ImportError as error:
             what = f"[storage] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
             raise ConfigError(what) from None
@@ -90,28 +100,32 @@ class SecondTierService(Service):
         self._sharing = sharing
         self._outbox: Outbox = Outbox(Path(config.data_dir) / "outbox")
         self._janitor: TierJanitor | None = None
-        self.tier: ObjectTier = ObjectTier(self._objects)
+        self._uses: Uses | None = None
+        # Where nobody tidies, nobody asks what was used.
+        self._marks: UseMarks | None = None
+        if storage.size is not None:
+            self._marks = UseMarks(lambda used: sharing.ask_leader(_USED, used), reactor)
+        self.tier: ObjectTier = ObjectTier(self._objects, lambda entry: self._used([entry]))
         self.uploading: Uploading | None = None
         self.on_over: list[Callable[[Entry], object]] = []
         sharing.on(_OVER, self._over)
 
-    def attach(
-        self, cache: CacheService, may_tidy: Callable[[], Awaitable[bool]], last_used: LastUsed | None = None
-    ) -> None:
+    def attach(self, cache: CacheService, may_tidy: MayWork | None = None, common: CommonUses | None = None) -> None:
         """Have what ``cache`` keeps go there.
 
         Arguments:
-            may_tidy: tells whether this node is the one that keeps the store within its size.
-            last_used: says when contents were used on any node.
+            may_tidy: tells whether this node is the one that keeps the store within its size; None: it is.
+            common: what nodes tell each other of what they use; None where there are no others.
         """
-        from ..objects.facts import drafts
-        from ..objects.janitor import TierJanitor
+        from ..objects.facts import drafts, used_in
         from ..objects.uploading import Uploading
 
         store = cache.store
 
         def note(notes: Notes) -> None:
             self._outbox.put(drafts(notes))
+            if self._marks is not None:
+                self._reactor.callFromThread(self._used_of, *used_in(notes))
 
         def opened(entry: Entry) -> int | None:
             return None if store.is_unread(entry) else store.blobs.open(entry)
@@ -125,10 +139,30 @@ class SecondTierService(Service):
         self.uploading = Uploading(self._outbox, self._objects, opened, self._threads, self._reactor, found_wrong)
         self.uploading.observers.append(lambda entry, _: self._tell(entry))
         if self._storage.size is not None:
-            more = {} if last_used is None else {"last_used": last_used}
-            self._janitor = TierJanitor(
-                self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
+            self._tidy(self._storage.size, store, may_tidy, common)
+
+    def _tidy(self, size: int, store: Store, may_tidy: MayWork | None, common: CommonUses | None) -> None:
+        """Have the object store kept within ``size`` bytes."""
+        from ..objects.facts import again
+        from ..objects.janitor import TierJanitor
+        from ..objects.uses import Uses
+
+        async def own(entries: Sequence[Entry]) -> Mapping[Entry, float]:
+            return await last_used(store.index, entries, self._reactor)
+
+        def missing(entries: Sequence[Entry]) -> None:
+            wanted = again(entries, store.index.kept)
+            putting = self._threads(self._outbox.put, [one for one in wanted if not self._outbox.has(one.key)])
+            putting.addErrback(
+                lambda failure: self._log.failure("what was used could not be sent to the object store again", failure)
             )
+
+        uses = self._uses = Uses(own, common, missing, self._reactor, self._now)
+        self._sharing.on(_USED, lambda used: Deferred.fromCoroutine(uses.told(used)))
+        more = {} if may_tidy is None else {"may_work": may_tidy}
+        self._janitor = TierJanitor(
+            self._objects, size, self._reactor, self._now, uses.last_used, forget=uses.forget, **more
+        )
 
     async def describe(self) -> dict[str, Any]:
         """Return what the operator is shown of it."""
@@ -149,16 +183,26 @@ class SecondTierService(Service):
     def startService(self) -> None:
         """Begin to upload."""
         super().startService()
-        for each in (self.uploading, self._janitor):
+        for each in (self.uploading, self._uses, self._janitor):
             if each is not None:
                 each.start()
 
     def stopService(self) -> Deferred[None]:
         """Upload nothing more; fires when nothing is under way."""
         super().stopService()
-        if self._janitor is not None:
-            self._janitor.stop()
+        for each in (self._janitor, self._uses, self._marks):
+            if each is not None:
+                each.stop()
         return succeed(None) if self.uploading is None else self.uploading.stop()
+
+    def _used(self, entries: Collection[Entry], *, on_disk: bool = False) -> None:
+        if self._marks is not None:
+            self._marks.mark(entries, on_disk=on_disk)
+
+    def _used_of(self, stored: Collection[Entry], hits: Collection[Entry]) -> None:
+        # What has come just now is on its way to the store as it is.
+        self._used(stored)
+        self._used(hits, on_disk=True)
 
     def _tell(self, entry: Entry) -> None:
         self._over(entry)
