@@ -34,8 +34,8 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local begun = redis.call('ZSCORE', KEYS[1], '')
 if not begun then
-  begun = string.format('%.0f', 1e12 + math.floor(now))
-  redis.call('ZADD', KEYS[1], begun, '')
+  redis.call('ZADD', KEYS[1], string.format('%.3f', 1e12 + now), '')
+  begun = redis.call('ZSCORE', KEYS[1], '')
 end
 local answer = {begun}
 for place = 3, #ARGV, 2 do
