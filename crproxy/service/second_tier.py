@@ -178,7 +178,7 @@ class SecondTierService(Service):
         """Return what uploads all that is in ``cache``."""
         from ..objects.pushing import Pushing
 
-        return Pushing(self._outbox, cache.index_path, cache.threads, self._reactor)
+        return Pushing(self._outbox, cache.index_path, cache.threads, self._reactor, self._objects)
 
     def startService(self) -> None:
         """Begin to upload."""

@@ -219,7 +219,7 @@ def test_a_node_with_a_full_disk_moves_in(
         assert (refused.status, "there is no object store" in refused.err) == (1, True)
     first = fleet.start(data_dir=data)
     pushed = Operator.of(first, tmp_path).runs("cache", "push")
-    assert (pushed.status, pushed.out.splitlines()[-1][:33]) == (0, "all of it is in the object store,")
+    assert (pushed.status, "could not be" in pushed.out) == (0, False)
     assert all(is_in(s3, digest) for digest in image.digests)
     fake.stop()
     first.stop()

@@ -362,8 +362,8 @@ async def test_an_upload_goes_on_after_the_server_was_killed_in_the_midst_of_it_
     monkeypatch.setattr(object_store, "_read", read_and_kill)
     put_back = Outbox.put_back
 
-    def put_back_and_tell(self: Outbox, item: Any) -> None:
-        put_back(self, item)
+    def put_back_and_tell(self: Outbox, item: Any, why: str) -> None:
+        put_back(self, item, why)
         reactor.callFromThread(failed.callback, None)
 
     monkeypatch.setattr(Outbox, "put_back", put_back_and_tell)
