@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,8 @@ def push(client: AdminClient, as_json: bool) -> None:
     """Upload all that is kept to the object store, for the other nodes.
 
     What is new goes there by itself; this is for what was kept before there was a [storage]. What is there already is
-    not sent again. Interrupted, the daemon goes on, also after a restart: the same command shows how far it is.
+    not sent again. Interrupted, the daemon goes on with what it has noted, also after a restart; the same command sees
+    to the rest. Exits with 1 where something could not be uploaded.
 
     \b
     Example:
@@ -153,16 +156,38 @@ def push(client: AdminClient, as_json: bool) -> None:
     try:
         for line in client.lines("POST", "/cache/push"):
             if as_json:
-                print_json(line)
-            elif "waiting" in line:
-                left = size(line["waiting_bytes"])
-                click.echo(f"{line['waiting']} of {line['found']} objects to be uploaded, {left}")
+                click.echo(json.dumps(line))
+            elif "pushed" not in line:
+                click.echo(_push_progress(line))
     except KeyboardInterrupt:
-        raise click.ClickException("interrupted: the daemon goes on, and the same command shows how far") from None
+        text = "interrupted: the daemon goes on with what it has noted, and the same command sees to the rest"
+        raise click.ClickException(text) from None
     if "pushed" not in line:
         raise Unreachable(f"the daemon at {client.path} ended before all was uploaded: it goes on when it starts again")
     if not as_json:
-        click.echo("all of it is in the object store, or cannot be: the daemon's log names what could not be read")
+        for text in _push_result(line):
+            click.echo(text)
+    sys.exit(1 if line["given_up"] else 0)
+
+
+def _push_progress(line: Mapping[str, Any]) -> str:
+    """Return how far it is."""
+    left = f"{line['waiting']} objects are to be uploaded, {size(line['waiting_bytes'])}"
+    trouble = "" if line["trouble"] is None else f"; the last attempt failed: {line['trouble']}"
+    return f"{line['found']} found; {left}; {line['uploaded']} uploaded{trouble}"
+
+
+def _push_result(line: Mapping[str, Any]) -> Iterator[str]:
+    """Give what has come of it."""
+    if not line["found"]:
+        yield "there is nothing to be uploaded: nothing is kept here"
+    else:
+        uploaded = f"{line['uploaded']} objects uploaded, {size(line['uploaded_bytes'])}"
+        yield f"{line['found']} found; {uploaded}; {line['there_before']} were there already"
+    if line["given_up"]:
+        yield f"{line['given_up']} could not be uploaded: gone from the disk meanwhile, or the daemon's log says why"
+    if line["unread"]:
+        yield f"{line['unread']} were found on disk and not read since: crproxy cache verify, then this once more"
 
 
 @cache.command()

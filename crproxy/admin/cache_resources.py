@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
+from ..objects.errors import TierFailed
 from ..policy.images import parse_image
 from ..policy.routing import Names
 from ..policy.units import parse_size
@@ -161,13 +162,21 @@ class _Push(Branch):
         return answer_lines(request, lambda lines: self._push(lines, pushing))
 
     async def _push(self, lines: Lines, pushing: Pushing) -> None:
-        def report(found: int, size: int, waiting: int, waiting_bytes: int) -> None:
-            lines.offer({"found": found, "bytes": size, "waiting": waiting, "waiting_bytes": waiting_bytes})
+        said: dict[str, Any] = {}
 
+        def report(found: int, size: int, waiting: int, waiting_bytes: int) -> None:
+            said.update(found=found, bytes=size, waiting=waiting, waiting_bytes=waiting_bytes)
+            lines.offer({**said, **asdict(pushing.tally().since(before))})
+
+        try:
+            await pushing.check()
+        except TierFailed as error:
+            raise Mistake(f"the object store cannot be used: {error}") from None
         # What was noted a moment ago is on its way by itself; what is in the file is all else.
         await self._store.index.flush()
+        before = pushing.tally()
         await pushing.run(report)
-        lines.write({"pushed": True})
+        lines.write({"pushed": True, **said, **asdict(pushing.tally().since(before)), "unread": pushing.unread})
 
 
 class _Collection(Branch):

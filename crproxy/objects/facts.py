@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..oci.digests import Digest
+from ..store.entries import Entry
 from ..store.keys import entry_of
-from ..store.notes import Notes
+from ..store.notes import Notes, Stored
 from .naming import (
     blob_key,
     link_content,
@@ -19,7 +20,7 @@ from .naming import (
 )
 from .outbox import Draft
 
-__all__ = ["drafts"]
+__all__ = ["again", "drafts", "used_in"]
 
 
 def drafts(notes: Notes) -> Iterator[Draft]:
@@ -40,6 +41,23 @@ def drafts(notes: Notes) -> Iterator[Draft]:
     for (registry, repository, name, credential), tag in notes.tags.items():
         key = tag_key(view_of_note((registry, repository, credential)), name)
         yield Draft(key) if tag is None else _small(key, tag_content(tag))
+
+
+def used_in(notes: Notes) -> tuple[list[Entry], list[Entry]]:
+    """Return what was stored, and what was asked for that was there before."""
+    stored = [key for key, kept in notes.blobs.items() if kept is not None and not kept.is_unread]
+    hits = notes.used.keys() - stored
+    return [entry_of(*key) for key in stored], [entry_of(*key) for key in hits]
+
+
+def again(entries: Iterable[Entry], kept: Callable[[Entry], Stored | None]) -> list[Draft]:
+    """Return what is to be done so that content is in the object store that may have gone from there.
+
+    Arguments:
+        kept: says what is on disk.
+    """
+    found = ((entry, kept(entry)) for entry in entries)
+    return [Draft(blob_key(entry), one.size, entry) for entry, one in found if one is not None and not one.is_unread]
 
 
 def _small(key: str, content: bytes) -> Draft:

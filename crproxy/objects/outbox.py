@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from ..oci.errors import RegistryError
 from ..oci.names import Registry
 from ..store.entries import Entry
 
-__all__ = ["Draft", "Item", "Outbox"]
+__all__ = ["Came", "Draft", "Item", "Outbox", "Tally"]
 
 Result = TypeVar("Result")
 
@@ -33,7 +34,44 @@ _MOST = 100_000
 _SIZE = 256 * 1024 * 1024
 _NUMBER = struct.Struct(">Q")
 _TOTAL = struct.Struct("<q")
-_BYTES, _LAST = b"bytes", b"last"
+_BYTES, _LAST, _UPLOADED_BYTES, _TROUBLE = b"bytes", b"last", b"uploaded bytes", b"trouble"
+# Of what is told of an error.
+_LONGEST = 300
+
+
+class Came(Enum):
+    """What has come of a thing; the value is what its number is kept by."""
+
+    UPLOADED = b"uploaded"
+    THERE_BEFORE = b"there before"
+    GIVEN_UP = b"given up"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What has come of all things so far, and why the last of them did not go on.
+
+    Arguments:
+        uploaded, there_before, given_up: how many things, content or not.
+        uploaded_bytes: of the first.
+        trouble: None where the last went well.
+    """
+
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    there_before: int = 0
+    given_up: int = 0
+    trouble: str | None = None
+
+    def since(self, earlier: Tally) -> Tally:
+        """Return what has come after ``earlier``."""
+        return Tally(
+            self.uploaded - earlier.uploaded,
+            self.uploaded_bytes - earlier.uploaded_bytes,
+            self.there_before - earlier.there_before,
+            self.given_up - earlier.given_up,
+            self.trouble,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +191,19 @@ class Outbox:
             self._log.warn("the outbox cannot be read: {error}", error=error)
         return found
 
-    def done(self, item: Item) -> None:
-        """Forget what was taken; not where it was put anew meanwhile. Raises lmdb.Error."""
+    def done(self, item: Item, came: Came = Came.UPLOADED) -> None:
+        """Forget what was taken; not where it was put anew meanwhile. Raises lmdb.Error.
+
+        Arguments:
+            came: is counted.
+        """
 
         def done(change: lmdb.Transaction) -> None:
+            self._add(change, came.value, 1)
+            if came is Came.UPLOADED:
+                self._add(change, _UPLOADED_BYTES, item.size)
+            if came is not Came.GIVEN_UP:
+                change.delete(_TROUBLE, db=self._totals)
             name = _name_of(item.key)
             record = change.get(name, db=self._items)
             if record is not None and _read(record).get("number") == item.number:
@@ -164,10 +211,16 @@ class Outbox:
 
         self._change(done)
 
-    def put_back(self, item: Item) -> None:
-        """Let all others have their turn before what was taken, if it was not put anew meanwhile. Raises lmdb.Error."""
+    def put_back(self, item: Item, why: str = "") -> None:
+        """Let all others have their turn before what was taken, if it was not put anew meanwhile. Raises lmdb.Error.
+
+        Arguments:
+            why: is told those who wait.
+        """
 
         def put_back(change: lmdb.Transaction) -> None:
+            if why:
+                change.put(_TROUBLE, why[:_LONGEST].encode(), db=self._totals)
             record = change.get(_name_of(item.key), db=self._items)
             if record is not None and _read(record).get("number") == item.number:
                 self._put(change, item)
@@ -190,6 +243,21 @@ class Outbox:
         except lmdb.Error:
             return 0, 0
 
+    def tally(self) -> Tally:
+        """Return what has come of all things so far, in earlier runs, too."""
+        try:
+            with self._environment.begin() as look:
+                trouble = look.get(_TROUBLE, db=self._totals)
+                return Tally(
+                    self._total(look, Came.UPLOADED.value),
+                    self._total(look, _UPLOADED_BYTES),
+                    self._total(look, Came.THERE_BEFORE.value),
+                    self._total(look, Came.GIVEN_UP.value),
+                    None if trouble is None else bytes(trouble).decode("utf-8", "replace"),
+                )
+        except lmdb.Error:
+            return Tally()
+
     def _put(self, change: lmdb.Transaction, draft: Draft) -> bool:
         name = _name_of(draft.key)
         before = change.get(name, db=self._items)
@@ -211,7 +279,10 @@ class Outbox:
         self._add_bytes(change, -fields.get("size", 0))
 
     def _add_bytes(self, change: lmdb.Transaction, size: int) -> None:
-        change.put(_BYTES, _TOTAL.pack(max(0, self._total(change, _BYTES) + size)), db=self._totals)
+        self._add(change, _BYTES, size)
+
+    def _add(self, change: lmdb.Transaction, name: bytes, number: int) -> None:
+        change.put(name, _TOTAL.pack(max(0, self._total(change, name) + number)), db=self._totals)
 
     def _total(self, look: lmdb.Transaction, name: bytes) -> int:
         value = look.get(name, db=self._totals)

@@ -84,13 +84,17 @@ class ObjectTier:
     """The second tier, in ``objects`` (Tier).
 
     ``answers`` counts the contents that were read from it, in whole or in part, and ``bytes_received`` their bytes.
+
+    Arguments:
+        used: is told of what is read, or about to be.
     """
 
     _log = Logger()
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, used: Callable[[Entry], object] = lambda _: None) -> None:
         self.answers = self.bytes_received = 0
         self._objects = objects
+        self._used = used
         self._has_complained = False
 
     @property
@@ -101,11 +105,19 @@ class ObjectTier:
     async def size(self, entry: Entry) -> int | None:
         """Return the bytes of some content (Tier)."""
         found = await self._objects.head(blob_key(entry))
-        return None if found is None else found.size
+        if found is None:
+            return None
+        self._used(entry)
+        return found.size
 
     async def open(self, entry: Entry, start: int, stop: int | None) -> Streamed:
         """Return bytes of some content (Tier)."""
-        opened = await self._objects.open(blob_key(entry), start, stop, self._received)
+
+        def received(number: int) -> None:
+            self._received(number)
+            self._used(entry)
+
+        opened = await self._objects.open(blob_key(entry), start, stop, received)
         self.answers += 1
         return opened
 
@@ -118,6 +130,7 @@ class ObjectTier:
         self._received(len(content))
         if entry.digest.names(content):
             self.answers += 1
+            self._used(entry)
             return content
         await self.wrong(entry)
         return None
@@ -157,6 +170,7 @@ class ObjectTier:
 
     async def sign(self, entry: Entry, seconds: float, method: str = "GET") -> str:
         """Return a URL (Tier)."""
+        self._used(entry)
         return await self._objects.sign(blob_key(entry), seconds, method)
 
     def _received(self, number: int) -> None:

@@ -24,7 +24,7 @@ from ..store.blobs import WrongContent
 from ..store.entries import Entry
 from ..store.filling import Threads
 from .errors import NotThere, Stopped, TierFailed, Unreadable
-from .outbox import Item, Outbox
+from .outbox import Came, Item, Outbox
 from .recently import Recently
 
 if TYPE_CHECKING:
@@ -142,30 +142,26 @@ class Uploading:
         self.look()
 
     async def _try(self, item: Item) -> None:
-        if item.entry is None:
-            await self._tell(item)
-            is_there = True
-        else:
-            is_there = await self._upload(item, item.entry)
+        came = await (self._tell(item) if item.entry is None else self._upload(item, item.entry))
         self._failures.pop(item.key, None)
         self._wait = 0.0
-        self.uploaded += is_there
-        await self._over(item, is_there)
+        self.uploaded += came is not Came.GIVEN_UP
+        await self._over(item, came)
 
-    async def _over(self, item: Item, is_there: bool) -> None:
-        await self._threads(self._outbox.done, item)
+    async def _over(self, item: Item, came: Came) -> None:
+        await self._threads(self._outbox.done, item, came)
         if item.entry is not None:
             for observe in self.observers:
-                observe(item.entry, is_there)
+                observe(item.entry, came is not Came.GIVEN_UP)
 
-    async def _upload(self, item: Item, entry: Entry) -> bool:
-        """See to it that some content is there; tell whether it is."""
+    async def _upload(self, item: Item, entry: Entry) -> Came:
+        """See to it that some content is there."""
         there = await self._objects.head(item.key)
         if there is not None and there.size == item.size:
-            return True
+            return Came.THERE_BEFORE
         fd = self._opened(entry)
         if fd is None:
-            return False
+            return Came.GIVEN_UP
         try:
             # Not to be cancelled: a thread reads from the descriptor.
             await self._objects.put_file(item.key, fd, entry.digest, lambda: self._looks.running)
@@ -173,11 +169,11 @@ class Uploading:
             self._log.warn("{entry} is not uploaded: {error}", entry=entry, error=error)
             self.failed += 1
             self._found_wrong(entry)
-            return False
+            return Came.GIVEN_UP
         finally:
             os.close(fd)
         self.uploaded_bytes += item.size
-        return True
+        return Came.UPLOADED
 
     def _opened(self, entry: Entry) -> int | None:
         try:
@@ -186,7 +182,7 @@ class Uploading:
             # Too many files are open, perhaps: it waits for better times, as it does for the store.
             raise TierFailed(f"{entry} cannot be opened: {error}") from None
 
-    async def _tell(self, item: Item) -> None:
+    async def _tell(self, item: Item) -> Came:
         """Write a small object, or remove it."""
         if item.content is None:
             await self._objects.delete([item.key])
@@ -197,6 +193,9 @@ class Uploading:
         elif self._recently.is_news(item.key, item.content):
             await self._objects.put(item.key, item.content)
             self._recently.told(item.key, item.content)
+        else:
+            return Came.THERE_BEFORE
+        return Came.UPLOADED
 
     async def _revoke(self, key: str, content: bytes) -> None:
         """Write a refusal, unless another node knows of a later one."""
@@ -220,11 +219,11 @@ class Uploading:
         failures.number += failures.uploaded != self.uploaded
         failures.uploaded = self.uploaded
         if failures.number < _MOST_FAILURES:
-            await self._threads(self._outbox.put_back, item)
+            await self._threads(self._outbox.put_back, item, str(error))
             return
         del self._failures[item.key]
         self._log.warn("{key} is not uploaded, it failed too often: {error}", key=item.key, error=error)
-        await self._over(item, False)
+        await self._over(item, Came.GIVEN_UP)
 
     def _stumbled(self, failure: Failure) -> None:
         if failure.check(lmdb.Error):

@@ -10,10 +10,25 @@ from ..oci.names import Registry
 from .eviction import to_drop
 from .object_keys import BlobKey, LinkKey, RevokedKey, ViewNames
 
-__all__ = ["IN_USE", "OBJECT_AGE", "Held", "content_of", "link_goes", "revoked_goes", "tag_goes", "what_goes"]
+__all__ = [
+    "IN_USE",
+    "OBJECT_AGE",
+    "TOLD_EVERY",
+    "Held",
+    "content_of",
+    "is_in_use",
+    "latest_use",
+    "link_goes",
+    "revoked_goes",
+    "tag_goes",
+    "what_goes",
+]
 
 # Seconds after its last use within which content may be read by anybody.
 IN_USE = 3600.0
+# Seconds for which a use of the same content need not be told again; and until one is told, and is known: what a worker
+# has served is written down each minute.
+TOLD_EVERY, _TOLD_WITHIN = 1800.0, 300.0
 # Seconds after which a fact goes that leads to nothing: content may be days in coming, where a store was away.
 OBJECT_AGE = 7 * 86400.0
 
@@ -27,6 +42,21 @@ class Held:
     used: float
 
 
+def latest_use(modified: float, told: float | None, now: float) -> float:
+    """Return when some content may have been used last; seconds since the epoch.
+
+    Arguments:
+        modified: when it was put there.
+        told: when a node told of a use, which it may have done of an earlier one in place of the last; None: none has.
+    """
+    return modified if told is None else max(modified, min(told + TOLD_EVERY + _TOLD_WITHIN, now))
+
+
+def is_in_use(used: float, now: float) -> bool:
+    """Tell whether what was used then may be read by somebody now."""
+    return used > now - IN_USE
+
+
 def what_goes(held: Iterable[Held], taken: int, size: int, now: float) -> list[Held]:
     """Return the content that has to go, the least recently used first; nothing that was used within the last hour.
 
@@ -35,7 +65,7 @@ def what_goes(held: Iterable[Held], taken: int, size: int, now: float) -> list[H
         taken: bytes of all objects, content or not.
         size: bytes that there may be.
     """
-    idle = sorted((one for one in held if one.used <= now - IN_USE), key=lambda one: (one.used, one.key.digest))
+    idle = sorted((one for one in held if not is_in_use(one.used, now)), key=lambda one: (one.used, one.key.digest))
     return to_drop(taken, size, ((one, one.size) for one in idle))
 
 

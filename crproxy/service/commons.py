@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Commons"]
 
 
-async def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Commons:
     """What there is.
@@ -90,8 +86,10 @@ class Commons:
             numbers["stored"] = cache.store.index.bytes_stored
         if self.tier is None:
             return
-        self.tier.attach(cache, _always if self.fleet is None else self.fleet.may_tidy)
-        if self.fleet is not None:
+        if self.fleet is None:
+            self.tier.attach(cache)
+        else:
+            self.tier.attach(cache, self.fleet.may_tidy, self.fleet.uses())
             self.tier.on_over.append(self.fleet.flight_leases.is_elsewhere)
 
     def readings(self, received: Callable[[], int]) -> CommonReadings | None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..fleet.fleet import Membership
     from ..fleet.leases import Lease
     from ..fleet.nodes_only import NodesOnly
+    from ..objects.janitor import Turn
+    from ..objects.uses import CommonUses
     from .caching import CacheService
 
 __all__ = ["FleetService"]
@@ -79,6 +81,7 @@ class FleetService(Service):
         self._identity = membership.secret.identity(now())
         self._fleet = fleet
         self._reactor = reactor
+        self._now = now
         headers, idle = (min(seconds, _PATIENCE) for seconds in (config.timeouts.headers, config.timeouts.idle))
         self._asking = AskingNodes(self._identity.client, headers, idle, reactor, bounds.to_nodes)
         self._most_let_in = max(1, bounds.from_nodes // max(1, len(fleet.listen)))
@@ -152,15 +155,22 @@ class FleetService(Service):
         )
         return page.Fleet(self.membership.is_up, self.census.total("leases"), tuple(nodes))
 
-    async def may_tidy(self) -> bool:
-        """Tell whether this node is the one that keeps the object store within its size: it stays the one."""
+    async def may_tidy(self) -> Turn | None:
+        """Tell whether this node is the one that keeps the object store within its size, and how long it is."""
         from ..fleet.leases import Lease
 
         if self._tidies is None or not self._tidies.is_ours:
             # Where the nodes cannot agree, none does.
             found = await self.membership.leases.take(_TIDIES)
             self._tidies = found if isinstance(found, Lease) else None
-        return self._tidies is not None
+        lease = self._tidies
+        return None if lease is None else lambda: lease.is_ours
+
+    def uses(self) -> CommonUses:
+        """Return what nodes tell each other of what they use in the object store."""
+        from ..fleet.used import UsedObjects
+
+        return UsedObjects(self.membership.valkey, self._now)
 
     def startService(self) -> None:
         """Connect to where nodes meet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,19 @@ from ..metrics import StorageNumbers
 from ..sharing import Sharing
 from ..store.entries import Entry
 from ..store.filling import Threads
+from ..store.last_used import last_used
 from ..store.notes import Notes
+from ..store.store import Store
 from ..web import page
 
 if TYPE_CHECKING:
-    from ..objects.janitor import LastUsed, TierJanitor
+    from ..objects.janitor import MayWork, TierJanitor
     from ..objects.outbox import Outbox
     from ..objects.pushing import Pushing
     from ..objects.tier import ObjectTier
     from ..objects.uploading import Uploading
+    from ..objects.use_marks import UseMarks
+    from ..objects.uses import CommonUses, Uses
     from .caching import CacheService
 
 __all__ = ["ObjectThreads", "SecondTierService"]
@@ -39,6 +43,8 @@ _THREADS = 24
 _OVER = "upload over"
 # Seconds between two looks at whether one that did not answer has to be asked again.
 _LOOK = 5.0
+# Tells who tidies the store what a worker has seen used of it.
+_USED = "objects used"
 
 
 class ObjectThreads(Service):
@@ -86,6 +92,7 @@ class SecondTierService(Service):
             from ..objects.opening import open_stores
             from ..objects.outbox import Outbox
             from ..objects.tier import ObjectTier
+            from ..objects.use_marks import UseMarks
         except ImportError as error:
             what = f"[storage] takes what is not installed here ({error.name}): pip install 'crproxy[fleet]'"
             raise ConfigError(what) from None
@@ -99,7 +106,12 @@ class SecondTierService(Service):
         self._sharing = sharing
         self._outbox: Outbox = Outbox(Path(config.data_dir) / "outbox")
         self._janitor: TierJanitor | None = None
-        self.tier: ObjectTier = ObjectTier(self._objects)
+        self._uses: Uses | None = None
+        # Where nobody tidies, nobody asks what was used.
+        self._marks: UseMarks | None = None
+        if storage.size is not None:
+            self._marks = UseMarks(lambda used: sharing.ask_leader(_USED, used), reactor)
+        self.tier: ObjectTier = ObjectTier(self._objects, lambda entry: self._used([entry]))
         self.uploading: Uploading | None = None
         self.on_over: list[Callable[[Entry], object]] = []
         self._looks = LoopingCall(self._look)
@@ -107,23 +119,22 @@ class SecondTierService(Service):
         self._looking: Deferred[Any] | None = None
         sharing.on(_OVER, self._over)
 
-    def attach(
-        self, cache: CacheService, may_tidy: Callable[[], Awaitable[bool]], last_used: LastUsed | None = None
-    ) -> None:
+    def attach(self, cache: CacheService, may_tidy: MayWork | None = None, common: CommonUses | None = None) -> None:
         """Have what ``cache`` keeps go there.
 
         Arguments:
-            may_tidy: tells whether this node is the one that keeps the store within its size.
-            last_used: says when contents were used on any node.
+            may_tidy: tells whether this node is the one that keeps the store within its size; None: it is.
+            common: what nodes tell each other of what they use; None where there are no others.
         """
-        from ..objects.facts import drafts
-        from ..objects.janitor import TierJanitor
+        from ..objects.facts import drafts, used_in
         from ..objects.uploading import Uploading
 
         store = cache.store
 
         def note(notes: Notes) -> None:
             self._outbox.put(drafts(notes))
+            if self._marks is not None:
+                self._reactor.callFromThread(self._used_of, *used_in(notes))
 
         def opened(entry: Entry) -> int | None:
             return None if store.is_unread(entry) else store.blobs.open(entry)
@@ -137,10 +148,30 @@ class SecondTierService(Service):
         self.uploading = Uploading(self._outbox, self._objects, opened, self._threads, self._reactor, found_wrong)
         self.uploading.observers.append(lambda entry, _: self._tell(entry))
         if self._storage.size is not None:
-            more = {} if last_used is None else {"last_used": last_used}
-            self._janitor = TierJanitor(
-                self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
+            self._tidy(self._storage.size, store, may_tidy, common)
+
+    def _tidy(self, size: int, store: Store, may_tidy: MayWork | None, common: CommonUses | None) -> None:
+        """Have the object store kept within ``size`` bytes."""
+        from ..objects.facts import again
+        from ..objects.janitor import TierJanitor
+        from ..objects.uses import Uses
+
+        async def own(entries: Sequence[Entry]) -> Mapping[Entry, float]:
+            return await last_used(store.index, entries, self._reactor)
+
+        def missing(entries: Sequence[Entry]) -> None:
+            wanted = again(entries, store.index.kept)
+            putting = self._threads(self._outbox.put, [one for one in wanted if not self._outbox.has(one.key)])
+            putting.addErrback(
+                lambda failure: self._log.failure("what was used could not be sent to the object store again", failure)
             )
+
+        uses = self._uses = Uses(own, common, missing, self._reactor, self._now)
+        self._sharing.on(_USED, lambda used: Deferred.fromCoroutine(uses.told(used)))
+        more = {} if may_tidy is None else {"may_work": may_tidy}
+        self._janitor = TierJanitor(
+            self._objects, size, self._reactor, self._now, uses.last_used, forget=uses.forget, **more
+        )
 
     async def describe(self) -> dict[str, Any]:
         """Return what the operator is shown of it."""
@@ -186,13 +217,13 @@ class SecondTierService(Service):
         """Return what uploads all that is in ``cache``."""
         from ..objects.pushing import Pushing
 
-        return Pushing(self._outbox, cache.index_path, cache.threads, self._reactor)
+        return Pushing(self._outbox, cache.index_path, cache.threads, self._reactor, self._objects)
 
     def startService(self) -> None:
         """Begin to upload."""
         super().startService()
         self._looks.start(_LOOK, now=False)
-        for each in (self.uploading, self._janitor):
+        for each in (self.uploading, self._uses, self._janitor):
             if each is not None:
                 each.start()
 
@@ -203,8 +234,9 @@ class SecondTierService(Service):
             self._looks.stop()
         if self._looking is not None:
             self._looking.cancel()
-        if self._janitor is not None:
-            self._janitor.stop()
+        for each in (self._janitor, self._uses, self._marks):
+            if each is not None:
+                each.stop()
         return succeed(None) if self.uploading is None else self.uploading.stop()
 
     def _look(self) -> None:
@@ -219,6 +251,15 @@ class SecondTierService(Service):
     def _stumbled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("the object store could not be looked at", failure)
+
+    def _used(self, entries: Collection[Entry], *, on_disk: bool = False) -> None:
+        if self._marks is not None:
+            self._marks.mark(entries, on_disk=on_disk)
+
+    def _used_of(self, stored: Collection[Entry], hits: Collection[Entry]) -> None:
+        # What has come just now is on its way to the store as it is.
+        self._used(stored)
+        self._used(hits, on_disk=True)
 
     def _tell(self, entry: Entry) -> None:
         self._over(entry)

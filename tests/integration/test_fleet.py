@@ -72,11 +72,12 @@ def until(what: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def is_in(s3: S3Server, digest: str) -> bool:
-    return any(path.name == digest.partition(":")[2] for path in files(s3))
+    return bool(keys_of(s3, digest))
 
 
-def files(s3: S3Server) -> list[Path]:
-    return [path for path in s3.objects.rglob("*") if path.is_file()]
+def keys_of(s3: S3Server, digest: str) -> list[str]:
+    """The names of the objects that have some content."""
+    return [key for key in s3.names() if key.endswith(f"/{digest.partition(':')[2]}")]
 
 
 def test_a_cold_blob_is_fetched_once_for_all_nodes(fleet: Fleet, fake: FakeUpstream) -> None:
@@ -184,10 +185,10 @@ def test_wrong_bytes_in_the_store_are_never_served(fleet: Fleet, fake: FakeUpstr
     first = fleet.start()
     fetch(first.address, place.through)
     until(lambda: is_in(s3, body.digest))
-    (stored,) = [path for path in files(s3) if path.name == body.digest.partition(":")[2]]
-    content = bytearray(stored.read_bytes())
+    (stored,) = keys_of(s3, body.digest)
+    content = bytearray(s3.content(stored))
     content[len(content) // 2] ^= 1
-    stored.write_bytes(content)
+    s3.write(stored, bytes(content))
     first.stop()
     second = fleet.start()
     with pytest.raises((OSError, HTTPException)):
@@ -218,7 +219,7 @@ def test_a_node_with_a_full_disk_moves_in(
         assert (refused.status, "there is no object store" in refused.err) == (1, True)
     first = fleet.start(data_dir=data)
     pushed = Operator.of(first, tmp_path).runs("cache", "push")
-    assert (pushed.status, pushed.out.splitlines()[-1][:33]) == (0, "all of it is in the object store,")
+    assert (pushed.status, "could not be" in pushed.out) == (0, False)
     assert all(is_in(s3, digest) for digest in image.digests)
     fake.stop()
     first.stop()

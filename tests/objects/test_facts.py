@@ -5,7 +5,7 @@ import json
 import pytest
 from twisted.internet.task import Clock
 
-from crproxy.objects.facts import drafts
+from crproxy.objects.facts import again, drafts, used_in
 from crproxy.objects.outbox import Draft
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
@@ -87,3 +87,20 @@ def test_all_that_a_cache_notes_has_a_key(notes: Notes, clock: Clock) -> None:
     for name in ("v1", "before/v1", "tags/list?n=5", f"referrers/{A}?artifactType=a%2Fb"):
         notes.tags[whose[0], whose[1], name, whose[2]] = TagEntry(A, 1.0)
     assert all(parse_key(draft.key) is not None for draft in drafts(notes))
+
+
+def test_what_was_stored_and_what_was_asked_for_is_used() -> None:
+    notes, other = Notes(), Digest.of(b"b")
+    notes.blobs = {
+        (str(A), ""): Stored(10, 1.0, checked=1.0),
+        (str(A), "quay.io"): Stored(10, 1.0),
+        (str(other), "quay.io"): None,
+    }
+    notes.used = {(str(A), ""): 2.0, (str(other), ""): 2.0}
+    assert used_in(notes) == ([Entry(A)], [Entry(other)])
+    assert used_in(Notes()) == ([], [])
+
+
+def test_what_may_have_gone_is_put_there_again_where_it_is_on_disk() -> None:
+    there = {Entry(A): Stored(10, 1.0, checked=1.0), Entry(A, Registry("quay.io")): Stored(10, 1.0)}
+    assert again([*there, Entry(Digest.of(b"b"))], there.get) == [Draft(KEY, 10, Entry(A))]

@@ -158,3 +158,23 @@ def test_of_many_who_had_it_some_are_named(tier: Tier, memory: MemoryStore) -> N
 
 def test_a_store_without_urls_signs_none(tier: Tier) -> None:
     failure_of(Deferred.fromCoroutine(tier.sign(ENTRY, 60)), TierFailed)
+
+
+def test_what_is_read_looked_at_or_signed_for_is_used(objects: ObjectStore, memory: MemoryStore) -> None:
+    used: list[Entry] = []
+    tier, large = ObjectTier(objects, used.append), Digest.of(b"x" * 6_000_000)
+    for digest, content in ((DIGEST, CONTENT), (large, b"x" * 6_000_000)):
+        obstore.put(memory, blob_key(Entry(digest)), content)
+    run(tier.size(ENTRY))
+    run(tier.read(ENTRY))
+    failure_of(Deferred.fromCoroutine(tier.sign(ENTRY, 60)), TierFailed)
+    assert used == [ENTRY] * 3
+    # Also while it is read, however long that takes.
+    ended(run(tier.open(Entry(large), 0, None)).body.join(Consumer()))
+    assert used == [ENTRY] * 3 + [Entry(large)] * 3
+    # What is not there, or is something else, is not.
+    missing = Entry(DIGEST, QUAY)
+    assert run(tier.size(missing)) is None
+    obstore.put(memory, blob_key(missing), b"another")
+    assert run(tier.read(missing)) is None
+    assert used == [ENTRY] * 3 + [Entry(large)] * 3

@@ -325,10 +325,10 @@ def test_it_goes_on_after_a_restart(world: World) -> None:
 def test_an_outbox_that_cannot_be_written_is_tried_again_in_a_while(world: World, uploading: Uploading) -> None:
     entry, done = world.put(b"content"), world.outbox.done
 
-    def broken(item: object) -> None:
+    def broken(item: object, came: object) -> None:
         raise lmdb.DiskError("disk")
 
-    world.outbox.done = broken  # type: ignore[method-assign]
+    world.outbox.done = broken  # type: ignore[method-assign,assignment]
     with Log() as log:
         uploading.look()
         for _ in range(59):

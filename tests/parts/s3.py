@@ -1,20 +1,36 @@
-"""A real S3 server: versitygw, which keeps objects as files, so that a test can look at them, spoil them, lose them."""
+"""A real S3 server, which a test may kill, freeze, start again, and whose objects it may look at and spoil.
+
+It is versitygw, unless CRPROXY_TEST_S3 names another one: ``seaweedfs``, whose program is ``weed`` on PATH. What is to
+be had of both is asked for by S3, with the rights of the owner.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
+import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
+
+import obstore
+import pytest
+from obstore.store import S3Store
 
 from .ports import reserve_port, wait_until_listening
 from .process import Process, clean_environment
 from .requirements import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["S3Server"]
+
+_READY_SECONDS = 60.0
 
 
 class S3Server:
@@ -22,7 +38,6 @@ class S3Server:
 
     Arguments:
         directory: for its objects and its log.
-        port: where on 127.0.0.1 it listens; a free one otherwise.
     """
 
     region = "us-east-1"
@@ -30,25 +45,50 @@ class S3Server:
     secret_access_key = "test-secret-of-nobody"
     bucket = "crproxy"
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
-        self.port = port or reserve_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.objects = directory / "objects" / self.bucket
-        self._directory = directory
-        # A directory below the root is a bucket.
-        self.objects.mkdir(parents=True, exist_ok=True)
-        self._process = self._start()
+    def __init__(self, directory: Path) -> None:
+        name = os.environ.get("CRPROXY_TEST_S3", "versitygw")
+        if name not in _SERVERS:
+            pytest.fail(f"CRPROXY_TEST_S3={name}: there are {', '.join(_SERVERS)}", pytrace=False)
+        self._server = _SERVERS[name](directory)
+        self.endpoint = f"http://127.0.0.1:{self._server.port}"
+        self._process = self._server.start()
+        try:
+            self._server.make_bucket()
+        except BaseException:
+            self._process.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.stop()
+        self._process.kill()
+
+    @property
+    def port(self) -> int:
+        """Where on 127.0.0.1 it listens."""
+        return self._server.port
 
     @property
     def log(self) -> str:
-        """A line for each request, since it was started last."""
+        """What it has written since it was started last."""
         return self._process.log
+
+    def names(self) -> list[str]:
+        """The names of all objects in the bucket."""
+        return [one["path"] for batch in obstore.list(self._owner()) for one in batch]
+
+    def content(self, key: str) -> bytes:
+        """The bytes of an object."""
+        return bytes(obstore.get(self._owner(), key).bytes())
+
+    def write(self, key: str, content: bytes) -> None:
+        """Have an object have other bytes."""
+        obstore.put(self._owner(), key, content)
+
+    def remove(self, key: str) -> None:
+        """Have an object be gone."""
+        obstore.delete(self._owner(), key)
 
     def kill(self) -> None:
         """End it at once: connections break, and nobody listens there any more."""
@@ -56,7 +96,7 @@ class S3Server:
 
     def start_again(self) -> None:
         """Start it at the same address, with what it had kept."""
-        self._process = self._start()
+        self._process = self._server.start()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -67,16 +107,125 @@ class S3Server:
         finally:
             self._process.signal(signal.SIGCONT)
 
-    def _start(self) -> Process:
-        environment = clean_environment(
-            self._directory, ROOT_ACCESS_KEY_ID=self.access_key_id, ROOT_SECRET_ACCESS_KEY=self.secret_access_key
+    def _owner(self) -> S3Store:
+        return S3Store(
+            self.bucket,
+            endpoint=self.endpoint,
+            region=self.region,
+            access_key_id=self.access_key_id,
+            secret_access_key=self.secret_access_key,
+            client_options={"allow_http": True},
         )
-        command = [need("versitygw"), "--port", f"127.0.0.1:{self.port}", "--region", self.region]
-        command += ["--keep-alive", "posix", str(self.objects.parent)]
+
+
+class _VersityGw:
+    """versitygw, which keeps objects as files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = reserve_port()
+        self._directory = directory
+        self._program = need("versitygw")
+
+    def start(self) -> Process:
+        owner = {"ROOT_ACCESS_KEY_ID": S3Server.access_key_id, "ROOT_SECRET_ACCESS_KEY": S3Server.secret_access_key}
+        environment = clean_environment(self._directory, **owner)
+        self._buckets.mkdir(parents=True, exist_ok=True)
+        command = [self._program, "--port", f"127.0.0.1:{self.port}", "--region", S3Server.region]
+        command += ["--keep-alive", "posix", str(self._buckets)]
         process = Process(command, self._directory, environment=environment)
-        try:
-            wait_until_listening(self.port, process)
-        except BaseException:
-            process.stop()
-            raise
+        _begun(process, self.port)
         return process
+
+    def make_bucket(self) -> None:
+        # A directory below the root is one.
+        (self._buckets / S3Server.bucket).mkdir(exist_ok=True)
+
+    @property
+    def _buckets(self) -> Path:
+        return self._directory / "objects"
+
+
+class _SeaweedFs:
+    """SeaweedFS, all parts of it in one process."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = reserve_port()
+        self._directory = directory
+        program = shutil.which("weed")
+        if program is None:
+            pytest.fail("CRPROXY_TEST_S3=seaweedfs, and there is no weed on PATH", pytrace=False)
+        self._program = program
+        names = ["master", "volume", "filer"]
+        self._ports = {f"{name}.port{kind}": reserve_port() for name in names for kind in ("", ".grpc")}
+        self._ports["s3.port.grpc"] = reserve_port()
+        identity = {
+            "name": "owner",
+            "credentials": [{"accessKey": S3Server.access_key_id, "secretKey": S3Server.secret_access_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        self._configuration = directory / "s3.json"
+        self._configuration.write_text(json.dumps({"identities": [identity]}))
+
+    def start(self) -> Process:
+        data = self._directory / "objects"
+        data.mkdir(exist_ok=True)
+        options = {
+            "dir": data,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            **self._ports,
+            "master.volumeSizeLimitMB": 64,
+            # Else it takes half a minute until the only one there is leads again.
+            "master.electionTimeout": "1s",
+            "master.heartbeatInterval": "200ms",
+            "volume.max": 100,
+            "volume.preStopSeconds": 0,
+            "s3": "true",
+            "s3.port": self.port,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.config": self._configuration,
+            "s3.autoCreateBucket": "false",
+        }
+        process = Process(
+            [self._program, "server", *(f"-{name}={value}" for name, value in options.items())], self._directory
+        )
+        _begun(process, self._ports["filer.port"])
+        _begun(process, self.port)
+        self._wait_until_it_takes(process)
+        return process
+
+    def make_bucket(self) -> None:
+        # A directory below /buckets is one.
+        self._ask_filer("POST", f"/buckets/{S3Server.bucket}/")
+
+    def _wait_until_it_takes(self, process: Process) -> None:
+        """Wait until its parts have found each other: until then it listens, and takes nothing."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._takes():
+            assert time.monotonic() < deadline, f"it takes nothing; its log:\n{process.log[-5000:]}"
+            time.sleep(0.1)
+
+    def _takes(self) -> bool:
+        try:
+            # More than what is kept within the name alone.
+            self._ask_filer("PUT", "/probe", b"x" * 10_000)
+        except (OSError, urllib.error.HTTPError):
+            return False
+        return True
+
+    def _ask_filer(self, method: str, path: str, body: bytes | None = None) -> None:
+        url = f"http://127.0.0.1:{self._ports['filer.port']}{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, method=method), timeout=10):
+            pass
+
+
+_SERVERS: dict[str, Callable[[Path], _VersityGw | _SeaweedFs]] = {"versitygw": _VersityGw, "seaweedfs": _SeaweedFs}
+
+
+def _begun(process: Process, port: int) -> None:
+    try:
+        wait_until_listening(port, process, _READY_SECONDS)
+    except BaseException:
+        process.stop()
+        raise

@@ -10,8 +10,11 @@ from crproxy.policy.object_keys import BlobKey, LinkKey, RevokedKey, ViewNames
 from crproxy.policy.tier_eviction import (
     IN_USE,
     OBJECT_AGE,
+    TOLD_EVERY,
     Held,
     content_of,
+    is_in_use,
+    latest_use,
     link_goes,
     revoked_goes,
     tag_goes,
@@ -60,6 +63,47 @@ def test_as_much_goes_as_has_to_and_no_more(contents: list[tuple[int, float]], f
     assert left <= size or all(one.used > NOW - IN_USE for one in stays)
     assert not gone or left + gone[-1].size > size
     assert all(one.used >= gone[-1].used for one in stays if gone and one.used <= NOW - IN_USE)
+
+
+def test_without_a_use_the_time_of_writing_counts() -> None:
+    assert latest_use(NOW - 5, None, NOW) == NOW - 5
+
+
+def test_a_use_counts_as_the_last_of_which_it_may_have_been_told_and_as_none_to_come() -> None:
+    assert latest_use(LONG_AGO, NOW - 2 * TOLD_EVERY, NOW) == pytest.approx(NOW - TOLD_EVERY, abs=600)
+    assert latest_use(LONG_AGO, NOW - 5, NOW) == NOW
+    assert latest_use(LONG_AGO, NOW + 1e6, NOW) == NOW
+    assert latest_use(NOW - 5, LONG_AGO, NOW) == NOW - 5
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 10 * 86400), max_size=8), min_size=1, max_size=8),
+    st.floats(0, 120),
+    st.integers(0, 8),
+    st.integers(1, 3),
+)
+def test_what_any_node_used_within_the_hour_never_goes(
+    ages: list[list[float]], delay: float, size: int, nodes: int
+) -> None:
+    held, recent = list[Held](), set[BlobKey]()
+    for number, uses in enumerate(ages):
+        # Each node tells of every so-manieth use: the first, and then what comes half an hour after the last it told.
+        told: list[float] = []
+        for node in range(nodes):
+            last = None
+            for use in sorted(NOW - age for age in uses[node::nodes]):
+                if (last is None or use - last >= TOLD_EVERY) and use <= NOW - delay:
+                    last = use
+                    told.append(use)
+        known = max(told, default=None)
+        seen = [NOW - age for age in uses if age >= delay]
+        one = Held(BlobKey(Digest("sha256", f"{number:064x}")), 1, latest_use(LONG_AGO, known, NOW))
+        held.append(one)
+        if any(is_in_use(use, NOW) for use in seen):
+            recent.add(one.key)
+    gone = {one.key for one in what_goes(held, len(held), size, NOW)}
+    assert not gone & recent
+    assert len(gone) >= min(len(held) - size, len([one for one in held if not is_in_use(one.used, NOW)]))
 
 
 def test_what_a_link_is_about_is_in_the_pool_of_its_credential() -> None:

@@ -78,7 +78,8 @@ def test_who_has_the_lease_keeps_it_within_its_size_and_stays_the_one(world: InC
     fleet.membership = replace(fleet.membership, leases=cast(Leases, leases))
 
     def may() -> bool:
-        return ended(Deferred.fromCoroutine(fleet.may_tidy()))
+        turn = ended(Deferred.fromCoroutine(fleet.may_tidy()))
+        return turn is not None and turn()
 
     leases.found = Holder("b", "https://b.test:1", 1, b"")
     assert not may()

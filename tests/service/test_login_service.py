@@ -25,6 +25,7 @@ from crproxy.service.login_service import LoginService
 from crproxy.sharing import Alone
 from crproxy.upstream.logins import Logins
 from tests.memory import ended, failure_of, not_yet
+from tests.service.in_common import BOUNDS
 from tests.service.test_assembly import Reactor
 
 HOST = "cr.test"
@@ -128,7 +129,7 @@ def node(config: Config, reactor: Reactor, number: int, secret: str = "s" * 32) 
     """The logins of a node of a fleet, with a disk of its own."""
     fleet = fleet_of(secret)
     own = replace(config, data_dir=f"{config.data_dir}-{number}", fleet=fleet)
-    part = FleetService(own, fleet, MemoryReactorClock(), lambda: 1.8e9, Alone())
+    part = FleetService(own, fleet, MemoryReactorClock(), lambda: 1.8e9, Alone(), BOUNDS)
     return LoginService(lambda: own, cast(Logins, None), reactor, token_key=part.token_key)
 
 
@@ -152,7 +153,7 @@ def test_another_fleet_has_other_keys(config: Config) -> None:
     keys = []
     for secret in ("s" * 32, "t" * 32):
         fleet = fleet_of(secret)
-        part = FleetService(replace(config, fleet=fleet), fleet, MemoryReactorClock(), lambda: 1.8e9, Alone())
+        part = FleetService(replace(config, fleet=fleet), fleet, MemoryReactorClock(), lambda: 1.8e9, Alone(), BOUNDS)
         keys.append(part.token_key())
     assert all(len(key) == KEY_BYTES and key[:32] != key[32:] for key in keys)
     assert len({key[:32] for key in keys} | {key[32:] for key in keys}) == 4

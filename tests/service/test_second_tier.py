@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from crproxy.config import ConfigError
 from crproxy.objects.errors import TierFailed
+from crproxy.objects.janitor import Turn
 from crproxy.oci.digests import Digest
 from crproxy.service.caching import CacheService
 from crproxy.service.second_tier import ObjectThreads, SecondTierService
@@ -24,12 +25,12 @@ CONTENT = b"some content"
 ENTRY = Entry(Digest.of(CONTENT))
 
 
-async def always() -> bool:
-    return True
+async def always() -> Turn:
+    return lambda: True
 
 
-async def never() -> bool:
-    return False
+async def never() -> None:
+    return None
 
 
 @pytest.fixture
