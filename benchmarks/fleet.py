@@ -151,7 +151,7 @@ class Bench:
             leading.join()
 
     def _wait_until_stored(self, blob: Blob) -> None:
-        while not any(file.name == blob.digest.partition(":")[2] for file in self._s3.objects.rglob("*")):
+        while not any(name.endswith(f"/{blob.digest.partition(':')[2]}") for name in self._s3.names()):
             time.sleep(0.1)
 
 
