@@ -198,7 +198,7 @@ class Bench:
             self._wait_until_stored(blob)
 
     def _wait_until_stored(self, blob: Blob) -> None:
-        while not any(name.endswith(blob.digest.partition(":")[2]) and "/blobs/" in name for name in self._s3.names()):
+        while not any(name.endswith(f"/{blob.digest.partition(':')[2]}") for name in self._s3.names()):
             time.sleep(0.1)
 
 

@@ -227,6 +227,34 @@ def test_a_node_with_a_full_disk_moves_in(
     assert skopeo.pull(f"127.0.0.1:{second.port}/{REGISTRY}/team/app:v1") == image.digests
 
 
+def test_nodes_tell_each_other_what_they_use_of_the_store(
+    workers: int, tmp_path: Path, fake: FakeUpstream, s3: S3Server, valkey: Valkey
+) -> None:
+    body, other = Filler(4 * MIB), Filler(4 * MIB, seed=1)
+    for each in (body, other):
+        fake.script(blob(each).path, ranged(each))
+
+    def used(filler: Filler) -> float:
+        (key,) = keys_of(s3, filler.digest)
+        return float(valkey.ask("ZSCORE", "crproxy:used", key.removeprefix("fleet/")) or 0.0)
+
+    with Fleet(
+        tmp_path, {REGISTRY: Upstream(fake.url)}, s3=s3, valkey=valkey, cache=CACHE, storage='size = "1G"'
+    ) as fleet:
+        first = fleet.start()
+        for each in (body, other):
+            assert fetch(first.address, blob(each).through).digest == each.digest
+        until(lambda: is_in(s3, body.digest) and is_in(s3, other.digest))
+        until(lambda: used(body) > 0 and used(other) > 0)
+        before = used(body), used(other)
+        # Whichever worker serves it, it is told by the one that leads.
+        for future in together([fleet.start()], blob(body).through, 6):
+            assert future.result().digest == body.digest
+        until(lambda: used(body) > before[0])
+        assert used(other) == before[1]
+    assert len(fake.seen.requests(blob(body).path, "GET")) == 1
+
+
 def test_the_operator_sees_who_is_there(fleet: Fleet, valkey: Valkey, tmp_path: Path) -> None:
     nodes = [fleet.start() for _ in range(2)]
     operator = Operator.of(nodes[0], tmp_path)

@@ -30,6 +30,7 @@ class Fleet:
         valkey: where they agree.
         cache: the table of each.
         more: further lines of each's configuration.
+        storage: further lines of what it says of the object store.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Fleet:
         valkey: Valkey | None = None,
         cache: Mapping[str, str] | None = None,
         more: str = "",
+        storage: str = "",
     ) -> None:
         self.nodes: list[Daemon] = []
         self._directory = directory
@@ -49,6 +51,7 @@ class Fleet:
         self._valkey = valkey
         self._cache = cache
         self._more = more
+        self._storage = storage
 
     def __enter__(self) -> Self:
         return self
@@ -63,18 +66,19 @@ class Fleet:
         directory = self._directory / f"node-{number}"
         directory.mkdir()
         text = configuration(self._upstreams, cache=self._cache)
-        tables = tables_of(self._directory, number, self._s3, self._valkey)
+        tables = tables_of(self._directory, number, self._s3, self._valkey, self._storage)
         node = Daemon(directory, "\n".join([text, *tables, self._more]), data_dir, workers=workers)
         self.nodes.append(node)
         return node
 
 
-def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey | None) -> list[str]:
+def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey | None, storage: str = "") -> list[str]:
     """Return the lines of a node's configuration that say what it has in common with others.
 
     Arguments:
         directory: where its secrets lie.
         number: which node it is.
+        storage: further lines of what is said of the object store.
     """
     lines = []
     if s3 is not None:
@@ -86,6 +90,7 @@ def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey 
             f'region = "{s3.region}"',
             f'access_key_id = "{s3.access_key_id}"',
             f'secret_access_key_file = "{key}"',
+            storage,
         ]
     if valkey is not None:
         lines += [
