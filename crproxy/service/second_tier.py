@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -17,6 +17,7 @@ from ..sharing import Sharing
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.notes import Notes
+from .ordered_services import OrderedServices
 
 if TYPE_CHECKING:
     from ..objects.janitor import LastUsed, TierJanitor
@@ -57,7 +58,7 @@ class ObjectThreads(Service):
 class SecondTierService(Service):
     """What a worker has to do with the object store. ``tier`` is asked; ``uploading`` is the leading worker's.
 
-    ``threads`` is to be started before whatever reads from the store.
+    It is started with the cache, see `beside`.
 
     Arguments:
         config: where it is.
@@ -129,6 +130,16 @@ class SecondTierService(Service):
             self._janitor = TierJanitor(
                 self._objects, self._storage.size, self._reactor, self._now, may_work=may_tidy, **more
             )
+
+    def beside(self, cache: Service) -> OrderedServices:
+        """Return the cache, this and the threads of both as one service.
+
+        What a thread that has ended was to do is never done: whoever waits for that would wait for good.
+        """
+        whole, both = OrderedServices(), MultiService()
+        for service, parent in ((self.threads, whole), (both, whole), (cache, both), (self, both)):
+            service.setServiceParent(parent)
+        return whole
 
     async def describe(self) -> dict[str, Any]:
         """Return what the operator is shown of it."""
