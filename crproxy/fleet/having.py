@@ -88,6 +88,10 @@ class Having:
         flight = self._flights.get(key.entry)
         if flight is None or flight.key != key:
             return None
+        if flight.is_with_a_node:
+            # Who asks has an old word of who has the lease, and is to ask that node itself. It may even be the one that
+            # this flight follows: then both would wait for each other.
+            return Reply(404)
         try:
             size = await flight.known()
         except CancelledError:
@@ -96,6 +100,8 @@ class Having:
             # Why it has failed its own readers are told.
             self._log.debug("{flight} gives other nodes nothing: {error}", flight=flight, error=error)
             return None
+        if flight.is_with_a_node:
+            return Reply(404)
         part = _chosen(wanted, size)
         await self._reach(flight, 0 if part is None else part.start)
         return _reply(part, flight.reader(part, Nowhere()))
