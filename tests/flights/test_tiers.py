@@ -238,16 +238,16 @@ def test_a_lease_that_is_lost_after_the_end_is_nothing(make: Make, store: Store)
 def test_it_is_with_a_node_while_that_is_asked_and_gives(make: Make, store: Store, clock: Clock) -> None:
     world = make(OTHER, THIRD, HandLease())
     flight = world.begin()
-    assert flight.is_with_a_node
+    seen = [flight.is_with_a_node]
     world.nodes.source.refuse(SourceFailed("it is gone"))
-    assert flight.is_with_a_node
+    seen.append(flight.is_with_a_node)
     body = world.nodes.source.answer(206)
     body.send(CONTENT[:40])
-    assert flight.is_with_a_node
+    seen.append(flight.is_with_a_node)
     body.cut()
     clock.advance(5)
     # It has the lease now: others are to follow it.
-    assert not flight.is_with_a_node
+    assert [*seen, flight.is_with_a_node] == [True, True, True, False]
     world.upstream.send_all()
     assert kept(store)
 
