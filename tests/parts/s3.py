@@ -22,7 +22,8 @@ class S3Server:
 
     Arguments:
         directory: for its objects and its log.
-        port: where on 127.0.0.1 it listens; a free one otherwise.
+        port: where it listens; a free one otherwise.
+        host: by which it is reached, if not from this machine alone: then it listens at every address.
     """
 
     region = "us-east-1"
@@ -30,9 +31,10 @@ class S3Server:
     secret_access_key = "test-secret-of-nobody"
     bucket = "crproxy"
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, host: str | None = None) -> None:
         self.port = port or reserve_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http://{host or '127.0.0.1'}:{self.port}"
+        self._listens_at = f"{'127.0.0.1' if host is None else '0.0.0.0'}:{self.port}"
         self.objects = directory / "objects" / self.bucket
         self._directory = directory
         # A directory below the root is a bucket.
@@ -71,7 +73,7 @@ class S3Server:
         environment = clean_environment(
             self._directory, ROOT_ACCESS_KEY_ID=self.access_key_id, ROOT_SECRET_ACCESS_KEY=self.secret_access_key
         )
-        command = [need("versitygw"), "--port", f"127.0.0.1:{self.port}", "--region", self.region]
+        command = [need("versitygw"), "--port", self._listens_at, "--region", self.region]
         command += ["--keep-alive", "posix", str(self.objects.parent)]
         process = Process(command, self._directory, environment=environment)
         try:
