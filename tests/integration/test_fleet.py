@@ -191,6 +191,7 @@ def test_without_the_store_there_are_the_disk_and_upstream(fleet: Fleet, fake: F
     assert fetch(first.address, blob(body).through).digest == body.digest
     for future in together([first, second], blob(other).through, 3):
         assert future.result().digest == other.digest
+    assert asked_for(fake, blob(other).path, len(other)) == len(other)
     s3.start_again()
     until(lambda: is_in(s3, other.digest), 60)
 
