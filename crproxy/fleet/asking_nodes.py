@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
@@ -197,7 +198,12 @@ class _InTime:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         connected: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connected.addTimeout(_CONNECT_SECONDS, self._clock)
+        return connected.addTimeout(_CONNECT_SECONDS, self._clock, _too_late)
+
+
+def _too_late(_: object, seconds: float) -> NoReturn:
+    """Say so: by itself an endpoint that is cancelled fails with whatever it was at, as if something had gone wrong."""
+    raise TookTooLong
 
 
 def _of_a_node(error: Exception) -> str:

@@ -88,6 +88,8 @@ class Having:
         flight = self._flights.get(key.entry)
         if flight is None or flight.key != key:
             return None
+        if _is_second_hand(flight):
+            return Reply(404)
         try:
             size = await flight.known()
         except CancelledError:
@@ -96,6 +98,8 @@ class Having:
             # Why it has failed its own readers are told.
             self._log.debug("{flight} gives other nodes nothing: {error}", flight=flight, error=error)
             return None
+        if _is_second_hand(flight):
+            return Reply(404)
         part = _chosen(wanted, size)
         await self._reach(flight, 0 if part is None else part.start)
         return _reply(part, flight.reader(part, Nowhere()))
@@ -163,6 +167,15 @@ class _FromOther:
     def abandon(self) -> None:
         """Let go of them (Body)."""
         self.opened.body.abandon()
+
+
+def _is_second_hand(flight: Flight) -> bool:
+    """Tell whether what it brings is another node's.
+
+    Who asks for that has an old word of who has the lease, and is to ask that node itself. It may even be the one that
+    this flight follows: then both would wait for each other.
+    """
+    return flight.is_with_a_node
 
 
 def _size_of(opened: Streamed) -> int | None:

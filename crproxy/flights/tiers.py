@@ -118,6 +118,8 @@ class Elsewhere:
 class Tiers:
     """Where the bytes of one blob can be had (Source).
 
+    ``is_with_a_node`` while another node is asked for them, and while they come from it.
+
     Arguments:
         key: what they are.
         whose: for whom; see `Flights.begin`.
@@ -143,9 +145,11 @@ class Tiers:
         self._reads_left = 0 if proof is Proof.BYTES else _MOST_READS
         self._from_upstream: set[_Interruptible] = set()
         self._is_with_upstream = self._gave_from_store = self._gave_from_node = False
+        self.is_with_a_node = False
 
     async def open(self, start: int, stop: int | None) -> Streamed:
         """Ask for the bytes (Source)."""
+        self.is_with_a_node = False
         opened = await self._open_node(start) or await self._open_store(start, stop)
         self._is_with_upstream = opened is None
         return opened or await self._open_upstream(start, stop)
@@ -190,8 +194,10 @@ class Tiers:
             if self._whose is None or found.whose != self._whose:
                 await self._have_word()
             try:
+                self.is_with_a_node = True
                 opened = await nodes.open(found, self._key, start)
             except SourceFailed as error:
+                self.is_with_a_node = False
                 self._log.info(
                     "{entry} does not come from node {node}: {error}",
                     entry=self._key.entry,

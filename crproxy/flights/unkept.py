@@ -50,6 +50,11 @@ class Unkept(Shared):
         self._held: Deferred[None] = succeed(None)
         self._pouring: Deferred[None] | None = None
 
+    @property
+    def is_with_a_node(self) -> bool:
+        """Whether another node is asked, or gives what comes, just now."""
+        return self._tiers is not None and self._tiers.is_with_a_node
+
     def verify(self) -> bool:
         """Have what comes be looked at, even if it is not kept; tell whether that can be done still."""
         if self.window is not None and self.window.verifier is None:

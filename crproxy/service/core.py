@@ -185,8 +185,7 @@ class Core:
         fleet, tier = self.commons.fleet, self.commons.tier
         services: list[Service | None] = [self.audit, fleet, self.cache, self.login_service, self.certificates]
         if tier is not None:
-            # What is uploaded is read from the cache, which reads from the store.
-            services[2:3] = [tier.threads, self.cache, tier]
+            services[2:3] = [tier.beside(self.cache)]
         for service in services:
             if service is not None:
                 service.setServiceParent(daemon)

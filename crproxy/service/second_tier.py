@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
@@ -24,6 +24,7 @@ from ..store.last_used import last_used
 from ..store.notes import Notes
 from ..store.store import Store
 from ..web import page
+from .ordered_services import OrderedServices
 
 if TYPE_CHECKING:
     from ..objects.janitor import MayWork, TierJanitor
@@ -70,7 +71,7 @@ class ObjectThreads(Service):
 class SecondTierService(Service):
     """What a worker has to do with the object store. ``tier`` is asked; ``uploading`` is the leading worker's.
 
-    ``threads`` is to be started before whatever reads from the store.
+    It is started with the cache, see `beside`.
 
     Arguments:
         config: where it is.
@@ -172,6 +173,16 @@ class SecondTierService(Service):
         self._janitor = TierJanitor(
             self._objects, size, self._reactor, self._now, uses.last_used, forget=uses.forget, **more
         )
+
+    def beside(self, cache: Service) -> OrderedServices:
+        """Return the cache, this and the threads of both as one service.
+
+        What a thread that has ended was to do is never done: whoever waits for that would wait for good.
+        """
+        whole, both = OrderedServices(), MultiService()
+        for service, parent in ((self.threads, whole), (both, whole), (cache, both), (self, both)):
+            service.setServiceParent(parent)
+        return whole
 
     async def describe(self) -> dict[str, Any]:
         """Return what the operator is shown of it."""

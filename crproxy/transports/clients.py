@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.interfaces import IConnector
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.python.failure import Failure
 
 from .tls import TLSStream
 
@@ -19,6 +20,13 @@ class _Client(TLSStream, tcp.Client):
     def _connectDone(self) -> None:
         self.begin()
         super()._connectDone()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Be at the end (IFileDescriptor): of what has not begun yet, too, where the reactor stops meanwhile."""
+        if self.connected:
+            super().connectionLost(reason)
+        else:
+            tcp.Client.connectionLost(self, reason)
 
 
 class _Connector(tcp.Connector):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -257,6 +259,21 @@ async def test_a_header_that_does_not_come_is_not_waited_for(servers: Servers, a
     asks._headers = 0.2
     with pytest.raises(NodeIsGone, match="it did not answer in time"):
         await asks.open(servers.listen(Said), KEY, 0)
+
+
+@on_the_reactor
+async def test_one_that_cannot_be_reached_is_gone(asks: AskingNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent to it is dropped, as where a network is parted."""
+    monkeypatch.setattr(asking_nodes, "_CONNECT_SECONDS", 0.5)
+    with contextlib.ExitStack() as full:
+        listening = full.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            # Beyond its backlog it answers nobody (listen(2)).
+            waiting = full.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        with pytest.raises(NodeIsGone, match="it did not answer in time"):
+            await asks.open(f"https://127.0.0.1:{listening.getsockname()[1]}", KEY, 0)
 
 
 @on_the_reactor

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from crproxy.flights import Flight
+from crproxy.fleet.having import Having
+from crproxy.flights import Flight, Flights, tiers
+from crproxy.flights.tiers import Elsewhere
 from crproxy.flights.window import FellBehind
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import Registry
+from crproxy.policy.proofs import Proof
 from crproxy.policy.ranges import ByteRange
 from crproxy.store.blobs import Blobs, PartialKey, WrongContent
 from crproxy.store.entries import Entry
+from crproxy.upstream.answers import Streamed
 from tests.fleet.workers import CONTENT, KEY, WHOLE, TwoWorkers, streaming
 from tests.memory import ended, not_yet
-from tests.stores import filled
+from tests.peers.workers import Sent
+from tests.sources import HandSource
+from tests.stores import filled, make_dependencies, make_store
 
 OTHERS = [
     PartialKey(Entry(Digest.of(b"another")), Registry("quay.io")),
@@ -328,3 +337,132 @@ def test_what_became_whole_while_it_was_looked_for_is_found(node: TwoWorkers, wo
     consumer, done = node.read(reply)
     ended(done)
     assert consumer.content == CONTENT
+
+
+# Circles
+
+
+@dataclass
+class Ring:
+    """Nodes that follow each other: each asks the one that a test says has the lease; upstream is in its hands."""
+
+    clock: Clock
+    havings: list[Having] = field(default_factory=list)
+    flights: list[Flights] = field(default_factory=list)
+    # By node: whom it finds to have the lease; itself is that it has got it.
+    found: list[list[int]] = field(default_factory=list)
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    sources: list[HandSource] = field(default_factory=list)
+
+    def add(self, directory: Path) -> None:
+        directory.mkdir()
+        number = len(self.havings)
+        store = make_store(directory, self.clock)
+        elsewhere = Elsewhere(_RingLeases(self, number), _RingNodes(self, number))
+        flights = Flights(make_dependencies(store, self.clock, elsewhere))
+        self.flights.append(flights)
+        self.havings.append(Having(store, flights))
+        self.found.append([])
+        self.sources.append(HandSource(CONTENT, self.clock))
+
+    def begin(self, number: int) -> Flight:
+        whose, source = "anybody", self.sources[number]
+        return self.flights[number].begin(KEY.entry, source, KEY.origin, whose=whose, proof=Proof.GIVEN)
+
+
+@dataclass
+class _RingLease:
+    lost: Deferred[None] = field(default_factory=Deferred)
+
+    def fulfilled(self, entry: Entry, size: int) -> None:
+        """It is not looked at."""
+
+    def give_back(self) -> None:
+        """It is not looked at."""
+
+
+@dataclass
+class _RingLeases:
+    ring: Ring
+    number: int
+    had: list[_RingLease] = field(default_factory=list)
+
+    async def take(self, key: PartialKey, whose: str | None) -> tiers.Lease | tiers.Holder | None:
+        found = self.ring.found[self.number].pop(0)
+        if found == self.number:
+            self.had.append(_RingLease())
+            return self.had[-1]
+        return tiers.Holder(str(found), f"https://{found}", 1, "anybody")
+
+    async def after(
+        self, key: PartialKey, holder: tiers.Holder, whose: str | None
+    ) -> tiers.Lease | tiers.Holder | None:
+        return await self.take(key, whose)
+
+
+@dataclass
+class _RingNodes:
+    ring: Ring
+    number: int
+
+    async def open(self, holder: tiers.Holder, key: PartialKey, start: int) -> Streamed:
+        asked = int(holder.node)
+        self.ring.asked.append((self.number, asked))
+        reply = await self.ring.havings[asked].get(key, ByteRange(start, None))
+        if reply.status not in (200, 206):
+            raise tiers.SourceFailed(str(reply.status))
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Streamed(reply.status, headers, Sent(reply.body))
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Iterator[Ring]:
+    ring = Ring(Clock())
+    for number in range(3):
+        ring.add(tmp_path / str(number))
+    yield ring
+    stopped = [each.stop() for each in ring.flights]
+    for _ in range(200):
+        ring.clock.advance(0.1)
+    for each in stopped:
+        ended(each)
+
+
+def lose(ring: Ring, number: int) -> None:
+    leases = ring.flights[number].needs.elsewhere.leases
+    assert isinstance(leases, _RingLeases)
+    leases.had[-1].lost.callback(None)
+    for _ in range(50):
+        ring.clock.advance(0.1)
+
+
+def test_two_nodes_do_not_wait_for_each_other(ring: Ring) -> None:
+    """The first had the lease, and loses it; an old word has it follow the second, which follows the first."""
+    ring.found[0] = [0, 1, 0]
+    ring.found[1] = [0]
+    first = ring.begin(0)
+    ring.sources[0].answer().send(CONTENT[:30])
+    second = ring.begin(1)
+    assert (ring.asked, second.filled) == ([(1, 0)], 30)
+    lose(ring, 0)
+    # The second has nothing of its own to give, and upstream goes on where it was.
+    assert ring.asked == [(1, 0), (0, 1)]
+    assert ring.sources[0].asked[-1] == (30, None)
+    ring.sources[0].send_all()
+    assert (first.has_arrived, second.has_arrived, ring.sources[1].asked) == (True, True, [])
+
+
+def test_three_nodes_do_not_wait_for_each_other(ring: Ring) -> None:
+    ring.found[0] = [0, 2, 0]
+    ring.found[1] = [0]
+    # The third has an old word, too.
+    ring.found[2] = [1, 0]
+    flights = [ring.begin(0)]
+    ring.sources[0].answer().send(CONTENT[:30])
+    flights += [ring.begin(1), ring.begin(2)]
+    assert ring.asked == [(1, 0), (2, 1), (2, 0)]
+    lose(ring, 0)
+    assert ring.asked[3:] == [(0, 2)]
+    ring.sources[0].send_all()
+    assert [each.has_arrived for each in flights] == [True] * 3
+    assert [len(each.asked) for each in ring.sources] == [2, 0, 0]

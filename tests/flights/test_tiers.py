@@ -235,6 +235,38 @@ def test_a_lease_that_is_lost_after_the_end_is_nothing(make: Make, store: Store)
     assert kept(store)
 
 
+def test_it_is_with_a_node_while_that_is_asked_and_gives(make: Make, store: Store, clock: Clock) -> None:
+    world = make(OTHER, THIRD, HandLease())
+    flight = world.begin()
+    seen = [flight.is_with_a_node]
+    world.nodes.source.refuse(SourceFailed("it is gone"))
+    seen.append(flight.is_with_a_node)
+    body = world.nodes.source.answer(206)
+    body.send(CONTENT[:40])
+    seen.append(flight.is_with_a_node)
+    body.cut()
+    clock.advance(5)
+    # It has the lease now: others are to follow it.
+    assert [*seen, flight.is_with_a_node] == [True, True, True, False]
+    world.upstream.send_all()
+    assert kept(store)
+
+
+def test_while_a_dead_node_is_waited_out_it_is_with_none(make: Make) -> None:
+    world = make(OTHER, None)
+    flight = world.begin()
+    waiting: Deferred[None] = Deferred()
+
+    async def after(key: PartialKey, holder: Holder, whose: str | None) -> None:
+        await waiting
+
+    world.leases.after = after  # type: ignore[method-assign]
+    world.nodes.source.refuse(SourceFailed("it is gone"))
+    assert not flight.is_with_a_node
+    waiting.callback(None)
+    assert world.upstream.asked == [(0, None)]
+
+
 # The object store
 
 

@@ -115,6 +115,7 @@ class Daemon:
         node: where it runs.
         environment: more variables.
         workers: processes that serve clients; by default what all daemons of a test have.
+        host: the address that tests ask it at.
     """
 
     tls_port: int
@@ -132,7 +133,9 @@ class Daemon:
         node: Node = HERE,
         environment: Mapping[str, str] | None = None,
         workers: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
+        self._host = host
         if workers is not None:
             self.workers = workers
         self.data_dir = data_dir or directory / "data"
@@ -185,7 +188,7 @@ class Daemon:
 
     @property
     def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.port)
+        return (self._host, self.port)
 
     @property
     def log(self) -> str:

@@ -12,11 +12,15 @@ from .ports import reserve_port
 from .raw_http import Fetched, fetch
 
 if TYPE_CHECKING:
+    from .network import Network
     from .s3 import S3Server
     from .valkey import Valkey
 
 __all__ = ["Fleet", "tables_of", "together"]
 
+_EVERYWHERE = ("--http", "tcp:0:interface=0.0.0.0", "--https", "")
+# Of a machine of its own, where it is free.
+_PORT = 5443
 _SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -31,6 +35,7 @@ class Fleet:
         cache: the table of each.
         more: further lines of each's configuration.
         storage: further lines of what it says of the object store.
+        network: of machines that are named as the nodes are, ``node-1`` and so on; None: all are on this one.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Fleet:
         cache: Mapping[str, str] | None = None,
         more: str = "",
         storage: str = "",
+        network: Network | None = None,
     ) -> None:
         self.nodes: list[Daemon] = []
         self._directory = directory
@@ -52,6 +58,7 @@ class Fleet:
         self._cache = cache
         self._more = more
         self._storage = storage
+        self._network = network
 
     def __enter__(self) -> Self:
         return self
@@ -66,19 +73,34 @@ class Fleet:
         directory = self._directory / f"node-{number}"
         directory.mkdir()
         text = configuration(self._upstreams, cache=self._cache)
-        tables = tables_of(self._directory, number, self._s3, self._valkey, self._storage)
-        node = Daemon(directory, "\n".join([text, *tables, self._more]), data_dir, workers=workers)
+        network = self._network
+        host = None if network is None else network.address(f"node-{number}")
+        tables = tables_of(self._directory, number, self._s3, self._valkey, self._storage, host)
+        config = "\n".join([text, *tables, self._more])
+        if network is None or host is None:
+            node = Daemon(directory, config, data_dir, workers=workers)
+        else:
+            there = network.node(f"node-{number}")
+            node = Daemon(directory, config, data_dir, listen=_EVERYWHERE, node=there, workers=workers, host=host)
         self.nodes.append(node)
         return node
 
 
-def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey | None, storage: str = "") -> list[str]:
+def tables_of(
+    directory: Path,
+    number: int,
+    s3: S3Server | None,
+    valkey: Valkey | None,
+    storage: str = "",
+    host: str | None = None,
+) -> list[str]:
     """Return the lines of a node's configuration that say what it has in common with others.
 
     Arguments:
         directory: where its secrets lie.
         number: which node it is.
         storage: further lines of what is said of the object store.
+        host: where others reach it; None: on this machine.
     """
     lines = []
     if s3 is not None:
@@ -96,7 +118,7 @@ def tables_of(directory: Path, number: int, s3: S3Server | None, valkey: Valkey 
         lines += [
             "[fleet]",
             f'valkey = "{valkey.url}"',
-            f'advertise = "https://127.0.0.1:{reserve_port()}"',
+            f'advertise = "https://{host or "127.0.0.1"}:{reserve_port() if host is None else _PORT}"',
             f'secret_file = "{_written(directory / "fleet.secret", _SECRET)}"',
             f'name = "node-{number}"',
         ]

@@ -42,6 +42,7 @@ _DEBIAN_PACKAGES = {
     "squid": "squid-openssl",
     "systemd-analyze": "systemd",
     "systemd-socket-activate": "systemd",
+    "tc": "iproute2",
     "umount": "mount",
     "unshare": "util-linux",
 }

@@ -38,6 +38,7 @@ class S3Server:
 
     Arguments:
         directory: for its objects and its log.
+        host: by which it is reached, if not from this machine alone: then it listens at every address.
     """
 
     region = "us-east-1"
@@ -45,12 +46,12 @@ class S3Server:
     secret_access_key = "test-secret-of-nobody"
     bucket = "crproxy"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, host: str | None = None) -> None:
         name = os.environ.get("CRPROXY_TEST_S3", "versitygw")
         if name not in _SERVERS:
             pytest.fail(f"CRPROXY_TEST_S3={name}: there are {', '.join(_SERVERS)}", pytrace=False)
-        self._server = _SERVERS[name](directory)
-        self.endpoint = f"http://127.0.0.1:{self._server.port}"
+        self._server = _SERVERS[name](directory, "127.0.0.1" if host is None else "0.0.0.0")
+        self.endpoint = f"http://{host or '127.0.0.1'}:{self._server.port}"
         self._process = self._server.start()
         try:
             self._server.make_bucket()
@@ -121,8 +122,9 @@ class S3Server:
 class _VersityGw:
     """versitygw, which keeps objects as files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, listens_at: str) -> None:
         self.port = reserve_port()
+        self._listens_at = listens_at
         self._directory = directory
         self._program = need("versitygw")
 
@@ -130,7 +132,7 @@ class _VersityGw:
         owner = {"ROOT_ACCESS_KEY_ID": S3Server.access_key_id, "ROOT_SECRET_ACCESS_KEY": S3Server.secret_access_key}
         environment = clean_environment(self._directory, **owner)
         self._buckets.mkdir(parents=True, exist_ok=True)
-        command = [self._program, "--port", f"127.0.0.1:{self.port}", "--region", S3Server.region]
+        command = [self._program, "--port", f"{self._listens_at}:{self.port}", "--region", S3Server.region]
         command += ["--keep-alive", "posix", str(self._buckets)]
         process = Process(command, self._directory, environment=environment)
         _begun(process, self.port)
@@ -148,8 +150,9 @@ class _VersityGw:
 class _SeaweedFs:
     """SeaweedFS, all parts of it in one process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, listens_at: str) -> None:
         self.port = reserve_port()
+        self._listens_at = listens_at
         self._directory = directory
         program = shutil.which("weed")
         if program is None:
@@ -172,7 +175,7 @@ class _SeaweedFs:
         options = {
             "dir": data,
             "ip": "127.0.0.1",
-            "ip.bind": "127.0.0.1",
+            "ip.bind": self._listens_at,
             **self._ports,
             "master.volumeSizeLimitMB": 64,
             # Else it takes half a minute until the only one there is leads again.
@@ -220,7 +223,7 @@ class _SeaweedFs:
             pass
 
 
-_SERVERS: dict[str, Callable[[Path], _VersityGw | _SeaweedFs]] = {"versitygw": _VersityGw, "seaweedfs": _SeaweedFs}
+_SERVERS: dict[str, Callable[[Path, str], _VersityGw | _SeaweedFs]] = {"versitygw": _VersityGw, "seaweedfs": _SeaweedFs}
 
 
 def _begun(process: Process, port: int) -> None:

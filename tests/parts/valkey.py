@@ -28,17 +28,19 @@ class Valkey:
     Arguments:
         password: it lets in nobody without.
         options: further lines of its configuration.
+        host: by which it is reached, if not from this machine alone: then it listens at every address.
     """
 
-    def __init__(self, *options: str, password: str | None = None) -> None:
+    def __init__(self, *options: str, password: str | None = None, host: str | None = None) -> None:
         self.port = reserve_port()
+        self._host = host or "127.0.0.1"
         self.password = password
         # A socket's path is short.
         self._directory = tempfile.TemporaryDirectory(prefix="valkey-")
         directory = Path(self._directory.name)
         self.socket = directory / "valkey.sock"
         lines = [
-            "bind 127.0.0.1",
+            *(["bind 127.0.0.1"] if host is None else ["bind 0.0.0.0", "protected-mode no"]),
             f"port {self.port}",
             f"unixsocket {self.socket}",
             f"dir {directory}",
@@ -62,7 +64,7 @@ class Valkey:
     def url(self) -> str:
         """How a configuration names it."""
         login = "" if self.password is None else f":{self.password}@"
-        return f"redis://{login}127.0.0.1:{self.port}/0"
+        return f"redis://{login}{self._host}:{self.port}/0"
 
     def kill(self) -> None:
         """End it at once."""

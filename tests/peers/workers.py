@@ -26,7 +26,7 @@ from crproxy.upstream.relay import BodyBroke
 from tests.sharing.crew import Crew
 from tests.stores import MIB, make_dependencies, make_store
 
-__all__ = ["Wire", "Worker", "make_workers"]
+__all__ = ["Sent", "Wire", "Worker", "make_workers"]
 
 
 _REFUSALS = {404: PeerIsGone, 416: NotThere}
@@ -47,11 +47,11 @@ class Wire:
         if reply.status in _REFUSALS:
             raise _REFUSALS[reply.status]
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Streamed(reply.status, headers, _Sent(reply.body))
+        return Streamed(reply.status, headers, Sent(reply.body))
 
 
 @dataclass
-class _Sent:
+class Sent:
     """A body as it comes over a connection: whatever is wrong with it, it is cut."""
 
     body: Body

@@ -3,11 +3,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
-from crproxy.config import ConfigError
+from crproxy.config import Config, ConfigError, Storage
 from crproxy.objects.errors import TierFailed
 from crproxy.objects.janitor import Turn
 from crproxy.oci.digests import Digest
@@ -17,7 +20,7 @@ from crproxy.sharing import Alone
 from crproxy.store.entries import Entry
 from crproxy.web import page
 from tests.logs import Log
-from tests.memory import ended
+from tests.memory import ended, not_yet
 from tests.service.in_common import InCommon
 from tests.sharing.crew import Crew
 
@@ -187,3 +190,39 @@ def test_threads_run_while_the_service_does() -> None:
     assert service.pool.started
     service.stopService()
     assert not service.pool.started
+
+
+class _Upload:
+    """One that is under way until it is told that it is not."""
+
+    def __init__(self) -> None:
+        self.over: Deferred[None] = Deferred()
+
+    def start(self) -> None:
+        """It has begun."""
+
+    def stop(self) -> Deferred[None]:
+        return self.over
+
+
+class _Cache(Service):
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return succeed(None)
+
+
+def test_threads_end_when_nothing_is_uploaded_any_more(tmp_path: Path) -> None:
+    (tmp_path / "tier").mkdir()
+    clock, upload, cache = Clock(), _Upload(), _Cache()
+    storage = Storage(f"file://{tmp_path / 'tier'}")
+    tier = SecondTierService(Config(data_dir=str(tmp_path)), storage, clock, clock.seconds, Alone())
+    tier.uploading = cast(Any, upload)
+    whole = tier.beside(cache)
+    whole.startService()
+    stopped = whole.stopService()
+    assert not_yet(stopped)
+    # The cache does not wait for a store that hangs.
+    assert (cache.running, tier.threads.pool.started) == (False, True)
+    upload.over.callback(None)
+    ended(stopped)
+    assert not tier.threads.pool.started
