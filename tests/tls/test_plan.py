@@ -162,3 +162,41 @@ def test_whatever_happens_nothing_is_due_before_its_time(events: list[tuple[str,
         upcoming = plan.next_time()
         assert (upcoming is not None and upcoming <= now) == bool(plan.due(now))
         assert upcoming is None or plan.due(max(now, upcoming))
+
+
+# In a fleet
+
+
+def test_what_another_node_got_is_as_good_as_ones_own(plan: Plan) -> None:
+    plan.failed("cr.test", NOW, "no")
+    plan.took("cr.test", NOW, NOW + 90 * DAY)
+    assert state(plan, "cr.test") == NameState("cr.test", State.VALID, NOW + 90 * DAY, None, NOW + 60 * DAY)
+    assert plan.failures("cr.test") == 0
+
+
+def test_what_is_under_way_goes_on_where_another_node_got_one(plan: Plan) -> None:
+    plan.began("cr.test")
+    plan.took("cr.test", NOW, NOW + 90 * DAY)
+    assert plan.is_busy
+    assert state(plan, "cr.test").state is State.RENEWING
+    plan.put_off("cr.test")
+    assert not plan.is_busy
+
+
+def test_what_failed_at_another_node_waits_here_as_well(plan: Plan) -> None:
+    plan.told("cr.test", 3, NOW + 1800, "no")
+    assert plan.due(NOW + 1799) == ["quay.cr.test", "ghcr.cr.test"]
+    assert state(plan, "cr.test") == NameState("cr.test", State.FAILED, None, "no", NOW + 1800)
+    # Older news changes nothing, and the next failure is the fourth.
+    plan.told("cr.test", 1, NOW + 120, "no")
+    assert plan.failures("cr.test") == 3
+    assert plan.failed("cr.test", NOW + 1800, "no") == NOW + 1800 + 3600
+
+
+def test_a_ca_that_another_node_is_to_leave_alone_is_left_alone(plan: Plan) -> None:
+    plan.ca_told(2, NOW + 60, "busy")
+    assert plan.due(NOW + 59) == []
+    assert plan.is_paused(NOW + 59)
+    assert plan.ca_failures == 2
+    assert plan.due(NOW + 60) == list(NAMES)
+    assert plan.ca_failed("cr.test", NOW + 60, "busy") == NOW + 60 + 120

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from crproxy.policy.urls import Origin
 from crproxy.tls.certificates import BadCertificate, self_signed
-from crproxy.tls.storage import CertificateStorage
+from crproxy.tls.storage import CertificateStorage, pem_of, read_account_key
 
 CA = Origin("https", "acme.example", 443)
 
@@ -96,3 +96,14 @@ def test_a_directory_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_p
     (tmp_path / "acme").write_text("in the way")
     with pytest.raises(OSError, match="acme"):
         CertificateStorage(tmp_path, CA).keep("cr.test", self_signed("cr.test", 0))
+
+
+def test_the_account_may_have_another_key(storage: CertificateStorage, tmp_path: Path) -> None:
+    storage.account_key()
+    other = ec.generate_private_key(ec.SECP256R1())
+    storage.keep_account_key(other)
+    found = CertificateStorage(tmp_path, CA).account_key()
+    assert found.private_numbers() == other.private_numbers()
+    (path,) = tmp_path.rglob("account.pem")
+    assert mode(path) == 0o600
+    assert found.private_numbers() == read_account_key(pem_of(other)).private_numbers()
