@@ -103,26 +103,37 @@ def lines_of(*documents: dict[str, Any]) -> bytes:
     return answer(200, body, "application/x-ndjson")
 
 
-PROGRESS = {"found": 10, "bytes": 5000, "waiting": 4, "waiting_bytes": 2048}
+PROGRESS = {
+    "found": 10,
+    "bytes": 5000,
+    "waiting": 4,
+    "waiting_bytes": 2048,
+    "uploaded": 3,
+    "uploaded_bytes": 1024,
+    "there_before": 3,
+    "given_up": 0,
+    "trouble": None,
+}
+PUSHED = {**PROGRESS, "waiting": 0, "waiting_bytes": 0, "uploaded": 7, "unread": 0, "pushed": True}
 
 
 def test_a_push_is_followed_until_all_is_there(path: Path) -> None:
-    with daemon(path, lines_of(PROGRESS, {**PROGRESS, "waiting": 0, "waiting_bytes": 0}, {"pushed": True})) as asked:
+    with daemon(path, lines_of(PROGRESS, {**PROGRESS, "trouble": "it hangs"}, PUSHED)) as asked:
         result = runs(path, "cache", "push")
     assert asked[0].startswith(b"POST /cache/push HTTP/1.1\r\n")
     assert result.exit_code == 0
     first, second, last = result.output.splitlines()
-    assert first.startswith("4 of 10 objects to be uploaded, 2.0")
-    assert second.startswith("0 of 10 objects")
-    assert last.startswith("all of it is in the object store, or cannot be")
+    assert first == "10 found; 4 objects are to be uploaded, 2.0 KiB; 3 uploaded"
+    assert second == f"{first}; the last attempt failed: it hangs"
+    assert last == "10 found; 7 objects uploaded, 1.0 KiB; 3 were there already"
 
 
 def test_programs_get_each_line_of_a_push(path: Path) -> None:
-    with daemon(path, lines_of(PROGRESS, {"pushed": True})):
+    with daemon(path, lines_of(PROGRESS, PUSHED)):
         result = runs(path, "cache", "push", "--json")
     assert result.exit_code == 0
     assert '"pushed": true' in result.output
-    assert "all of it" not in result.output
+    assert "found;" not in result.output
 
 
 def test_a_daemon_that_ends_before_all_was_uploaded_goes_on_later(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from crproxy.admin.cache_resources import CacheResource
 from crproxy.admin.fleet_resource import Describe, FleetResource
 from crproxy.admin.site import make_admin_site
+from crproxy.objects.outbox import Tally
 from crproxy.objects.pushing import Progress, Pushing
 from crproxy.policy.routing import Names
 from crproxy.store.inventory import Inventory
@@ -66,7 +68,13 @@ class HandPushing:
 
     def __init__(self, *reports: tuple[int, int, int, int]) -> None:
         self.reports = reports
-        self.runs = 0
+        self.runs = self.unread = 0
+
+    async def check(self) -> None:
+        await succeed(None)
+
+    def tally(self) -> Tally:
+        return Tally()
 
     async def run(self, report: Progress) -> None:
         self.runs += 1
@@ -90,7 +98,8 @@ def test_a_push_is_told_of_in_lines(tmp_path: Path) -> None:
     received = push(tmp_path, pushing)
     assert (received.status, received.one("Content-Type")) == (200, "application/x-ndjson")
     lines = [json.loads(line) for line in received.body.splitlines()]
-    assert lines == [{"found": 10, "bytes": 5000, "waiting": 4, "waiting_bytes": 2048}, {"pushed": True}]
+    said = {"found": 10, "bytes": 5000, "waiting": 4, "waiting_bytes": 2048, **asdict(Tally())}
+    assert lines == [said, {**said, "pushed": True, "unread": 0}]
     assert pushing.runs == 1
 
 

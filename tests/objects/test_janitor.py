@@ -271,10 +271,10 @@ def test_it_works_every_quarter_of_an_hour_where_it_is_let(tier: Tier, clock: Cl
 
 
 def test_of_what_another_node_looks_after_nothing_is_known(tier: Tier, clock: Clock) -> None:
-    may = [True, False]
+    turns: list[Turn | None] = [lambda: True, None]
 
-    async def may_work() -> bool:
-        return may.pop(0)
+    async def may_work() -> Turn | None:
+        return turns.pop(0)
 
     looks = janitor(tier, clock, 10_000, may_work=may_work)
     looks.start()
