@@ -145,7 +145,10 @@ class TestConfiguration:
         for block in blocks:
             # The chart's own values are for these.
             text = re.sub(
-                r"^(?:domain|data_dir) = .*\n|^\[(?:aliases|cache|listen)\]\n(?:[^\n]+\n)*", "", block, flags=re.M
+                r"^(?:domain|data_dir|advertise) = .*\n|^\[(?:aliases|cache|listen)\]\n(?:[^\n]+\n)*",
+                "",
+                block,
+                flags=re.M,
             )
             made = tomllib.loads(render("single", {"config": text, "tls": {"email": ""}}).toml)
             for key, value in tomllib.loads(text).items():

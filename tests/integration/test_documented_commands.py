@@ -150,6 +150,13 @@ NOT_TYPED = {
     "make bench-hostile": BENCHMARK,
     "make fuzz-upstreams": "tests/integration/test_fuzz.py runs it in small; whole, it takes long",
     "make security-table": "tests/test_documentation.py compares what it writes with the page",
+    **{
+        f"{path}pip install 'crproxy[fleet]'": "asks the internet for what is installed here already"
+        for path in ("", "/opt/crproxy/bin/")
+    },
+    "make packages": "changes the machine that the tests run on",
+    "crproxy cache push": "tests/integration/test_push.py, with a real object store",
+    "crproxy fleet status": "tests/integration/test_fleet.py, with real nodes",
     "crproxy doctor": "tests/integration/test_doctor.py",
     "crproxy alias": "the name of a command",
     "crproxy alias add": "the name of a command",
