@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.objects.outbox import Draft, Item, Outbox
+from crproxy.objects.outbox import Came, Draft, Item, Outbox, Tally
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.store.entries import Entry
@@ -188,3 +188,31 @@ def test_it_is_a_queue_of_the_last_of_each(
         assert outbox.waiting() == (len(model), sum(model.values()))
     finally:
         outbox.close()
+
+
+def test_what_has_come_of_all_is_counted_for_good(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "tally")
+    assert outbox.tally() == Tally()
+    outbox.put([Draft("a", 10, content=b"x" * 10), Draft("b", 5), Draft("c", 7)])
+    before = outbox.tally()
+    for came in (Came.UPLOADED, Came.THERE_BEFORE, Came.GIVEN_UP):
+        outbox.done(outbox.take(1)[0], came)
+    outbox.close()
+    outbox = Outbox(tmp_path / "tally")
+    assert outbox.tally().since(before) == outbox.tally() == Tally(1, 10, 1, 1)
+    outbox.close()
+    assert outbox.tally() == Tally()
+
+
+def test_why_nothing_goes_on_is_told_until_something_does(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "tally")
+    outbox.put([Draft("a"), Draft("b")])
+    outbox.put_back(outbox.take(1)[0], "x" * 1000)
+    assert outbox.tally().trouble == "x" * 300
+    outbox.done(outbox.take(1)[0], Came.GIVEN_UP)
+    assert outbox.tally().trouble is not None
+    outbox.put_back(outbox.take(1)[0], "gone ä")
+    assert outbox.tally().trouble == "gone ä"
+    outbox.done(outbox.take(1)[0], Came.THERE_BEFORE)
+    assert outbox.tally().trouble is None
+    outbox.close()
