@@ -15,7 +15,14 @@ from crproxy.service.event_loop import set_up
 
 HOUSE = Path(crproxy.__file__).parent
 # What reads the date itself: where the reactor is known, and programs of their own.
-READ_THE_DATE = {"tap.py", "workers/process.py", "admin/cache.py", "admin/doctor/environment.py", "store/opening.py"}
+READ_THE_DATE = {
+    "tap.py",
+    "workers/process.py",
+    "admin/cache.py",
+    "admin/doctor/environment.py",
+    "admin/fleet.py",
+    "store/opening.py",
+}
 
 
 @pytest.mark.parametrize("monotonic", [True, False])

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 
 from ...config import Config, Storage
@@ -36,12 +37,12 @@ async def check_store(config: Config, environment: ProbeEnvironment) -> list[Fin
         return [skipped(Area.STORAGE, storage.url, "it is made at the first start")]
     reactor = environment.reactor
     looked: Deferred[list[Finding]] = deferToThreadPool(
-        reactor, reactor.getThreadPool(), lambda: list(_look(storage, reactor.seconds))
+        reactor, reactor.getThreadPool(), lambda: list(_look(storage, reactor))
     )
     return await looked
 
 
-def _look(storage: Storage, seconds: Callable[[], float]) -> Iterator[Finding]:
+def _look(storage: Storage, clock: IReactorTime) -> Iterator[Finding]:
     """Look, in a thread: all of it blocks."""
     try:
         import obstore
@@ -56,7 +57,7 @@ def _look(storage: Storage, seconds: Callable[[], float]) -> Iterator[Finding]:
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
         yield _failed(storage.url, error)
         return
-    attempt = functools.partial(_attempt, obstore.exceptions.BaseError, storage.url, seconds)
+    attempt = functools.partial(_attempt, obstore.exceptions.BaseError, storage.url, clock)
     key, content = f"{_PLACE}/{secrets.token_hex(16)}", secrets.token_bytes(64)
 
     def read() -> None:
@@ -75,15 +76,13 @@ def _look(storage: Storage, seconds: Callable[[], float]) -> Iterator[Finding]:
     yield attempt("remove", lambda: obstore.delete(stores.writing, [key]))
 
 
-def _attempt(
-    errors: type[Exception], url: str, seconds: Callable[[], float], step: str, work: Callable[[], Any]
-) -> Finding:
-    began = seconds()
+def _attempt(errors: type[Exception], url: str, clock: IReactorTime, step: str, work: Callable[[], Any]) -> Finding:
+    began = clock.seconds()
     try:
         work()
     except (errors, OSError, ValueError) as error:
         return _failed(f"{url}: {step}", error)
-    return fine(Area.STORAGE, f"{url}: {step}", f"works, in {seconds() - began:.2f} s")
+    return fine(Area.STORAGE, f"{url}: {step}", f"works, in {clock.seconds() - began:.2f} s")
 
 
 def _skipped(url: str, *steps: str) -> Iterator[Finding]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import obstore
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from crproxy.admin.doctor import store_check
 from crproxy.admin.doctor.environment import ProbeEnvironment
@@ -21,7 +21,7 @@ from tests.memory import ended
 
 
 def look(directory: Path) -> list[Finding]:
-    return list(store_check._look(Storage(f"file://{directory}"), time.monotonic))
+    return list(store_check._look(Storage(f"file://{directory}"), Clock()))
 
 
 def told(findings: list[Finding]) -> list[tuple[str, Outcome]]:
