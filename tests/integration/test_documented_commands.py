@@ -156,7 +156,6 @@ NOT_TYPED = {
         for path in ("", "/opt/crproxy/bin/")
     },
     "make packages": "changes the machine that the tests run on",
-    "crproxy cache push": "tests/integration/test_push.py, with a real object store",
     "crproxy fleet status": "tests/integration/test_fleet.py, with real nodes",
     "crproxy doctor": "tests/integration/test_doctor.py",
     "crproxy alias": "the name of a command",
