@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -64,8 +65,10 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for node in self.nodes:
-            node.stop()
+        # All of them, whatever is wrong with one.
+        with ExitStack() as stopped:
+            for node in reversed(self.nodes):
+                stopped.callback(node.stop)
 
     def start(self, *, workers: int | None = None, data_dir: Path | None = None) -> Daemon:
         """Start one more, with an empty disk unless another is given."""
