@@ -155,7 +155,6 @@ NOT_TYPED = {
         f"{path}pip install 'crproxy[fleet]'": "asks the internet for what is installed here already"
         for path in ("", "/opt/crproxy/bin/")
     },
-    "make packages": "changes the machine that the tests run on",
     "crproxy fleet status": "tests/integration/test_fleet.py, with real nodes",
     "crproxy doctor": "tests/integration/test_doctor.py",
     "crproxy alias": "the name of a command",
