@@ -159,6 +159,9 @@ class Uploading:
         there = await self._objects.head(item.key)
         if there is not None and there.size == item.size:
             return Came.THERE_BEFORE
+        if not self._looks.running:
+            # What is on disk is looked up where somebody may have stopped, too.
+            raise Stopped
         fd = self._opened(entry)
         if fd is None:
             return Came.GIVEN_UP

@@ -97,7 +97,7 @@ def describe(reason: BaseException) -> str:
     """Say in a few words what went wrong, for the person at the other end of ``docker pull``."""
     root = innermost(reason)
     match root:
-        case defer.TimeoutError() | error.TimeoutError() | error.TCPTimedOutError():
+        case defer.TimeoutError() | error.TimeoutError() | error.TCPTimedOutError() | error.ConnectingCancelledError():
             return "it did not answer in time"
         case error.DNSLookupError():
             return "its name cannot be resolved"

@@ -38,7 +38,8 @@ TAG = manifest_place("v1", "private/app")
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3(workers: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The store: with another number of workers, another one, which has nothing of what the tests have put there."""
     with S3Server(tmp_path_factory.mktemp("s3")) as s3:
         yield s3
 

@@ -15,6 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from crproxy.config import ValkeyAddress
+from crproxy.fleet import connection
+from crproxy.fleet import valkey as valkey_module
 from crproxy.fleet.valkey import Away, Script, Valkey
 from tests.logs import Log
 from tests.parts import valkey as part
@@ -37,6 +39,14 @@ def server() -> Iterator[part.Valkey]:
 
 def address(server: part.Valkey, **changed: Any) -> ValkeyAddress:
     return replace(ValkeyAddress("127.0.0.1", server.port, password=server.password), **changed)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time limit of ours be over because this machine stood still: what is waited for comes, or is refused."""
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 60.0)
+    for module in (connection, valkey_module):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 60.0)
 
 
 class Client:
@@ -124,6 +134,7 @@ class TestLogin:
         with part.Valkey(password="hush \u00fc") as server, Client(address(server)) as valkey:
             await until(lambda: valkey.is_up)
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_by_a_name(self) -> None:
         acl = "user crproxy on >hush ~test:* &* +@all"
@@ -136,6 +147,7 @@ class TestLogin:
             assert len([line for line in log.complaints if "refuses what it is asked: NOPERM" in line]) == 1
             assert valkey.is_up
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_a_wrong_one_is_tried_again_until_it_is_right(self) -> None:
         with part.Valkey(password="hush") as server, Log() as log:
@@ -161,6 +173,7 @@ class TestTls:
                 await until(lambda: valkey.is_up)
                 assert await valkey.ask("ECHO", "x" * 100_000) == b"x" * 100_000
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_whom_nobody_vouches_for_is_not_asked(self, server: part.Valkey) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -213,6 +226,7 @@ class TestAway:
             with server.frozen():
                 await until(lambda: not valkey.is_up)
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_one_that_takes_nothing_is_away(self, server: part.Valkey) -> None:
         """Such as a replica: what is agreed on cannot be written there."""
@@ -224,6 +238,7 @@ class TestAway:
             server.ask("CONFIG", "SET", "min-replicas-to-write", "0")
             await until(lambda: valkey.is_up)
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_nobody_is_there_at_the_start(self, server: part.Valkey) -> None:
         server.kill()
@@ -243,6 +258,7 @@ class TestAway:
             await until(lambda: valkey.is_up)
             assert log.lines == []
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_who_asks_may_go_away(self, server: part.Valkey) -> None:
         with Log() as log, Client(address(server)) as valkey:
@@ -255,6 +271,7 @@ class TestAway:
             assert await valkey.ask("ECHO", "two") == b"two"
             assert log.complaints == []
 
+    @pytest.mark.usefixtures("patient")
     @on_the_reactor
     async def test_stopped_while_asked(self, server: part.Valkey) -> None:
         with Log() as log:

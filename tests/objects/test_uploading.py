@@ -310,9 +310,10 @@ def test_it_goes_on_after_a_restart(world: World) -> None:
     stopped = first.stop()
     assert not_yet(stopped)
     world.threads.holds = False
-    # The HEAD that was under way; then the upload, which sees that it is not wanted any more.
+    # The HEAD that was under way; then nothing, of which the index may have been closed meanwhile.
     world.threads.held[0]()
     ended(stopped)
+    assert world.disk.opened == []
     assert world.there(blob_key(entry)) is None
     assert world.outbox.waiting() == (1, 7)
     second = world.uploading()

@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 from twisted.internet import defer, error
+from twisted.internet.address import HostnameAddress
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
@@ -55,6 +56,7 @@ def test_a_wrapper_without_a_reason_is_its_own() -> None:
     [
         (defer.TimeoutError(30, "x"), "it did not answer in time"),
         (error.TimeoutError(), "it did not answer in time"),
+        (error.ConnectingCancelledError(HostnameAddress(b"a.test", 443)), "it did not answer in time"),
         (error.TCPTimedOutError(), "it did not answer in time"),
         (error.DNSLookupError("no"), "its name cannot be resolved"),
         (error.ConnectionRefusedError(), "it refuses connections"),
