@@ -11,7 +11,7 @@ __all__ = ["Asked", "Counter"]
 
 _IDLE_SECONDS = 10.0
 # For what goes on after an answer: a lease that is given back, facts that are uploaded.
-_AFTER_SECONDS = 3.0
+_AFTER_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,21 @@ LIMITS_ROWS = (
     "upstream, passing",
 )
 
+FLEET_ROWS = (
+    "cold, the two nodes together, and the upload",
+    "on disk",
+    "in the second tier, on a new node's way to its disk",
+    "with another node that fills it at 64 MiB/s",
+    "with another node that fills it at 16 MiB/s",
+    "nothing, for a second, of two nodes",
+    "a tag, first of all",
+    "a tag, at another node",
+    "a tag, again there",
+    "a blob, first of all",
+    "a blob, at another node",
+    "a blob, again there",
+)
+
 WORKERS_ROWS = (
     "an idle worker, PSS MiB",
     "manifests by digest, 1/s",
@@ -136,6 +151,14 @@ def test_limits_are_measured() -> None:
     assert [row for row in LIMITS_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
+def test_a_fleet_is_measured() -> None:
+    for tool in ("nginx", "curl", "versitygw"):
+        need(tool)
+    table = rows("fleet")
+    assert [line.split("|")[1].strip() for line in table if line[2].isdigit()] == ["1", "2"]
+    assert [row for row in FLEET_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
 def test_several_connections_are_measured() -> None:
     need("curl")
     table = rows("parallel")
@@ -173,7 +196,9 @@ def test_a_pull_beside_attackers_is_measured() -> None:
     assert [row for row in wanted if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
-@pytest.mark.parametrize("name", ["cache", "hostile", "limits", "parallel", "silence", "soak", "tls", "workers"])
+@pytest.mark.parametrize(
+    "name", ["cache", "fleet", "hostile", "limits", "parallel", "silence", "soak", "tls", "workers"]
+)
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     assert f"<!-- {name} -->" in page

@@ -148,6 +148,7 @@ NOT_TYPED = {
     "make bench-workers": BENCHMARK,
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,
+    "make bench-fleet": BENCHMARK,
     "make bench-hostile": BENCHMARK,
     "make fuzz-upstreams": "tests/integration/test_fuzz.py runs it in small; whole, it takes long",
     "make security-table": "tests/test_documentation.py compares what it writes with the page",
