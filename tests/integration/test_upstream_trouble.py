@@ -77,7 +77,13 @@ def with_tag(start: Start, fake: FakeUpstream, cache: dict[str, str] = STALE) ->
     fake.script(TAG.path, manifest(BODY, OCI_MANIFEST))
     daemon = start({REGISTRY: Upstream(fake.url)}, cache=cache)
     assert get(daemon, TAG).body == BODY
+    wait_until_known(daemon, BODY)
     return daemon
+
+
+def wait_until_known(daemon: Daemon, body: bytes) -> None:
+    """Wait until all workers know that something is kept: once it is in the index."""
+    until(lambda: sha256(body) in daemon.cache.promised())
 
 
 def until(what: Callable[[], bool], seconds: float = 20) -> None:
@@ -203,8 +209,11 @@ def test_what_is_no_list_is_upstreams_failure(
     assert (reply.status, reply.code) == (502, "UNAVAILABLE")
     fake.script(place.path, right)
     assert get(daemon, place).body == right.body
+    assert isinstance(right.body, bytes)
+    # All workers know of it once it is in the index, in a record of its own.
+    until(lambda: bool(daemon.cache.promised()))
     fake.script(place.path, strange)
-    assert "it sent " in is_stale(get(daemon, place), bytes(right.body) if isinstance(right.body, bytes) else b"")
+    assert "it sent " in is_stale(get(daemon, place), right.body)
 
 
 # What it says of manifests
