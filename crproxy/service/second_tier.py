@@ -161,6 +161,9 @@ class SecondTierService(Service):
             return await last_used(store.index, entries, self._reactor)
 
         def missing(entries: Sequence[Entry]) -> None:
+            # Other nodes were asked first: the index may have been closed meanwhile.
+            if not self.running:
+                return
             wanted = again(entries, store.index.kept)
             putting = self._threads(self._outbox.put, [one for one in wanted if not self._outbox.has(one.key)])
             putting.addErrback(

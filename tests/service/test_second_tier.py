@@ -196,6 +196,17 @@ def test_threads_run_while_the_service_does() -> None:
     assert not service.pool.started
 
 
+def test_what_other_nodes_answer_after_the_end_is_looked_up_nowhere(
+    world: InCommon, cache: CacheService, tier: SecondTierService
+) -> None:
+    ended(tier.stopService())
+    cache.store.index.close()
+    with Log() as log:
+        ended(world.sharing.ask_leader("objects used", {ENTRY: True}))
+    assert log.complaints == []
+    tier.startService()
+
+
 class _Upload:
     """One that is under way until it is told that it is not."""
 
