@@ -80,6 +80,7 @@ class Options(usage.Options):
         super().__init__()
         self["http"] = []
         self["https"] = []
+        self["proxy"] = []
         self["alias"] = []
 
     def opt_http(self, endpoint: str) -> None:
@@ -90,6 +91,10 @@ class Options(usage.Options):
     def opt_https(self, endpoint: str) -> None:
         """Listen here for TLS; "" listens nowhere. Repeatable. [default: tcp:443 with a domain]"""
         self["https"].append(endpoint)
+
+    def opt_proxy(self, endpoint: str) -> None:
+        """where to listen as an HTTP proxy for clients, such as tcp:3128; may be repeated [default: nowhere]"""
+        self["proxy"].append(endpoint)
 
     def opt_alias(self, alias: str) -> None:
         """LABEL=REGISTRY: the subdomain LABEL stands for that registry; LABEL= takes one away. Repeatable. [default:
@@ -135,6 +140,7 @@ class Options(usage.Options):
             default_registry=self["default-registry"],
             http=tuple(self["http"]),
             https=tuple(self["https"]),
+            proxy=tuple(self["proxy"]),
             certs=self["certs"],
             acme_directory=self["acme-directory"],
             acme_email=self["acme-email"],

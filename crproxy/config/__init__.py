@@ -4,6 +4,7 @@ Pure: the text of files is handed in. Every error names the key, and its line wh
 """
 
 from .fleet_values import Fleet, Storage, ValkeyAddress
+from .forward_values import Forward
 from .limits import Limits
 from .loading import Options, load
 from .table import ConfigError, OptionError
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Fleet",
+    "Forward",
     "Limits",
     "Listen",
     "Metrics",

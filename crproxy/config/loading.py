@@ -16,6 +16,7 @@ from .access import read_access
 from .audit import read_audit
 from .clients import read_clients
 from .fleet import read_fleet
+from .forward import read_forward
 from .limits import read_limits
 from .metrics import read_metrics
 from .naming import read_names
@@ -49,6 +50,7 @@ class Options:
     cache_size: str | None = None
     workers: str | None = None
     fleet_advertise: str | None = None
+    proxy: tuple[str, ...] = ()
 
 
 def load(
@@ -114,6 +116,7 @@ def _config(
         storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
+        forward=read_forward(top.table("proxy"), spoken, has_tls=names.domain is not None),
     )
 
 
@@ -168,7 +171,8 @@ def _spoken(options: Options) -> Table:
         "acme-email": options.acme_email,
         "alias": {},
     }
-    said |= {key: list(found) for key, found in (("http", options.http), ("https", options.https)) if found}
+    listen = (("http", options.http), ("https", options.https), ("proxy", options.proxy))
+    said |= {key: list(found) for key, found in listen if found}
     for alias in options.aliases:
         label, equals, registry = alias.partition("=")
         if not equals:

@@ -18,6 +18,7 @@ from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.urls import origin_of
 from .fleet_values import Fleet, Storage
+from .forward_values import Forward
 from .limits import Limits
 
 __all__ = [
@@ -263,6 +264,7 @@ class Config:
         storage: the second tier; None where there is none.
         workers: processes that serve clients; None is one for each core.
         fleet: the other nodes; None where there are none.
+        forward: the HTTP proxy for clients.
     """
 
     names: Names = field(default_factory=Names)
@@ -283,6 +285,7 @@ class Config:
     storage: Storage | None = None
     workers: int | None = 1
     fleet: Fleet | None = None
+    forward: Forward = field(default_factory=Forward)
 
     @property
     def reached_at(self) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
-from ..transports.servers import serve
+from ..transports.servers import Turns, serve
 from ..web.site import PlainSite
 from .identity import Identity
 from .nodes_only import NodesOnly
@@ -68,5 +68,5 @@ class NodeService(Service):
         return DeferredList([gone, *(each for each in closed if each is not None)])
 
     def _listens(self, port: IListeningPort) -> None:
-        serve(port, secured=True)
+        serve(port, Turns.FIRST)
         self.ports.append(port)

@@ -6,14 +6,16 @@ file, where there is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from ..config import Config
 from ..oci.errors import ErrorCode, RegistryError
-from ..policy.authorizations import Credentials
+from ..policy.authorizations import Credentials, parse_authorization
 from ..policy.clients import is_in
 from ..policy.routing import place
 from ..policy.scopes import Scope
@@ -58,6 +60,14 @@ class NoLogin:
         raise RegistryError(ErrorCode.NAME_UNKNOWN, "nobody has to log in here: ask without a token")
 
 
+@dataclass(slots=True)
+class _Tried:
+    """Credentials that clients brought."""
+
+    right: int = 0
+    wrong: int = 0
+
+
 class Login:
     """Lets clients in; ``right`` and ``wrong`` count the credentials that they brought.
 
@@ -85,7 +95,23 @@ class Login:
         self._logins = logins
         self._signer = signer
         self._now = now or clock.seconds
-        self.right = self.wrong = 0
+        self._tried = _Tried()
+
+    @property
+    def right(self) -> int:
+        """How many were."""
+        return self._tried.right
+
+    @property
+    def wrong(self) -> int:
+        """How many were."""
+        return self._tried.wrong
+
+    def by(self, current: Callable[[], Config]) -> Login:
+        """Return one that goes by another configuration, and counts with this one."""
+        other = copy(self)
+        other._current = current
+        return other
 
     async def authenticate(self, request: AuthRequest, target: Target | None = None) -> Identity:
         """Return who the client is. Raises RegistryError: see Authenticator; 421 for a host that is not ours."""
@@ -99,12 +125,45 @@ class Login:
             request, credentials, frozenset(scope.name for scope in scopes)
         )
 
+    async def user_of(self, authorization: str | None, client: str | None) -> str | None:
+        """Return which user of the htpasswd file a client is that says so to this proxy as a proxy.
+
+        Arguments:
+            authorization: its Proxy-Authorization (RFC 9110, 11.7.2).
+            client: its IP address, where that is known.
+
+        Returns:
+            None where nobody has to log in.
+
+        Raises:
+            RegistryError: UNAUTHORIZED where it does not say so, or is wrong; TOOMANYREQUESTS.
+        """
+        users = self._users(client)
+        if users is None:
+            return None
+        try:
+            said = parse_authorization(authorization)
+        except ValueError as error:
+            raise RegistryError(ErrorCode.UNAUTHORIZED, str(error)) from None
+        if not isinstance(said, Credentials):
+            raise RegistryError(ErrorCode.UNAUTHORIZED, "log in: put USERNAME:PASSWORD@ into the proxy's URL")
+        right = await self._passwords.are_right(users, said, client)
+        self._count(right)
+        if not right:
+            raise RegistryError(ErrorCode.UNAUTHORIZED, "the username or the password is wrong")
+        return said.username
+
+    def _users(self, client: str | None) -> Mapping[str, bytes] | None:
+        """Return who may log in; None where ``client`` need not."""
+        config = self._current()
+        exempt = not config.clients.privileged_login and is_in(client, config.access.privileged)
+        return None if exempt else config.clients.users
+
     def _authenticator(self, request: AuthRequest) -> Authenticator:
         config = self._current()
         alias = place(config.names, request.host)
         upstream = None if alias is None else config.upstream(alias)
-        exempt = not config.clients.privileged_login and is_in(request.client, config.access.privileged)
-        users = None if exempt else config.clients.users
+        users = self._users(request.client)
         if upstream is not None and upstream.passthrough:
             now, closed = self._now(), users is not None
             return PassThroughLogin(
@@ -116,6 +175,6 @@ class Login:
 
     def _count(self, right: bool) -> None:
         if right:
-            self.right += 1
+            self._tried.right += 1
         else:
-            self.wrong += 1
+            self._tried.wrong += 1

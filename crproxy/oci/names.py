@@ -66,6 +66,13 @@ class Registry:
             return DOCKER_HUB if canonical in _HUB_NAMES else cls(canonical)
         return cls(f"{canonical}:{port}")
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The host names that clients ask for it at https's own port; none where it has a port of its own."""
+        if self == DOCKER_HUB:
+            return _HUB_NAMES
+        return frozenset() if ":" in self.name else frozenset({self.name})
+
     def repository(self, path: str) -> Repository:
         """Return this registry's repository ``path``, or raise NAME_INVALID.
 

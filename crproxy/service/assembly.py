@@ -21,6 +21,7 @@ from .core import Core
 from .current_configuration import Configuration, CurrentConfiguration
 from .endpoints import client_endpoint, counted
 from .fleet import FleetService
+from .forwarding import ForwardingService
 from .graceful_shutdown import Listeners
 from .listening import Listener, status_of
 from .monitoring import Monitoring
@@ -119,10 +120,13 @@ class _Assembly:
         listeners.setServiceParent(whole)
         monitoring = Monitoring(core, listeners)
         monitoring.start_with(self._daemon)
-        site, too_many = core.site(), core.refusing_site()
+        site, too_many, forwarding = core.site(), core.refusing_site(), core.forwarding()
         plain, operators = core.plain_site(site), core.operators_site(monitoring.resources())
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)
+        if forwarding is not None:
+            listeners.watch(forwarding.site)
+            forwarding.setServiceParent(self._daemon)
         if core.sharing.directory is not None:
             self._listen_for_workers(core.sharing.directory)
         for number, plan in enumerate(port_plans(core.configuration())):
@@ -133,6 +137,9 @@ class _Assembly:
                     self._listen_for_clients(number, plan, secure, refusing)
             elif plan.scheme == "http":
                 self._listen_for_clients(number, plan, plain, too_many)
+            elif plan.scheme in ("proxy", "proxy_tls"):
+                if forwarding is not None:
+                    self._listen_for_proxied(number, plan, forwarding, too_many)
             elif plan.scheme == "admin":
                 self._listen(number, plan, operators, listeners)
             elif plan.scheme == "fleet":
@@ -156,6 +163,18 @@ class _Assembly:
         self._listeners.watch(site)
         self._listen(number, plan, fleet.lets_in(site), self._listeners)
 
+    def _listen_for_proxied(
+        self, number: int, plan: PortPlan, forwarding: ForwardingService, too_many: IProtocolFactory
+    ) -> None:
+        core = self._core
+        inside: IProtocolFactory = forwarding.factory()
+        if plan.scheme == "proxy_tls":
+            if core.certificates is None:
+                return
+            choose = core.certificates.choose
+            inside, too_many = (TLSFactory(one, choose, core.reactor) for one in (inside, too_many))
+        self._listen_for_clients(number, plan, inside, too_many)
+
     def _listen_for_clients(
         self, number: int, plan: PortPlan, inside: IProtocolFactory, refusing: IProtocolFactory
     ) -> None:
@@ -174,6 +193,6 @@ class _Assembly:
             plan.scheme,
             known_as=plan.known_as,
             optional=plan.optional,
-            on_port=functools.partial(serve, secured=plan.secured),
+            on_port=functools.partial(serve, turns=plan.turns),
             is_told=self._is_told,
         ).setServiceParent(parent)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from twisted.application.service import MultiService, Service
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 
 from ..admin.cache_resources import CacheResource
 from ..admin.fleet_resource import FleetResource
@@ -42,6 +42,7 @@ from ..upstream.parallelism import Parallelism
 from ..upstream.quotas import Quotas
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
+from ..web.branch import Branch
 from ..web.page import PageResource
 from ..web.plain import make_plain_site
 from ..web.prepared import PreparedAnswers
@@ -62,6 +63,7 @@ from .second_tier import SecondTierService
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
     from ..tls.plan import NameState
+    from .forwarding import ForwardingService
 
 __all__ = ["Core", "make_pullthrough"]
 
@@ -212,11 +214,28 @@ class Core:
     def site(self) -> PlainSite:
         """Return the site of the registry, and of the page for people."""
         state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known, self.commons.state)
-        page = PageResource(self.configuration, state)
-        registry = RegistryResource(self.configuration, self.login_service.login, self.pullthrough, self.accounts)
-        tokens = TokenResource(self.configuration, self.login_service.login, self.accounts, self.reactor, now=self.now)
-        site = make_site(page, registry, tokens, self.reactor, self.configuration().timeouts.write, self.observe)
-        site.prepared = PreparedAnswers(self.configuration, self.accounts, self.observe_again, self.now)
+        return self._site_of(PageResource(self.configuration, state), self.configuration)
+
+    def forwarding(self) -> ForwardingService | None:
+        """Return the HTTP proxy; None where there is none."""
+        if not self.configuration().forward.is_on:
+            return None
+        # Its libraries take time and memory, which others need not spend.
+        from .forwarding import ForwardingService
+
+        login, make_site = self.login_service.login, self._registry_site
+        return ForwardingService(self.configuration, login, make_site, self.observe, self.reactor, self.now)
+
+    def _registry_site(self, configuration: Callable[[], Config]) -> PlainSite:
+        """Return the site that answers by another configuration, for programs alone."""
+        return self._site_of(Branch(), configuration)
+
+    def _site_of(self, page: Resource, configuration: Callable[[], Config]) -> PlainSite:
+        login = self.login_service.login.by(configuration)
+        registry = RegistryResource(configuration, login, self.pullthrough, self.accounts)
+        tokens = TokenResource(configuration, login, self.accounts, self.reactor, now=self.now)
+        site = make_site(page, registry, tokens, self.reactor, configuration().timeouts.write, self.observe)
+        site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now)
         return site
 
     def plain_site(self, site: PlainSite) -> PlainSite:

@@ -19,7 +19,7 @@ __all__ = ["ListenError", "Listener", "status_of"]
 
 # Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
 _UNSAID = {"log_format": ""}
-_URL_SCHEMES = {"metrics": "http", "fleet": "https"}
+_URL_SCHEMES = {"metrics": "http", "fleet": "https", "proxy": "http", "proxy_tls": "https"}
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - what was listened on, not what to listen on
 
 
@@ -105,6 +105,9 @@ class Listener(Service):
         if self._scheme == "fleet":
             self._log.info("other nodes may ask at {url}", url=self.url)
             return
+        if self._scheme in ("proxy", "proxy_tls"):
+            self._log.info("clients may have {url} as their HTTPS_PROXY", url=self.url)
+            return
         what = " (every address of this machine)" if everywhere else ""
         self._log.info("crproxy listens on {url}{what}", url=self.url, what=what)
         host = _from_here(address) if self._known_as is None else self._known_as
@@ -119,6 +122,8 @@ class Listener(Service):
             advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
         if self._scheme == "fleet":
             advice = "Set another endpoint as listen under [fleet], such as tcp:5444"
+        if self._scheme in ("proxy", "proxy_tls"):
+            advice = "Set another endpoint as listen or listen_tls under [proxy], such as tcp:3129"
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
 
 

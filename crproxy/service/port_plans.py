@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..admin.endpoint import admin_endpoint
 from ..config import Config
+from ..transports.servers import Turns
 
 __all__ = ["PortPlan", "port_plans"]
 
@@ -17,7 +18,7 @@ class PortPlan:
 
     Arguments:
         description: the endpoint string.
-        scheme: of its URLs, or ``admin``, ``metrics``, or ``fleet``, where other nodes ask.
+        scheme: of its URLs, or ``admin``, ``metrics``, ``fleet``, where other nodes ask, ``proxy`` or ``proxy_tls``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
     """
@@ -28,9 +29,11 @@ class PortPlan:
     optional: bool = False
 
     @property
-    def secured(self) -> bool:
-        """Whether connections turn to TLS."""
-        return self.scheme in ("https", "fleet")
+    def turns(self) -> Turns:
+        """When connections turn to TLS."""
+        if self.scheme == "proxy":
+            return Turns.LATER
+        return Turns.FIRST if self.scheme in ("https", "fleet", "proxy_tls") else Turns.NEVER
 
 
 def port_plans(config: Config) -> Iterator[PortPlan]:
@@ -45,6 +48,10 @@ def port_plans(config: Config) -> Iterator[PortPlan]:
         yield PortPlan(admin, "admin", "", optional=config.listen.admin is None)
     if config.metrics.listen is not None:
         yield PortPlan(config.metrics.listen, "metrics", "")
+    for description in config.forward.listen:
+        yield PortPlan(description, "proxy", "")
+    for description in config.forward.listen_tls:
+        yield PortPlan(description, "proxy_tls", "")
     if config.fleet is not None:
         for description in config.fleet.listen:
             yield PortPlan(description, "fleet", "")

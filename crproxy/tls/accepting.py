@@ -22,7 +22,7 @@ from ..transports.contexts import show
 from .certificates import Certified
 from .client_hello import Hello, NotAHello, read_hello
 
-__all__ = ["ACME_TLS", "Choose", "TLSFactory"]
+__all__ = ["ACME_TLS", "Choose", "Contexts", "TLSFactory"]
 
 # What a CA offers, and nothing else, when it validates by TLS-ALPN-01 (RFC 8737, 6.2).
 ACME_TLS = b"acme-tls/1"
@@ -51,6 +51,20 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 Choose = Callable[[Hello], "Certified | None"]
 
 
+class Contexts:
+    """Contexts: built once, at their first use (0.5 ms), never changed, and forgotten with what they show."""
+
+    def __init__(self) -> None:
+        self._made: WeakKeyDictionary[Certified, ssl.SSLContext] = WeakKeyDictionary()
+
+    def showing(self, certified: Certified, protocol: bytes) -> ssl.SSLContext:
+        """Return the one that shows ``certified``, with which ``protocol`` is spoken."""
+        context = self._made.get(certified)
+        if context is None:
+            context = self._made[certified] = make_context(certified, protocol)
+        return context
+
+
 @implementer(IProtocolFactory)
 class TLSFactory:
     """Wraps the connections of another factory in TLS.
@@ -59,14 +73,16 @@ class TLSFactory:
         inside: makes what speaks inside.
         choose: finds the certificate.
         clock: ends connections that say nothing.
+        contexts: to be had in common with others; its own otherwise.
     """
 
-    def __init__(self, inside: IProtocolFactory, choose: Choose, clock: IReactorTime) -> None:
+    def __init__(
+        self, inside: IProtocolFactory, choose: Choose, clock: IReactorTime, contexts: Contexts | None = None
+    ) -> None:
         self._inside = inside
         self._choose = choose
         self.clock = clock
-        # A context is built once, at its first use (0.5 ms), never changed, and forgotten with what it shows.
-        self._contexts: WeakKeyDictionary[Certified, ssl.SSLContext] = WeakKeyDictionary()
+        self._contexts = contexts or Contexts()
 
     def doStart(self) -> None:
         """Start what is inside as well (IProtocolFactory)."""
@@ -85,12 +101,7 @@ class TLSFactory:
         certified = self._choose(hello)
         if certified is None:
             return None
-        context = self._contexts.get(certified)
-        if context is None:
-            context = self._contexts[certified] = make_context(
-                certified, ACME_TLS if ACME_TLS in hello.protocols else _HTTP
-            )
-        return context
+        return self._contexts.showing(certified, ACME_TLS if ACME_TLS in hello.protocols else _HTTP)
 
     def build(self, address: IAddress | None) -> IProtocol | None:
         """Return what speaks inside."""

@@ -62,7 +62,7 @@ class TLSStream(Stream):
     _on_secured: Callable[[], object] | None = None
 
     def peek(self) -> None:
-        """Leave in the socket what is received until `start_tls` is called; to be called before anything is read."""
+        """Leave in the socket what is received from here on, until `start_tls` is called."""
         self._phase = _Phase.PEEKING
 
     def start_tls(
@@ -103,6 +103,11 @@ class TLSStream(Stream):
             if why is not None:
                 self._broken = why
                 self.startWriting()
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether it has turned to TLS."""
+        return self._phase not in (_Phase.CLEAR, _Phase.PEEKING)
 
     @property
     def negotiatedProtocol(self) -> bytes | None:

@@ -102,14 +102,17 @@ class Endpoints:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint to connect to; raises RefusedAddress (IAgentEndpointFactory)."""
         host = uri.host.decode("ascii").lower()
-        proxy = self.proxy(Origin(uri.scheme.decode("ascii"), host, uri.port))
-        if proxy is None:
-            endpoint: IStreamClientEndpoint = self._direct(host, uri.port)
-        else:
-            endpoint = TunnelEndpoint(self.to_proxy(proxy), proxy, host, uri.port)
+        endpoint = self.below(Origin(uri.scheme.decode("ascii"), host, uri.port))
         if uri.scheme == b"http":
             return endpoint
         return SecureEndpoint(endpoint, self._own_trust if host in self._reach.own_hosts else self._trust, host)
+
+    def below(self, origin: Origin) -> IStreamClientEndpoint:
+        """Return the endpoint of ``origin`` below TLS. Raises RefusedAddress."""
+        proxy = self.proxy(origin)
+        if proxy is None:
+            return self._direct(origin.host, origin.port)
+        return TunnelEndpoint(self.to_proxy(proxy), proxy, origin.host, origin.port)
 
     def proxy(self, origin: Origin) -> Proxy | None:
         """Return the proxy that ``origin`` is reached through; None is directly.

@@ -70,6 +70,8 @@ class Channel(HTTPChannel):
     # What has come for a request, if it is in one piece.
     whole: Whole | None = None
 
+    # Who the client is, where that was asked for before anything else.
+    user: str | None = None
     # The client's IP address, once it was asked for; empty where it has none.
     _client: str | None = None
     _lost = False
@@ -115,7 +117,7 @@ class Channel(HTTPChannel):
     def _answer_at_once(self, data: bytes) -> bool:
         """Answer a request that came in one piece, if its answer is prepared; tell whether it was."""
         site = cast(_Site, self.site)
-        if site.prepared is None or site.connections.closing or self._waitingForTransport:
+        if site.prepared is None or site.connections.closing or self._waitingForTransport or self.user is not None:
             return False
         self.whole = site.prepared.whole(data)
         if self._client is None:

@@ -119,6 +119,7 @@ class ObservedRequest(Request):
         for name, value in _INERT.items():
             self.responseHeaders.setRawHeaders(name, value)
         self.whole = getattr(self.channel, "whole", None)
+        self.noted.user = getattr(self.channel, "user", None)
         self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
         super().process()
 
@@ -237,7 +238,7 @@ def note_client(request: Request, client: str | None) -> None:
 
 def note_user(request: Request, user: str | None) -> None:
     """Note who has logged in."""
-    if isinstance(request, ObservedRequest):
+    if user is not None and isinstance(request, ObservedRequest):
         request.noted.user = user
 
 

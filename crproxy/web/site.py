@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 
 from ..config import Timeouts
 from ..login import TOKEN_PATH
 from .channel import Channel
 from .connections import Connections
-from .page import PageResource
 from .prepared import PreparedAnswers
 from .registry import RegistryResource
 from .request import Observe, ObservedRequest, ObservedSite
@@ -21,7 +20,7 @@ _WRITE_SECONDS = Timeouts().write
 
 
 def make_site(
-    page: PageResource,
+    page: Resource,
     registry: RegistryResource,
     tokens: TokenResource,
     reactor: IReactorTime,

@@ -1,0 +1,44 @@
+"""The way to ask as an HTTP proxy, as the configuration says it."""
+
+from __future__ import annotations
+
+from ..policy.connecting import HostPattern
+from ..policy.endpoints import PROXIED
+from .forward_values import Forward
+from .table import Table
+
+__all__ = ["read_forward"]
+
+
+def read_forward(table: Table, spoken: Table, *, has_tls: bool) -> Forward:
+    """Return what ``[proxy]`` and the command line say. Raises ConfigError.
+
+    Arguments:
+        has_tls: there is a domain, whose certificate is shown.
+    """
+    written, said = table.strings("listen"), spoken.strings("proxy")
+    forward = Forward(
+        listen=tuple(filter(None, said or written)),
+        listen_tls=tuple(filter(None, table.strings("listen_tls"))),
+        registries=frozenset(table.registry("registries", name) for name in table.strings("registries")),
+        tunnels=tuple(_pattern(table, text) for text in table.strings("tunnel")),
+        idle=table.duration("tunnel_idle", Forward().idle),
+    )
+    table.refuse_the_rest()
+    for key, endpoints in (("listen", forward.listen), ("listen_tls", forward.listen_tls)):
+        for endpoint in endpoints:
+            if endpoint.startswith(PROXIED):
+                table.fail(key, f"{endpoint!r} expects a PROXY header, which is not read here")
+    if forward.listen_tls and not has_tls:
+        table.fail("listen_tls", "TLS needs a domain, whose certificate is shown: set domain, or --domain")
+    for registry in sorted(forward.registries):
+        if not registry.hosts:
+            table.fail("registries", f"{registry} has a port of its own, and only port 443 is connected to")
+    return forward
+
+
+def _pattern(table: Table, text: str) -> HostPattern:
+    try:
+        return HostPattern.parse(text)
+    except ValueError as error:
+        table.fail("tunnel", str(error))

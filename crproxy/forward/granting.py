@@ -1,0 +1,130 @@
+"""What the clients of the proxy get: registries answered in their place, and connections to other hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+
+from ..config import Config
+from ..oci.errors import ErrorCode, RegistryError
+from ..oci.names import Registry
+from ..policy.audit import Ending
+from ..policy.connecting import Target
+from ..policy.urls import Origin
+from ..tls.accepting import Contexts
+from ..upstream.connecting import Endpoints
+from ..upstream.errors import TRANSPORT_ERRORS, describe
+from ..web.connections import Connections
+from ..web.request import ObservedRequest
+from ..web.site import PlainSite
+from .connect import Granted
+from .inside import Inside, InsideConfiguration
+from .leaves import Leaves
+from .switching import Switch
+from .tunnel import Tunnel
+
+__all__ = ["Granting", "MakeSite"]
+
+# Makes a site that answers by a configuration.
+MakeSite = Callable[[Callable[[], Config]], PlainSite]
+
+
+class Granting:
+    """Grants it (Grants).
+
+    Arguments:
+        current: returns the configuration that counts now.
+        leaves: makes certificates.
+        make_site: makes sites, each when it is first asked for.
+        endpoints: returns how other hosts are connected to.
+        connections: those of all that is granted are put there.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Config],
+        leaves: Leaves,
+        make_site: MakeSite,
+        endpoints: Callable[[], Endpoints],
+        connections: Connections,
+        clock: Any,
+    ) -> None:
+        self._current = current
+        self._leaves = leaves
+        self._make_site = make_site
+        self._endpoints = endpoints
+        self._clock = clock
+        self._contexts = Contexts()
+        self._sites: dict[tuple[str, Registry], PlainSite] = {}
+        self._connections = connections
+
+    async def registry(self, host: str, registry: Registry, user: str | None) -> Granted:
+        """Return what answers in the place of a registry (Grants)."""
+        certified = self._leaves.find(host)
+        if certified is None:
+            raise RegistryError(
+                ErrorCode.UNAVAILABLE, f"no CA of this proxy may sign for {host}; crproxy ca renew makes one that may"
+            )
+        site = self._sites.get((host, registry))
+        if site is None:
+            site = self._make_site(InsideConfiguration(self._current, host, registry))
+            site.connections = self._connections
+            self._sites[host, registry] = site
+        return Inside(host, certified, site, user, self._clock, self._contexts)
+
+    async def tunnel(self, target: Target, request: Request) -> Granted:
+        """Return a connection to a host (Grants)."""
+        tunnel = Tunnel(self._current().forward.idle, self._clock)
+        factory = Factory.forProtocol(lambda: tunnel.host)
+        factory.noisy = False
+        try:
+            endpoint = self._endpoints().below(Origin("https", target.host, target.port))
+            await endpoint.connect(factory)
+        except TRANSPORT_ERRORS as error:
+            tunnel.close()
+            raise RegistryError(
+                ErrorCode.UNAVAILABLE, f"{target.host} cannot be connected to: {describe(error)}", status=502
+            ) from error
+        return _Passing(tunnel, request, self._connections)
+
+
+class _Passing:
+    """A tunnel (Granted, and a Connection while it is open). The audit log has its line at its end."""
+
+    _log = Logger()
+    is_new = False
+    is_busy = True
+
+    def __init__(self, tunnel: Tunnel, request: Request, open_ones: Connections) -> None:
+        self._tunnel = tunnel
+        self._request = request
+        self._open = open_ones
+
+    def begin(self, switch: Switch) -> None:
+        """Pass on what is said (Granted)."""
+        self._open.opened(self)
+        self._tunnel.over.addBoth(self._over)
+        switch.give(self._tunnel.client)
+
+    def abandon(self) -> None:
+        """Let go of it (Granted)."""
+        self._tunnel.close()
+
+    def finish(self) -> None:
+        """Wait for its end (Connection): whoever speaks inside knows best when that is."""
+
+    def abort(self) -> None:
+        """End it (Connection)."""
+        self._tunnel.close()
+
+    def _over(self, result: Failure | None) -> None:
+        self._open.ended(self)
+        if isinstance(self._request, ObservedRequest):
+            self._request.sentLength = self._tunnel.received
+            self._request.tell(Ending.WHOLE)

@@ -1,0 +1,52 @@
+"""Which of several CAs signs for a name, and when there is to be a new one. Pure: no key is seen here.
+
+Clients are given all that count, and may take a while to trust a new one. So an old one goes on signing what it may
+for as long as they have to change over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+__all__ = ["OVERLAP_SECONDS", "Standing", "is_due", "signer_for"]
+
+# For which clients have time to trust a new one, before it signs what an old one still may.
+OVERLAP_SECONDS = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A CA, as far as it matters here.
+
+    Arguments:
+        names: that it may sign for.
+        since, until: when it counts, in seconds since the epoch.
+    """
+
+    names: frozenset[str]
+    since: float
+    until: float
+
+    def counts(self, now: float) -> bool:
+        """Tell whether it counts now."""
+        return self.since <= now < self.until
+
+
+def is_due(known: Iterable[Standing], names: Collection[str], now: float) -> bool:
+    """Tell whether a new one is to be made: none is for exactly ``names``, and good until clients have changed over."""
+    return not any(
+        one.names == frozenset(names) and one.counts(now) and now < one.until - OVERLAP_SECONDS for one in known
+    )
+
+
+def signer_for(known: Collection[Standing], name: str, now: float) -> Standing | None:
+    """Return which of them signs for ``name``; None where none may.
+
+    The oldest that may, for as long as clients have to change over; then the newest.
+    """
+    may = sorted((one for one in known if name in one.names and one.counts(now)), key=lambda one: one.since)
+    if not may:
+        return None
+    newest = may[-1]
+    return may[0] if now < newest.since + OVERLAP_SECONDS else newest
