@@ -9,6 +9,7 @@ from twisted.scripts.twistd import run
 
 from .. import __version__
 from .alias import alias
+from .authority import ca
 from .cache import cache
 from .completion import completion
 from .doctor.command import doctor
@@ -43,5 +44,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, cache, completion, fleet, warm):
+for command in (alias, ca, cache, completion, fleet, warm):
     main.add_command(command)

@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from ..policy.urls import origin_of
 from .arguments import RegistryName
 from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
+from .setup_proxied import proxied
 
 __all__ = ["setup"]
 
@@ -36,6 +38,14 @@ _SCHEME_PORTS = {"https": 443, "http": 80}
 )
 @click.option("--login", metavar="USER", help="For a proxy that asks for a login.")
 @click.option("--password-stdin", is_flag=True, help="Read the password, for files that hold it, from standard input.")
+@click.option("--proxy", "as_proxy", is_flag=True, help="The client is to ask it as its HTTP proxy: names stay.")
+@click.option(
+    "--ca",
+    "ca_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --proxy: what crproxy ca export has printed.  [default: the running daemon is asked]",
+)
 @click.option("--bare", is_flag=True, help="Print the file and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 @config_option
@@ -46,6 +56,8 @@ def setup(
     registries: tuple[Registry, ...],
     login: str | None,
     password_stdin: bool,
+    as_proxy: bool,
+    ca_file: Path | None,
     bare: bool,
     as_json: bool,
     config_file: str | None,
@@ -55,18 +67,25 @@ def setup(
 
     The proxy is the one of the configuration, or --host. Nothing is written, and nobody is asked.
     """
-    target = _at(host) if host is not None else _configured(config_file, said, login)
-    target = replace(target, registries=registries, login=_login(login, password_stdin))
-    try:
-        made = SETUPS[client](target)
-    except SetupError as error:
-        raise click.ClickException(str(error)) from error
+    user = _login(login, password_stdin)
+    if as_proxy:
+        made = proxied(client, host, config_file, said, user, ca_file)
+    else:
+        target = _at(host) if host is not None else _configured(config_file, said, login)
+        made = _made(client, replace(target, registries=registries, login=user))
     if as_json:
         click.echo(json.dumps(asdict(made), indent=2, ensure_ascii=False))
     elif bare:
         click.echo(_bare(made), nl=False)
     else:
         click.echo(printed(made), nl=False)
+
+
+def _made(client: str, target: Target) -> Setup:
+    try:
+        return SETUPS[client](target)
+    except SetupError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def printed(made: Setup) -> str:

@@ -12,6 +12,7 @@ from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.interfaces import IProtocolFactory
 
 from ..admin.alias_file import Source
+from ..admin.authority_resource import AuthorityResource
 from ..config import Config
 from ..peers import make_peer_site, socket_of
 from ..sharing import Sharing
@@ -121,7 +122,8 @@ class _Assembly:
         monitoring = Monitoring(core, listeners)
         monitoring.start_with(self._daemon)
         site, too_many, forwarding = core.site(), core.refusing_site(), core.forwarding()
-        plain, operators = core.plain_site(site), core.operators_site(monitoring.resources())
+        shown = {**monitoring.resources(), "ca": AuthorityResource(lambda: forwarding)}
+        plain, operators = core.plain_site(site), core.operators_site(shown)
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)
         if forwarding is not None:

@@ -224,7 +224,9 @@ class Core:
         from .forwarding import ForwardingService
 
         login, make_site = self.login_service.login, self._registry_site
-        return ForwardingService(self.configuration, login, make_site, self.observe, self.reactor, self.now)
+        return ForwardingService(
+            self.configuration, login, make_site, self.observe, self.reactor, self.now, self.sharing
+        )
 
     def _registry_site(self, configuration: Callable[[], Config]) -> PlainSite:
         """Return the site that answers by another configuration, for programs alone."""

@@ -11,14 +11,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ..admin.authority_resource import Trusted
 from ..config import Config, ConfigError
 from ..forward.authorities import Authorities
+from ..forward.authority import Authority
 from ..forward.connect import ConnectResource, Settings
 from ..forward.granting import Granting, MakeSite
 from ..forward.leaves import Leaves
 from ..forward.switching import ConnectChannel, Switching
 from ..login import Login
 from ..oci.names import Registry
+from ..policy.aliases import BUILT_IN
+from ..sharing import Sharing
 from ..upstream.connecting import Endpoints, Reach
 from ..web.connections import Connections
 from ..web.request import Observe
@@ -29,6 +33,8 @@ __all__ = ["CA_DIRECTORY", "ForwardingService", "answered_registries", "names_of
 
 # Below the data directory.
 CA_DIRECTORY = "proxy-ca"
+# Tells other workers that there is another CA.
+_RENEWED = "proxy ca"
 # Seconds between two looks at whether a new CA is due.
 _LOOK_SECONDS = 3600.0
 
@@ -43,6 +49,7 @@ class ForwardingService(Service):
         observe: is told of each request that is over.
         reactor: connects, and times.
         now: seconds since the epoch.
+        sharing: what other workers know as well.
     """
 
     _log = Logger()
@@ -55,8 +62,10 @@ class ForwardingService(Service):
         observe: Observe,
         reactor: Any,
         now: Callable[[], float],
+        sharing: Sharing,
     ) -> None:
         config = configuration()
+        self._sharing = sharing
         self._configuration = configuration
         self._reactor = reactor
         self.authorities = Authorities(Path(config.data_dir) / CA_DIRECTORY, now)
@@ -70,6 +79,7 @@ class ForwardingService(Service):
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
         configuration.changed.append(lambda _: self._look())
+        sharing.on(_RENEWED, lambda _: self._look())
 
     def factory(self) -> Switching:
         """Return what makes connections."""
@@ -95,6 +105,16 @@ class ForwardingService(Service):
         super().stopService()
         return None
 
+    def trusted(self) -> list[Trusted]:
+        """Return what clients are to trust (authority_resource.Authorities)."""
+        return [_as_told(one) for one in self.authorities.trusted]
+
+    def renew(self) -> Trusted:
+        """Make another CA (authority_resource.Authorities)."""
+        made = self.authorities.renew(names_of(self._configuration()))
+        self._sharing.tell(_RENEWED)
+        return _as_told(made)
+
     def _look(self) -> None:
         try:
             self.authorities.refresh(names_of(self._configuration()))
@@ -112,11 +132,24 @@ class ForwardingService(Service):
         return Endpoints(self._reactor, config.timeouts.connect, reach)
 
 
+def _as_told(authority: Authority) -> Trusted:
+    return Trusted(
+        authority.shown().decode("ascii"),
+        authority.fingerprint,
+        tuple(sorted(authority.names)),
+        authority.not_before,
+        authority.not_after,
+    )
+
+
 def answered_registries(config: Config) -> frozenset[Registry]:
     """Return the registries that are answered in their place."""
-    default = config.names.default_registry
-    named = {*config.names.aliases.values(), *config.upstreams, *config.forward.registries}
-    return frozenset(named if default is None else {*named, default})
+    # Without a domain there are no aliases; what they would be is asked for all the same.
+    aliases = BUILT_IN.values() if config.names.domain is None else config.names.aliases.values()
+    named = {*aliases, *config.upstreams, *config.forward.registries}
+    if config.names.default_registry is not None:
+        named.add(config.names.default_registry)
+    return frozenset(registry for registry in named if registry.hosts)
 
 
 def names_of(config: Config) -> frozenset[str]:

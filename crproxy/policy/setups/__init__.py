@@ -10,10 +10,11 @@ from .containerd import containerd
 from .docker import docker
 from .k3s import k3s
 from .kubernetes import helm, kubernetes
+from .proxied import PROXIED, HttpProxy
 from .registries_conf import cri_o, podman
 from .target import ClientFile, Login, Setup, SetupError, Target
 
-__all__ = ["SETUPS", "ClientFile", "Login", "Setup", "SetupError", "Target"]
+__all__ = ["PROXIED", "SETUPS", "ClientFile", "HttpProxy", "Login", "Setup", "SetupError", "Target"]
 
 SETUPS: Mapping[str, Callable[[Target], Setup]] = {
     "docker": docker,

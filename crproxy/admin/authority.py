@@ -1,0 +1,76 @@
+"""``crproxy ca``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from .client import AdminClient
+from .printing import print_json
+from .shared_options import json_option, socket_option
+
+__all__ = ["ca"]
+
+
+@click.group(short_help="The CA by which the HTTP proxy answers for registries.")
+def ca() -> None:
+    """The CA by which the HTTP proxy answers for registries.
+
+    Clients that have this proxy as their HTTPS_PROXY trust it. It can sign for the names of registries and for nothing
+    else, and its key never leaves the data directory.
+
+    \b
+    Examples:
+      crproxy ca show
+      crproxy ca export > crproxy-ca.pem
+    """
+
+
+@ca.command()
+@socket_option
+@json_option
+def show(client: AdminClient, as_json: bool) -> None:
+    """Say which there is, until when it counts, and for which names."""
+    found = client.ask("GET", "/ca")
+    if as_json:
+        print_json(found)
+        return
+    for one in found["authorities"]:
+        _print(one)
+
+
+@ca.command()
+@socket_option
+def export(client: AdminClient) -> None:
+    """Print what clients are to trust, in PEM.
+
+    While clients change over from one CA to the next these are two.
+    """
+    for one in client.ask("GET", "/ca")["authorities"]:
+        click.echo(one["certificate"], nl=False)
+
+
+@ca.command()
+@socket_option
+@json_option
+def renew(client: AdminClient, as_json: bool) -> None:
+    """Make another one, before it is due.
+
+    The one before goes on signing for 90 days: give clients what `crproxy ca export` prints within that time. To be
+    done where the key may have been seen; then remove the old one's file from proxy-ca in the data directory, and
+    restart.
+    """
+    made = client.ask("POST", "/ca")
+    if as_json:
+        print_json(made)
+        return
+    _print(made)
+    click.echo("Give clients what crproxy ca export prints now: from in 90 days on, this one signs.")
+
+
+def _print(one: dict[str, Any]) -> None:
+    until = time.strftime("%Y-%m-%d", time.gmtime(one["not_after"]))
+    click.echo(f"SHA-256 {one['fingerprint']}")
+    click.echo(f"  until {until}, for {', '.join(one['names'])}")
