@@ -34,6 +34,7 @@ LAYERS = (
     "fleet",
     "acme",
     "tls",
+    "forward",
     "admin",
     "metrics",
     "service",
