@@ -6,7 +6,6 @@ Each test has both made for it.
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64encode
 from dataclasses import replace
 from http.client import IncompleteRead
@@ -24,9 +23,10 @@ from tests.parts.images import OCI_MANIFEST, sha256
 from tests.parts.places import REGISTRY, Place, blob, manifest_place
 from tests.parts.raw_http import Reply, ask, asking
 from tests.parts.shapes import challenge, content, error, manifest, ranged, token
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.parts.answers import Gate, Request, Script
@@ -75,13 +75,6 @@ def both(mirror: FakeUpstream, own: FakeUpstream, **of_mirror: str | bool) -> di
 
 def get(daemon: Daemon, place: Place, method: str = "GET", *fields: tuple[str, str]) -> Reply:
     return ask(daemon.address, method, place.through, *fields)
-
-
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
-    """Ask again and again until it is so."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends
 
 
 ALL = {TAG: BODY, BY_DIGEST: BODY, TAGS: TAG_LIST.body, blob(LAYER): LAYER}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from tests.parts.answers import Filler, Gate, Stall
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
-from tests.parts.fleets import Fleet, together
+from tests.parts.fleets import Fleet, metrics, together
 from tests.parts.images import OCI_MANIFEST
 from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob, manifest_place
@@ -22,6 +22,7 @@ from tests.parts.raw_http import ask, fetch
 from tests.parts.s3 import S3Server
 from tests.parts.shapes import at_rate, manifest, ranged
 from tests.parts.valkey import Valkey
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from tests.parts.layouts import Layout
@@ -61,14 +62,6 @@ def asked_for(fake: FakeUpstream, path: str, size: int) -> int:
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         total += (int(last) + 1 if last else size) - int(first)
     return total
-
-
-def until(what: Callable[[], bool], seconds: float = 30) -> None:
-    """Look again and again until it is so."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def is_in(s3: S3Server, digest: str) -> bool:
@@ -163,6 +156,12 @@ def test_where_the_filling_node_hangs_another_goes_on(fleet: Fleet, fake: FakeUp
     assert asked_for(fake, place.path, len(body)) <= 2 * len(body)
 
 
+def is_in_common(node: Daemon, nodes: int) -> bool:
+    """Whether each of its workers reaches Valkey, and knows of so many nodes."""
+    seen = metrics(node)
+    return seen["crproxy_fleet_valkey_up"] == 1 and seen["crproxy_fleet_nodes"] == nodes
+
+
 def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, valkey: Valkey) -> None:
     bodies = [Filler(4 * MIB, seed=number) for number in range(3)]
     for body in bodies:
@@ -176,6 +175,8 @@ def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, 
     valkey.again()
     for node in nodes:
         node.wait_for_log("is back after")
+        # Each worker finds out by itself, and the first alone tells of it.
+        until(functools.partial(is_in_common, node, len(nodes)))
     for future in together(nodes, blob(bodies[2]).through, 4):
         assert future.result().digest == bodies[2].digest
     assert len(fake.seen.requests(blob(bodies[2]).path, "GET")) == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.test_fleet import is_in, until
+from tests.integration.test_fleet import is_in
 from tests.integration.test_ways import (  # noqa: F401  # fixtures, and tests that are run with these here
     BUILT_IN,
     DOMAIN,
@@ -40,6 +40,7 @@ from tests.parts.operator import Operator
 from tests.parts.registry import DockerRegistry
 from tests.parts.s3 import S3Server
 from tests.parts.skopeo import Skopeo
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.parts.admin_socket import tell
 from tests.parts.answers import Filler, Gate, Stall
-from tests.parts.daemon import Daemon, Upstream
+from tests.parts.daemon import Upstream
 from tests.parts.fake_upstream import FakeUpstream
-from tests.parts.fleets import Fleet, together
+from tests.parts.fleets import Fleet, metrics, together
 from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob
 from tests.parts.raw_http import fetch
 from tests.parts.s3 import S3Server
 from tests.parts.shapes import ranged
 from tests.parts.valkey import Valkey
+from tests.parts.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
@@ -45,25 +43,6 @@ def valkey() -> Iterator[Valkey]:
 def fleet(workers: int, tmp_path: Path, fake: FakeUpstream, s3: S3Server, valkey: Valkey) -> Iterator[Fleet]:
     with Fleet(tmp_path, {REGISTRY: Upstream(fake.url)}, s3=s3, valkey=valkey, cache=CACHE) as fleet:
         yield fleet
-
-
-def metrics(node: Daemon) -> dict[str, float]:
-    """What it says, each by its name and the values of its labels."""
-    node.wait_for_log("listens on admin://")
-    text = tell(node.data_dir / "admin.sock", "GET", "/metrics").body.decode()
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def until(what: Callable[[], object], seconds: float = 60) -> None:
-    """Look again and again until it is so."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def test_where_bytes_come_from_is_told_apart(fleet: Fleet, fake: FakeUpstream, gate: Gate) -> None:
@@ -140,8 +119,7 @@ def test_a_store_that_is_away_and_comes_back_is_seen(fleet: Fleet, fake: FakeUps
 
 def test_whoever_is_no_node_is_counted(fleet: Fleet) -> None:
     node = fleet.start()
-    (line,) = [line for line in node.file.read_text().splitlines() if line.startswith("advertise = ")]
-    port = int(line.rpartition(":")[2].rstrip('"'))
+    port = int(node.wait_for_log(r"other nodes may ask at \S+:(\d+)")[1])
     with pytest.raises(OSError, match=r".*"):
         fetch(("127.0.0.1", port), "/v1/node")
     until(lambda: metrics(node)["crproxy_fleet_refused_total"] >= 1)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_fleet import until
 from tests.parts.answers import Filler
 from tests.parts.daemon import Daemon, Upstream
 from tests.parts.fake_upstream import FakeUpstream
@@ -26,6 +25,7 @@ from tests.parts.raw_http import Fetched, ask, fetch
 from tests.parts.s3 import S3Server
 from tests.parts.shapes import at_rate, ranged
 from tests.parts.valkey import Valkey
+from tests.parts.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.test_fleet import is_in, until
+from tests.integration.test_fleet import is_in
 from tests.integration.test_permissions import ANYBODY, LISTEN, PRIVILEGED
 from tests.integration.test_private_content import DOCUMENT, LAYER, SECRET, guarded
 from tests.parts.daemon import Daemon, Upstream
@@ -20,6 +20,7 @@ from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.raw_http import Reply, ask
 from tests.parts.s3 import S3Server
 from tests.parts.shapes import content, manifest, ranged
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from tests.parts.containerd import Containerd

@@ -22,6 +22,7 @@ from tests.parts.mounts import small_disk
 from tests.parts.places import REGISTRY, blob
 from tests.parts.raw_http import Reply, fetch, hash_rest
 from tests.parts.shapes import content, ranged
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -295,11 +296,3 @@ def test_who_may_fetch_one_blob_may_have_one_that_is_not_kept(tmp_path: Path, fa
         for _ in range(2):
             assert fetch(daemon.address, blob(large).through).digest == large.digest
         daemon.wait_for_log(f"{large.digest} is passed on but not kept")
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask again and again: what a connection's end brings about is nobody's event here."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

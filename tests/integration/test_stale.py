@@ -14,6 +14,7 @@ from tests.parts.images import DOCKER_MANIFEST, OCI_MANIFEST, sha256
 from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.raw_http import Reply, ask
 from tests.parts.shapes import content, error, manifest
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,8 @@ def daemon_with_tag(start: Start, fake: FakeUpstream, cache: dict[str, str], *, 
     fake.script(TAG.path, manifest(BODY, OCI_MANIFEST))
     daemon = start({REGISTRY: Upstream(fake.url)}, cache=cache, headers=headers)
     assert asked_by_tag(daemon).body == BODY
+    # The other worker knows once it is in the index.
+    until(lambda: "v1" in daemon.cache.tags())
     return daemon
 
 
@@ -153,6 +156,7 @@ def test_a_404_makes_a_tag_forgotten(start: Start, fake: FakeUpstream, method: s
     daemon = daemon_with_tag(start, fake, STALE)
     fake.script(TAG.path, error(404, "MANIFEST_UNKNOWN"))
     assert ask(daemon.address, method, TAG.through).status == 404
+    until(lambda: not daemon.cache.tags())
     fake.stop()
     assert asked_by_tag(daemon).status == 503
     assert ask(daemon.address, "GET", manifest_place(sha256(BODY)).through).body == BODY

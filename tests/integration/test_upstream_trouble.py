@@ -6,7 +6,6 @@ Each test has an upstream made for it. One that is merely hostile is in test_hos
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64encode
 from dataclasses import replace
 from http.client import IncompleteRead
@@ -22,9 +21,9 @@ from tests.parts.places import REGISTRY, Place, blob, manifest_place
 from tests.parts.raw_http import Reply, ask
 from tests.parts.registry import DockerRegistry
 from tests.parts.shapes import challenge, content, error, manifest, ranged, redirect, token
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.parts.answers import Gate, Request, Script
@@ -84,13 +83,6 @@ def with_tag(start: Start, fake: FakeUpstream, cache: dict[str, str] = STALE) ->
 def wait_until_known(daemon: Daemon, body: bytes) -> None:
     """Wait until all workers know that something is kept: once it is in the index."""
     until(lambda: sha256(body) in daemon.cache.promised())
-
-
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
-    """Ask again and again until it is so."""
-    ends = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < ends
 
 
 # It takes connections, and answers nothing
@@ -419,9 +411,13 @@ def test_where_the_child_of_an_index_is_gone_its_tag_is_asked_for_again(start: S
     fake.script(TAG.path, manifest(old, OCI_INDEX))
     daemon = start({REGISTRY: Upstream(fake.url)})
     assert get(daemon, TAG).body == old
+    until(lambda: "v1" in daemon.cache.tags())
+    checked = daemon.cache.tags()["v1"]
     fake.script(TAG.path, manifest(new, OCI_INDEX))
     assert get(daemon, TAG).body == old
     assert get(daemon, manifest_place(sha256(BODY))).status == 404
+    # The other worker knows once it is in the index.
+    until(lambda: daemon.cache.tags()["v1"] < checked)
     assert get(daemon, TAG).body == new
 
 

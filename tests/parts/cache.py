@@ -60,6 +60,11 @@ class Cache:
         with closing(sqlite3.connect(f"file:{self.index}?mode=ro", uri=True)) as database:
             return dict(database.execute("SELECT digest, size FROM blob"))
 
+    def tags(self) -> dict[str, float]:
+        """When each tag that the index has was checked, of any repository: what each worker knows."""
+        with closing(sqlite3.connect(f"file:{self.index}?mode=ro", uri=True)) as database:
+            return dict(database.execute("SELECT name, checked FROM tag"))
+
     def damaged(self) -> list[str]:
         """The digests whose file has other bytes."""
         return [digest for digest, file in self.whole().items() if _hash(digest, file) != digest]

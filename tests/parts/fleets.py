@@ -8,6 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from .admin_socket import tell
 from .daemon import Daemon, Upstream, configuration
 from .ports import reserve_port
 from .raw_http import Fetched, fetch
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from .s3 import S3Server
     from .valkey import Valkey
 
-__all__ = ["Fleet", "tables_of", "together"]
+__all__ = ["Fleet", "metrics", "tables_of", "together"]
 
 _EVERYWHERE = ("--http", "tcp:0:interface=0.0.0.0", "--https", "")
 # Of a machine of its own, where it is free.
@@ -87,6 +90,17 @@ class Fleet:
             node = Daemon(directory, config, data_dir, listen=_EVERYWHERE, node=there, workers=workers, host=host)
         self.nodes.append(node)
         return node
+
+
+def metrics(node: Daemon) -> dict[str, float]:
+    """What it says, each by its name and the values of its labels."""
+    node.wait_for_log("listens on admin://")
+    text = tell(node.data_dir / "admin.sock", "GET", "/metrics").body.decode()
+    return {
+        " ".join((sample.name, *sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 def tables_of(
