@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -53,21 +54,23 @@ def export(client: AdminClient) -> None:
 
 
 @ca.command()
+@click.option("--at-once", is_flag=True, help="Remove those before it: for a key that somebody may have seen.")
 @socket_option
 @json_option
-def renew(client: AdminClient, as_json: bool) -> None:
+def renew(client: AdminClient, as_json: bool, at_once: bool) -> None:
     """Make another one, before it is due.
 
-    The one before goes on signing for 90 days: give clients what `crproxy ca export` prints within that time. To be
-    done where the key may have been seen; then remove the old one's file from proxy-ca in the data directory, and
-    restart.
+    The one before goes on signing for 90 days: give clients what crproxy ca export prints within that time. With
+    --at-once it is removed, and clients are answered only once they trust the new one; remove the old one from those
+    that they trust, too.
     """
-    made = client.ask("POST", "/ca")
+    made = client.ask("POST", "/ca", json.dumps({"at_once": at_once}))
     if as_json:
         print_json(made)
         return
     _print(made)
-    click.echo("Give clients what crproxy ca export prints now: from in 90 days on, this one signs.")
+    when = "It signs from now on" if at_once else "It signs from in 90 days on"
+    click.echo(f"{when}: give clients what crproxy ca export prints.")
 
 
 def _print(one: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from twisted.web.server import Request
 
 from ..web.branch import Branch
-from .documents import Mistake, answer_later
+from .documents import Mistake, answer_later, json_body
 
 __all__ = ["AuthorityResource", "Trusted"]
 
@@ -48,12 +48,17 @@ class Authorities(Protocol):
     def trusted(self) -> list[Trusted]:
         """Return those that clients are to trust, the oldest first."""
 
-    def renew(self) -> Trusted:
-        """Make another one. Raises OSError."""
+    async def renew(self, *, at_once: bool) -> Trusted:
+        """Make another one, and remove those before it if ``at_once``.
+
+        Raises:
+            RegistryError: it is to be the fleet's, and cannot be now.
+            OSError: it cannot be written.
+        """
 
 
 class AuthorityResource(Branch):
-    """``GET /ca``: those that count; ``POST /ca``: another one.
+    """``GET /ca``: those that count; ``POST /ca``: another one, in place of the others with ``at_once``.
 
     Arguments:
         authorities: returns those of the daemon; None where there is no proxy.
@@ -71,14 +76,17 @@ class AuthorityResource(Branch):
 
     def render_POST(self, request: Request) -> int:
         """Make another one."""
-        return answer_later(request, self._renewed())
+        return answer_later(request, self._renewed(request))
 
     async def _all(self) -> dict[str, Any]:
         return {"authorities": [one.document() for one in self._known().trusted()]}
 
-    async def _renewed(self) -> dict[str, Any]:
+    async def _renewed(self, request: Request) -> dict[str, Any]:
+        at_once = json_body(request).get("at_once", False)
+        if not isinstance(at_once, bool):
+            raise Mistake("at_once is true or false")
         try:
-            return self._known().renew().document()
+            return (await self._known().renew(at_once=at_once)).document()
         except OSError as error:
             raise Mistake(f"it cannot be written: {error}", 500) from None
 

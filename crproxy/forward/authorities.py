@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from twisted.logger import Logger
 
-from ..policy.authorities import Standing, is_due, signer_for
+from ..policy.authorities import Standing, counting, is_due, signer_for
 from .authority import Authority, BadAuthority
 
-__all__ = ["Authorities"]
+__all__ = ["Authorities", "NotReached"]
 
 _SUFFIX = ".pem"
 _LOCK = "lock"
+
+
+class NotReached(Exception):
+    """What all nodes have in common cannot be asked now; the message says why."""
 
 
 class Authorities:
@@ -39,62 +43,103 @@ class Authorities:
 
     @property
     def trusted(self) -> list[Authority]:
-        """Those that clients are to trust: all that count, the oldest first."""
-        now = self._now()
-        counting = [(one.since, authority) for one, authority in self._known.items() if one.counts(now)]
-        return [authority for _, authority in sorted(counting, key=lambda each: each[0])]
+        """Those that clients are to trust, the oldest first."""
+        return [self._known[one] for one in counting(self._known, self._now())]
 
     def signer_for(self, name: str) -> Authority | None:
         """Return which of them signs for ``name`` now; None where none may."""
         found = signer_for(self._known, name, self._now())
         return None if found is None else self._known[found]
 
-    def refresh(self, names: frozenset[str]) -> None:
-        """Read them, and make a new one if none is for exactly ``names``, or the last one ends soon.
+    def is_due(self, names: frozenset[str]) -> bool:
+        """Tell whether there is to be a new one: none is for exactly ``names``, or the last one ends soon."""
+        return bool(names) and is_due(self._known, names, self._now())
 
-        Raises:
-            OSError: the directory cannot be read or written.
-        """
-        self._read()
-        if not names or not is_due(self._known, names, self._now()):
-            return
-        with self._lock():
-            self._read()
-            if is_due(self._known, names, self._now()):
-                self._make(names)
+    def make(self, names: frozenset[str]) -> Authority:
+        """Return a new one, which is nowhere yet."""
+        return Authority.new(names, self._now())
 
-    def renew(self, names: frozenset[str]) -> Authority:
-        """Make a new one whether or not it is due. Raises OSError."""
-        with self._lock():
-            made = self._make(names)
-            self._read()
-        return made
+    def seconds_left(self, authorities: Iterable[Authority]) -> float:
+        """Return for how many seconds the last of them counts."""
+        return max((authority.not_after - self._now() for authority in authorities), default=0.0)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Look at what lies there. Raises OSError."""
         known = {}
         for file in sorted(self._directory.glob(f"*{_SUFFIX}")):
             try:
                 authority = Authority.from_pem(file.read_bytes())
+            except FileNotFoundError:
+                # Another worker has just removed it.
+                continue
             except BadAuthority as error:
                 self._log.warn("{file} is left aside: {error}", file=str(file), error=error)
                 continue
-            known[Standing(authority.names, authority.not_before, authority.not_after)] = authority
+            standing = Standing(authority.names, authority.not_before, authority.not_after, authority.fingerprint)
+            # What was signed by it goes on being shown.
+            known[standing] = self._known.get(standing, authority)
         self._known = known
 
-    def _make(self, names: frozenset[str]) -> Authority:
-        made = Authority.new(names, self._now())
-        file = self._directory / f"{made.certificate.serial_number:040x}{_SUFFIX}"
+    def refresh(self, names: frozenset[str]) -> None:
+        """Read them, and make a new one where it is due.
+
+        Raises:
+            OSError: the directory cannot be read or written.
+        """
+        self.read()
+        if not self.is_due(names):
+            return
+        with self._lock():
+            self.read()
+            if self.is_due(names):
+                self._keep(self.make(names))
+                self.read()
+
+    def renew(self, names: frozenset[str], *, at_once: bool) -> Authority:
+        """Make a new one whether or not it is due. Raises OSError.
+
+        Arguments:
+            at_once: those before it are removed.
+        """
+        made = self.make(names)
+        with self._lock():
+            self.read()
+            self._hold([made] if at_once else [*self.trusted, made])
+        return made
+
+    def take(self, authorities: Collection[Authority]) -> None:
+        """Have those and no others. Raises OSError."""
+        with self._lock():
+            self.read()
+            self._hold(authorities)
+
+    def _hold(self, authorities: Collection[Authority]) -> None:
+        known = {authority.fingerprint for authority in self._known.values()}
+        for authority in authorities:
+            if authority.fingerprint not in known:
+                self._keep(authority)
+        wanted = {self._file(authority) for authority in authorities}
+        for authority in self._known.values():
+            if self._file(authority) not in wanted:
+                self._file(authority).unlink(missing_ok=True)
+        self.read()
+
+    def _keep(self, made: Authority) -> None:
+        file = self._file(made)
         beside = file.with_suffix(".new")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
             written.write(made.to_pem())
             written.flush()
             os.fsync(written.fileno())
         beside.rename(file)
-        self._known[Standing(made.names, made.not_before, made.not_after)] = made
         self._log.info(
-            "a new CA for {number} names of registries: {fingerprint}", number=len(names), fingerprint=made.fingerprint
+            "a new CA for {number} names of registries: {fingerprint}",
+            number=len(made.names),
+            fingerprint=made.fingerprint,
         )
-        return made
+
+    def _file(self, authority: Authority) -> Path:
+        return self._directory / f"{authority.certificate.serial_number:040x}{_SUFFIX}"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["AUTHORITY_SECONDS", "Authority", "BadAuthority"]
+__all__ = ["AUTHORITY_SECONDS", "Authority", "BadAuthority", "read_all"]
 
 AUTHORITY_SECONDS = 5 * 365 * 86400.0
 # Clocks differ.
 _LEEWAY_SECONDS = 3600.0
+_BEGIN_KEY = b"-----BEGIN PRIVATE KEY-----"
 # What a certificate could be for besides the names: nothing at all. An excluded subtree of an address is a network;
 # the empty name has every name of its kind below it.
 _EVERY_ADDRESS = tuple(x509.IPAddress(ipaddress.ip_network(network)) for network in ("0.0.0.0/0", "::/0"))
@@ -148,6 +149,11 @@ class Authority:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return builder.add_extension(authority, critical=False).sign(self.key, hashes.SHA256())
+
+
+def read_all(pem: bytes) -> list[Authority]:
+    """Return the CAs of which ``pem`` has the contents of the files, one after the other. Raises BadAuthority."""
+    return [Authority.from_pem(_BEGIN_KEY + part) for part in pem.split(_BEGIN_KEY)[1:]]
 
 
 def _only(names: Collection[str]) -> x509.NameConstraints:

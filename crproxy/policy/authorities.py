@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-__all__ = ["OVERLAP_SECONDS", "Standing", "is_due", "signer_for"]
+__all__ = ["OVERLAP_SECONDS", "Standing", "counting", "is_due", "signer_for"]
 
 # For which clients have time to trust a new one, before it signs what an old one still may.
 OVERLAP_SECONDS = 90 * 86400.0
@@ -22,15 +22,32 @@ class Standing:
     Arguments:
         names: that it may sign for.
         since, until: when it counts, in seconds since the epoch.
+        fingerprint: tells it from others that are alike.
     """
 
     names: frozenset[str]
     since: float
     until: float
+    fingerprint: str = ""
 
     def counts(self, now: float) -> bool:
         """Tell whether it counts now."""
         return self.since <= now < self.until
+
+    def is_settled(self, now: float) -> bool:
+        """Tell whether clients have had the time to trust it."""
+        return self.since + OVERLAP_SECONDS <= now
+
+
+def counting(known: Collection[Standing], now: float) -> list[Standing]:
+    """Return those that clients are to trust, the oldest first: all but those that ended, or sign nothing any more."""
+    alive = sorted((one for one in known if one.counts(now)), key=lambda one: one.since)
+    settled = [one for one in alive if one.is_settled(now)]
+    return [
+        one
+        for one in alive
+        if any(all(name not in later.names for later in settled if later.since > one.since) for name in one.names)
+    ]
 
 
 def is_due(known: Iterable[Standing], names: Collection[str], now: float) -> bool:
@@ -43,10 +60,8 @@ def is_due(known: Iterable[Standing], names: Collection[str], now: float) -> boo
 def signer_for(known: Collection[Standing], name: str, now: float) -> Standing | None:
     """Return which of them signs for ``name``; None where none may.
 
-    The oldest that may, for as long as clients have to change over; then the newest.
+    The newest of those that clients have had the time to trust; where there is none yet, the oldest.
     """
     may = sorted((one for one in known if name in one.names and one.counts(now)), key=lambda one: one.since)
-    if not may:
-        return None
-    newest = may[-1]
-    return may[0] if now < newest.since + OVERLAP_SECONDS else newest
+    settled = [one for one in may if one.is_settled(now)]
+    return settled[-1] if settled else may[0] if may else None

@@ -224,8 +224,9 @@ class Core:
         from .forwarding import ForwardingService
 
         login, make_site = self.login_service.login, self._registry_site
+        membership = None if self.commons.fleet is None else self.commons.fleet.membership
         return ForwardingService(
-            self.configuration, login, make_site, self.observe, self.reactor, self.now, self.sharing
+            self.configuration, login, make_site, self.observe, self.reactor, self.now, self.sharing, membership
         )
 
     def _registry_site(self, configuration: Callable[[], Config]) -> PlainSite:

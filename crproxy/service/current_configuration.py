@@ -33,6 +33,8 @@ _AT_START = (
     "fleet",
     "workers",
 )
+# And of [proxy].
+_PROXY_AT_START = ("listen", "listen_tls")
 
 
 class Configuration(Protocol):
@@ -99,9 +101,11 @@ class CurrentConfiguration:
         read = self._load()
         fixed = {key: getattr(self._config, key) for key in _AT_START}
         late = [key for key, value in fixed.items() if getattr(read, key) != value]
+        forward = replace(read.forward, **{key: getattr(self._config.forward, key) for key in _PROXY_AT_START})
+        late += [f"proxy.{key}" for key in _PROXY_AT_START if getattr(read.forward, key) != getattr(forward, key)]
         if late:
             self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
-        return replace(read, **fixed)
+        return replace(read, forward=forward, **fixed)
 
     def set_alias(self, label: str, registry: str) -> Deferred[AliasChange]:
         """Add an alias, or with ``""`` take one away; return whether it could be written into the file, too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -13,13 +13,14 @@ from twisted.logger import Logger
 
 from ..admin.authority_resource import Trusted
 from ..config import Config, ConfigError
-from ..forward.authorities import Authorities
+from ..forward.authorities import Authorities, NotReached
 from ..forward.authority import Authority
 from ..forward.connect import ConnectResource, Settings
 from ..forward.granting import Granting, MakeSite
 from ..forward.leaves import Leaves
 from ..forward.switching import ConnectChannel, Switching
 from ..login import Login
+from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.aliases import BUILT_IN
 from ..sharing import Sharing
@@ -29,6 +30,10 @@ from ..web.request import Observe
 from ..web.site import PlainSite
 from .current_configuration import Configuration
 
+if TYPE_CHECKING:
+    from ..fleet.fleet import Membership
+    from ..forward.common_authorities import CommonAuthorities
+
 __all__ = ["CA_DIRECTORY", "ForwardingService", "answered_registries", "names_of"]
 
 # Below the data directory.
@@ -37,6 +42,9 @@ CA_DIRECTORY = "proxy-ca"
 _RENEWED = "proxy ca"
 # Seconds between two looks at whether a new CA is due.
 _LOOK_SECONDS = 3600.0
+# And at what other nodes have made.
+_COMMON_SECONDS = 60.0
+_UNUSABLE = "the CA of the proxy cannot be read or written"
 
 
 class ForwardingService(Service):
@@ -50,6 +58,7 @@ class ForwardingService(Service):
         reactor: connects, and times.
         now: seconds since the epoch.
         sharing: what other workers know as well.
+        membership: in a fleet, whose nodes have one CA.
     """
 
     _log = Logger()
@@ -63,12 +72,16 @@ class ForwardingService(Service):
         reactor: Any,
         now: Callable[[], float],
         sharing: Sharing,
+        membership: Membership | None = None,
     ) -> None:
         config = configuration()
         self._sharing = sharing
         self._configuration = configuration
         self._reactor = reactor
         self.authorities = Authorities(Path(config.data_dir) / CA_DIRECTORY, now)
+        self._common = None if membership is None else _common(membership, self.authorities)
+        if membership is not None:
+            membership.valkey.on_up(self._look_now)
         leaves = Leaves(self.authorities.signer_for, now)
         connections = Connections(reactor)
         granting = Granting(configuration, leaves, make_site, self._endpoints, connections, reactor)
@@ -78,8 +91,8 @@ class ForwardingService(Service):
         self.site.protocol = ConnectChannel
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
-        configuration.changed.append(lambda _: self._look())
-        sharing.on(_RENEWED, lambda _: self._look())
+        configuration.changed.append(lambda _: self._look_now())
+        sharing.on(_RENEWED, lambda _: self._read())
 
     def factory(self) -> Switching:
         """Return what makes connections."""
@@ -89,14 +102,17 @@ class ForwardingService(Service):
         """Read the CA, or make one (IService). Raises ConfigError: it cannot be."""
         super().privilegedStartService()
         try:
-            self.authorities.refresh(names_of(self._configuration()))
+            if self._common is None:
+                self.authorities.refresh(names_of(self._configuration()))
+            else:
+                self.authorities.read()
         except OSError as error:
-            raise ConfigError(f"the CA of the proxy cannot be read or written: {error}") from error
+            raise ConfigError(f"{_UNUSABLE}: {error}") from error
 
     def startService(self) -> None:
         """Look now and then whether a new CA is due (IService)."""
         super().startService()
-        self._looking.start(_LOOK_SECONDS, now=False)
+        self._looking.start(_LOOK_SECONDS if self._common is None else _COMMON_SECONDS, now=self._common is not None)
 
     def stopService(self) -> Deferred[None] | None:
         """Look no more (IService)."""
@@ -109,17 +125,49 @@ class ForwardingService(Service):
         """Return what clients are to trust (authority_resource.Authorities)."""
         return [_as_told(one) for one in self.authorities.trusted]
 
-    def renew(self) -> Trusted:
+    async def renew(self, *, at_once: bool) -> Trusted:
         """Make another CA (authority_resource.Authorities)."""
-        made = self.authorities.renew(names_of(self._configuration()))
+        names = names_of(self._configuration())
+        if self._common is None:
+            made = self.authorities.renew(names, at_once=at_once)
+        else:
+            try:
+                made = await self._common.renew(names, at_once=at_once)
+            except NotReached as error:
+                raise RegistryError(
+                    ErrorCode.UNAVAILABLE, f"the CA is the fleet's, and Valkey is away ({error}): try again later"
+                ) from error
         self._sharing.tell(_RENEWED)
         return _as_told(made)
 
-    def _look(self) -> None:
+    def _read(self) -> None:
+        """Another worker has made one."""
         try:
-            self.authorities.refresh(names_of(self._configuration()))
+            self.authorities.read()
         except OSError as error:
-            self._log.warn("the CA of the proxy cannot be read or written: {error}", error=error)
+            self._log.warn("{problem}: {error}", problem=_UNUSABLE, error=error)
+
+    async def _look(self) -> None:
+        names, before = names_of(self._configuration()), self.authorities.trusted
+        try:
+            if self._common is None:
+                self.authorities.refresh(names)
+            elif self._sharing.leads:
+                await self._common.meet(names)
+            else:
+                self.authorities.read()
+        except NotReached:
+            # Valkey's own line says so.
+            return
+        except OSError as error:
+            self._log.warn("{problem}: {error}", problem=_UNUSABLE, error=error)
+        if self.authorities.trusted != before:
+            self._sharing.tell(_RENEWED)
+
+    def _look_now(self) -> None:
+        Deferred.fromCoroutine(self._look()).addErrback(
+            lambda failure: self._log.failure("the CA of the proxy could not be looked after", failure)
+        )
 
     def _settings(self) -> Settings:
         config = self._configuration()
@@ -130,6 +178,14 @@ class ForwardingService(Service):
         nothing: frozenset[str] = frozenset()
         reach = Reach(False, nothing, nothing, None, nothing, None, config.proxies, named=True)
         return Endpoints(self._reactor, config.timeouts.connect, reach)
+
+
+def _common(membership: Membership, authorities: Authorities) -> CommonAuthorities:
+    # They take what is installed for fleets alone.
+    from ..fleet.sealed_values import SealedValues
+    from ..forward.common_authorities import CommonAuthorities
+
+    return CommonAuthorities(SealedValues(membership.valkey, membership.secret, "proxy-ca"), authorities)
 
 
 def _as_told(authority: Authority) -> Trusted:

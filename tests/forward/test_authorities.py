@@ -91,9 +91,30 @@ def test_one_can_be_had_at_once(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.authorities.refresh(NAMES)
     world.now += 10
-    made = world.authorities.renew(NAMES)
+    made = world.authorities.renew(NAMES, at_once=False)
     assert made.fingerprint == world.authorities.trusted[1].fingerprint
     assert len(world.files) == 2
+
+
+def test_where_the_key_was_seen_the_old_one_is_removed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.authorities.refresh(NAMES)
+    other = world.another()
+    other.read()
+    # Within the same second as well.
+    made = world.authorities.renew(NAMES, at_once=True)
+    other.read()
+    for authorities in (world.authorities, other):
+        assert [one.fingerprint for one in authorities.trusted] == [made.fingerprint]
+    assert len(world.files) == 1
+
+
+def test_what_is_read_again_goes_on_being_shown(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.authorities.refresh(NAMES)
+    before = world.authorities.signer_for("ghcr.io")
+    world.authorities.refresh(NAMES)
+    assert world.authorities.signer_for("ghcr.io") is before
 
 
 def test_a_file_that_is_none_is_left_aside(tmp_path: Path) -> None:

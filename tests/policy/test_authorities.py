@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.authorities import OVERLAP_SECONDS, Standing, is_due, signer_for
+from crproxy.policy.authorities import OVERLAP_SECONDS, Standing, counting, is_due, signer_for
 
 DAY = 86400.0
 NAMES = frozenset({"ghcr.io", "quay.io"})
@@ -67,3 +67,35 @@ def test_who_signs_may(made: list[tuple[int, int, set[str]]], day: int) -> None:
     found = signer_for(known, "a", day * DAY)
     may = [one for one in known if "a" in one.names and one.counts(day * DAY)]
     assert (found in may) if may else found is None
+
+
+def test_clients_are_to_trust_both_while_they_change_over() -> None:
+    assert counting([SECOND, FIRST], 500 * DAY) == [FIRST, SECOND]
+    assert counting([SECOND, FIRST], 500 * DAY + OVERLAP_SECONDS - 1) == [FIRST, SECOND]
+    assert counting([SECOND, FIRST], 500 * DAY + OVERLAP_SECONDS) == [SECOND]
+
+
+def test_one_that_alone_may_sign_for_some_name_is_trusted_until_it_ends() -> None:
+    assert counting([WIDER, Standing(NAMES, 600 * DAY, 2000 * DAY)], 1400 * DAY) == [
+        WIDER,
+        Standing(NAMES, 600 * DAY, 2000 * DAY),
+    ]
+    assert counting([WIDER], 1500 * DAY) == []
+
+
+@given(
+    st.lists(
+        st.builds(
+            Standing,
+            st.frozensets(st.sampled_from("abc"), min_size=1),
+            st.integers(0, 300).map(lambda days: days * DAY),
+            st.integers(301, 900).map(lambda days: days * DAY),
+        ),
+        unique=True,
+    ),
+    st.sampled_from("abc"),
+    st.integers(0, 900).map(lambda days: days * DAY),
+)
+def test_whoever_signs_is_trusted(known: list[Standing], name: str, now: float) -> None:
+    signer = signer_for(known, name, now)
+    assert signer is None or signer in counting(known, now)
