@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..oci.names import Registry
 from ..policy.connecting import HostPattern
+from ..policy.endpoints import parse_endpoint
 
 __all__ = ["Forward"]
 
@@ -32,3 +33,10 @@ class Forward:
     def is_on(self) -> bool:
         """Whether there is one."""
         return bool(self.listen or self.listen_tls)
+
+    @property
+    def shown(self) -> tuple[str, int] | None:
+        """The scheme and the port that clients write; None where there is no proxy, or none with a known port."""
+        scheme, endpoints = ("https", self.listen_tls) if self.listen_tls else ("http", self.listen)
+        port = parse_endpoint(endpoints[0]).port if endpoints else None
+        return (scheme, port) if port else None

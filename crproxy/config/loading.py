@@ -17,6 +17,7 @@ from .audit import read_audit
 from .clients import read_clients
 from .fleet import read_fleet
 from .forward import read_forward
+from .forward_values import Forward
 from .limits import read_limits
 from .metrics import read_metrics
 from .naming import read_names
@@ -97,10 +98,11 @@ def _config(
         return read_named(table, key, read_file)
 
     tables, clients = top.table("upstreams"), top.table("clients")
+    forward = read_forward(top.table("proxy"), spoken, has_tls=names.domain is not None)
     return Config(
         names=names,
         listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
-        upstreams=_upstreams(tables, read_file, proxies, names),
+        upstreams=_upstreams(tables, read_file, proxies, names, forward),
         timeouts=_timeouts(top.table("timeouts")),
         data_dir=options.data_dir or data_dir or usual_data_dir,
         cache=_cache(top.table("cache"), options),
@@ -116,7 +118,7 @@ def _config(
         storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
-        forward=read_forward(top.table("proxy"), spoken, has_tls=names.domain is not None),
+        forward=forward,
     )
 
 
@@ -149,15 +151,16 @@ def _is_workers(value: object) -> bool:
 
 
 def _upstreams(
-    tables: Table, read_file: Callable[[str], str], proxies: Proxies, names: Names
+    tables: Table, read_file: Callable[[str], str], proxies: Proxies, names: Names, forward: Forward
 ) -> dict[Registry, Upstream]:
     upstreams = dict(read_upstreams(tables, read_file, proxies))
     for registry, upstream in upstreams.items():
-        if upstream.passthrough and registry not in names.aliases.values():
+        has_host = registry in names.aliases.values() or (forward.is_on and bool(registry.hosts))
+        if upstream.passthrough and not has_host:
             tables.fail(
                 registry.name,
                 "passthrough needs a host that stands for this registry alone, where clients log in: "
-                "set domain, and an alias for it under [aliases]",
+                "set domain, and an alias for it under [aliases], or listen under [proxy]",
             )
     return upstreams
 

@@ -121,7 +121,8 @@ class _Assembly:
         listeners.setServiceParent(whole)
         monitoring = Monitoring(core, listeners)
         monitoring.start_with(self._daemon)
-        site, too_many, forwarding = core.site(), core.refusing_site(), core.forwarding()
+        forwarding, too_many = core.forwarding(), core.refusing_site()
+        site = core.site() if forwarding is None else core.site(forwarding.shown)
         shown = {**monitoring.resources(), "ca": AuthorityResource(lambda: forwarding)}
         plain, operators = core.plain_site(site), core.operators_site(shown)
         for each in dict.fromkeys((site, too_many, plain, operators)):

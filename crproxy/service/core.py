@@ -43,7 +43,7 @@ from ..upstream.quotas import Quotas
 from ..upstream.sockets import Sockets
 from ..upstream.tokens import Tokens
 from ..web.branch import Branch
-from ..web.page import PageResource
+from ..web.page import PageResource, ReadAuthorities
 from ..web.plain import make_plain_site
 from ..web.prepared import PreparedAnswers
 from ..web.refusing import make_refusing_site
@@ -211,10 +211,14 @@ class Core:
     def _states(self) -> list[NameState]:
         return [] if self.certificates is None else self.certificates.states()
 
-    def site(self) -> PlainSite:
-        """Return the site of the registry, and of the page for people."""
+    def site(self, authorities: ReadAuthorities = tuple) -> PlainSite:
+        """Return the site of the registry, and of the page for people.
+
+        Arguments:
+            authorities: returns the CAs that clients of the HTTP proxy are to trust.
+        """
         state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known, self.commons.state)
-        return self._site_of(PageResource(self.configuration, state), self.configuration)
+        return self._site_of(PageResource(self.configuration, state, authorities), self.configuration)
 
     def forwarding(self) -> ForwardingService | None:
         """Return the HTTP proxy; None where there is none."""

@@ -25,6 +25,7 @@ from ..oci.names import Registry
 from ..policy.aliases import BUILT_IN
 from ..sharing import Sharing
 from ..upstream.connecting import Endpoints, Reach
+from ..web import page
 from ..web.connections import Connections
 from ..web.request import Observe
 from ..web.site import PlainSite
@@ -124,6 +125,10 @@ class ForwardingService(Service):
     def trusted(self) -> list[Trusted]:
         """Return what clients are to trust (authority_resource.Authorities)."""
         return [_as_told(one) for one in self.authorities.trusted]
+
+    def shown(self) -> list[page.Authority]:
+        """Return what people are shown of those (page.ReadAuthorities)."""
+        return [page.Authority(one.shown().decode("ascii"), one.fingerprint) for one in self.authorities.trusted]
 
     async def renew(self, *, at_once: bool) -> Trusted:
         """Make another CA (authority_resource.Authorities)."""

@@ -172,7 +172,13 @@ GHCR = Registry("ghcr.io")
 
 @pytest.mark.parametrize(
     "where",
-    ['domain = "cr.test"\n', 'domain = "cr.test"\n[aliases]\ng = "ghcr.io"\n', '[aliases]\n"g.test"="ghcr.io"\n'],
+    [
+        'domain = "cr.test"\n',
+        'domain = "cr.test"\n[aliases]\ng = "ghcr.io"\n',
+        '[aliases]\n"g.test"="ghcr.io"\n',
+        # As their HTTP proxy it answers by the registry's own.
+        '[proxy]\nlisten = ["tcp:3128"]\n',
+    ],
 )
 def test_clients_log_in_at_an_upstream_that_has_a_host_of_its_own(where: str) -> None:
     config = loaded(where + TABLE)

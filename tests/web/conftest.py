@@ -28,7 +28,7 @@ from crproxy.upstream.exchange import Exchange
 from crproxy.upstream.logins import Logins
 from crproxy.upstream.quotas import Quotas
 from crproxy.upstream.tokens import Tokens
-from crproxy.web.page import PageResource, State
+from crproxy.web.page import Authority, PageResource, ReadAuthorities, State
 from crproxy.web.registry import RegistryResource
 from crproxy.web.site import PlainSite, make_site
 from crproxy.web.token import TokenResource
@@ -175,11 +175,19 @@ def state() -> State:
 
 
 @pytest.fixture
-def site(network: Network, store: Store, current: Current, state: State) -> Site:
-    return build_site(network, store, current, state)
+def authorities() -> list[Authority]:
+    """The CAs that clients of the HTTP proxy are to trust."""
+    return []
 
 
-def build_site(network: Network, store: Store, current: Current, state: State) -> PlainSite:
+@pytest.fixture
+def site(network: Network, store: Store, current: Current, state: State, authorities: list[Authority]) -> Site:
+    return build_site(network, store, current, state, lambda: authorities)
+
+
+def build_site(
+    network: Network, store: Store, current: Current, state: State, authorities: ReadAuthorities = tuple
+) -> PlainSite:
     """Return the site in front of `network`, which answers by `current`; no answers are prepared."""
     clock, timeouts = network.clock, Timeouts()
     http = treq_client(network.agent())
@@ -190,7 +198,7 @@ def build_site(network: Network, store: Store, current: Current, state: State) -
     login = Login(current, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
     pullthrough = pull_through(client, store, clock, fills=Fills(current))
     registry = RegistryResource(current, login, pullthrough, accounts)
-    page = PageResource(current, lambda: state)
+    page = PageResource(current, lambda: state, authorities)
     return make_site(page, registry, TokenResource(current, login, accounts, clock), clock)
 
 

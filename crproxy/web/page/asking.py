@@ -35,6 +35,7 @@ class Asking:
         conversion: of what was pasted.
         language: of the answer.
         chosen: the language was chosen, not found in a header.
+        secure: it came by TLS.
     """
 
     address: ExternalAddress
@@ -43,6 +44,7 @@ class Asking:
     conversion: Conversion
     language: Language
     chosen: bool
+    secure: bool
 
 
 def asking_of(request: Request, config: Config) -> Asking:
@@ -66,6 +68,7 @@ def asking_of(request: Request, config: Config) -> Asking:
         convert(fields.get("image", ""), address, check),
         language_of(fields.get("lang"), field_of(request, b"accept-language")),
         fields.get("lang") in {language.value for language in Language},
+        auth.secure,
     )
 
 

@@ -1,4 +1,5 @@
-"""``/``: what people see who open the domain or an alias in a browser, and ``/convert``, which the page's script asks.
+"""``/``: what people see who open the domain or an alias in a browser; ``/convert``, which the page's script asks; and
+``/ca.pem``, which clients of the HTTP proxy trust.
 
 Clients that do not ask for HTML, such as curl, get a few lines of text.
 """
@@ -17,7 +18,7 @@ from twisted.web.server import Request
 
 from ... import __version__
 from ...config import Config
-from ...oci.errors import RegistryError
+from ...oci.errors import ErrorCode, RegistryError
 from ...oci.names import DOCKER_HUB, Registry
 from ...policy.aliases import BUILT_IN
 from ...policy.external_address import ExternalAddress
@@ -28,6 +29,8 @@ from .asking import Asking, asking_of
 from .assets import PATH, Assets
 from .clients import sections_of
 from .preferences import wants_html
+from .proxied import PATH as CA_PATH
+from .proxied import Proxied, ReadAuthorities, proxied_of
 from .rendering import Words, render
 from .state import ReadState
 from .texts import Language
@@ -83,14 +86,19 @@ class PageResource(_Readable):
     Arguments:
         current: returns the configuration that counts now.
         read_state: returns how this proxy is doing.
+        authorities: returns the CAs that clients of the HTTP proxy are to trust.
     """
 
-    def __init__(self, current: Callable[[], Config], read_state: ReadState) -> None:
+    def __init__(
+        self, current: Callable[[], Config], read_state: ReadState, authorities: ReadAuthorities = tuple
+    ) -> None:
         super().__init__(current, self._welcome)
         self._read_state = read_state
+        self._authorities = authorities
         self._assets = Assets()
         self.putChild(PATH.encode("ascii"), self._assets)
         self.putChild(b"convert", _Readable(current, _convert))
+        self.putChild(CA_PATH.encode("ascii"), _Readable(current, self._authority))
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """Return what is below it where there is nothing (IResource)."""
@@ -126,10 +134,26 @@ class PageResource(_Readable):
             addresses=list(_addresses(address)),
             setups=sections_of(address, login=login),
             login=login,
+            proxied=self._proxied(asking, config),
             state=self._read_state() if config.page.state else None,
             asset=self._assets.url,
             version=__version__,
         )
+
+    def _proxied(self, asking: Asking, config: Config) -> Proxied | None:
+        try:
+            return proxied_of(asking, config, self._authorities)
+        except RegistryError:
+            return None
+
+    def _authority(self, request: Request, config: Config) -> bytes:
+        """Answer ``/ca.pem``."""
+        found = proxied_of(asking_of(request, config), config, self._authorities)
+        if found is None:
+            raise RegistryError(ErrorCode.NAME_UNKNOWN, "there is no CA here: this is no HTTP proxy for clients")
+        request.setHeader("Content-Type", "application/x-pem-file")
+        request.setHeader("Content-Disposition", 'attachment; filename="crproxy-ca.pem"')
+        return found.pem.encode("ascii")
 
 
 def _convert(request: Request, config: Config) -> bytes:

@@ -41,8 +41,8 @@ def render(template: str, **context: object) -> bytes:
 
 
 def _breakable(text: str) -> Markup:
-    """Return a name that may be broken behind its slashes where a line is too short for it."""
-    return escape(text).replace("/", Markup("/<wbr>"))
+    """Return a name, or a fingerprint, that may be broken behind its slashes and colons on a line that is too short."""
+    return escape(text).replace("/", Markup("/<wbr>")).replace(":", Markup(":<wbr>"))
 
 
 def _size(count: int) -> str:

@@ -92,6 +92,13 @@ _ENGLISH = {
     "file": "the whole file",
     "part": "to be added",
     "then": "Then",
+    "proxied": "Or set it as the HTTP proxy",
+    "proxied_about": "Docker, containerd, Podman, BuildKit and Helm then pull every registry through it, and every "
+    "name stays as it is: also in the <code>FROM</code> lines of a Dockerfile. They are to trust this CA, which can "
+    "sign for registries' names and for nothing else.",
+    "authority": "CA",
+    "proxied_then": "Compare the fingerprint with what your operator's <code>crproxy ca show</code> says. Each "
+    "client's files are printed by",
     "state": "How it is doing",
     "state_hit_rate": "answered from the cache",
     "state_bytes_served": "served from the cache",
@@ -172,6 +179,11 @@ _CHINESE = {
     "file": "完整文件",
     "part": "添加到文件中",
     "then": "然后",
+    "proxied": "或者把它设为 HTTP 代理",
+    "proxied_about": "这样 Docker、containerd、Podman、BuildKit、Helm 拉取任何仓库都经过它，所有名字都不变，"
+    "Dockerfile 中的 <code>FROM</code> 也一样。客户端需要信任下面的 CA，它只能为镜像仓库的域名签发证书。",
+    "authority": "CA 证书",
+    "proxied_then": "请与管理员执行 <code>crproxy ca show</code> 的结果核对指纹。各客户端的配置文件由此命令输出：",
     "state": "运行状态",
     "state_hit_rate": "由缓存应答",
     "state_bytes_served": "由缓存提供",
