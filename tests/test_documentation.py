@@ -305,9 +305,10 @@ CLIENTS = ROOT / "docs" / "clients.md"
 
 
 def sections_of_clients() -> dict[str, str]:
-    """The sections of the page of clients, by the command that each begins with."""
+    """The sections of the page of clients that begin with a command, by that."""
     sections = re.split(r"^## .+$", CLIENTS.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    return {re.findall(r"^`(crproxy setup .+)`$", section, re.MULTILINE)[0]: section for section in sections}
+    found = ((re.match(r"\n+`(crproxy setup .+)`\n", section), section) for section in sections)
+    return {command[1]: section for command, section in found if command is not None}
 
 
 def test_every_client_has_its_section() -> None:
