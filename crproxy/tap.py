@@ -116,8 +116,8 @@ class Options(usage.Options):
             raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
         if self["loaded"].storage is not None:
             _check_extra("[storage]", "obstore")
-        listen = self["loaded"].listen
-        _check_endpoints((*listen.http, *listen.https, *filter(None, [listen.admin])))
+        endpoints = (one for one, _ in self["loaded"].client_endpoints)
+        _check_endpoints((*endpoints, *filter(None, [self["loaded"].listen.admin])))
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""

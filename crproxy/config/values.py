@@ -299,6 +299,27 @@ class Config:
         port = parse_endpoint(self.listen.http[0]).port if self.listen.http else None
         return "http", _HTTP_PORT if port is None else port
 
+    @property
+    def answered(self) -> frozenset[Registry]:
+        """The registries in whose place clients of the HTTP proxy are answered."""
+        # Without a domain there are no aliases; what they would be is asked for all the same.
+        aliases = BUILT_IN.values() if self.names.domain is None else self.names.aliases.values()
+        named = {*aliases, *self.upstreams, *self.forward.registries}
+        if self.names.default_registry is not None:
+            named.add(self.names.default_registry)
+        return frozenset(registry for registry in named if registry.hosts)
+
+    @property
+    def answered_hosts(self) -> frozenset[str]:
+        """The host names of those, which the HTTP proxy's CA is to sign for."""
+        return frozenset(host for registry in self.answered for host in registry.hosts)
+
+    @property
+    def client_endpoints(self) -> tuple[tuple[str, str], ...]:
+        """Where clients are listened for, each as Twisted writes it, and the scheme that is spoken there."""
+        http, https = (*self.listen.http, *self.forward.listen), (*self.listen.https, *self.forward.listen_tls)
+        return *((one, "http") for one in http), *((one, "https") for one in https)
+
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""
         return self.upstreams.get(registry) or Upstream.public(registry, self.proxies, named=self._names(registry))
@@ -324,6 +345,7 @@ class Config:
             or registry == self.names.default_registry
             or registry in self.names.aliases.values()
             or registry in self.access.named
+            or registry in self.forward.registries
         )
 
 

@@ -16,8 +16,10 @@ from twisted.logger import Logger
 from ..policy.authorities import Standing, counting, is_due, signer_for
 from .authority import Authority, BadAuthority
 
-__all__ = ["Authorities", "NotReached"]
+__all__ = ["DIRECTORY", "Authorities", "NotReached"]
 
+# Below the data directory.
+DIRECTORY = "proxy-ca"
 _SUFFIX = ".pem"
 _LOCK = "lock"
 
@@ -66,7 +68,7 @@ class Authorities:
     def read(self) -> None:
         """Look at what lies there. Raises OSError."""
         known = {}
-        for file in sorted(self._directory.glob(f"*{_SUFFIX}")):
+        for file in self._files():
             try:
                 authority = Authority.from_pem(file.read_bytes())
             except FileNotFoundError:
@@ -137,6 +139,14 @@ class Authorities:
             number=len(made.names),
             fingerprint=made.fingerprint,
         )
+
+    def _files(self) -> list[Path]:
+        # Path.glob finds nothing where it may not look.
+        try:
+            names = sorted(os.listdir(self._directory))
+        except FileNotFoundError:
+            return []
+        return [self._directory / name for name in names if name.endswith(_SUFFIX)]
 
     def _file(self, authority: Authority) -> Path:
         return self._directory / f"{authority.certificate.serial_number:040x}{_SUFFIX}"

@@ -12,8 +12,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..admin.authority_resource import Trusted
-from ..config import Config, ConfigError
-from ..forward.authorities import Authorities, NotReached
+from ..config import ConfigError
+from ..forward.authorities import DIRECTORY, Authorities, NotReached
 from ..forward.authority import Authority
 from ..forward.connect import ConnectResource, Settings
 from ..forward.granting import Granting, MakeSite
@@ -21,8 +21,6 @@ from ..forward.leaves import Leaves
 from ..forward.switching import ConnectChannel, Switching
 from ..login import Login
 from ..oci.errors import ErrorCode, RegistryError
-from ..oci.names import Registry
-from ..policy.aliases import BUILT_IN
 from ..sharing import Sharing
 from ..upstream.connecting import Endpoints, Reach
 from ..web import page
@@ -35,10 +33,8 @@ if TYPE_CHECKING:
     from ..fleet.fleet import Membership
     from ..forward.common_authorities import CommonAuthorities
 
-__all__ = ["CA_DIRECTORY", "ForwardingService", "answered_registries", "names_of"]
+__all__ = ["ForwardingService"]
 
-# Below the data directory.
-CA_DIRECTORY = "proxy-ca"
 # Tells other workers that there is another CA.
 _RENEWED = "proxy ca"
 # Seconds between two looks at whether a new CA is due.
@@ -79,7 +75,7 @@ class ForwardingService(Service):
         self._sharing = sharing
         self._configuration = configuration
         self._reactor = reactor
-        self.authorities = Authorities(Path(config.data_dir) / CA_DIRECTORY, now)
+        self.authorities = Authorities(Path(config.data_dir) / DIRECTORY, now)
         self._common = None if membership is None else _common(membership, self.authorities)
         if membership is not None:
             membership.valkey.on_up(self._look_now)
@@ -104,7 +100,7 @@ class ForwardingService(Service):
         super().privilegedStartService()
         try:
             if self._common is None:
-                self.authorities.refresh(names_of(self._configuration()))
+                self.authorities.refresh(self._configuration().answered_hosts)
             else:
                 self.authorities.read()
         except OSError as error:
@@ -132,7 +128,7 @@ class ForwardingService(Service):
 
     async def renew(self, *, at_once: bool) -> Trusted:
         """Make another CA (authority_resource.Authorities)."""
-        names = names_of(self._configuration())
+        names = self._configuration().answered_hosts
         if self._common is None:
             made = self.authorities.renew(names, at_once=at_once)
         else:
@@ -153,7 +149,7 @@ class ForwardingService(Service):
             self._log.warn("{problem}: {error}", problem=_UNUSABLE, error=error)
 
     async def _look(self) -> None:
-        names, before = names_of(self._configuration()), self.authorities.trusted
+        names, before = self._configuration().answered_hosts, self.authorities.trusted
         try:
             if self._common is None:
                 self.authorities.refresh(names)
@@ -176,7 +172,7 @@ class ForwardingService(Service):
 
     def _settings(self) -> Settings:
         config = self._configuration()
-        return Settings(answered_registries(config), config.forward.tunnels)
+        return Settings(config.answered, config.forward.tunnels)
 
     def _endpoints(self) -> Endpoints:
         config = self._configuration()
@@ -201,18 +197,3 @@ def _as_told(authority: Authority) -> Trusted:
         authority.not_before,
         authority.not_after,
     )
-
-
-def answered_registries(config: Config) -> frozenset[Registry]:
-    """Return the registries that are answered in their place."""
-    # Without a domain there are no aliases; what they would be is asked for all the same.
-    aliases = BUILT_IN.values() if config.names.domain is None else config.names.aliases.values()
-    named = {*aliases, *config.upstreams, *config.forward.registries}
-    if config.names.default_registry is not None:
-        named.add(config.names.default_registry)
-    return frozenset(registry for registry in named if registry.hosts)
-
-
-def names_of(config: Config) -> frozenset[str]:
-    """Return the host names that the proxy's CA is to sign for."""
-    return frozenset(host for registry in answered_registries(config) for host in registry.hosts)

@@ -19,8 +19,7 @@ def check_access(config: Config) -> list[Finding]:
 
 
 def _openness(config: Config) -> Finding:
-    listen = config.listen
-    outward = [one for one in (*listen.http, *listen.https) if not parse_endpoint(one).is_local]
+    outward = [one for one, _ in config.client_endpoints if not parse_endpoint(one).is_local]
     if config.clients.users is not None:
         return fine(Area.ACCESS, "clients", f"log in, {len(config.clients.users)} users are known")
     if not outward:

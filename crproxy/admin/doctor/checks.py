@@ -20,6 +20,7 @@ from .findings import Finding
 from .nodes_check import check_fleet
 from .permissions import check_permissions
 from .ports import check_ports
+from .proxy_check import check_proxy
 from .registry_check import check_registry
 from .store_check import check_store
 from .upstreams import RegistryCheck, Tools, chosen
@@ -48,6 +49,7 @@ async def run_checks(config: Config, named: Iterable[Registry], environment: Pro
     report(await check_certificates(config, daemon, names, environment))
     findings, seen = await check_authority(config, environment)
     report(findings)
+    report(check_proxy(config, daemon, environment))
     fleet = await check_fleet(config, daemon, environment)
     report(fleet.findings)
     report(await check_store(config, environment))

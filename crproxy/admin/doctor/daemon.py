@@ -50,8 +50,7 @@ async def find_daemon(config: Config, environment: ProbeEnvironment) -> Daemon:
     """Probe wherever ``config`` says that it listens."""
     answers: dict[str, ProbeResult] = {}
     host = config.names.domain or "localhost"
-    listed = [(one, "http") for one in config.listen.http] + [(one, "https") for one in config.listen.https]
-    for description, scheme in listed:
+    for description, scheme in config.client_endpoints:
         result = await _probe(description, scheme, host, "/v2/", environment)
         if result is not None:
             answers[description] = result

@@ -33,6 +33,7 @@ class Area(enum.Enum):
     PORTS = "ports"
     AUTHORITY = "ca"
     CERTIFICATES = "certificates"
+    PROXY = "proxy"
     FLEET = "fleet"
     STORAGE = "storage"
     UPSTREAMS = "upstreams"

@@ -20,8 +20,7 @@ __all__ = ["check_permissions", "nearest"]
 
 def check_permissions(config: Config, daemon: Daemon) -> list[Finding]:
     """Return what may be done, by whoever the doctor is; a port that the daemon has already it may have."""
-    descriptions = (*config.listen.http, *config.listen.https)
-    ports = [_port(one, daemon) for one in descriptions]
+    ports = [_port(one, daemon) for one, _ in config.client_endpoints]
     return [*filter(None, ports), _data_dir(Path(config.data_dir)), *_certs(config), *_socket(config)]
 
 
@@ -49,13 +48,14 @@ def _port(description: str, daemon: Daemon) -> Finding | None:
             Area.PERMISSIONS,
             description,
             f"may not be listened on by {whoever()}: ports below 1024 are privileged",
-            "Start crproxy by its systemd unit, which has the right, or as root, or choose another port under [listen]",
+            "Start crproxy by its systemd unit, which has the right, or as root, or choose another port where it is "
+            "configured",
         )
     return failed(
         Area.PORTS,
         description,
         f"cannot be listened on: {why.strerror}",
-        "Find out what has it (ss -ltnp), or choose another endpoint under [listen]",
+        "Find out what has it (ss -ltnp), or choose another endpoint under [listen] or [proxy]",
     )
 
 

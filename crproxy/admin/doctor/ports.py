@@ -19,7 +19,7 @@ def check_ports(config: Config, daemon: Daemon, names: DnsResult) -> list[Findin
 
 
 def _here(config: Config, daemon: Daemon) -> Iterator[Finding]:
-    for description in (*config.listen.http, *config.listen.https):
+    for description, _ in config.client_endpoints:
         result = daemon.answers.get(description)
         if result is None:
             yield skipped(Area.PORTS, description, "where that is cannot be told from here")
@@ -33,7 +33,7 @@ def _here(config: Config, daemon: Daemon) -> Iterator[Finding]:
                 "Restart crproxy, which listens where its configuration said when it started, and see its log",
             )
         else:
-            yield _answered(description, result, "Let crproxy have this port, or choose another under [listen]")
+            yield _answered(description, result, "Let crproxy have this port, or choose another one")
 
 
 def _by_name(config: Config, daemon: Daemon, names: DnsResult) -> Iterator[Finding]:
