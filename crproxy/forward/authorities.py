@@ -143,10 +143,9 @@ class Authorities:
     def _files(self) -> list[Path]:
         # Path.glob finds nothing where it may not look.
         try:
-            names = sorted(os.listdir(self._directory))
+            return sorted(file for file in self._directory.iterdir() if file.suffix == _SUFFIX)
         except FileNotFoundError:
             return []
-        return [self._directory / name for name in names if name.endswith(_SUFFIX)]
 
     def _file(self, authority: Authority) -> Path:
         return self._directory / f"{authority.certificate.serial_number:040x}{_SUFFIX}"
