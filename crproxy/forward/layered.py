@@ -74,7 +74,7 @@ class Layered(Protocol):
     def connectionMade(self) -> None:
         """Begin (Protocol)."""
         directlyProvides(self, providedBy(self.transport))
-        self._first.makeConnection(self)
+        self._first.makeConnection(self)  # type: ignore[arg-type]  # it is one by what it hands on
 
     def dataReceived(self, data: bytes) -> None:
         """Hand it on (Protocol)."""
