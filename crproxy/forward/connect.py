@@ -131,10 +131,11 @@ class ConnectResource(Resource):
             raise _Refusal(error.status, error.message) from None
 
     def _refuse(self, request: Request, refusal: _Refusal) -> None:
-        self._log.info("CONNECT {target}: {why}", target=_shown(request), why=refusal.why)
-        phrase = _NOT_A_PHRASE.sub("?", refusal.why)
-        request.setResponseCode(refusal.status, phrase.encode("ascii"))
-        body = f"{refusal.why}\n".encode()
+        # It may have in it what the client has said, and is shown to people.
+        why = _NOT_A_PHRASE.sub("?", refusal.why)
+        self._log.info("CONNECT {target}: {why}", target=_shown(request), why=why)
+        request.setResponseCode(refusal.status, why.encode("ascii"))
+        body = f"{why}\n".encode("ascii")
         fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), **refusal.fields}
         for name, value in fields.items():
             request.setHeader(name, value)
@@ -145,8 +146,12 @@ class ConnectResource(Resource):
         if failure.check(CancelledError) and request._disconnected:
             return
         self._log.failure("CONNECT {target}", failure, target=_shown(request))
+        channel = request.channel
         if not request.startedWriting:
             self._refuse(request, _Refusal(500, "crproxy itself failed; its log says why"))
+        elif isinstance(channel, ConnectChannel):
+            # Nobody speaks on it any more, nor reads.
+            channel.switch.transport.abortConnection()
 
 
 def _target(request: Request) -> Target:

@@ -43,6 +43,7 @@ class Tunnel:
 
     def close(self) -> None:
         """End it."""
+        self._stop_waiting()
         for end in (self.client, self.host):
             end.cut()
         self._is_over()
@@ -54,13 +55,14 @@ class Tunnel:
         self._is_over()
 
     def _is_over(self) -> None:
-        if not (self.client.is_closed and self.host.is_closed):
-            return
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            if timer.active():
-                timer.cancel()
+        if self.client.is_closed and self.host.is_closed and not self.over.called:
+            self._stop_waiting()
             self.over.callback(None)
+
+    def _stop_waiting(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
 
 @implementer(IPushProducer)
