@@ -16,12 +16,17 @@ from twisted.logger import Logger
 from ..policy.authorities import Standing, counting, is_due, signer_for
 from .authority import Authority, BadAuthority
 
-__all__ = ["DIRECTORY", "Authorities", "NotReached"]
+__all__ = ["DIRECTORY", "Authorities", "NotReached", "newest_of"]
 
 # Below the data directory.
 DIRECTORY = "proxy-ca"
 _SUFFIX = ".pem"
 _LOCK = "lock"
+
+
+def newest_of(authorities: Iterable[Authority]) -> float:
+    """Return when the last of them begins, in seconds since the epoch; 0 where there is none."""
+    return max((authority.not_before for authority in authorities), default=0.0)
 
 
 class NotReached(Exception):
@@ -53,13 +58,18 @@ class Authorities:
         found = signer_for(self._known, name, self._now())
         return None if found is None else self._known[found]
 
+    @property
+    def newest(self) -> float:
+        """When the last of them begins, in seconds since the epoch; 0 where there is none."""
+        return newest_of(self._known.values())
+
     def is_due(self, names: frozenset[str]) -> bool:
         """Tell whether there is to be a new one: none is for exactly ``names``, or the last one ends soon."""
         return bool(names) and is_due(self._known, names, self._now())
 
     def make(self, names: frozenset[str]) -> Authority:
         """Return a new one, which is nowhere yet."""
-        return Authority.new(names, self._now())
+        return Authority.new(names, self._now(), after=self.newest)
 
     def seconds_left(self, authorities: Iterable[Authority]) -> float:
         """Return for how many seconds the last of them counts."""

@@ -45,13 +45,16 @@ class Authority:
     certificate: x509.Certificate
 
     @classmethod
-    def new(cls, names: Collection[str], now: float, key: ec.EllipticCurvePrivateKey | None = None) -> Authority:
+    def new(
+        cls, names: Collection[str], now: float, key: ec.EllipticCurvePrivateKey | None = None, *, after: float = 0.0
+    ) -> Authority:
         """Return a new one.
 
         Arguments:
             names: that it may sign for; one at least.
             now: seconds since the epoch.
             key: its own; a new one where none is given.
+            after: it begins after this moment, as whatever it follows did not.
         """
         if not names:
             raise BadAuthority("a CA for no name at all signs nothing")
@@ -63,7 +66,8 @@ class Authority:
         )
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(public)
         builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(_date(now - _LEEWAY_SECONDS)).not_valid_after(_date(now + AUTHORITY_SECONDS))
+        builder = builder.not_valid_before(_date(max(now - _LEEWAY_SECONDS, after + 1)))
+        builder = builder.not_valid_after(_date(now + AUTHORITY_SECONDS))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(key_cert_sign=True), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -1,6 +1,7 @@
 """The CAs that all nodes of a fleet have in common: they lie in Valkey, sealed, and on each node's disk.
 
-What lies in Valkey counts; a node whose Valkey is away goes by its own disk. Who finds nothing there puts what he has.
+What lies in Valkey counts; a node whose Valkey is away goes by its own disk. Who finds nothing there, or something older,
+as where Valkey was restored, puts what he has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from twisted.logger import Logger
 
 from ..fleet.sealed_values import SealedValues, Value
 from ..fleet.valkey import Away
-from .authorities import Authorities, NotReached
+from .authorities import Authorities, NotReached, newest_of
 from .authority import Authority, BadAuthority, read_all
 
 __all__ = ["CommonAuthorities"]
@@ -41,11 +42,9 @@ class CommonAuthorities:
     async def meet(self, names: frozenset[str]) -> None:
         """Have what lies there, and a new one for ``names`` where it is due."""
         for _ in range(_TRIES):
-            value, found = await self._read()
-            if found is not None:
-                self._authorities.take(found)
+            value, is_known = await self._take()
             if not self._authorities.is_due(names):
-                if found is not None or await self._put(value, self._authorities.trusted):
+                if is_known or await self._put(value, self._authorities.trusted):
                     return
             elif await self._add(value, self._authorities.trusted, names) is not None:
                 return
@@ -57,11 +56,18 @@ class CommonAuthorities:
             at_once: those before it are removed.
         """
         while True:
-            value, found = await self._read()
-            before = self._authorities.trusted if found is None else found
-            made = await self._add(value, [] if at_once else before, names)
+            value, _ = await self._take()
+            made = await self._add(value, [] if at_once else self._authorities.trusted, names)
             if made is not None:
                 return made
+
+    async def _take(self) -> tuple[Value, bool]:
+        """Have what lies there be what is here, unless that is older; return it, and whether it was had."""
+        value, found = await self._read()
+        if found is None or newest_of(found) < self._authorities.newest:
+            return value, False
+        self._authorities.take(found)
+        return value, True
 
     async def _add(self, value: Value, before: Collection[Authority], names: frozenset[str]) -> Authority | None:
         """Put a new one there; None where another node has put something there at the same time."""

@@ -149,6 +149,38 @@ def test_where_valkey_has_lost_it_a_node_puts_its_own_there(fleet: Fleet) -> Non
     assert fleet.node().meet() == trusted
 
 
+def test_what_valkey_had_before_does_not_come_back(fleet: Fleet) -> None:
+    first, second = fleet.node(), fleet.node()
+    first.meet()
+    second.meet()
+    before = dict(fleet.server.values)
+    made = first.renew(at_once=True)
+    fleet.server.values = before
+    # Whoever has heard of the new one tells of it, whatever the others find first.
+    second.meet()
+    assert first.meet() == [made.fingerprint]
+    assert second.meet() == [made.fingerprint]
+
+
+def test_a_node_that_has_not_heard_of_it_yet_puts_the_old_one_back_for_no_longer_than_that(fleet: Fleet) -> None:
+    first, second = fleet.node(), fleet.node()
+    first.meet()
+    second.meet()
+    made = first.renew(at_once=True)
+    fleet.server.clear()
+    second.meet()
+    assert first.meet() == second.meet() == [made.fingerprint]
+
+
+def test_one_that_a_clock_in_the_past_renews_is_the_newest_all_the_same(fleet: Fleet) -> None:
+    first, second = fleet.node(), fleet.node()
+    first.meet()
+    second.meet()
+    fleet.clock.now -= 600
+    made = second.renew(at_once=True)
+    assert first.meet() == [made.fingerprint]
+
+
 def test_renewed_it_is_every_nodes_and_both_are_trusted(fleet: Fleet) -> None:
     first, second = fleet.node(), fleet.node()
     (old,) = first.meet()

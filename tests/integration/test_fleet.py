@@ -14,7 +14,7 @@ import pytest
 from tests.parts.answers import Filler, Gate, Stall
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
-from tests.parts.fleets import Fleet, metrics, together
+from tests.parts.fleets import Fleet, is_in_common, together
 from tests.parts.images import OCI_MANIFEST
 from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob, manifest_place
@@ -154,12 +154,6 @@ def test_where_the_filling_node_hangs_another_goes_on(fleet: Fleet, fake: FakeUp
             assert of_other.result().digest == body.digest
         gate.open()
     assert asked_for(fake, place.path, len(body)) <= 2 * len(body)
-
-
-def is_in_common(node: Daemon, nodes: int) -> bool:
-    """Whether each of its workers reaches Valkey, and knows of so many nodes."""
-    seen = metrics(node)
-    return seen["crproxy_fleet_valkey_up"] == 1 and seen["crproxy_fleet_nodes"] == nodes
 
 
 def test_without_valkey_each_node_works_alone(fleet: Fleet, fake: FakeUpstream, valkey: Valkey) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .s3 import S3Server
     from .valkey import Valkey
 
-__all__ = ["Fleet", "metrics", "tables_of", "together"]
+__all__ = ["Fleet", "is_in_common", "metrics", "tables_of", "together"]
 
 _EVERYWHERE = ("--http", "tcp:0:interface=0.0.0.0", "--https", "")
 # Of a machine of its own, where it is free.
@@ -101,6 +101,12 @@ def metrics(node: Daemon) -> dict[str, float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def is_in_common(node: Daemon, nodes: int) -> bool:
+    """Whether each of its workers reaches Valkey, and knows of so many nodes."""
+    seen = metrics(node)
+    return seen["crproxy_fleet_valkey_up"] == 1 and seen["crproxy_fleet_nodes"] == nodes
 
 
 def tables_of(
