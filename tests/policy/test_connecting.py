@@ -18,7 +18,7 @@ from crproxy.policy.connecting import (
 
 GHCR = Registry("ghcr.io")
 REGISTRIES = frozenset({DOCKER_HUB, GHCR, Registry("registry.example.com:5000")})
-TUNNELS = tuple(map(HostPattern.parse, ("pypi.org", "*.pythonhosted.org")))
+TUNNELS = tuple(map(HostPattern.parse, ("index.test.org", "*.files.test.org")))
 
 
 def decided(text: str) -> object:
@@ -67,7 +67,7 @@ def test_a_target_is_a_host_and_a_port(text: str, host: str, port: int) -> None:
     ],
 )
 def test_anything_else_is_none(text: str) -> None:
-    with pytest.raises(NotATarget, match="such as ghcr.io:443"):
+    with pytest.raises(NotATarget, match=r"such as ghcr\.io:443"):
         parse_target(text)
 
 
@@ -95,7 +95,7 @@ def test_a_registry_is_answered_here(text: str, registry: Registry) -> None:
     assert decided(text) == Answered(registry)
 
 
-@pytest.mark.parametrize("text", ["pypi.org:443", "files.pythonhosted.org:443", "a.b.pythonhosted.org:443"])
+@pytest.mark.parametrize("text", ["index.test.org:443", "www.files.test.org:443", "a.b.files.test.org:443"])
 def test_what_is_listed_is_passed_through(text: str) -> None:
     assert decided(text) == Passed()
 
@@ -106,14 +106,14 @@ def test_what_is_listed_is_passed_through(text: str) -> None:
         "quay.io:443",
         "sub.ghcr.io:443",
         "auth.docker.io:443",
-        "pythonhosted.org:443",
-        "evilpythonhosted.org:443",
-        "www.pypi.org:443",
+        "files.test.org:443",
+        "evilfiles.test.org:443",
+        "www.index.test.org:443",
         "registry.example.com:443",
         # Other ports, also of what is answered or listed.
         "ghcr.io:80",
         "ghcr.io:8443",
-        "pypi.org:22",
+        "index.test.org:22",
         "registry.example.com:5000",
         # Addresses, in every way to write one, and names of each network's own.
         "127.0.0.1:443",
@@ -156,7 +156,7 @@ def test_no_list_allows_an_address_or_a_name_of_the_network() -> None:
 
 
 def test_a_pattern_is_written_in_one_way() -> None:
-    assert str(HostPattern.parse("*.PyPI.org")) == "*.pypi.org"
+    assert str(HostPattern.parse("*.EXAMPLE.com")) == "*.example.com"
 
 
 @given(st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){1,4}", fullmatch=True))
