@@ -107,7 +107,10 @@ class ConnectResource(Resource):
         except _Refusal as refusal:
             self._refuse(request, refusal)
             return
-        _switch(request, granted, self._log)
+        if request._disconnected:
+            granted.abandon()
+        else:
+            _switch(request, granted, self._log)
 
     async def _user(self, request: Request) -> str | None:
         client = address_of(request.getClientAddress())
@@ -131,6 +134,8 @@ class ConnectResource(Resource):
             raise _Refusal(error.status, error.message) from None
 
     def _refuse(self, request: Request, refusal: _Refusal) -> None:
+        if request._disconnected:
+            return
         self._log.info("CONNECT {target}: {why}", target=_shown(request), why=refusal.why)
         phrase = _NOT_A_PHRASE.sub("?", refusal.why)
         request.setResponseCode(refusal.status, phrase.encode("ascii"))
@@ -176,7 +181,13 @@ def _switch(request: Request, granted: Granted, log: Logger) -> None:
         switch.transport.abortConnection()
         return
     switch.transport.write(_ESTABLISHED)
-    granted.begin(switch)
+    try:
+        granted.begin(switch)
+    except Exception:
+        # Nobody speaks on it, or waits for it to end.
+        granted.abandon()
+        switch.transport.abortConnection()
+        raise
 
 
 def _shown(request: Request) -> str:
