@@ -136,10 +136,11 @@ class ConnectResource(Resource):
     def _refuse(self, request: Request, refusal: _Refusal) -> None:
         if request._disconnected:
             return
-        self._log.info("CONNECT {target}: {why}", target=_shown(request), why=refusal.why)
-        phrase = _NOT_A_PHRASE.sub("?", refusal.why)
-        request.setResponseCode(refusal.status, phrase.encode("ascii"))
-        body = f"{refusal.why}\n".encode()
+        # It may have in it what the client has said, and is shown to people.
+        why = _NOT_A_PHRASE.sub("?", refusal.why)
+        self._log.info("CONNECT {target}: {why}", target=_shown(request), why=why)
+        request.setResponseCode(refusal.status, why.encode("ascii"))
+        body = f"{why}\n".encode("ascii")
         fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), **refusal.fields}
         for name, value in fields.items():
             request.setHeader(name, value)

@@ -24,6 +24,7 @@ from ..web.request import ObservedRequest
 from ..web.site import PlainSite
 from .connect import Granted
 from .inside import Inside, InsideConfiguration
+from .layered import LayeredContexts
 from .leaves import Leaves
 from .switching import Switch
 from .tunnel import Tunnel
@@ -60,7 +61,7 @@ class Granting:
         self._make_site = make_site
         self._endpoints = endpoints
         self._clock = clock
-        self._contexts = Contexts()
+        self._contexts, self._layered = Contexts(), LayeredContexts()
         self._sites: dict[tuple[str, Registry], PlainSite] = {}
         self._connections = connections
 
@@ -76,22 +77,33 @@ class Granting:
             site = self._make_site(InsideConfiguration(self._current, host, registry))
             site.connections = self._connections
             self._sites[host, registry] = site
-        return Inside(host, certified, site, user, self._clock, self._contexts)
+        return Inside(host, certified, site, user, self._clock, self._contexts, self._layered)
 
     async def tunnel(self, target: Target, request: Request) -> Granted:
         """Return a connection to a host (Grants)."""
         tunnel = Tunnel(self._current().forward.idle, self._clock)
+        try:
+            await self._connect(tunnel, target)
+        except BaseException:
+            # Also where the client has left meanwhile.
+            tunnel.close()
+            raise
+        return _Passing(tunnel, request, self._connections)
+
+    async def _connect(self, tunnel: Tunnel, target: Target) -> None:
         factory = Factory.forProtocol(lambda: tunnel.host)
         factory.noisy = False
         try:
-            endpoint = self._endpoints().below(Origin("https", target.host, target.port))
-            await endpoint.connect(factory)
+            await self._endpoints().below(Origin("https", target.host, target.port)).connect(factory)
+        except ValueError as error:
+            # What Twisted's resolver says of names that IDNA does not know, such as r3---cdn.example.
+            raise _not_connected(target, "its name cannot be resolved") from error
         except TRANSPORT_ERRORS as error:
-            tunnel.close()
-            raise RegistryError(
-                ErrorCode.UNAVAILABLE, f"{target.host} cannot be connected to: {describe(error)}", status=502
-            ) from error
-        return _Passing(tunnel, request, self._connections)
+            raise _not_connected(target, describe(error)) from error
+
+
+def _not_connected(target: Target, why: str) -> RegistryError:
+    return RegistryError(ErrorCode.UNAVAILABLE, f"{target.host} cannot be connected to: {why}", status=502)
 
 
 class _Passing:

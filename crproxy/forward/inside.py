@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from OpenSSL.crypto import X509, PKey
-from OpenSSL.SSL import Connection, Context
-from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator, IProtocol, IProtocolFactory
-from twisted.internet.ssl import CertificateOptions
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..config import Config
+from ..limits.accepting import address_of
 from ..oci.names import Registry
+from ..policy.redaction import escaped
 from ..policy.routing import Names
 from ..tls.accepting import Contexts, TLSFactory
 from ..tls.certificates import Certified
@@ -22,11 +21,10 @@ from ..tls.client_hello import Hello
 from ..transports.tls import TLSStream
 from ..web.channel import Channel
 from ..web.site import PlainSite
+from .layered import Layered, LayeredContexts
 from .switching import Switch
 
 __all__ = ["Inside", "InsideConfiguration"]
-
-_HTTP = b"http/1.1"
 
 
 class InsideConfiguration:
@@ -63,35 +61,57 @@ class Inside:
         user: who the client is; None for anybody.
         clock: ends connections that say nothing.
         contexts: of all.
+        layered: of all whose TLS is in another one.
     """
 
+    _log = Logger()
+
     def __init__(
-        self, host: str, certified: Certified, site: PlainSite, user: str | None, clock: Any, contexts: Contexts
+        self,
+        host: str,
+        certified: Certified,
+        site: PlainSite,
+        user: str | None,
+        clock: Any,
+        contexts: Contexts,
+        layered: LayeredContexts | None = None,
     ) -> None:
         self._host = host
         self._certified = certified
         self._site = _Known(site, user)
         self._clock = clock
         self._contexts = contexts
+        self._layered = layered or LayeredContexts()
+        self._client: str | None = None
 
     def begin(self, switch: Switch) -> None:
         """Speak (Granted)."""
         transport = switch.transport
+        self._client = address_of(transport.getPeer())
         if isinstance(transport, TLSStream) and not transport.is_secured:
             transport.peek()
-            inside = TLSFactory(self._site, self._choose, self._clock, self._contexts).buildProtocol(switch.address)
+            switch.give(self._first_words(self._contexts, switch.address))
         else:
-            # TLS in TLS: the outer one has the socket.
-            factory = TLSMemoryBIOFactory(_Shown(self._certified), False, self._site, self._clock)
-            inside = factory.buildProtocol(switch.address)
-        switch.give(inside)
+            switch.give(Layered(self._first_words(self._layered, switch.address), self._clock))
 
     def abandon(self) -> None:
         """Let go (Granted)."""
 
+    def _first_words(self, contexts: Contexts, address: IAddress | None) -> IProtocol:
+        factory = TLSFactory(self._site, self._choose, self._clock, contexts, self._tell)
+        return factory.buildProtocol(address)
+
     def _choose(self, hello: Hello) -> Certified | None:
         """Return what is shown to who asks for this host, or for none; another one's is nobody's here."""
         return self._certified if hello.server_name in (None, self._host) else None
+
+    def _tell(self, why: str) -> None:
+        self._log.warn(
+            "CONNECT {host}:443 from {client}: {why}",
+            host=self._host,
+            client=self._client or "a socket of this machine",
+            why=escaped(why),
+        )
 
 
 @implementer(IProtocolFactory)
@@ -113,23 +133,3 @@ class _Known:
 
     def doStop(self) -> None:
         """Stop nothing (IProtocolFactory)."""
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class _Shown:
-    """Makes TLS connections that show one certificate, without a socket."""
-
-    def __init__(self, certified: Certified) -> None:
-        self._certified = certified
-
-    def serverConnectionForTLS(self, protocol: Any) -> Connection:
-        return Connection(self._context(), None)
-
-    def _context(self) -> Context:
-        options = CertificateOptions(
-            privateKey=PKey.from_cryptography_key(self._certified.key),
-            certificate=X509.from_cryptography(self._certified.leaf),
-            acceptableProtocols=[_HTTP],
-        )
-        context: Context = options.getContext()
-        return context

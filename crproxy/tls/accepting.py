@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -74,15 +75,22 @@ class TLSFactory:
         choose: finds the certificate.
         clock: ends connections that say nothing.
         contexts: to be had in common with others; its own otherwise.
+        on_refused: is told why somebody's handshake came to nothing.
     """
 
     def __init__(
-        self, inside: IProtocolFactory, choose: Choose, clock: IReactorTime, contexts: Contexts | None = None
+        self,
+        inside: IProtocolFactory,
+        choose: Choose,
+        clock: IReactorTime,
+        contexts: Contexts | None = None,
+        on_refused: Callable[[str], object] | None = None,
     ) -> None:
         self._inside = inside
         self._choose = choose
         self.clock = clock
         self._contexts = contexts or Contexts()
+        self._on_refused = on_refused
 
     def doStart(self) -> None:
         """Start what is inside as well (IProtocolFactory)."""
@@ -102,6 +110,11 @@ class TLSFactory:
         if certified is None:
             return None
         return self._contexts.showing(certified, ACME_TLS if ACME_TLS in hello.protocols else _HTTP)
+
+    def refused(self, why: str) -> None:
+        """Somebody's handshake came to nothing."""
+        if self._on_refused is not None:
+            self._on_refused(why)
 
     def build(self, address: IAddress | None) -> IProtocol | None:
         """Return what speaks inside."""
@@ -148,13 +161,17 @@ class _FirstWords(Protocol):
         try:
             hello = read_hello(self._received)
         except NotAHello:
-            self._refuse(_NOT_TLS if self._received.startswith(_HTTP_METHODS) else b"")
+            self._refuse(
+                _NOT_TLS if self._received.startswith(_HTTP_METHODS) else b"", "this is something else than TLS"
+            )
             return
         if hello is not None:
             self._answer(hello)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Hand on that the connection ended (Protocol)."""
+        if self._patience is not None and reason.check(ssl.SSLError, SSL.Error):
+            self._factory.refused(f"the TLS handshake failed: {_reason(reason.value)}")
         self._stop_waiting()
         if self._inside is not None:
             self._inside.connectionLost(reason)
@@ -162,10 +179,10 @@ class _FirstWords(Protocol):
     def _answer(self, hello: Hello) -> None:
         context = self._factory.chosen(hello)
         if context is None:
-            self._refuse(_UNRECOGNIZED_NAME)
+            self._refuse(_UNRECOGNIZED_NAME, f"another name is asked for in TLS: {hello.server_name}")
             return
         if hello.protocols and not {_HTTP, ACME_TLS}.intersection(hello.protocols):
-            self._refuse(_NO_APPLICATION_PROTOCOL)
+            self._refuse(_NO_APPLICATION_PROTOCOL, "HTTP/1.1 is not offered in TLS")
             return
         inside = self._factory.build(self._address)
         if inside is None:
@@ -176,16 +193,25 @@ class _FirstWords(Protocol):
         self.transport.start_tls(context, unread=unread, on_secured=self._stop_waiting)
         inside.makeConnection(self.transport)
 
-    def _refuse(self, words: bytes) -> None:
+    def _refuse(self, words: bytes, why: str) -> None:
         self._stop_waiting()
+        self._factory.refused(why)
         self.transport.write(words)
         self.transport.loseConnection()
 
     def _give_up(self) -> None:
         self._patience = None
+        self._factory.refused(f"no TLS handshake within {_HANDSHAKE_SECONDS:g} s")
         self.transport.abortConnection()
 
     def _stop_waiting(self) -> None:
         patience, self._patience = self._patience, None
         if patience is not None:
             patience.cancel()
+
+
+def _reason(error: BaseException | None) -> str:
+    """Return why a handshake failed, in OpenSSL's words."""
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason)
+    return ", ".join(str(why) for *_, why in error.args[0]) if isinstance(error, SSL.Error) and error.args else ""

@@ -291,7 +291,7 @@ def test_a_message_cannot_become_another_field(world: World) -> None:
     received = world.answer()
     assert world.phrase == "it said: ???X-Evil: 1?????"
     assert received.one("X-Evil") is None
-    assert received.body == "it said: é\r\nX-Evil: 1\r\n\r\n\x00\n".encode()
+    assert received.body == b"it said: ???X-Evil: 1?????\n"
 
 
 def test_the_log_has_each_refusal_on_one_line_and_not_all_of_it(world: World) -> None:

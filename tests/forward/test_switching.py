@@ -106,7 +106,7 @@ def test_nothing_is_read_before_somebody_listens(world: World) -> None:
     assert world.browser.wire.paused
     inside = Inside()
     world.switch.give(inside)
-    assert (inside.early, world.browser.wire.paused) == (False, False)
+    assert (inside.early, world.browser.wire.producerState) == (False, "producing")
     assert inside.transport is world.browser.wire
     world.browser.send(b"hello")
     world.browser.send(b" you")

@@ -15,6 +15,7 @@ from tests.parts.answers import Filler
 from tests.parts.certificates import Authority, Certificate
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.fake_upstream import FakeUpstream
+from tests.parts.malformed import malformed, smuggled
 from tests.parts.places import REGISTRY, blob
 from tests.parts.raw_http import ask, asking, exchange, fetch
 from tests.parts.shapes import content, ranged
@@ -32,7 +33,7 @@ MEBIBYTE = 1 << 20
 HOST = ("Host", "cr.test")
 GET = b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\n"
 POST = b"POST /v2/ HTTP/1.1\r\nHost: cr.test\r\n"
-SMUGGLED = b"GET /v2/smuggled/manifests/v1 HTTP/1.1\r\nHost: cr.test\r\n\r\n"
+MALFORMED = malformed(HOST[1])
 
 
 @pytest.fixture(scope="module")
@@ -93,34 +94,10 @@ def statuses(received: bytes) -> list[int]:
     return [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
 
 
-MALFORMED = {
-    "both lengths": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
-    "bad chunks": POST + b"Transfer-Encoding: chunked\r\n\r\nz\r\n\r\n",
-    "a folded line": GET + b"X: a\r\n b\r\n\r\n",
-    "bare line feeds": b"GET /v2/ HTTP/1.1\nHost: cr.test\n\n\r\n",
-    "a space before a colon": POST + b"Content-Length : 4\r\n\r\nxxxx",
-    "a space before a coding's colon": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "the same length twice": POST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nxxxx",
-    "two hosts": GET + b"Host: evil.test\r\n\r\n",
-    "the same host twice": GET + b"Host: cr.test\r\n\r\n",
-    "identity beside a length": POST + b"Transfer-Encoding: identity\r\nContent-Length: 4\r\n\r\nxxxx",
-    "a length beside identity": POST + b"Content-Length: 4\r\nTransfer-Encoding: identity\r\n\r\nxxxx",
-    "identity alone": POST + b"Transfer-Encoding: identity\r\n\r\n",
-    "two codings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a coding in HTTP/1.0": b"POST /v2/ HTTP/1.0\r\nHost: cr.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a bare carriage return": GET + b"X: a\rContent-Length: 4\r\n\r\nxxxx",
-    "a thousand fields": GET + b"".join(b"X-%d: y\r\n" % number for number in range(1000)) + b"\r\n",
-    "a large header": GET + b"X: " + b"y" * MEBIBYTE + b"\r\n\r\n",
-    "a NUL": b"GET /v2/\0 HTTP/1.1\r\nHost: cr.test\r\n\r\n",
-    "another version": b"GET /v2/ HTTP/3.0\r\nHost: cr.test\r\n\r\n",
-}
-
-
 def test_s20_what_is_no_proper_request_is_answered_once_and_the_connection_closed(connect: Connect) -> None:
     connections = {kind: connect() for kind in MALFORMED}
     for kind, request in MALFORMED.items():
-        send(connections[kind], request + SMUGGLED)
+        send(connections[kind], request + smuggled(HOST[1]))
     answered = {kind: statuses(rest(connection)) for kind, connection in connections.items()}
     assert answered == {kind: [400] for kind in MALFORMED}
 

@@ -61,6 +61,9 @@ class Connection(threading.Thread):
     def run(self) -> None:
         try:
             if self._tls is not None:
+                # Python's closes no socket whose peer is gone before it says a word.
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    raise _Over
                 self._socket = self._tls.wrap_socket(self._socket, server_side=True)
             with self._socket.makefile("rb") as reader:
                 while (request := self._read_request(reader)) is not None:

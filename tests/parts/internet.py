@@ -17,6 +17,7 @@ from .requirements import need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
 __all__ = ["Internet"]
 
@@ -52,6 +53,10 @@ class Internet:
         """Return the socket of the server that programs there ask for names: UDP, port 53."""
         with self._namespace.entered():
             return _bind_resolver()
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Have this thread be there within a ``with`` block: see `Namespace.entered`. Any address is its own."""
+        return self._namespace.entered()
 
     def opened(self) -> int:
         """Return how many TCP connections were begun there so far (RFC 4022, tcpActiveOpens), whoever answered."""

@@ -1,0 +1,3 @@
+module crproxy.example/verifier
+
+go 1.25.0
