@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -81,24 +82,27 @@ class Granting:
 
     async def tunnel(self, target: Target, request: Request) -> Granted:
         """Return a connection to a host (Grants)."""
-        tunnel = Tunnel(self._current().forward.idle, self._clock)
+        config = self._current()
+        tunnel = Tunnel(config.forward.idle, self._clock)
         try:
-            await self._connect(tunnel, target)
+            await self._connect(tunnel, target, config.timeouts.connect)
         except BaseException:
             # Also where the client has left meanwhile.
             tunnel.close()
             raise
         return _Passing(tunnel, request, self._connections)
 
-    async def _connect(self, tunnel: Tunnel, target: Target) -> None:
+    async def _connect(self, tunnel: Tunnel, target: Target, seconds: float) -> None:
         factory = Factory.forProtocol(lambda: tunnel.host)
         factory.noisy = False
         try:
-            await self._endpoints().below(Origin("https", target.host, target.port)).connect(factory)
+            endpoint = self._endpoints().below(Origin("https", target.host, target.port))
+            # A proxy in between may take the connection, and then say nothing.
+            await endpoint.connect(factory).addTimeout(seconds, self._clock)
         except ValueError as error:
             # What Twisted's resolver says of names that IDNA does not know, such as r3---cdn.example.
             raise _not_connected(target, "its name cannot be resolved") from error
-        except TRANSPORT_ERRORS as error:
+        except (*TRANSPORT_ERRORS, ConnectingCancelledError) as error:
             raise _not_connected(target, describe(error)) from error
 
 

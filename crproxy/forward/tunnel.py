@@ -84,7 +84,7 @@ class TunnelEnd(Protocol):
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
         self.is_closed = False
-        self._is_made = False
+        self._is_made = self._has_producer = False
 
     def connectionMade(self) -> None:
         """Begin, once both are connected (Protocol)."""
@@ -102,6 +102,7 @@ class TunnelEnd(Protocol):
             return
         self._tunnel.joined()
         for end in (self, other):
+            end._has_producer = True
             end.transport.registerProducer(end.other, True)
         other.resumeProducing()
 
@@ -119,7 +120,9 @@ class TunnelEnd(Protocol):
     def finish(self) -> None:
         """Close this one, once everything was sent."""
         if self._is_made and not self.is_closed:
-            self.transport.unregisterProducer()
+            if self._has_producer:
+                self._has_producer = False
+                self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def cut(self) -> None:
