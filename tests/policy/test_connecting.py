@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, Registry, canonical_host
 from crproxy.policy.connecting import (
     Answered,
     HostPattern,
@@ -15,6 +15,8 @@ from crproxy.policy.connecting import (
     parse_target,
     verdict,
 )
+from crproxy.policy.hosts import refused_host
+from tests.outcomes import outcome
 
 GHCR = Registry("ghcr.io")
 REGISTRIES = frozenset({DOCKER_HUB, GHCR, Registry("registry.example.com:5000")})
@@ -157,6 +159,40 @@ def test_no_list_allows_an_address_or_a_name_of_the_network() -> None:
 
 def test_a_pattern_is_written_in_one_way() -> None:
     assert str(HostPattern.parse("*.EXAMPLE.com")) == "*.example.com"
+
+
+HOSTS = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,20}[a-z0-9_])?(\.[a-z0-9]([a-z0-9-]{0,20}[a-z])?){0,4}", fullmatch=True)
+ADDRESSES = st.ip_addresses().map(str)
+
+
+@given(HOSTS | ADDRESSES, st.integers(1, 65535))
+def test_a_target_is_written_as_it_was_read(host: str, port: int) -> None:
+    target = Target(host, port)
+    assert parse_target(str(target)) == target
+    assert parse_target(str(target).upper()) == target
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=300) | HOSTS.map(lambda host: f"{host}:443"))
+def test_whatever_a_client_writes_is_a_target_or_none(text: str) -> None:
+    """And what is passed through is a name in its one spelling, of something that is not inside."""
+    found = outcome(NotATarget, parse_target, text)
+    if isinstance(found, NotATarget):
+        return
+    assert parse_target(str(found)) == found
+    if verdict(found, frozenset(), (HostPattern(found.host),)) == Passed():
+        assert canonical_host(found.host) == found.host
+        assert refused_host(found.host) is None
+        assert found.port == 443
+
+
+@given(HOSTS, st.booleans())
+def test_a_pattern_is_written_as_it_was_read(host: str, below: bool) -> None:
+    text = f"*.{host}" if below else host
+    found = outcome(ValueError, HostPattern.parse, text)
+    if isinstance(found, HostPattern):
+        assert str(found) == text
+        assert HostPattern.parse(str(found)) == found == HostPattern.parse(text.upper())
+        assert (host in found, f"a.{host}" in found) == (not below, below)
 
 
 @given(st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){1,4}", fullmatch=True))
