@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.error import ConnectingCancelledError
@@ -41,6 +41,7 @@ class Granting:
 
     Arguments:
         current: returns the configuration that counts now.
+        answered: returns the registries that are answered now.
         leaves: makes certificates.
         make_site: makes sites, each when it is first asked for.
         endpoints: returns how other hosts are connected to.
@@ -51,6 +52,7 @@ class Granting:
     def __init__(
         self,
         current: Callable[[], Config],
+        answered: Callable[[], Collection[Registry]],
         leaves: Leaves,
         make_site: MakeSite,
         endpoints: Callable[[], Endpoints],
@@ -58,6 +60,7 @@ class Granting:
         clock: Any,
     ) -> None:
         self._current = current
+        self._answered = answered
         self._leaves = leaves
         self._make_site = make_site
         self._endpoints = endpoints
@@ -75,7 +78,7 @@ class Granting:
             )
         site = self._sites.get((host, registry))
         if site is None:
-            site = self._make_site(InsideConfiguration(self._current, host, registry))
+            site = self._make_site(InsideConfiguration(self._current, host, registry, self._answered))
             site.connections = self._connections
             self._sites[host, registry] = site
         return Inside(host, certified, site, user, self._clock, self._contexts, self._layered)

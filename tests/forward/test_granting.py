@@ -97,6 +97,7 @@ class World:
         self.connections = Connections(self.clock)
         self.granting = Granting(
             lambda: self.config,
+            lambda: self.settings.registries,
             Leaves(lambda _: self.authority, self.clock.seconds),
             self._make_site,
             lambda: cast(Endpoints, self.attempts),
