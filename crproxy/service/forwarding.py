@@ -123,7 +123,7 @@ class ForwardingService(Service):
 
     def _settings(self) -> Settings:
         config = self._configuration()
-        return Settings(answered_registries(config), config.forward.tunnels)
+        return Settings(answered_registries(config), config.forward.tunnels, config.access)
 
     def _endpoints(self) -> Endpoints:
         config = self._configuration()
