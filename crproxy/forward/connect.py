@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ..limits.accepting import address_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
+from ..policy.access import Access
 from ..policy.connecting import Answered, HostPattern, NotATarget, Refused, Target, Verdict, parse_target, verdict
 from ..policy.redaction import escaped
 from ..web.request import field_of, note_user
@@ -40,10 +41,12 @@ class Settings:
     Arguments:
         registries: answered here.
         tunnels: passed through.
+        access: what of the registries is served, and to whom.
     """
 
     registries: Collection[Registry] = frozenset()
     tunnels: Collection[HostPattern] = ()
+    access: Access = field(default_factory=Access)
 
 
 class Granted(Protocol):
@@ -128,6 +131,7 @@ class ConnectResource(Resource):
             raise _Refusal(403, found.why)
         try:
             if isinstance(found, Answered):
+                settings.access.check_registry(found.registry, address_of(request.getClientAddress()))
                 return await self._grants.registry(target.host, found.registry, user)
             return await self._grants.tunnel(target, request)
         except RegistryError as error:

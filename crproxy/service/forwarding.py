@@ -124,7 +124,7 @@ class ForwardingService(Service):
 
     def _settings(self) -> Settings:
         config = self._configuration()
-        return Settings(answered_registries(config), config.forward.tunnels)
+        return Settings(answered_registries(config), config.forward.tunnels, config.access)
 
     def _answered(self) -> frozenset[Registry]:
         return answered_registries(self._configuration())
