@@ -46,7 +46,12 @@ class Authority:
 
     @classmethod
     def new(
-        cls, names: Collection[str], now: float, key: ec.EllipticCurvePrivateKey | None = None, *, after: float = 0.0
+        cls,
+        names: Collection[str],
+        now: float,
+        key: ec.EllipticCurvePrivateKey | None = None,
+        *,
+        after: float | None = None,
     ) -> Authority:
         """Return a new one.
 
@@ -54,7 +59,7 @@ class Authority:
             names: that it may sign for; one at least.
             now: seconds since the epoch.
             key: its own; a new one where none is given.
-            after: it begins after this moment, as whatever it follows did not.
+            after: when the one before it begins, of which this one is the successor.
         """
         if not names:
             raise BadAuthority("a CA for no name at all signs nothing")
@@ -66,7 +71,8 @@ class Authority:
         )
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(public)
         builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(_date(max(now - _LEEWAY_SECONDS, after + 1)))
+        since = now - _LEEWAY_SECONDS if after is None else max(now - _LEEWAY_SECONDS, after + 1)
+        builder = builder.not_valid_before(_date(since))
         builder = builder.not_valid_after(_date(now + AUTHORITY_SECONDS))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(key_cert_sign=True), critical=True)

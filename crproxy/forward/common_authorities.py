@@ -1,7 +1,7 @@
 """The CAs that all nodes of a fleet have in common: they lie in Valkey, sealed, and on each node's disk.
 
-What lies in Valkey counts; a node whose Valkey is away goes by its own disk. Who finds nothing there, or something older,
-as where Valkey was restored, puts what he has.
+What lies in Valkey counts; a node whose Valkey is away goes by its own disk. Who finds nothing there, or something
+older, as where Valkey was restored, puts what he has.
 """
 
 from __future__ import annotations

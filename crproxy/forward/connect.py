@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ..limits.accepting import address_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
+from ..policy.access import Access
 from ..policy.connecting import Answered, HostPattern, NotATarget, Refused, Target, Verdict, parse_target, verdict
 from ..policy.redaction import escaped
 from ..web.request import field_of, note_user
@@ -40,10 +41,12 @@ class Settings:
     Arguments:
         registries: answered here.
         tunnels: passed through.
+        access: what of the registries is served, and to whom.
     """
 
     registries: Collection[Registry] = frozenset()
     tunnels: Collection[HostPattern] = ()
+    access: Access = field(default_factory=Access)
 
 
 class Granted(Protocol):
@@ -107,7 +110,10 @@ class ConnectResource(Resource):
         except _Refusal as refusal:
             self._refuse(request, refusal)
             return
-        _switch(request, granted, self._log)
+        if request._disconnected:
+            granted.abandon()
+        else:
+            _switch(request, granted, self._log)
 
     async def _user(self, request: Request) -> str | None:
         client = address_of(request.getClientAddress())
@@ -125,12 +131,15 @@ class ConnectResource(Resource):
             raise _Refusal(403, found.why)
         try:
             if isinstance(found, Answered):
+                settings.access.check_registry(found.registry, address_of(request.getClientAddress()))
                 return await self._grants.registry(target.host, found.registry, user)
             return await self._grants.tunnel(target, request)
         except RegistryError as error:
             raise _Refusal(error.status, error.message) from None
 
     def _refuse(self, request: Request, refusal: _Refusal) -> None:
+        if request._disconnected:
+            return
         # It may have in it what the client has said, and is shown to people.
         why = _NOT_A_PHRASE.sub("?", refusal.why)
         self._log.info("CONNECT {target}: {why}", target=_shown(request), why=why)
@@ -146,12 +155,8 @@ class ConnectResource(Resource):
         if failure.check(CancelledError) and request._disconnected:
             return
         self._log.failure("CONNECT {target}", failure, target=_shown(request))
-        channel = request.channel
         if not request.startedWriting:
             self._refuse(request, _Refusal(500, "crproxy itself failed; its log says why"))
-        elif isinstance(channel, ConnectChannel):
-            # Nobody speaks on it any more, nor reads.
-            channel.switch.transport.abortConnection()
 
 
 def _target(request: Request) -> Target:
@@ -181,7 +186,13 @@ def _switch(request: Request, granted: Granted, log: Logger) -> None:
         switch.transport.abortConnection()
         return
     switch.transport.write(_ESTABLISHED)
-    granted.begin(switch)
+    try:
+        granted.begin(switch)
+    except Exception:
+        # Nobody speaks on it, or waits for it to end.
+        granted.abandon()
+        switch.transport.abortConnection()
+        raise
 
 
 def _shown(request: Request) -> str:

@@ -78,6 +78,14 @@ class Access:
     privileged_images: Patterns = frozenset()
     tags: bool = True
 
+    def check_registry(self, registry: Registry, client: str | None = None) -> None:
+        """Raise DENIED where nothing of ``registry`` is served to ``client`` (an IP address, where it is known)."""
+        if self.registries is None or registry in self.registries or is_in(client, self.privileged):
+            return
+        of_it = f"{registry}/"
+        if not any(pattern == _EVERYTHING or pattern.startswith(of_it) for pattern in self.privileged_images):
+            self._deny_registry(registry)
+
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
         if is_in(client, self.privileged) or any(
@@ -85,11 +93,7 @@ class Access:
         ):
             return
         if self.registries is not None and repository.registry not in self.registries:
-            served = ", ".join(sorted(map(str, self.registries))) or "none"
-            self._deny(
-                f"this proxy does not serve {repository.registry}; the registries that it serves: {served}",
-                f"whoever runs it may add {repository.registry} to its list",
-            )
+            self._deny_registry(repository.registry)
         if not self._is_listed(repository):
             self._deny(
                 f"this proxy does not serve {repository}: its list of images does not allow it",
@@ -111,6 +115,13 @@ class Access:
             if pattern in self.allow:
                 return True
         return not self.allow
+
+    def _deny_registry(self, registry: Registry) -> None:
+        served = ", ".join(sorted(map(str, self.registries or ()))) or "none"
+        self._deny(
+            f"this proxy does not serve {registry}; the registries that it serves: {served}",
+            f"whoever runs it may add {registry} to its list",
+        )
 
     def _deny(self, what: str, advice: str) -> None:
         raise RegistryError(ErrorCode.DENIED, f"{what}; {self.message or advice}")

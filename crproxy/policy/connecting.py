@@ -56,7 +56,7 @@ class HostPattern:
         host = canonical_host(text.removeprefix("*."))
         if host is None or is_address(host) or "." not in host:
             raise ValueError(
-                f"{text!r} is no host's name: write one such as files.example.org, or *.example.org for all below it"
+                f"{text!r} is no host's name: write one such as example.com, or *.example.com for all below it"
             )
         return cls(f"*.{host}" if text.startswith("*.") else host)
 

@@ -33,8 +33,8 @@ _AT_START = (
     "fleet",
     "workers",
 )
-# And of [proxy].
-_PROXY_AT_START = ("listen", "listen_tls")
+# What they are called in the file.
+_KEYS = {"forward": "proxy.listen"}
 
 
 class Configuration(Protocol):
@@ -100,12 +100,13 @@ class CurrentConfiguration:
         """Return what is to count from now on. Raises ConfigError."""
         read = self._load()
         fixed = {key: getattr(self._config, key) for key in _AT_START}
-        late = [key for key, value in fixed.items() if getattr(read, key) != value]
-        forward = replace(read.forward, **{key: getattr(self._config.forward, key) for key in _PROXY_AT_START})
-        late += [f"proxy.{key}" for key in _PROXY_AT_START if getattr(read.forward, key) != getattr(forward, key)]
+        # Of the HTTP proxy for clients no more than where it is.
+        listens = self._config.forward
+        fixed["forward"] = replace(read.forward, listen=listens.listen, listen_tls=listens.listen_tls)
+        late = [_KEYS.get(key, key) for key, value in fixed.items() if getattr(read, key) != value]
         if late:
             self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
-        return replace(read, forward=forward, **fixed)
+        return replace(read, **fixed)
 
     def set_alias(self, label: str, registry: str) -> Deferred[AliasChange]:
         """Add an alias, or with ``""`` take one away; return whether it could be written into the file, too.

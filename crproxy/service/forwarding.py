@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..admin.authority_resource import Trusted
-from ..config import ConfigError
+from ..config import Config, ConfigError
 from ..forward.authorities import DIRECTORY, Authorities, NotReached
 from ..forward.authority import Authority
 from ..forward.connect import ConnectResource, Settings
@@ -21,6 +21,7 @@ from ..forward.leaves import Leaves
 from ..forward.switching import ConnectChannel, Switching
 from ..login import Login
 from ..oci.errors import ErrorCode, RegistryError
+from ..oci.names import Registry
 from ..sharing import Sharing
 from ..upstream.connecting import Endpoints, Reach
 from ..web import page
@@ -41,7 +42,6 @@ _RENEWED = "proxy ca"
 _LOOK_SECONDS = 3600.0
 # And at what other nodes have made.
 _COMMON_SECONDS = 60.0
-_UNUSABLE = "the CA of the proxy cannot be read or written"
 
 
 class ForwardingService(Service):
@@ -73,6 +73,7 @@ class ForwardingService(Service):
     ) -> None:
         config = configuration()
         self._sharing = sharing
+        self._reached: tuple[Config, Endpoints] | None = None
         self._configuration = configuration
         self._reactor = reactor
         self.authorities = Authorities(Path(config.data_dir) / DIRECTORY, now)
@@ -81,7 +82,7 @@ class ForwardingService(Service):
             membership.valkey.on_up(self._look_now)
         leaves = Leaves(self.authorities.signer_for, now)
         connections = Connections(reactor)
-        granting = Granting(configuration, leaves, make_site, self._endpoints, connections, reactor)
+        granting = Granting(configuration, self._answered, leaves, make_site, self._endpoints, connections, reactor)
         resource = ConnectResource(self._settings, login.user_of, granting)
         self.site = PlainSite.make(resource, "proxy", reactor, observe, config.timeouts.write)
         self.site.connections = connections
@@ -104,7 +105,7 @@ class ForwardingService(Service):
             else:
                 self.authorities.read()
         except OSError as error:
-            raise ConfigError(f"{_UNUSABLE}: {error}") from error
+            raise ConfigError(f"the CA of the proxy cannot be read or written: {error}") from error
 
     def startService(self) -> None:
         """Look now and then whether a new CA is due (IService)."""
@@ -146,7 +147,7 @@ class ForwardingService(Service):
         try:
             self.authorities.read()
         except OSError as error:
-            self._log.warn("{problem}: {error}", problem=_UNUSABLE, error=error)
+            self._log.warn("the CA of the proxy cannot be read or written: {error}", error=error)
 
     async def _look(self) -> None:
         names, before = self._configuration().answered_hosts, self.authorities.trusted
@@ -161,7 +162,7 @@ class ForwardingService(Service):
             # Valkey's own line says so.
             return
         except OSError as error:
-            self._log.warn("{problem}: {error}", problem=_UNUSABLE, error=error)
+            self._log.warn("the CA of the proxy cannot be read or written: {error}", error=error)
         if self.authorities.trusted != before:
             self._sharing.tell(_RENEWED)
 
@@ -172,13 +173,19 @@ class ForwardingService(Service):
 
     def _settings(self) -> Settings:
         config = self._configuration()
-        return Settings(config.answered, config.forward.tunnels)
+        return Settings(config.answered, config.forward.tunnels, config.access)
+
+    def _answered(self) -> frozenset[Registry]:
+        return self._configuration().answered
 
     def _endpoints(self) -> Endpoints:
         config = self._configuration()
-        nothing: frozenset[str] = frozenset()
-        reach = Reach(False, nothing, nothing, None, nothing, None, config.proxies, named=True)
-        return Endpoints(self._reactor, config.timeouts.connect, reach)
+        if self._reached is None or self._reached[0] is not config:
+            # Made once: they read the system's certificates, which takes 20 ms.
+            nothing: frozenset[str] = frozenset()
+            reach = Reach(False, nothing, nothing, None, nothing, None, config.proxies, named=True)
+            self._reached = config, Endpoints(self._reactor, config.timeouts.connect, reach)
+        return self._reached[1]
 
 
 def _common(membership: Membership, authorities: Authorities) -> CommonAuthorities:
