@@ -1,4 +1,7 @@
-"""Docker Engine as a client: a private dockerd (graphdriver store) and the docker command."""
+"""Docker Engine as a client: a private dockerd and the docker command.
+
+Debian's dockerd keeps images by its graph driver, as all did for years; a newer one, by containerd.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ class DockerEngine:
         node: where it runs.
         mirrors: its ``registry-mirrors``.
         settings: what else is in its daemon.json.
+        by_containerd: it is the newer one.
     """
 
     def __init__(
@@ -47,14 +51,19 @@ class DockerEngine:
         node: Node = HERE,
         mirrors: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
+        *,
+        by_containerd: bool = False,
     ) -> None:
         need_root("dockerd")
         address = f"unix://{directory / 'docker.sock'}"
-        command = [need("dockerd"), f"--host={address}", "--storage-driver=vfs"]
+        program, driver = ("moby-dockerd", "native") if by_containerd else ("dockerd", "vfs")
+        command = [need(program), f"--host={address}", f"--storage-driver={driver}"]
         command += [f"--data-root={directory / 'data'}", f"--exec-root={directory / 'exec'}"]
         command += [f"--pidfile={directory / 'pid'}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         # It tells where it tries to pull from only when it debugs.
         written = {"registry-mirrors": list(mirrors), "debug": True, **(settings or {})}
+        if by_containerd:
+            written["features"] = {"containerd-snapshotter": True}
         file = directory / "daemon.json"
         file.write_text(json.dumps(written))
         command.append(f"--config-file={file}")

@@ -51,10 +51,10 @@ def _podman(proxy: HttpProxy) -> Setup:
         *_password(proxy, file.path),
         *trusting(proxy),
         "podman pull ghcr.io/ORG/NAME",
-        "# Buildah before 1.36 and Skopeo read no such variables there: set HTTPS_PROXY where they run",
+        "# Skopeo reads no such file: for it, see crproxy setup helm --proxy",
         _back(f"rm -f {file.path} {_OURS}", DEBIAN.update),
     )
-    about = "Podman asks this proxy for every registry that it answers for; images keep their names."
+    about = "Podman and Buildah ask this proxy for every registry that it answers for; images keep their names."
     return Setup(about, (file, *anchors_of(proxy)), then)
 
 
