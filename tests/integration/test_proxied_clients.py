@@ -1,7 +1,7 @@
 """Real clients have crproxy as their HTTP proxy, and pull under the names that everybody knows, from three registries.
 
-Each is set up by what `crproxy setup CLIENT --proxy` prints, its CA where the machine has all of them. What came is what
-was pushed, and every blob was fetched once.
+Each is set up by what `crproxy setup CLIENT --proxy` prints, its CA where the machine has all of them. What came is
+what was pushed, and every blob was fetched once.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class Station:
             self.put(file["path"] if file["path"].startswith("/") else f"/etc/{file['path']}", file["text"])
         made = Installed(self.machine, printed)
         for line in made.commands:
-            if line.split()[0] in ("chmod", "update-ca-certificates", "systemctl"):
+            if line.startswith("chmod 600 /") or line.split()[0] in ("update-ca-certificates", "systemctl"):
                 self.machine.type(line, self.directory)
         return made
 
@@ -214,8 +214,8 @@ class Station:
         directory = self.directory / "daemon"
         directory.mkdir()
         upstreams = {name: Upstream(registry.url) for name, registry in self.registries.items()}
-        domain = {} if authority is None else {"domain": DOMAIN}
-        config = f"{configuration(upstreams, **domain)}\n{more}\n[proxy]\n{proxy}\n"
+        domain = "" if authority is None else f'domain = "{DOMAIN}"\n'
+        config = f"{domain}{configuration(upstreams)}\n{more}\n[proxy]\n{proxy}\n"
         certificate = None
         if authority is not None:
             certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")
