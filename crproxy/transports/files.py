@@ -21,9 +21,9 @@ def send_file(consumer: Any, fd: int, offset: int, count: int) -> int:
         EOFError: the file ends at ``offset``.
         OSError: it cannot be read.
     """
-    own = getattr(consumer, "send_file", None)
+    own = _own(consumer, "send_file")
     if own is not None:
-        sent: int = own(fd, offset, count)
+        sent: int = own(consumer, fd, offset, count)
         return sent
     piece = read_piece(fd, offset, count)
     consumer.write(piece)
@@ -36,13 +36,22 @@ def send_view(consumer: Any, view: memoryview) -> int:
     Arguments:
         consumer: has a ``send_view`` of its own, or is written to.
     """
-    own = getattr(consumer, "send_view", None)
+    own = _own(consumer, "send_view")
     if own is not None:
-        sent: int = own(view)
+        sent: int = own(consumer, view)
         return sent
     piece = view[:_PIECE]
     consumer.write(piece)
     return len(piece)
+
+
+def _own(consumer: Any, means: str) -> Any:
+    """Return what ``consumer`` itself has.
+
+    Twisted's wrappers, TLS in memory among them, hand on whatever they do not know to what they wrap: what is sent by
+    that goes past them.
+    """
+    return getattr(type(consumer), means, None)
 
 
 def read_piece(fd: int, offset: int, count: int) -> bytes:
