@@ -54,11 +54,19 @@ def test_another_one_is_made(path: Path) -> None:
     with daemon(path, answer(200, SECOND)) as asked:
         result = runs(path, "ca", "renew")
     assert asked[0].startswith(b"POST /ca HTTP/1.1\r\n")
+    assert asked[0].endswith(b'{"at_once": false}')
     first, _, then = result.stdout.splitlines()
     assert first == "SHA-256 12:34"
-    assert "crproxy ca export" in then
+    assert then == "It signs from in 90 days on: give clients what crproxy ca export prints."
     with daemon(path.with_name("again"), answer(200, SECOND)):
         assert json.loads(runs(path.with_name("again"), "ca", "renew", "--json").stdout) == SECOND
+
+
+def test_where_the_key_was_seen_another_one_signs_at_once(path: Path) -> None:
+    with daemon(path, answer(200, SECOND)) as asked:
+        result = runs(path, "ca", "renew", "--at-once")
+    assert asked[0].endswith(b'{"at_once": true}')
+    assert result.stdout.splitlines()[-1] == "It signs from now on: give clients what crproxy ca export prints."
 
 
 @pytest.mark.parametrize("command", ["show", "export", "renew"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crproxy.admin.authority_resource import AuthorityResource, Trusted
+from crproxy.oci.errors import ErrorCode, RegistryError
 from tests.admin.test_fleet_resource import ask
 
 FIRST = Trusted("-----FIRST-----\n", "AB:CD", ("docker.io", "ghcr.io"), 1.0, 2.0)
@@ -17,22 +18,22 @@ SECOND = Trusted("-----SECOND-----\n", "12:34", ("ghcr.io",), 3.0, 4.0)
 class Known:
     """CAs in memory."""
 
-    def __init__(self, *known: Trusted, broken: bool = False) -> None:
+    def __init__(self, *known: Trusted, trouble: Exception | None = None) -> None:
         self.known = list(known)
-        self._broken = broken
+        self._trouble = trouble
 
     def trusted(self) -> list[Trusted]:
         return self.known
 
-    def renew(self) -> Trusted:
-        if self._broken:
-            raise OSError(30, "Read-only file system")
-        self.known.append(SECOND)
+    async def renew(self, *, at_once: bool) -> Trusted:
+        if self._trouble is not None:
+            raise self._trouble
+        self.known = [SECOND] if at_once else [*self.known, SECOND]
         return SECOND
 
 
-def asked(method: str, known: Known | None) -> tuple[int, Any]:
-    received = ask(method, "/ca", ca=AuthorityResource(lambda: known))
+def asked(method: str, known: Known | None, body: bytes = b"") -> tuple[int, Any]:
+    received = ask(method, "/ca", body, ca=AuthorityResource(lambda: known))
     assert received.one("Content-Type") == "application/json"
     return received.status, json.loads(received.body)
 
@@ -55,10 +56,28 @@ def test_another_one_is_made_and_told_of() -> None:
     assert known.known == [FIRST, SECOND]
 
 
+def test_those_before_it_are_removed_at_once_where_that_is_asked_for() -> None:
+    known = Known(FIRST)
+    assert asked("POST", known, b'{"at_once": true}') == (200, SECOND.document())
+    assert known.known == [SECOND]
+
+
+@pytest.mark.parametrize("body", [b'{"at_once": "yes"}', b'{"at_once": 1}', b"[]", b"{"])
+def test_what_cannot_be_understood_makes_none(body: bytes) -> None:
+    known = Known(FIRST)
+    assert asked("POST", known, body)[0] == 400
+    assert known.known == [FIRST]
+
+
 def test_one_that_cannot_be_written_is_told_of() -> None:
-    status, body = asked("POST", Known(broken=True))
+    status, body = asked("POST", Known(trouble=OSError(30, "Read-only file system")))
     assert status == 500
     assert body["error"].startswith("it cannot be written: ")
+
+
+def test_one_that_is_the_fleets_is_made_another_time() -> None:
+    status, body = asked("POST", Known(trouble=RegistryError(ErrorCode.UNAVAILABLE, "Valkey is away")))
+    assert (status, body["error"]) == (503, "Valkey is away")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -31,7 +31,7 @@ def saying(document: dict[str, Any] | None) -> Describe:
     return describe
 
 
-def ask(method: str, target: str, **resources: Any) -> Received:
+def ask(method: str, target: str, body: bytes = b"", **resources: Any) -> Received:
     network = Network()
     site = make_admin_site(
         dict,
@@ -41,7 +41,7 @@ def ask(method: str, target: str, **resources: Any) -> Received:
         resources=resources,
     )
     browser = Browser(site, network)
-    browser.send(f"{method} {target} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+    browser.send(f"{method} {target} HTTP/1.0\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
     network.advance(1)
     return browser.received()
 
