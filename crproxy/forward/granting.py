@@ -78,6 +78,9 @@ class Granting:
             )
         site = self._sites.get((host, registry))
         if site is None:
+            # Those of registries that are not answered any more are forgotten.
+            answered = self._answered()
+            self._sites = {key: made for key, made in self._sites.items() if key[1] in answered}
             site = self._make_site(InsideConfiguration(self._current, host, registry, self._answered))
             site.connections = self._connections
             self._sites[host, registry] = site

@@ -147,6 +147,13 @@ def test_a_registry_has_one_site_for_each_of_its_names(world: World) -> None:
     assert [configuration().names.domain for _, configuration in world.sites] == ["quay.io", "docker.io"]
 
 
+def test_those_that_are_answered_no_more_are_forgotten(world: World) -> None:
+    world.registry("quay.io")
+    world.settings = Settings(frozenset({DOCKER_HUB}))
+    world.registry("docker.io", DOCKER_HUB)
+    assert list(world.granting._sites) == [("docker.io", DOCKER_HUB)]
+
+
 def test_their_connections_are_counted_with_the_others(world: World) -> None:
     world.registry("quay.io")
     ((site, _),) = world.sites
