@@ -18,6 +18,7 @@ from tests.parts.containerd import Containerd
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.docker_engine import DockerEngine
 from tests.parts.node import Node
+from tests.parts.operator import Operator
 from tests.parts.podman import Podman
 from tests.parts.program import Failed
 from tests.parts.registry import DockerRegistry, token_auth
@@ -35,11 +36,28 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN, ALIAS = "cr.test", "ghcr.cr.test"
+PROXY = '[proxy]\nlisten = ["tcp:0:interface=127.0.0.1"]\n'
 PRIVATE, PUBLIC = "team/private", "team/public"
 PASSWORDS = {"alice": "of alice", "bob": "of bob"}
 ALICE = ("Authorization", "Basic YWxpY2U6b2YgYWxpY2U=")  # alice:of alice
 BOB = ("Authorization", "Basic Ym9iOm9mIGJvYg==")  # bob:of bob
 REFUSED = r"denied: .*it was asked with your own login there"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied(Node):
+    """This machine, for programs that ask for everything through an HTTP proxy.
+
+    Arguments:
+        url: the proxy.
+    """
+
+    url: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for programs there."""
+        return {"SSL_CERT_FILE": str(self.authority), "HTTPS_PROXY": self.url}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +115,7 @@ def proxy(tmp_path: Path, storage: Path, authority: Authority) -> Iterator[Proxy
         directory.mkdir()
         registry = DockerRegistry(directory, auth=token_auth(directory, tokens), storage=storage)
         running.enter_context(registry)
-        text = configuration({"ghcr.io": Upstream(registry.url)}, domain=DOMAIN) + "passthrough = true\n"
+        text = configuration({"ghcr.io": Upstream(registry.url)}, domain=DOMAIN) + "passthrough = true\n" + PROXY
         certificate = authority.issue(DOMAIN, f"*.{DOMAIN}")
         daemon = running.enter_context(Daemon(tmp_path, text, certificate=certificate))
         yield Proxy(daemon, registry, tokens, authority.file)
@@ -222,3 +240,35 @@ def test_a_digest_is_no_way_round(proxy: Proxy, image: Image) -> None:
             # The same by prefix, where there is no login.
             by_prefix = target.replace("/v2/", "/v2/ghcr.io/")
             assert proxy.ask(by_prefix, host=DOMAIN).status == 403
+
+
+# As an HTTP proxy, at the registry's own name
+
+
+@pytest.fixture
+def skopeo_there(tmp_path: Path, proxy: Proxy) -> Skopeo:
+    """One that asks for everything through it."""
+    trusted = tmp_path / "ca.pem"
+    trusted.write_text(Operator.of(proxy.daemon, tmp_path).runs("ca", "export").out)
+    (tmp_path / "home").mkdir()
+    url = proxy.daemon.wait_for_log(r"clients may have (\S+) as their HTTPS_PROXY")[1]
+    return Skopeo(tmp_path / "home", Proxied(authority=trusted, url=url))
+
+
+def test_s11_by_the_registrys_own_name_whoever_may_pulls_and_nobody_else_does(
+    skopeo_there: Skopeo, proxy: Proxy, image: Image
+) -> None:
+    private = f"ghcr.io/{PRIVATE}:v1"
+    for _ in ("cold", "warm"):
+        assert skopeo_there.pull(private, "--src-creds=alice:of alice") == image.digests | {image.manifest.digest}
+        for credentials in (["--src-creds=bob:of bob"], []):
+            with pytest.raises(Failed, match="denied"):
+                skopeo_there.pull(private, *credentials)
+        proxy.assert_each_was_served_once(image)
+    with pytest.raises(Failed, match=r"unauthorized|invalid username/password"):
+        skopeo_there.pull(private, "--src-creds=alice:of bob")
+
+
+def test_by_the_registrys_own_name_everybody_pulls_what_is_public(skopeo_there: Skopeo, image: Image) -> None:
+    for credentials in (["--src-creds=bob:of bob"], []):
+        assert image.digests <= skopeo_there.pull(f"ghcr.io/{PUBLIC}:v1", *credentials)
