@@ -86,6 +86,17 @@ class Granting:
             self._sites[host, registry] = site
         return Inside(host, certified, site, user, self._clock, self._contexts, self._layered)
 
+    def leave_out(self, users: Collection[str]) -> None:
+        """End what was granted to whoever is none of ``users`` any more: what is asked inside with its answer."""
+        for connection in self._connections:
+            user = getattr(connection, "user", None)
+            if user is None or user in users:
+                continue
+            if isinstance(connection, _Passing):
+                connection.abort()
+            else:
+                connection.finish()
+
     async def tunnel(self, target: Target, request: Request) -> Granted:
         """Return a connection to a host (Grants)."""
         config = self._current()
@@ -124,6 +135,7 @@ class _Passing:
     is_busy = True
 
     def __init__(self, tunnel: Tunnel, request: Request, open_ones: Connections) -> None:
+        self.user = request.noted.user if isinstance(request, ObservedRequest) else None
         self._tunnel = tunnel
         self._request = request
         self._open = open_ones

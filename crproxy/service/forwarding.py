@@ -82,14 +82,16 @@ class ForwardingService(Service):
             membership.valkey.on_up(self._look_now)
         leaves = Leaves(self.authorities.signer_for, now)
         connections = Connections(reactor)
-        granting = Granting(configuration, self._answered, leaves, make_site, self._endpoints, connections, reactor)
+        self._granting = granting = Granting(
+            configuration, self._answered, leaves, make_site, self._endpoints, connections, reactor
+        )
         resource = ConnectResource(self._settings, login.user_of, granting)
         self.site = PlainSite.make(resource, "proxy", reactor, observe, config.timeouts.write)
         self.site.connections = connections
         self.site.protocol = ConnectChannel
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
-        configuration.changed.append(lambda _: self._look_now())
+        configuration.changed.append(self._changed)
         sharing.on(_RENEWED, lambda _: self._read())
 
     def factory(self) -> Switching:
@@ -170,6 +172,11 @@ class ForwardingService(Service):
         Deferred.fromCoroutine(self._look()).addErrback(
             lambda failure: self._log.failure("the CA of the proxy could not be looked after", failure)
         )
+
+    def _changed(self, config: Config) -> None:
+        if config.clients.users is not None:
+            self._granting.leave_out(config.clients.users)
+        self._look_now()
 
     def _settings(self) -> Settings:
         config = self._configuration()

@@ -5,6 +5,7 @@ What is said on them is not known here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -53,6 +54,10 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Give those that are open now; they may be closed meanwhile."""
+        return iter(list(self._open))
 
     def opened(self, connection: Connection) -> None:
         """Somebody has connected."""
