@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -108,7 +109,9 @@ class ConnectResource(Resource):
             note_user(request, user)
             granted = await self._granted(target, request, user)
         except _Refusal as refusal:
-            self._refuse(request, refusal)
+            # The client may have left meanwhile, which has ended what it waited for in whatever way.
+            if not request._disconnected:
+                self._refuse(request, refusal)
             return
         _switch(request, granted, self._log)
 
@@ -147,11 +150,11 @@ class ConnectResource(Resource):
         request.finish()
 
     def _broke(self, failure: Failure, request: Request) -> None:
-        if failure.check(CancelledError) and request._disconnected:
+        if request._disconnected and failure.check(CancelledError, ConnectingCancelledError):
             return
         self._log.failure("CONNECT {target}", failure, target=_shown(request))
         channel = request.channel
-        if not request.startedWriting:
+        if not request.startedWriting and not request._disconnected:
             self._refuse(request, _Refusal(500, "crproxy itself failed; its log says why"))
         elif isinstance(channel, ConnectChannel):
             # Nobody speaks on it any more, nor reads.

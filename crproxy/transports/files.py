@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
 __all__ = ["read_piece", "send_file", "send_view"]
 
 # Larger pieces come from mmap and fault on every page: 64 KiB was measured up to twice as fast as 256 KiB.
@@ -21,7 +24,7 @@ def send_file(consumer: Any, fd: int, offset: int, count: int) -> int:
         EOFError: the file ends at ``offset``.
         OSError: it cannot be read.
     """
-    own = getattr(consumer, "send_file", None)
+    own = _own(consumer, "send_file")
     if own is not None:
         sent: int = own(fd, offset, count)
         return sent
@@ -36,13 +39,27 @@ def send_view(consumer: Any, view: memoryview) -> int:
     Arguments:
         consumer: has a ``send_view`` of its own, or is written to.
     """
-    own = getattr(consumer, "send_view", None)
+    own = _own(consumer, "send_view")
     if own is not None:
         sent: int = own(view)
         return sent
     piece = view[:_PIECE]
     consumer.write(piece)
     return len(piece)
+
+
+def _own(consumer: Any, name: str) -> Any:
+    """Return what ``consumer`` has for it; None where that would pass by TLS in memory.
+
+    Twisted's wrappers hand on what they do not know to what they are around. Around a socket of ours, an endpoint that
+    speaks TLS itself (ssl:) sent what was on the disk in the clear, between its records.
+    """
+    layer = consumer
+    while isinstance(layer, ProtocolWrapper):
+        if isinstance(layer, TLSMemoryBIOProtocol):
+            return None
+        layer = layer.transport
+    return getattr(consumer, name, None)
 
 
 def read_piece(fd: int, offset: int, count: int) -> bytes:
