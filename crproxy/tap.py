@@ -93,7 +93,7 @@ class Options(usage.Options):
         self["https"].append(endpoint)
 
     def opt_proxy(self, endpoint: str) -> None:
-        """where to listen as an HTTP proxy for clients, such as tcp:3128; may be repeated [default: nowhere]"""
+        """Be an HTTP proxy for clients here, such as tcp:3128; "" is nowhere. Repeatable. [default: nowhere]"""
         self["proxy"].append(endpoint)
 
     def opt_alias(self, alias: str) -> None:

@@ -148,6 +148,7 @@ TABLES = {
     "## `[audit]`": "[audit]",
     "## `[metrics]`": "[metrics]",
     "## `[fleet]`": "[fleet]",
+    "## `[proxy]`": "[proxy]",
     "## `[timeouts]`": "[timeouts]",
 }
 """Where the keys of each table are documented."""
@@ -164,6 +165,7 @@ SECTIONS = {
     "listen",
     "metrics",
     "page",
+    "proxy",
     "storage",
     "upstreams",
     "timeouts",

@@ -94,6 +94,13 @@ def test_options_are_heard() -> None:
     assert config.listen.http == ("tcp:1", "tcp:2")
 
 
+def test_where_the_http_proxy_is_may_be_said_more_than_once() -> None:
+    assert loaded().forward.listen == ()
+    assert loaded("--proxy", "tcp:3128", "--proxy=tcp:3129").forward.listen == ("tcp:3128", "tcp:3129")
+    assert loaded("--proxy", "").forward.listen == ()
+    assert "expects a PROXY header" in mistake("--proxy", "haproxy:tcp:3128")
+
+
 def test_an_empty_default_registry_turns_it_off() -> None:
     assert loaded().names.default_registry == DOCKER_HUB
     assert loaded("--default-registry", "").names.default_registry is None

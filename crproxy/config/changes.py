@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from .forward_values import Forward
 from .limits import Limits
 from .values import Config
 
@@ -19,6 +20,7 @@ _KEYS = {
     "fallbacks": "endpoint",
     "proxies": "proxy",
     "style": "format",
+    "tunnels": "tunnel",
     "users": "htpasswd",
 }
 
@@ -34,6 +36,7 @@ def changes(before: Config, after: Config) -> list[str]:
         "[limits]": _limits(before.limits, after.limits),
         "[audit]": _keys(before.audit, after.audit),
         "[page]": _keys(before.page, after.page),
+        "[proxy]": _forward(before.forward, after.forward),
         "proxies of the environment": ["changed"] if before.proxies != after.proxies else [],
     }
     told = {table: ", ".join(words) for table, words in found.items()}
@@ -88,6 +91,15 @@ def _clients(before: Config, after: Config) -> Iterator[str]:
         yield from _added("users removed", old.keys() - new.keys())
         yield from _added("passwords changed of", {name for name in old.keys() & new.keys() if old[name] != new[name]})
     yield from (words for words in _keys(before.clients, after.clients) if not words.startswith("htpasswd "))
+
+
+def _forward(before: Forward, after: Forward) -> Iterator[str]:
+    for key in ("registries", "tunnels"):
+        old, new = set(getattr(before, key)), set(getattr(after, key))
+        yield from _added(f"{_KEYS.get(key, key)} added", new - old)
+        yield from _added(f"{_KEYS.get(key, key)} removed", old - new)
+    if before.idle != after.idle:
+        yield f"tunnel_idle {before.idle} -> {after.idle}"
 
 
 def _limits(before: Limits, after: Limits) -> Iterator[str]:

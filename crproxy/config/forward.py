@@ -14,7 +14,7 @@ def read_forward(table: Table, spoken: Table, *, has_tls: bool) -> Forward:
     """Return what ``[proxy]`` and the command line say. Raises ConfigError.
 
     Arguments:
-        has_tls: there is a domain, whose certificate is shown.
+        has_tls: there is TLS for clients that ask in other ways, with a certificate of the domain.
     """
     written, said = table.strings("listen"), spoken.strings("proxy")
     forward = Forward(
@@ -30,7 +30,7 @@ def read_forward(table: Table, spoken: Table, *, has_tls: bool) -> Forward:
             if endpoint.startswith(PROXIED):
                 table.fail(key, f"{endpoint!r} expects a PROXY header, which is not read here")
     if forward.listen_tls and not has_tls:
-        table.fail("listen_tls", "TLS needs a domain, whose certificate is shown: set domain, or --domain")
+        table.fail("listen_tls", "its certificate is that of the domain: set domain, and let https listen somewhere")
     for registry in sorted(forward.registries):
         if not registry.hosts:
             table.fail("registries", f"{registry} has a port of its own, and only port 443 is connected to")

@@ -97,9 +97,10 @@ def _config(
         return read_named(table, key, read_file)
 
     tables, clients = top.table("upstreams"), top.table("clients")
+    listen = read_listen(top.table("listen"), spoken, has_domain=names.domain is not None)
     return Config(
         names=names,
-        listen=read_listen(top.table("listen"), spoken, has_domain=names.domain is not None),
+        listen=listen,
         upstreams=_upstreams(tables, read_file, proxies, names),
         timeouts=_timeouts(top.table("timeouts")),
         data_dir=options.data_dir or data_dir or usual_data_dir,
@@ -116,7 +117,7 @@ def _config(
         storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
-        forward=read_forward(top.table("proxy"), spoken, has_tls=names.domain is not None),
+        forward=read_forward(top.table("proxy"), spoken, has_tls=bool(listen.https)),
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -109,11 +108,12 @@ class ConnectResource(Resource):
             note_user(request, user)
             granted = await self._granted(target, request, user)
         except _Refusal as refusal:
-            # The client may have left meanwhile, which has ended what it waited for in whatever way.
-            if not request._disconnected:
-                self._refuse(request, refusal)
+            self._refuse(request, refusal)
             return
-        _switch(request, granted, self._log)
+        if request._disconnected:
+            granted.abandon()
+        else:
+            _switch(request, granted, self._log)
 
     async def _user(self, request: Request) -> str | None:
         client = address_of(request.getClientAddress())
@@ -138,6 +138,8 @@ class ConnectResource(Resource):
             raise _Refusal(error.status, error.message) from None
 
     def _refuse(self, request: Request, refusal: _Refusal) -> None:
+        if request._disconnected:
+            return
         # It may have in it what the client has said, and is shown to people.
         why = _NOT_A_PHRASE.sub("?", refusal.why)
         self._log.info("CONNECT {target}: {why}", target=_shown(request), why=why)
@@ -150,15 +152,11 @@ class ConnectResource(Resource):
         request.finish()
 
     def _broke(self, failure: Failure, request: Request) -> None:
-        if request._disconnected and failure.check(CancelledError, ConnectingCancelledError):
+        if failure.check(CancelledError) and request._disconnected:
             return
         self._log.failure("CONNECT {target}", failure, target=_shown(request))
-        channel = request.channel
-        if not request.startedWriting and not request._disconnected:
+        if not request.startedWriting:
             self._refuse(request, _Refusal(500, "crproxy itself failed; its log says why"))
-        elif isinstance(channel, ConnectChannel):
-            # Nobody speaks on it any more, nor reads.
-            channel.switch.transport.abortConnection()
 
 
 def _target(request: Request) -> Target:
@@ -188,7 +186,13 @@ def _switch(request: Request, granted: Granted, log: Logger) -> None:
         switch.transport.abortConnection()
         return
     switch.transport.write(_ESTABLISHED)
-    granted.begin(switch)
+    try:
+        granted.begin(switch)
+    except Exception:
+        # Nobody speaks on it, or waits for it to end.
+        granted.abandon()
+        switch.transport.abortConnection()
+        raise
 
 
 def _shown(request: Request) -> str:

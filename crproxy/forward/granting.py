@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -40,6 +41,7 @@ class Granting:
 
     Arguments:
         current: returns the configuration that counts now.
+        answered: returns the registries that are answered now.
         leaves: makes certificates.
         make_site: makes sites, each when it is first asked for.
         endpoints: returns how other hosts are connected to.
@@ -50,6 +52,7 @@ class Granting:
     def __init__(
         self,
         current: Callable[[], Config],
+        answered: Callable[[], Collection[Registry]],
         leaves: Leaves,
         make_site: MakeSite,
         endpoints: Callable[[], Endpoints],
@@ -57,6 +60,7 @@ class Granting:
         clock: Any,
     ) -> None:
         self._current = current
+        self._answered = answered
         self._leaves = leaves
         self._make_site = make_site
         self._endpoints = endpoints
@@ -74,31 +78,37 @@ class Granting:
             )
         site = self._sites.get((host, registry))
         if site is None:
-            site = self._make_site(InsideConfiguration(self._current, host, registry))
+            # Those of registries that are not answered any more are forgotten.
+            answered = self._answered()
+            self._sites = {key: made for key, made in self._sites.items() if key[1] in answered}
+            site = self._make_site(InsideConfiguration(self._current, host, registry, self._answered))
             site.connections = self._connections
             self._sites[host, registry] = site
         return Inside(host, certified, site, user, self._clock, self._contexts, self._layered)
 
     async def tunnel(self, target: Target, request: Request) -> Granted:
         """Return a connection to a host (Grants)."""
-        tunnel = Tunnel(self._current().forward.idle, self._clock)
+        config = self._current()
+        tunnel = Tunnel(config.forward.idle, self._clock)
         try:
-            await self._connect(tunnel, target)
+            await self._connect(tunnel, target, config.timeouts.connect)
         except BaseException:
             # Also where the client has left meanwhile.
             tunnel.close()
             raise
         return _Passing(tunnel, request, self._connections)
 
-    async def _connect(self, tunnel: Tunnel, target: Target) -> None:
+    async def _connect(self, tunnel: Tunnel, target: Target, seconds: float) -> None:
         factory = Factory.forProtocol(lambda: tunnel.host)
         factory.noisy = False
         try:
-            await self._endpoints().below(Origin("https", target.host, target.port)).connect(factory)
+            endpoint = self._endpoints().below(Origin("https", target.host, target.port))
+            # A proxy in between may take the connection, and then say nothing.
+            await endpoint.connect(factory).addTimeout(seconds, self._clock)
         except ValueError as error:
             # What Twisted's resolver says of names that IDNA does not know, such as r3---cdn.example.
             raise _not_connected(target, "its name cannot be resolved") from error
-        except TRANSPORT_ERRORS as error:
+        except (*TRANSPORT_ERRORS, ConnectingCancelledError) as error:
             raise _not_connected(target, describe(error)) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -26,20 +26,33 @@ from .switching import Switch
 
 __all__ = ["Inside", "InsideConfiguration"]
 
+# No Host is this, since all are read in lower case.
+_NOWHERE = Names(domain="ANOTHER-PROXY", default_registry=None)
+
 
 class InsideConfiguration:
     """The configuration as it is where a registry is answered in its place: its own host stands for it, and no other.
 
-    Who is let in was asked before, of the proxy's client.
+    Who is let in was asked before, of the proxy's client. Where the registry is not answered any more, nothing is: its
+    clients may have connections from before.
 
     Arguments:
         current: returns the configuration that counts now.
         host: that clients ask.
         registry: what it is.
+        answered: returns the registries that are answered now.
     """
 
-    def __init__(self, current: Callable[[], Config], host: str, registry: Registry) -> None:
+    def __init__(
+        self,
+        current: Callable[[], Config],
+        host: str,
+        registry: Registry,
+        answered: Callable[[], Collection[Registry]],
+    ) -> None:
         self._current = current
+        self._registry = registry
+        self._answered = answered
         self._names = Names(domain=host, aliases={host: registry}, default_registry=None)
         self._of: Config | None = None
         self._inside: Config | None = None
@@ -48,8 +61,9 @@ class InsideConfiguration:
         """Return it."""
         config = self._current()
         if self._inside is None or self._of is not config:
+            names = self._names if self._registry in self._answered() else _NOWHERE
             clients = replace(config.clients, users=None)
-            self._of, self._inside = config, replace(config, names=self._names, clients=clients)
+            self._of, self._inside = config, replace(config, names=names, clients=clients)
         return self._inside
 
 

@@ -37,11 +37,12 @@ class LayeredContexts(Contexts):
 
     def __init__(self) -> None:
         super().__init__()
-        self._of: WeakKeyDictionary[Certified, Context] = WeakKeyDictionary()
+        self._of: WeakKeyDictionary[Certified, dict[bytes, Context]] = WeakKeyDictionary()
 
     def showing(self, certified: Certified, protocol: bytes) -> Any:
         """Return the one that shows ``certified``, with which ``protocol`` is spoken (Contexts)."""
-        context = self._of.get(certified)
+        made = self._of.setdefault(certified, {})
+        context = made.get(protocol)
         if context is None:
             options = CertificateOptions(
                 privateKey=PKey.from_cryptography_key(certified.key),
@@ -49,7 +50,7 @@ class LayeredContexts(Contexts):
                 extraCertChain=[X509.from_cryptography(one) for one in certified.chain[1:]],
                 acceptableProtocols=[protocol],
             )
-            context = self._of[certified] = options.getContext()
+            context = made[protocol] = options.getContext()
         return context
 
 
@@ -68,6 +69,7 @@ class Layered(Protocol):
         self._clock = clock
         self._seen = b""
         self._inner: IProtocol | None = None
+        self._outer: Any = None
 
     def __getattr__(self, name: str) -> Any:
         """Do as the transport does: the outer one until there is an inner one."""
@@ -82,7 +84,7 @@ class Layered(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Hand it on (Protocol)."""
         if self._inner is not None:
-            self._inner.dataReceived(data)
+            self._decrypt(data)
             return
         self._seen += data
         self._first.dataReceived(data)
@@ -102,10 +104,18 @@ class Layered(Protocol):
         decrypted = _Decrypted(self._first, on_secured)
         factory = TLSMemoryBIOFactory(_Shown(context), False, Factory.forProtocol(lambda: decrypted), self._clock)
         inner = factory.buildProtocol(None)
-        self._inner, outer, self.transport = inner, self.transport, inner
-        inner.makeConnection(outer)
+        self._inner, self._outer, self.transport = inner, self.transport, inner
+        inner.makeConnection(self._outer)
         directlyProvides(self, providedBy(inner))
-        inner.dataReceived(seen)
+        self._decrypt(seen)
+
+    def _decrypt(self, data: bytes) -> None:
+        assert self._inner is not None  # noqa: S101 - see the callers
+        self._inner.dataReceived(data)
+        if self._outer.disconnecting:
+            # A handshake that failed, or the client's end: "if there is a registered producer on a transport it will
+            # not be closed until the producer has been unregistered" (ITransport), which Twisted's TLS does not do.
+            self._outer.unregisterProducer()
 
 
 class _Below:

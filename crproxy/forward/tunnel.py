@@ -30,7 +30,11 @@ class Tunnel:
         self._clock = clock
         self.client, self.host = TunnelEnd(self), TunnelEnd(self)
         self.client.other, self.host.other = self.host, self.client
-        self._timer: IDelayedCall | None = clock.callLater(idle, self.close)
+        self._timer: IDelayedCall | None = None
+
+    def joined(self) -> None:
+        """Both ends are connected: wait for them to say something."""
+        self._timer = self._clock.callLater(self._idle, self._idled)
 
     def moved(self, end: TunnelEnd, size: int) -> None:
         """Some bytes have come at ``end``."""
@@ -42,27 +46,32 @@ class Tunnel:
             self._timer.reset(self._idle)
 
     def close(self) -> None:
-        """End it."""
-        self._stop_waiting()
+        """End it at once, whatever is under way; ends that are not connected yet will not be."""
         for end in (self.client, self.host):
             end.cut()
-        self._is_over()
+        self._be_over()
 
     def ended(self, end: TunnelEnd) -> None:
-        """One end is closed: the other one is to close, too, once everything was sent."""
+        """One end is closed.
+
+        "The intermediary MUST attempt to send any outstanding data that came from the closed side to the other side,
+        close both connections, and then discard any remaining undelivered data" (RFC 9110, 9.3.6).
+        """
         assert end.other is not None  # noqa: S101 - both are set from the start
         end.other.finish()
-        self._is_over()
+        self._be_over()
 
-    def _is_over(self) -> None:
-        if self.client.is_closed and self.host.is_closed and not self.over.called:
-            self._stop_waiting()
-            self.over.callback(None)
+    def _idled(self) -> None:
+        self._timer = None
+        self.close()
 
-    def _stop_waiting(self) -> None:
+    def _be_over(self) -> None:
+        if self.over.called or not (self.client.is_closed and self.host.is_closed):
+            return
         timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
+        if timer is not None:
             timer.cancel()
+        self.over.callback(None)
 
 
 @implementer(IPushProducer)
@@ -75,22 +84,27 @@ class TunnelEnd(Protocol):
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
         self.is_closed = False
-        self._is_made = False
+        self._is_made = self._has_producer = False
 
     def connectionMade(self) -> None:
         """Begin, once both are connected (Protocol)."""
+        if self.is_closed:
+            self.transport.abortConnection()
+            return
         self._is_made = True
         other = self.other
-        if other is None or not other._is_made:
+        if other is None or not (other._is_made or other.is_closed):
             # What it says waits for somebody to hear it.
             self.transport.pauseProducing()
             return
         if other.is_closed:
             self.finish()
             return
+        self._tunnel.joined()
         for end in (self, other):
+            end._has_producer = True
             end.transport.registerProducer(end.other, True)
-        other.transport.resumeProducing()
+        other.resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """Pass it on (Protocol)."""
@@ -106,12 +120,16 @@ class TunnelEnd(Protocol):
     def finish(self) -> None:
         """Close this one, once everything was sent."""
         if self._is_made and not self.is_closed:
-            self.transport.unregisterProducer()
+            if self._has_producer:
+                self._has_producer = False
+                self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def cut(self) -> None:
         """Close this one at once."""
-        if self._is_made and not self.is_closed:
+        if not self._is_made:
+            self.is_closed = True
+        elif not self.is_closed:
             self.transport.abortConnection()
 
     def pauseProducing(self) -> None:

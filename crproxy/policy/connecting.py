@@ -55,7 +55,9 @@ class HostPattern:
         """Return what is written; raises ValueError with what to write instead."""
         host = canonical_host(text.removeprefix("*."))
         if host is None or is_address(host) or "." not in host:
-            raise ValueError(f"{text!r} is no host's name: write one such as pypi.org, or *.pypi.org for all below it")
+            raise ValueError(
+                f"{text!r} is no host's name: write one such as example.com, or *.example.com for all below it"
+            )
         return cls(f"*.{host}" if text.startswith("*.") else host)
 
     def __contains__(self, host: str) -> bool:

@@ -33,6 +33,8 @@ _AT_START = (
     "fleet",
     "workers",
 )
+# What they are called in the file.
+_KEYS = {"forward": "proxy.listen"}
 
 
 class Configuration(Protocol):
@@ -98,7 +100,10 @@ class CurrentConfiguration:
         """Return what is to count from now on. Raises ConfigError."""
         read = self._load()
         fixed = {key: getattr(self._config, key) for key in _AT_START}
-        late = [key for key, value in fixed.items() if getattr(read, key) != value]
+        # Of the HTTP proxy for clients no more than where it is.
+        listens = self._config.forward
+        fixed["forward"] = replace(read.forward, listen=listens.listen, listen_tls=listens.listen_tls)
+        late = [_KEYS.get(key, key) for key, value in fixed.items() if getattr(read, key) != value]
         if late:
             self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
         return replace(read, **fixed)

@@ -66,12 +66,13 @@ class ForwardingService(Service):
     ) -> None:
         config = configuration()
         self._sharing = sharing
+        self._reached: tuple[Config, Endpoints] | None = None
         self._configuration = configuration
         self._reactor = reactor
         self.authorities = Authorities(Path(config.data_dir) / CA_DIRECTORY, now)
         leaves = Leaves(self.authorities.signer_for, now)
         connections = Connections(reactor)
-        granting = Granting(configuration, leaves, make_site, self._endpoints, connections, reactor)
+        granting = Granting(configuration, self._answered, leaves, make_site, self._endpoints, connections, reactor)
         resource = ConnectResource(self._settings, login.user_of, granting)
         self.site = PlainSite.make(resource, "proxy", reactor, observe, config.timeouts.write)
         self.site.connections = connections
@@ -125,11 +126,17 @@ class ForwardingService(Service):
         config = self._configuration()
         return Settings(answered_registries(config), config.forward.tunnels, config.access)
 
+    def _answered(self) -> frozenset[Registry]:
+        return answered_registries(self._configuration())
+
     def _endpoints(self) -> Endpoints:
         config = self._configuration()
-        nothing: frozenset[str] = frozenset()
-        reach = Reach(False, nothing, nothing, None, nothing, None, config.proxies, named=True)
-        return Endpoints(self._reactor, config.timeouts.connect, reach)
+        if self._reached is None or self._reached[0] is not config:
+            # Made once: they read the system's certificates, which takes 20 ms.
+            nothing: frozenset[str] = frozenset()
+            reach = Reach(False, nothing, nothing, None, nothing, None, config.proxies, named=True)
+            self._reached = config, Endpoints(self._reactor, config.timeouts.connect, reach)
+        return self._reached[1]
 
 
 def _as_told(authority: Authority) -> Trusted:

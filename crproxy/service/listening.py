@@ -105,10 +105,10 @@ class Listener(Service):
         if self._scheme == "fleet":
             self._log.info("other nodes may ask at {url}", url=self.url)
             return
-        if self._scheme in ("proxy", "proxy_tls"):
-            self._log.info("clients may have {url} as their HTTPS_PROXY", url=self.url)
-            return
         what = " (every address of this machine)" if everywhere else ""
+        if self._scheme in ("proxy", "proxy_tls"):
+            self._log.info("clients may have {url} as their HTTPS_PROXY{what}", url=self.url, what=what)
+            return
         self._log.info("crproxy listens on {url}{what}", url=self.url, what=what)
         host = _from_here(address) if self._known_as is None else self._known_as
         if host:

@@ -56,13 +56,14 @@ class Contexts:
     """Contexts: built once, at their first use (0.5 ms), never changed, and forgotten with what they show."""
 
     def __init__(self) -> None:
-        self._made: WeakKeyDictionary[Certified, ssl.SSLContext] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[Certified, dict[bytes, ssl.SSLContext]] = WeakKeyDictionary()
 
     def showing(self, certified: Certified, protocol: bytes) -> ssl.SSLContext:
         """Return the one that shows ``certified``, with which ``protocol`` is spoken."""
-        context = self._made.get(certified)
+        made = self._made.setdefault(certified, {})
+        context = made.get(protocol)
         if context is None:
-            context = self._made[certified] = make_context(certified, protocol)
+            context = made[protocol] = make_context(certified, protocol)
         return context
 
 

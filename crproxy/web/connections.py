@@ -112,4 +112,6 @@ def close_below(transport: object) -> None:
         transport.hurry()
     elif isinstance(transport, TLSMemoryBIOProtocol) and transport.transport is not None:
         # An endpoint that speaks TLS itself, ssl:.
+        # Or, in TLS of ours, the HTTP proxy for clients.
         transport.transport.loseConnection()
+        close_below(transport.transport)

@@ -65,6 +65,12 @@ def test_nothing_is_nothing() -> None:
         ),
         ("", '[page]\nstate = true\nredirect = "https://a.example/"', "[page]: redirect changed, state False -> True"),
         ("", '[audit]\nfile = "/x"\nformat = "combined"', "[audit]: file changed, format changed"),
+        (
+            '[proxy]\nregistries = ["quay.io"]\ntunnel = ["a.test", "*.b.test"]',
+            '[proxy]\nregistries = ["ghcr.io"]\ntunnel = ["*.b.test", "c.test"]\ntunnel_idle = "10m"',
+            "[proxy]: registries added ghcr.io, registries removed quay.io, "
+            "tunnel added c.test, tunnel removed a.test, tunnel_idle 300.0 -> 600.0",
+        ),
     ],
 )
 def test_what_is_different_is_told(before: str, after: str, words: str) -> None:
@@ -98,6 +104,8 @@ TEXTS: list[Any] = [
     '[upstreams."b.example"]\npassword = "swordfish"\nusername = "me"\nproxy = "http://u:hunter2@p.example:1"',
     '[page]\nredirect = "https://a.example/?token=hunter2"',
     '[access]\nmessage = "hunter2"',
+    '[proxy]\nregistries = ["quay.io"]',
+    '[proxy]\ntunnel = ["a.test"]\ntunnel_idle = "1s"',
 ]
 
 

@@ -20,7 +20,7 @@ from crproxy.fleet.asking_nodes import AskingNodes, NodeIsGone, NotThere
 from crproxy.fleet.nodes_only import NodesOnly
 from crproxy.flights.peers import PeerIsGone
 from crproxy.store.blobs import PartialKey
-from crproxy.transports.servers import serve
+from crproxy.transports.servers import Turns, serve
 from crproxy.upstream.relay import BodyBroke, BodyUnwanted
 from tests.fleet.nodes import ABOUT, CONTENT, KEPT, KEY, OF_KEPT, REACTOR, SIZE, Node, read, turns, url_of
 from tests.fleet.test_identity import NOW, OTHER, OURS, show_another
@@ -148,7 +148,7 @@ class Servers:
         factory.noisy = False
         inside = factory if context is None else NodesOnly(factory, context, REACTOR)
         port = ended(TCP4ServerEndpoint(REACTOR, 0, interface="127.0.0.1").listen(inside))
-        serve(port, secured=context is not None)
+        serve(port, Turns.NEVER if context is None else Turns.FIRST)
         self._ports.append(port)
         return url_of(port)
 

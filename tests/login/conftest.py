@@ -95,6 +95,12 @@ class Desk:
     def not_granted(self, auth: AuthRequest, credentials: Credentials | None, *names: str) -> RegistryError:
         return refused(self.login.issue_token(auth, credentials, tuple(map(Scope, names))))
 
+    def user_of(self, said: str | None, client: str | None = "192.0.2.1") -> str | None:
+        return ended(Deferred.fromCoroutine(self.login.user_of(said, client)))
+
+    def not_a_user(self, said: str | None, client: str | None = "192.0.2.1") -> RegistryError:
+        return refused(self.login.user_of(said, client))
+
     def carrying(self, host: str, claims: Claims, lifetime: float = 300) -> AuthRequest:
         """A visit with a token that says this."""
         return at(host, f"Bearer {self.signer.sign(claims, lifetime)}")

@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import replace
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from crproxy.config.values import Clients
 from crproxy.login import Identity
@@ -13,6 +14,7 @@ from crproxy.policy.access import Access
 from crproxy.policy.authorizations import Credentials
 from crproxy.policy.routing import Names
 from tests.login.conftest import ALICE, BASE, DOCKER, GITHUB, USERS, Desk, at, basic, wanted
+from tests.memory import ended
 
 FOUND = wanted(BASE, "quay.io/org/name")
 WRONG = Credentials("alice", "wrong")
@@ -114,3 +116,54 @@ def test_credentials_are_counted_by_whether_they_were_right(desk: Desk, host: st
     for _ in range(2):
         desk.not_admitted(at(host, basic(WRONG)))
     assert (desk.login.right, desk.login.wrong) == (1, 2)
+
+
+# Who says to a proxy who it is (RFC 9110, 11.7.2)
+
+
+def test_where_there_is_no_login_nobody_is_anybody(desk: Desk) -> None:
+    for said in (None, basic(ALICE), basic(WRONG), "Bearer x", "no credentials"):
+        assert desk.user_of(said) is None
+    assert (desk.login.right, desk.login.wrong) == (0, 0)
+
+
+def test_who_is_a_user_is_named_and_nobody_else(desk: Desk) -> None:
+    desk.close()
+    assert desk.user_of(basic(ALICE)) == "alice"
+    assert desk.not_a_user(basic(WRONG)).message == "the username or the password is wrong"
+    assert desk.not_a_user(basic(Credentials("mallory", "of alice"))).code is ErrorCode.UNAUTHORIZED
+    assert (desk.login.right, desk.login.wrong) == (1, 2)
+
+
+@pytest.mark.parametrize("said", [None, "Bearer x", "Basic", "Basic !", "Digest x", "Negotiate x", ""])
+def test_who_does_not_say_so_is_told_how(desk: Desk, said: str | None) -> None:
+    desk.close()
+    error = desk.not_a_user(said)
+    assert (error.code, error.status, error.challenge) == (ErrorCode.UNAUTHORIZED, 401, None)
+    if said in (None, "Bearer x"):
+        assert error.message == "log in: put USERNAME:PASSWORD@ into the proxy's URL"
+    assert (desk.login.right, desk.login.wrong) == (0, 0)
+
+
+@pytest.mark.parametrize(("client", "login", "let_in"), [("192.0.2.7", False, True), ("192.0.2.7", True, False)])
+def test_privileged_networks_need_not_say_so_either(desk: Desk, client: str, login: bool, let_in: bool) -> None:
+    clients = Clients(USERS, privileged_login=login)
+    desk.config = replace(desk.config, access=privileged("192.0.2.0/24"), clients=clients)
+    if let_in:
+        assert desk.user_of(None, client) is None
+    else:
+        assert desk.not_a_user(None, client).code is ErrorCode.UNAUTHORIZED
+    assert desk.not_a_user(None, "198.51.100.7").code is ErrorCode.UNAUTHORIZED
+
+
+# One that goes by another configuration
+
+
+def test_it_goes_by_that_and_counts_with_this(desk: Desk) -> None:
+    other = desk.login.by(lambda: replace(desk.config, clients=Clients()))
+    desk.close()
+    assert ended(Deferred.fromCoroutine(other.user_of(basic(WRONG), None))) is None
+    third = desk.login.by(lambda: desk.config)
+    assert ended(Deferred.fromCoroutine(third.user_of(basic(ALICE), None))) == "alice"
+    assert desk.user_of(basic(ALICE)) == "alice"
+    assert [(login.right, login.wrong) for login in (desk.login, other, third)] == [(2, 0)] * 3

@@ -58,7 +58,7 @@ def test_it_is_read_each_time(tmp_path: Path) -> None:
     stock.store.evict(1024)
     assert samples(meters.registry, "crproxy_cache_evictions_total") == {(): 1}
     assert samples(meters.registry, "crproxy_cache_evicted_bytes_total") == {(): 1000}
-    stock.login.wrong += 1
+    stock.login._count(right=False)
     assert samples(meters.registry, "crproxy_logins_total")["wrong",] == 1
 
 

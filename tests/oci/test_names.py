@@ -239,3 +239,17 @@ def test_the_message_quotes_what_was_asked_for_and_no_more_than_160_characters_o
         Repository.parse(QUAY, "A" * 1000)
     assert "A" * 160 in raised.value.message
     assert "A" * 161 not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"])
+def test_docker_hub_is_asked_for_by_each_of_its_names(name: str) -> None:
+    assert name in DOCKER_HUB.hosts
+    assert len(DOCKER_HUB.hosts) == 4
+
+
+@given(strategies.hosts, st.none() | st.integers(1, 65535))
+def test_the_hosts_of_a_registry_are_those_that_name_it_at_https_own_port(host: str, port: int | None) -> None:
+    registry = Registry.parse(host if port is None else f"{host}:{port}")
+    assert all(Registry.parse(each) == registry for each in registry.hosts)
+    if registry != DOCKER_HUB and not host.startswith("["):
+        assert registry.hosts == (frozenset({registry.name}) if port in (None, 443) else frozenset())

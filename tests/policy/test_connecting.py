@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, Registry, canonical_host
 from crproxy.policy.connecting import (
     Answered,
     HostPattern,
@@ -15,10 +15,12 @@ from crproxy.policy.connecting import (
     parse_target,
     verdict,
 )
+from crproxy.policy.hosts import refused_host
+from tests.outcomes import outcome
 
 GHCR = Registry("ghcr.io")
 REGISTRIES = frozenset({DOCKER_HUB, GHCR, Registry("registry.example.com:5000")})
-TUNNELS = tuple(map(HostPattern.parse, ("pypi.org", "*.pythonhosted.org")))
+TUNNELS = tuple(map(HostPattern.parse, ("index.test.org", "*.files.test.org")))
 
 
 def decided(text: str) -> object:
@@ -67,7 +69,7 @@ def test_a_target_is_a_host_and_a_port(text: str, host: str, port: int) -> None:
     ],
 )
 def test_anything_else_is_none(text: str) -> None:
-    with pytest.raises(NotATarget, match="such as ghcr.io:443"):
+    with pytest.raises(NotATarget, match=r"such as ghcr\.io:443"):
         parse_target(text)
 
 
@@ -95,7 +97,7 @@ def test_a_registry_is_answered_here(text: str, registry: Registry) -> None:
     assert decided(text) == Answered(registry)
 
 
-@pytest.mark.parametrize("text", ["pypi.org:443", "files.pythonhosted.org:443", "a.b.pythonhosted.org:443"])
+@pytest.mark.parametrize("text", ["index.test.org:443", "www.files.test.org:443", "a.b.files.test.org:443"])
 def test_what_is_listed_is_passed_through(text: str) -> None:
     assert decided(text) == Passed()
 
@@ -106,14 +108,14 @@ def test_what_is_listed_is_passed_through(text: str) -> None:
         "quay.io:443",
         "sub.ghcr.io:443",
         "auth.docker.io:443",
-        "pythonhosted.org:443",
-        "evilpythonhosted.org:443",
-        "www.pypi.org:443",
+        "files.test.org:443",
+        "evilfiles.test.org:443",
+        "www.index.test.org:443",
         "registry.example.com:443",
         # Other ports, also of what is answered or listed.
         "ghcr.io:80",
         "ghcr.io:8443",
-        "pypi.org:22",
+        "index.test.org:22",
         "registry.example.com:5000",
         # Addresses, in every way to write one, and names of each network's own.
         "127.0.0.1:443",
@@ -156,7 +158,41 @@ def test_no_list_allows_an_address_or_a_name_of_the_network() -> None:
 
 
 def test_a_pattern_is_written_in_one_way() -> None:
-    assert str(HostPattern.parse("*.PyPI.org")) == "*.pypi.org"
+    assert str(HostPattern.parse("*.EXAMPLE.com")) == "*.example.com"
+
+
+HOSTS = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,20}[a-z0-9_])?(\.[a-z0-9]([a-z0-9-]{0,20}[a-z])?){0,4}", fullmatch=True)
+ADDRESSES = st.ip_addresses().map(str)
+
+
+@given(HOSTS | ADDRESSES, st.integers(1, 65535))
+def test_a_target_is_written_as_it_was_read(host: str, port: int) -> None:
+    target = Target(host, port)
+    assert parse_target(str(target)) == target
+    assert parse_target(str(target).upper()) == target
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=300) | HOSTS.map(lambda host: f"{host}:443"))
+def test_whatever_a_client_writes_is_a_target_or_none(text: str) -> None:
+    """And what is passed through is a name in its one spelling, of something that is not inside."""
+    found = outcome(NotATarget, parse_target, text)
+    if isinstance(found, NotATarget):
+        return
+    assert parse_target(str(found)) == found
+    if verdict(found, frozenset(), (HostPattern(found.host),)) == Passed():
+        assert canonical_host(found.host) == found.host
+        assert refused_host(found.host) is None
+        assert found.port == 443
+
+
+@given(HOSTS, st.booleans())
+def test_a_pattern_is_written_as_it_was_read(host: str, below: bool) -> None:
+    text = f"*.{host}" if below else host
+    found = outcome(ValueError, HostPattern.parse, text)
+    if isinstance(found, HostPattern):
+        assert str(found) == text
+        assert HostPattern.parse(str(found)) == found == HostPattern.parse(text.upper())
+        assert (host in found, f"a.{host}" in found) == (not below, below)
 
 
 @given(st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){1,4}", fullmatch=True))

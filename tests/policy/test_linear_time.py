@@ -27,6 +27,7 @@ from crproxy.acme.errors import Malformed, Problem
 from crproxy.acme.jws import is_base64url
 from crproxy.acme.renewal import RenewalInfo
 from crproxy.config import Config
+from crproxy.forward.connect import _NOT_A_PHRASE
 from crproxy.login.authentication import AuthRequest
 from crproxy.oci.digests import Digest
 from crproxy.oci.documents import NotJson, parse_json
@@ -41,6 +42,7 @@ from crproxy.policy.audit import cache_state
 from crproxy.policy.authorizations import parse_authorization
 from crproxy.policy.challenges import parse_challenges
 from crproxy.policy.clients import client_of
+from crproxy.policy.connecting import HostPattern, parse_target, verdict
 from crproxy.policy.external_address import external_address
 from crproxy.policy.fields import FIELD_LIMIT
 from crproxy.policy.headers import answer_headers, next_page
@@ -120,6 +122,10 @@ def _message(text: str) -> RegistryError:
 
 def _renewal(text: str) -> RenewalInfo:
     return RenewalInfo.parse({"suggestedWindow": {"start": text, "end": text}}, None)
+
+
+def _decided(text: str) -> object:
+    return verdict(parse_target(text), (DOCKER_HUB,), (HostPattern("*.example.com"),))
 
 
 def _hello(pump: str) -> object:
@@ -419,6 +425,12 @@ PARSERS = {
         ("", "!", " x", " AS a"),
         long=LONGEST,
     ),
+    "CONNECT": Parser(
+        lambda text: (_decided(text), _NOT_A_PHRASE.sub("?", text)),
+        ("a", ".", ":", "1", "[", "]", "@", "-", "_", "%", "é", "\x00", "a.", "::", "443", ":443"),
+        ("", "[", "a:", "[::"),
+        ("", "!", ":443", "]:443", ".:443"),
+    ),
     "image": Parser(
         lambda text: parse_image(Config().names, text), ("a", "/", ":", "@", ".", "sha256:"), ("", "a@sha256:")
     ),
@@ -557,7 +569,9 @@ EXPRESSIONS = {
     "policy.urls._AUTHORITY": "URL",
     "policy.urls._PLAIN": "URL",
     "login.authentication._PORT": "Host",
+    "policy.connecting._AUTHORITY": "CONNECT",
     "tls.client_hello._HOST": "ClientHello",
+    "forward.connect._NOT_A_PHRASE": "CONNECT",
     "upstream.tunnel._STATUS_LINE": "status line of a proxy",
     "upstream.tunnel._UNPRINTABLE": "status line of a proxy",
     "web.page.preferences._WEIGHT": "Accept",

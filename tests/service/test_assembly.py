@@ -11,16 +11,19 @@ import pytest
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from crproxy.config import Cache, Config, Listen
+from crproxy.config import Cache, Config, Forward, Listen
+from crproxy.config.values import Acme
 from crproxy.limits import Fills
 from crproxy.limits.accepting import Accepting
 from crproxy.oci.digests import Digest
+from crproxy.policy.routing import Names
 from crproxy.pullthrough import PullThrough
 from crproxy.service.assembly import make_service
 from crproxy.service.caching import CacheService
@@ -235,6 +238,40 @@ def test_where_other_nodes_ask_no_image_is_pulled(log: Log) -> None:
     assert log.lines == ["other nodes may ask at https://10.0.0.5:5443"]
     with pytest.raises(ListenError, match=r"Set another endpoint as listen under \[fleet\], such as tcp:5444"):
         listener(OSError(), "fleet").privilegedStartService()
+
+
+@pytest.mark.parametrize(("scheme", "url"), [("proxy", "http://"), ("proxy_tls", "https://")])
+def test_where_clients_have_their_http_proxy_is_told(log: Log, scheme: str, url: str) -> None:
+    listener(Port(IPv4Address("TCP", "10.0.0.5", 3128)), scheme).privilegedStartService()
+    listener(Port(IPv4Address("TCP", "0.0.0.0", 3128)), scheme).privilegedStartService()
+    assert log.lines == [
+        f"clients may have {url}10.0.0.5:3128 as their HTTPS_PROXY",
+        f"clients may have {url}0.0.0.0:3128 as their HTTPS_PROXY (every address of this machine)",
+    ]
+    with pytest.raises(ListenError, match=r"Set another endpoint as listen or listen_tls under \[proxy\]"):
+        listener(OSError(), scheme).privilegedStartService()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_clients_may_have_it_as_their_http_proxy(reactor: Reactor, start: Start, tmp_path: Path, tls: bool) -> None:
+    forward = Forward(("tcp:3128",), ("tcp:3129",) if tls else ())
+    listen = Listen((), https=("tcp:443",) if tls else (), admin="")
+    service = start(names=Names("cr.test", {}), acme=Acme(directory=None), listen=listen, forward=forward)
+    found = {server[0]: server[1] for server in reactor.tcpServers if server[0] != 443}
+    assert sorted(found) == ([3128, 3129] if tls else [3128])
+    assert all(isinstance(factory, Accepting) for factory in found.values())
+    assert len(list((tmp_path / "proxy-ca").glob("*.pem"))) == 1
+    protocol: Any = found[3128].buildProtocol(IPv4Address("TCP", "192.0.2.1", 1234))
+    protocol.makeConnection(wire := StringTransport())
+    protocol.dataReceived(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+    assert wire.value().startswith(b"HTTP/1.1 403 a.example is refused")
+    protocol.connectionLost(Failure(ConnectionDone()))
+    ended(service.stopService())
+
+
+def test_without_a_word_it_is_no_http_proxy(start: Start, tmp_path: Path) -> None:
+    start()
+    assert not (tmp_path / "proxy-ca").exists()
 
 
 def test_stopping_waits_until_the_port_is_closed() -> None:

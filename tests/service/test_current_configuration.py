@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from crproxy.config import Config, ConfigError, Listen
+from crproxy.config import Config, ConfigError, Forward, Listen
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
 from crproxy.service.current_configuration import CurrentConfiguration
@@ -57,6 +57,18 @@ def test_what_only_a_restart_changes_stays_and_is_named(log: Log) -> None:
     ended(current.reload())
     assert (current().listen, current().data_dir, current().names) == (BEFORE.listen, BEFORE.data_dir, AFTER.names)
     assert "changed, but only a restart changes these: listen, data_dir" in log.lines
+
+
+def test_what_the_http_proxy_answers_counts_at_once_and_where_it_listens_with_a_restart(log: Log) -> None:
+    before = replace(BEFORE, forward=Forward(("tcp:1",)))
+    after = replace(BEFORE, forward=Forward(("tcp:2",), ("tcp:3",), registries=frozenset({QUAY}), idle=10))
+    current = CurrentConfiguration(before, lambda: after)
+    ended(current.reload())
+    assert current().forward == Forward(("tcp:1",), registries=frozenset({QUAY}), idle=10)
+    assert log.lines == [
+        "changed, but only a restart changes these: proxy.listen",
+        "the configuration was read again: [proxy]: registries added quay.io, tunnel_idle 300.0 -> 10",
+    ]
 
 
 def test_an_alias_is_added_and_taken_away_while_running() -> None:

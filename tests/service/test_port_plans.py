@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from crproxy.config import Config, Listen, Metrics
+from crproxy.config import Config, Forward, Listen, Metrics
 from crproxy.policy.routing import Names
 from crproxy.service.port_plans import PortPlan, port_plans
+from crproxy.transports.servers import Turns
 
 
 def plans(config: Config) -> list[PortPlan]:
@@ -24,7 +25,8 @@ def test_without_a_word_it_is_this_machine_and_the_operator(tmp_path: Path) -> N
 
 def test_each_endpoint_has_one_in_their_order() -> None:
     listen = Listen(http=("tcp:80", "haproxy:tcp:81"), https=("tcp:443", "tcp:8443"), admin="unix:/x")
-    found = plans(Config(listen=listen, metrics=Metrics("tcp:9090")))
+    forward = Forward(listen=("tcp:3128", "tcp:3129"), listen_tls=("tcp:3130",))
+    found = plans(Config(listen=listen, metrics=Metrics("tcp:9090"), forward=forward))
     assert [(plan.description, plan.scheme) for plan in found] == [
         ("tcp:443", "https"),
         ("tcp:8443", "https"),
@@ -32,8 +34,10 @@ def test_each_endpoint_has_one_in_their_order() -> None:
         ("haproxy:tcp:81", "http"),
         ("unix:/x", "admin"),
         ("tcp:9090", "metrics"),
+        ("tcp:3128", "proxy"),
+        ("tcp:3129", "proxy"),
+        ("tcp:3130", "proxy_tls"),
     ]
-    assert [plan.description for plan in found if plan.secured] == ["tcp:443", "tcp:8443"]
 
 
 def test_where_nobody_listens_there_is_none() -> None:
@@ -48,9 +52,9 @@ def test_images_are_pulled_by_tls_where_there_is_any(https: tuple[str, ...], kno
     assert {plan.scheme: plan.known_as for plan in found} == known_as
 
 
-def test_no_image_is_pulled_from_the_operator_or_monitoring() -> None:
-    found = plans(Config(listen=Listen((), admin="unix:/x"), metrics=Metrics("tcp:9090")))
-    assert [(plan.scheme, plan.known_as) for plan in found] == [("admin", ""), ("metrics", "")]
+def test_no_image_is_named_after_the_operator_monitoring_or_the_http_proxy() -> None:
+    config = Config(listen=Listen((), admin="unix:/x"), metrics=Metrics("tcp:9090"), forward=Forward(("tcp:3128",)))
+    assert [(plan.scheme, plan.known_as) for plan in plans(config)] == [("admin", ""), ("metrics", ""), ("proxy", "")]
 
 
 def test_only_an_admin_socket_that_nobody_asked_for_is_one_to_do_without(tmp_path: Path) -> None:
@@ -60,10 +64,17 @@ def test_only_an_admin_socket_that_nobody_asked_for_is_one_to_do_without(tmp_pat
     assert [plan.scheme for plan in found if plan.optional] == ["admin"]
 
 
-def test_nodes_speak_tls_as_clients_do() -> None:
-    assert [PortPlan("tcp:1", scheme).secured for scheme in ("https", "fleet", "http", "metrics")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+@pytest.mark.parametrize(
+    ("scheme", "turns"),
+    [
+        ("https", Turns.FIRST),
+        ("fleet", Turns.FIRST),
+        ("proxy_tls", Turns.FIRST),
+        ("proxy", Turns.LATER),
+        ("http", Turns.NEVER),
+        ("admin", Turns.NEVER),
+        ("metrics", Turns.NEVER),
+    ],
+)
+def test_when_connections_turn_to_tls(scheme: str, turns: Turns) -> None:
+    assert PortPlan("tcp:1", scheme).turns is turns

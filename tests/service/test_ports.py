@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from crproxy.service.listening import Listener
 from crproxy.service.ports import InheritedPorts, OwnPorts
-from crproxy.transports.servers import Server, UnixServer, serve
+from crproxy.transports.servers import Server, Turns, UnixServer, serve
 from tests.logs import Log
 from tests.memory import ended, failure_of
 from tests.transports.hands import Hands
@@ -250,7 +250,7 @@ def test_connections_are_those_of_this_house(listening: socket.socket, hire: Hir
     worker = hire(b"one", listening)
     endpoint = worker.ports.endpoint(NUMBER, DESCRIPTION)
     assert endpoint is not None
-    listener = Listener(DESCRIPTION, endpoint, worker, on_port=lambda port: serve(port, secured=False), is_told=False)
+    listener = Listener(DESCRIPTION, endpoint, worker, on_port=lambda port: serve(port, Turns.NEVER), is_told=False)
     with Log() as log:
         listener.privilegedStartService()
     assert [line for line in log.lines if line] == []

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from twisted.internet.error import ConnectionLost
 
+from crproxy.tls.accepting import Contexts, TLSFactory
 from crproxy.tls.certificates import Certified, self_signed
 from crproxy.tls.client_hello import Hello
 from tests.tls.wires import ALIAS, DOMAIN, NOW, VALIDATION, Client, Server, Wire, der, in_records, trusting
@@ -321,3 +322,28 @@ def test_a_session_does_not_outlive_its_certificate(server: Server, version: ssl
     again.connect()
     assert again.say(b"hello") == b"hello"
     assert (again.resumed, again.shown) == (False, der(new))
+
+
+def test_contexts_may_be_had_in_common_by_several(server: Server) -> None:
+    contexts = Contexts()
+    factories = [TLSFactory(server.inside, lambda _: DOMAIN, server.clock, contexts) for _ in range(2)]
+    one, other = (factory.chosen(Hello("cr.test")) for factory in factories)
+    assert one is other
+    assert server.factory.chosen(Hello("cr.test")) is not one
+
+
+def test_there_is_one_for_each_protocol_and_each_is_kept() -> None:
+    """Or what the first client speaks would be what the next one has to."""
+    contexts = Contexts()
+    made = [contexts.showing(DOMAIN, protocol) for protocol in (b"acme-tls/1", b"http/1.1", b"acme-tls/1")]
+    assert made[0] is made[2] is not made[1]
+
+
+def test_and_is_forgotten_with_what_it_shows() -> None:
+    contexts, certified = Contexts(), self_signed("cr.test", NOW)
+    context = weakref.ref(contexts.showing(certified, b"http/1.1"))
+    gc.collect()
+    assert context() is not None
+    del certified
+    gc.collect()
+    assert context() is None

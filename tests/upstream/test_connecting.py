@@ -9,7 +9,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
@@ -18,10 +19,11 @@ from zope.interface.verify import verifyObject
 from crproxy.config import Upstream
 from crproxy.oci.names import Registry
 from crproxy.policy.proxies import Proxies, Proxy
+from crproxy.policy.urls import Origin
 from crproxy.upstream.agent import Clients, send
-from crproxy.upstream.connecting import CheckedReactor
+from crproxy.upstream.connecting import CheckedReactor, Endpoints, Reach
 from crproxy.upstream.errors import RefusedAddress, describe, innermost
-from tests.memory import failure_of
+from tests.memory import failure_of, not_yet
 from tests.upstream.conftest import QUAY, TIMEOUTS
 
 
@@ -268,3 +270,53 @@ def test_s2_what_it_does_not_name_is_not(reactor: MemoryReactorClock, upstream: 
     names, connected, answered = asked(reactor, upstream, url)
     assert isinstance(innermost(failure_of(answered, Exception)), RefusedAddress)
     assert (names, connected) == ([], [])
+
+
+# What is connected to for a client that speaks TLS itself
+
+
+def below(reactor: MemoryReactorClock, host: str, *addresses: str, proxies: Proxies | None = None) -> Deferred[Any]:
+    nothing: frozenset[str] = frozenset()
+    reach = Reach(False, nothing, nothing, None, nothing, None, proxies or Proxies(), named=True)
+    reactor.installNameResolver(Resolver(*addresses))
+    endpoint = Endpoints(reactor, 10, reach).below(Origin("https", host, 443))
+    connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(Protocol))
+    for _ in range(10):
+        reactor.advance(0.3)
+    return connecting
+
+
+def test_below_tls_a_host_is_connected_to_by_its_name(reactor: MemoryReactorClock) -> None:
+    not_yet(below(reactor, "quay.io", "8.8.8.8"))
+    clients: list[Any] = reactor.tcpClients
+    ((address, port, factory, *_),) = clients
+    assert (address, port) == ("8.8.8.8", 443)
+    wire = StringTransport()
+    factory.buildProtocol(None).makeConnection(wire)
+    assert wire.value() == b""
+
+
+@pytest.mark.security("S2")
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1"])
+def test_below_tls_an_address_inside_is_never_connected_to(reactor: MemoryReactorClock, address: str) -> None:
+    error = failure_of(below(reactor, "quay.io", address), Exception)
+    assert isinstance(innermost(error), RefusedAddress)
+    assert reactor.tcpClients == []
+
+
+@pytest.mark.security("S2")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "metadata.google.internal", "192.0.2.1"])
+def test_below_tls_what_is_no_name_of_the_internet_is_not_looked_up(reactor: MemoryReactorClock, host: str) -> None:
+    with pytest.raises(RefusedAddress):
+        below(reactor, host, "8.8.8.8")
+
+
+def test_below_tls_a_proxy_is_asked_where_there_is_one(reactor: MemoryReactorClock) -> None:
+    proxies = Proxies(https=Proxy("proxy.internal", 3128))
+    not_yet(below(reactor, "quay.io", "10.0.0.1", proxies=proxies))
+    clients: list[Any] = reactor.tcpClients
+    ((address, port, factory, *_),) = clients
+    assert (address, port) == ("10.0.0.1", 3128)
+    wire = StringTransport()
+    factory.buildProtocol(None).makeConnection(wire)
+    assert wire.value() == b"CONNECT quay.io:443 HTTP/1.1\r\nHost: quay.io:443\r\n\r\n"

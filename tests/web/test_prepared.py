@@ -605,3 +605,16 @@ def test_whatever_happens_the_same_is_answered_as_without_it(steps: list[Step]) 
         one, other = ([seen.url for seen in world.network.seen] for world in worlds)
         assert one == other
         assert len(worlds[0].records) + len(worlds[0].repeated) == len(worlds[1].records)
+
+
+def test_who_has_said_who_it_is_is_answered_as_ever(world: World) -> None:
+    """What is prepared is for anybody, and its line in the audit log names nobody."""
+    world.warm()
+    world.get()
+    repeated = len(world.repeated)
+    assert repeated > 0
+    channel: Any = world._browsers["192.0.2.1"]._protocol
+    channel.user = "alice"
+    world.get()
+    assert len(world.repeated) == repeated
+    assert world.records[-1].user == "alice"

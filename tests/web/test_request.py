@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
+from typing import Any
 
 import bcrypt
 import pytest
@@ -240,6 +241,26 @@ def test_who_has_logged_in_is_told(network: Network) -> None:
     observed = Observed(PlainSite.make(Authenticator(), "registry", network.clock, None), network)
     observed.ask("/")
     assert observed.record.user == "alice"
+
+
+@pytest.mark.parametrize(("known", "said"), [(None, "alice"), ("bob", "alice"), ("bob", None), (None, None)])
+def test_who_the_connection_is_of_is_told_where_the_request_does_not_say(
+    network: Network, known: str | None, said: str | None
+) -> None:
+    """Such as behind a CONNECT that came with a login."""
+
+    class Authenticator(Resource):
+        isLeaf = True
+
+        def render(self, request: Request) -> bytes:
+            note_user(request, said)
+            return b""
+
+    observed = Observed(PlainSite.make(Authenticator(), "registry", network.clock, None), network)
+    channel: Any = observed._protocol
+    channel.user = known
+    observed.ask("/")
+    assert observed.record.user == (said or known)
 
 
 def test_a_line_that_cannot_be_written_holds_up_no_request(observed: Observed, site: PlainSite) -> None:
