@@ -74,7 +74,7 @@ fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 
 	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
-bench: bench-cache bench-tls bench-limits bench-hostile bench-workers bench-parallel ## every benchmark
+bench: bench-cache bench-tls bench-limits bench-hostile bench-workers bench-parallel bench-proxy ## every benchmark
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, docker-registry and any other, against what is aimed at
@@ -103,6 +103,10 @@ bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on by
 .PHONY: bench-parallel
 bench-parallel: $(VENV)/installed-for-tests packages ## a blob over several connections, from an upstream that is slow on each
 	$(BIN)/python -m benchmarks.parallel $(ARGS)
+
+.PHONY: bench-proxy
+bench-proxy: $(VENV)/installed-for-tests packages ## a warm blob by CONNECT beside the same by an alias
+	$(BIN)/python -m benchmarks.proxy $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/installed-for-tests packages ## one fetch for three nodes, and what each way to the bytes costs

@@ -21,12 +21,12 @@ class Certificate:
     authority: Path
 
     @classmethod
-    def write(cls, directory: Path) -> Self:
-        """Issue a certificate for HOST, and for upstreams on 127.0.0.1, by an authority of its own."""
+    def write(cls, directory: Path, *more: str) -> Self:
+        """Issue a certificate for HOST, for upstreams on 127.0.0.1, and for more names, by an authority of its own."""
         directory.mkdir()
         written = cls(directory / "chain.pem", directory / "key.pem", directory / "authority.pem")
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        issued = authority.issue_cert(HOST, "127.0.0.1", key_type=trustme.KeyType.ECDSA)
+        issued = authority.issue_cert(HOST, "127.0.0.1", *more, key_type=trustme.KeyType.ECDSA)
         for pem in issued.cert_chain_pems:
             pem.write_to_path(written.chain, append=True)
         issued.private_key_pem.write_to_path(written.key)

@@ -78,7 +78,7 @@ def _curl(server: Server, path: str, *options: str) -> subprocess.Popen[str]:
     command = [program("curl"), "-s", "-o", "/dev/null", "--max-time", str(SECONDS), "-w", REPORT, *options]
     if server.certificate is not None:
         command += ["--cacert", str(server.certificate), "--http2" if server.http2 else "--http1.1"]
-        command += ["--resolve", f"{server.host}:{server.port}:127.0.0.1"]
+        command += server.proxy or ("--resolve", f"{server.host}:{server.port}:127.0.0.1")
     return subprocess.Popen([*command, server.url(path)], stdout=subprocess.PIPE, text=True, env=environment())
 
 

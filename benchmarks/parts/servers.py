@@ -69,6 +69,7 @@ class Server:
         http2: whether clients are to ask it for HTTP/2.
         host: what clients call it, where it speaks TLS.
         prefix: what it wants in front of a repository, with a slash at its end.
+        proxy: the options by which curl asks it through an HTTP proxy; none where it is asked itself.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Server:
     http2: bool = False
     host: str = HOST
     prefix: str = ""
+    proxy: tuple[str, ...] = ()
 
     def path(self, path: str) -> str:
         """Return what it wants for a `path` of the registry protocol."""

@@ -17,8 +17,8 @@ _RESERVED = 48
 _OF_STORE = 56
 # Of a fleet, beside that: Valkey, and those who connect and have not shown yet that they are nodes (nodes_only.py).
 _OF_FLEET = 72
-# Of the rest, in hundredths. A client's connection needs one more while a blob is sent on it from the disk, and one to
-# an upstream needs one more for the partial file.
+# Of the rest, in hundredths. A client's connection needs one more while a blob is sent on it from the disk, or while it
+# is passed through to another host (forward/tunnel.py); one to an upstream needs one more for the partial file.
 _CLIENTS, _UPSTREAMS, _IDLE = 27, 17, 12
 # The same in a fleet. There, a connection from another node needs one more while a blob is sent on it, too; one to
 # another node one for the partial file, and as many as these may idle.

@@ -71,6 +71,8 @@ FLEET_ROWS = (
     "a blob, again there",
 )
 
+PROXY_ROWS = ("warm blob, CPU s/GiB", "warm blob, one client, s", "a new connection and a manifest, CPU ms")
+
 WORKERS_ROWS = (
     "an idle worker, PSS MiB",
     "manifests by digest, 1/s",
@@ -165,6 +167,13 @@ def test_several_connections_are_measured() -> None:
     assert [line.split("|")[1].strip() for line in table if line[2].isdigit()] == ["1", "2", "4", "8", "4"]
 
 
+def test_the_http_proxy_is_measured() -> None:
+    for tool in ("nginx", "curl"):
+        need(tool)
+    table = rows("proxy")
+    assert [row for row in PROXY_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
 def test_what_workers_give_is_measured() -> None:
     for tool in ("nginx", "wrk", "curl", "openssl"):
         need(tool)
@@ -197,7 +206,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cache", "fleet", "hostile", "limits", "parallel", "silence", "soak", "tls", "workers"]
+    "name", ["cache", "fleet", "hostile", "limits", "parallel", "proxy", "silence", "soak", "tls", "workers"]
 )
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()

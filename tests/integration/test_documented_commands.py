@@ -145,6 +145,7 @@ NOT_TYPED = {
     "make bench-soak": BENCHMARK,
     "make bench-silence": BENCHMARK,
     "make bench-parallel": BENCHMARK,
+    "make bench-proxy": BENCHMARK,
     "make bench-workers": BENCHMARK,
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,

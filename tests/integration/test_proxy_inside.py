@@ -7,31 +7,37 @@ from __future__ import annotations
 
 import base64
 import re
+import signal
 import ssl
 import threading
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
 
-from tests.parts.certificates import Authority
+from tests.parts.answers import Filler, Stall
 from tests.parts.daemon import Upstream
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import OCI_MANIFEST
 from tests.parts.malformed import malformed, smuggled
 from tests.parts.proxy_client import Answered, Inside, ProxyClient, connect, read_answer, rest
 from tests.parts.proxy_house import DOMAIN, House
-from tests.parts.shapes import manifest
+from tests.parts.shapes import content, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.parts.answers import Gate
+    from tests.parts.certificates import Authority
+
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 ONE, OTHER = "one.example.org", "other.example.org"
 PASSWORD, HASHED = "of everybody", bcrypt.hashpw(b"of everybody", bcrypt.gensalt(8)).decode()
+MEBIBYTE = 1 << 20
 BODY = b'{"schemaVersion": 2}'
 PATH = "/v2/team/app/manifests/v1"
 
@@ -389,3 +395,45 @@ def test_connections_are_counted_for_their_client_also_while_they_say_nothing(st
     finally:
         for connection in held:
             connection.close()
+
+
+@pytest.mark.security("S31", "S20")
+@pytest.mark.parametrize("kind", ["clear", "tls"])
+def test_a_client_that_takes_nothing_of_an_answer_is_cut_off(
+    start: Callable[[str], House], fake: FakeUpstream, kind: str
+) -> None:
+    house = start('[timeouts]\nwrite = "2s"\n')
+    large = Filler(96 * MEBIBYTE, seed=31)
+    fake.script(f"/v2/team/app/blobs/{large.digest}", content(large))
+    asked = f"GET /v2/team/app/blobs/{large.digest} HTTP/1.1\r\nHost: {ONE}\r\n\r\n".encode()
+    connection = house.client(kind).reach(f"{ONE}:443", receive_buffer=4096)
+    with Inside(connection, house.clear.trust(), ONE) as inside:
+        before = house.daemon.rss_bytes()
+        inside.sendall(asked)
+        house.daemon.wait_for_log("takes nothing: cut off")
+        assert house.daemon.rss_bytes() - before < 48 * MEBIBYTE
+        assert len(inside.rest()) < 64 * MEBIBYTE
+
+
+@pytest.mark.parametrize("kind", ["clear", "tls"])
+def test_what_is_asked_inside_is_answered_when_the_daemon_stops_and_the_rest_is_closed(
+    start: Callable[[str], House], fake: FakeUpstream, gate: Gate, kind: str
+) -> None:
+    house = start("")
+    body = Filler(MEBIBYTE, seed=32)
+    fake.script(f"/v2/team/app/blobs/{body.digest}", replace(content(body), fault=Stall(gate, 1000)))
+    asked = f"GET /v2/team/app/blobs/{body.digest} HTTP/1.1\r\nHost: {ONE}\r\n\r\n".encode()
+    client = house.client(kind)
+    with client.inside(ONE) as idle, client.inside(ONE) as busy:
+        assert get(idle, PATH).status == 200
+        busy.sendall(asked)
+        fake.seen.wait_for_request(body.digest)
+        seen = len(house.daemon.log)
+        house.daemon.signal(signal.SIGTERM)
+        house.daemon.wait_for_log("stopping: [12] connections", after=seen)
+        assert idle.rest() == b""
+        gate.open()
+        answered = read_answer(busy)  # type: ignore[arg-type]  # it has what is needed
+        assert (answered.status, len(answered.body)) == (200, MEBIBYTE)
+        assert busy.rest() == b""
+    house.daemon.wait(15)

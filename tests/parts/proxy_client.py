@@ -95,13 +95,17 @@ class ProxyClient:
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.settimeout(_PATIENCE)
-        if source is not None:
-            connection.bind((source, 0))
-        connection.connect(self.address)
-        if self.outer is None:
-            return connection
-        context, name = self.outer
-        return context.wrap_socket(connection, server_hostname=name)
+        try:
+            if source is not None:
+                connection.bind((source, 0))
+            connection.connect(self.address)
+            if self.outer is None:
+                return connection
+            context, name = self.outer
+            return context.wrap_socket(connection, server_hostname=name)
+        except BaseException:
+            connection.close()
+            raise
 
     def say(self, words: bytes, source: str | None = None) -> Answered:
         """Say so on a connection of its own; return what is answered first."""
@@ -118,9 +122,13 @@ class ProxyClient:
     ) -> socket.socket:
         """Return a connection to ``target``; fails where that was refused."""
         connection = self.open(source, receive_buffer=receive_buffer)
-        connection.sendall(connect(target, *fields))
-        answered = read_answer(connection)
-        assert answered.status == 200, answered
+        try:
+            connection.sendall(connect(target, *fields))
+            answered = read_answer(connection)
+            assert answered.status == 200, answered
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def trust(self) -> ssl.SSLContext:
@@ -146,7 +154,11 @@ class Inside:
         self._connection = connection
         self._received, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._received, self._sent, server_hostname=name)
-        self._until_done(self.tls.do_handshake)
+        try:
+            self._until_done(self.tls.do_handshake)
+        except BaseException:
+            connection.close()
+            raise
 
     def __enter__(self) -> Inside:
         return self
