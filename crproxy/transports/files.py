@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
 __all__ = ["read_piece", "send_file", "send_view"]
 
 # Larger pieces come from mmap and fault on every page: 64 KiB was measured up to twice as fast as 256 KiB.
@@ -23,7 +26,7 @@ def send_file(consumer: Any, fd: int, offset: int, count: int) -> int:
     """
     own = _own(consumer, "send_file")
     if own is not None:
-        sent: int = own(consumer, fd, offset, count)
+        sent: int = own(fd, offset, count)
         return sent
     piece = read_piece(fd, offset, count)
     consumer.write(piece)
@@ -38,20 +41,25 @@ def send_view(consumer: Any, view: memoryview) -> int:
     """
     own = _own(consumer, "send_view")
     if own is not None:
-        sent: int = own(consumer, view)
+        sent: int = own(view)
         return sent
     piece = view[:_PIECE]
     consumer.write(piece)
     return len(piece)
 
 
-def _own(consumer: Any, means: str) -> Any:
-    """Return what ``consumer`` itself has.
+def _own(consumer: Any, name: str) -> Any:
+    """Return what ``consumer`` has for it; None where that would pass by TLS in memory.
 
-    Twisted's wrappers, TLS in memory among them, hand on whatever they do not know to what they wrap: what is sent by
-    that goes past them.
+    Twisted's wrappers hand on what they do not know to what they are around. Around a socket of ours, an endpoint that
+    speaks TLS itself (ssl:) sent what was on the disk in the clear, between its records.
     """
-    return getattr(type(consumer), means, None)
+    layer = consumer
+    while isinstance(layer, ProtocolWrapper):
+        if isinstance(layer, TLSMemoryBIOProtocol):
+            return None
+        layer = layer.transport
+    return getattr(consumer, name, None)
 
 
 def read_piece(fd: int, offset: int, count: int) -> bytes:

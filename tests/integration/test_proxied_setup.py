@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 # Every file with its content, of what a set-up may change. What update-ca-certificates makes for Java is not its own.
 LISTING = (
-    "find /etc /usr/local/share/ca-certificates ! -name systemctl.log ! -path '*/java/*' -type f -exec sha256sum {} + ; "
+    "find /etc /usr/local/share/ca-certificates "
+    "! -name systemctl.log ! -path '*/java/*' -type f -exec sha256sum {} + && "
     "find /etc -type l -printf '%p %l\\n'"
 )
 LOGIN = ("--login", USERNAME, "--password-stdin")
