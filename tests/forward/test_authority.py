@@ -30,9 +30,7 @@ def authority() -> Authority:
 def forged(authority: Authority, names: list[x509.GeneralName]) -> x509.Certificate:
     """What whoever has stolen the key may sign."""
     leaf = authority.sign("ghcr.io", KEY.public_key(), NOW, DAY)
-    builder = (
-        x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(leaf.issuer).public_key(leaf.public_key())
-    )
+    builder = x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(leaf.issuer).public_key(leaf.public_key())
     builder = builder.serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(leaf.not_valid_before_utc).not_valid_after(leaf.not_valid_after_utc)
     for extension in leaf.extensions:
@@ -133,9 +131,7 @@ def test_pythons_verifier_refuses_another_name(tmp_path: Path) -> None:
     leaf = authority.sign("ghcr.io", KEY.public_key(), now, DAY)
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    builder = (
-        x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(leaf.issuer).public_key(leaf.public_key())
-    )
+    builder = x509.CertificateBuilder().subject_name(leaf.subject).issuer_name(leaf.issuer).public_key(leaf.public_key())
     moment = datetime.datetime.fromtimestamp(int(now), datetime.UTC)
     builder = builder.serial_number(7).not_valid_before(moment).not_valid_after(moment + datetime.timedelta(days=1))
     for extension in leaf.extensions:
