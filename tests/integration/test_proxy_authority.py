@@ -85,6 +85,7 @@ class Running:
             shown = connection.sock.getpeercert(binary_form=True)
         finally:
             connection.close()
+        assert isinstance(shown, bytes)
         return x509.load_der_x509_certificate(shown).issuer.rfc4514_string()
 
     @contextmanager
