@@ -66,9 +66,8 @@ class Authorities:
     def renew(self, names: frozenset[str]) -> Authority:
         """Make a new one whether or not it is due. Raises OSError."""
         with self._lock():
-            made = self._make(names)
             self._read()
-        return made
+            return self._make(names)
 
     def _read(self) -> None:
         known = {}
@@ -82,7 +81,7 @@ class Authorities:
         self._known = known
 
     def _make(self, names: frozenset[str]) -> Authority:
-        made = Authority.new(names, self._now())
+        made = self._new(names)
         file = self._directory / f"{made.certificate.serial_number:040x}{_SUFFIX}"
         beside = file.with_suffix(".new")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
@@ -94,6 +93,13 @@ class Authorities:
         self._log.info(
             "a new CA for {number} names of registries: {fingerprint}", number=len(names), fingerprint=made.fingerprint
         )
+        return made
+
+    def _new(self, names: frozenset[str]) -> Authority:
+        """Return one that begins to count in a second of its own: by that it is told which is the oldest."""
+        now, taken = self._now(), {one.since for one in self._known}
+        while (made := Authority.new(names, now)).not_before in taken:
+            now += 1
         return made
 
     @contextmanager
