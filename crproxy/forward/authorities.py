@@ -113,9 +113,9 @@ class Authorities:
         Arguments:
             at_once: those before it are removed.
         """
-        made = self.make(names)
         with self._lock():
             self.read()
+            made = self.make(names)
             self._hold([made] if at_once else [*self.trusted, made])
         return made
 

@@ -132,3 +132,34 @@ def test_without_names_none_is_made(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.authorities.refresh(frozenset())
     assert world.files == []
+
+
+def test_the_oldest_is_known_where_several_were_made_within_a_second(tmp_path: Path) -> None:
+    """A certificate has whole seconds (RFC 5280, 4.1.2.5.2), and by these it is told which was first."""
+    world = World(tmp_path)
+    world.authorities.refresh(NAMES)
+    made = [world.authorities.trusted[0], world.authorities.renew(NAMES), world.authorities.renew(NAMES)]
+    for worker in (world.authorities, world.another()):
+        worker.refresh(NAMES)
+        assert [one.fingerprint for one in worker.trusted] == [one.fingerprint for one in made]
+        signer = worker.signer_for("ghcr.io")
+        assert signer is not None
+        assert signer.fingerprint == made[0].fingerprint
+
+
+def test_what_another_worker_has_made_within_the_second_is_known_as_well(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    other = world.another()
+    made = [each.renew(NAMES).fingerprint for each in (world.authorities, other, world.authorities)]
+    other.refresh(NAMES)
+    assert [one.fingerprint for one in other.trusted] == made
+
+
+def test_one_from_a_clock_that_was_wrong_does_not_put_off_the_next(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.now += 86400
+    world.authorities.refresh(NAMES)
+    world.now = NOW
+    world.authorities.refresh(NAMES)
+    (counting,) = world.authorities.trusted
+    assert counting.not_before < NOW

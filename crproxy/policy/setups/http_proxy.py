@@ -94,21 +94,29 @@ class System:
     Arguments:
         directory: for more of them, one in each file: OpenSSL finds no second one in a file.
         suffix: of their names.
-        update: the command that has them count, and count no more once they are removed.
+        update: the command that has them count.
+        tidy: the command that has those count no more that were removed, and leaves nothing of them.
     """
 
     name: str
     directory: str
     suffix: str
     update: str
+    tidy: str
 
     def path(self, part: str) -> str:
         """Return the path of one of ours; ``part`` may be ``*``."""
         return f"{self.directory}/{NAME}-{part}{self.suffix}"
 
 
-DEBIAN = System("Debian, Ubuntu, Alpine", "/usr/local/share/ca-certificates", ".crt", "update-ca-certificates")
-_RED_HAT = System("RHEL, Fedora", "/etc/pki/ca-trust/source/anchors", ".pem", "update-ca-trust")
+DEBIAN = System(
+    "Debian, Ubuntu, Alpine",
+    "/usr/local/share/ca-certificates",
+    ".crt",
+    "update-ca-certificates",
+    "update-ca-certificates --fresh",
+)
+_RED_HAT = System("RHEL, Fedora", "/etc/pki/ca-trust/source/anchors", ".pem", "update-ca-trust", "update-ca-trust")
 
 
 def anchors_of(proxy: HttpProxy) -> tuple[ClientFile, ...]:

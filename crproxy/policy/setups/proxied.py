@@ -28,7 +28,7 @@ def _service(client: str, unit: str, example: str) -> Callable[[HttpProxy], Setu
             *restart,
             example,
             f"# where OpenRC starts it: export both variables in /etc/conf.d/{unit}, and rc-service {unit} restart",
-            _back(f"rm -f {file.path} {_OURS}", DEBIAN.update, *restart),
+            _back(f"rm -f {file.path} {_OURS}", DEBIAN.tidy, *restart),
         )
         about = f"{client} asks this proxy for every registry that it answers for; images keep their names."
         return Setup(about, (file, *anchors_of(proxy)), then)
@@ -52,7 +52,7 @@ def _podman(proxy: HttpProxy) -> Setup:
         *trusting(proxy),
         "podman pull ghcr.io/ORG/NAME",
         "# Skopeo reads no such file: for it, see crproxy setup helm --proxy",
-        _back(f"rm -f {file.path} {_OURS}", DEBIAN.update),
+        _back(f"rm -f {file.path} {_OURS}", DEBIAN.tidy),
     )
     about = "Podman and Buildah ask this proxy for every registry that it answers for; images keep their names."
     return Setup(about, (file, *anchors_of(proxy)), then)
@@ -71,7 +71,7 @@ def _helm(proxy: HttpProxy) -> Setup:
         *trusting(proxy),
         f"(. ./{file.path} && helm pull oci://ghcr.io/ORG/CHART)",
         "# helm install asks the cluster as well: add its name to NO_PROXY, if it is asked by name",
-        _back(f"rm -f {file.path} {_OURS}", DEBIAN.update),
+        _back(f"rm -f {file.path} {_OURS}", DEBIAN.tidy),
     )
     about = "Helm asks this proxy for charts, by their own names. The images that they deploy are pulled by the nodes."
     return Setup(about, (file, *anchors_of(proxy)), then)
