@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ipaddress
-from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -43,7 +42,7 @@ def served(access: Access, name: str, client: str | None = None) -> bool:
 
 @pytest.mark.security("S1", "S31")
 def test_a_registry_of_which_nothing_is_served_is_denied_as_its_images_are() -> None:
-    access = Access(frozenset({QUAY}), message="ask alice", privileged=(ip_network("192.0.2.0/24"),))
+    access = Access(frozenset({QUAY}), message="ask alice", privileged=(ipaddress.ip_network("192.0.2.0/24"),))
     for client in (None, "198.51.100.1"):
         access.check_registry(QUAY, client)
         with pytest.raises(RegistryError) as raised:
