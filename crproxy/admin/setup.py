@@ -65,10 +65,15 @@ def setup(
 ) -> None:
     """Print what CLIENT needs to pull through this proxy: the file, where it goes, and what to do then.
 
-    The proxy is the one of the configuration, or --host. Nothing is written, and nobody is asked.
+    The proxy is the one of the configuration, or --host. Nothing is written, and nobody is asked, but for the CA that
+    clients are to trust with --proxy.
     """
     user = _login(login, password_stdin)
+    if ca_file is not None and not as_proxy:
+        raise click.UsageError("--ca goes with --proxy")
     if as_proxy:
+        if registries:
+            raise click.UsageError("with --proxy, [proxy] of the configuration says which registries: leave --registry")
         made = proxied(client, host, config_file, said, user, ca_file)
     else:
         target = _at(host) if host is not None else _configured(config_file, said, login)
@@ -76,7 +81,8 @@ def setup(
     if as_json:
         click.echo(json.dumps(asdict(made), indent=2, ensure_ascii=False))
     elif bare:
-        click.echo(_bare(made), nl=False)
+        advice = "leave --bare, or take --json" if as_proxy else "name one --registry with --bare"
+        click.echo(_bare(made, advice), nl=False)
     else:
         click.echo(printed(made), nl=False)
 
@@ -98,11 +104,11 @@ def printed(made: Setup) -> str:
     return "\n\n".join([*parts, "--- and then", "\n".join(made.then)]) + "\n"
 
 
-def _bare(made: Setup) -> str:
+def _bare(made: Setup, advice: str) -> str:
     if not made.files:
         raise click.ClickException("no file is needed for that; without --bare it is said what is")
     if len(made.files) > 1:
-        raise click.UsageError(f"these are {len(made.files)} files: name one --registry with --bare")
+        raise click.UsageError(f"these are {len(made.files)} files: {advice}")
     return made.files[0].text
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 
-from ..config import Config, ConfigError
+from ..config import ConfigError
 from ..policy.endpoints import parse_endpoint
-from ..policy.setups import PROXIED, HttpProxy, Login, Setup
+from ..policy.setups import PROXIED, Anchor, HttpProxy, Login, Setup
 from ..policy.urls import origin_of
-from .client import AdminClient
+from .client import AdminClient, Unreachable
 from .configuration_file import read_config
 from .options import options_of
 from .paths import find_socket
@@ -22,6 +22,7 @@ from .paths import find_socket
 __all__ = ["proxied"]
 
 _EXAMPLE = "such as --host http://cr.example.com:3128"
+_WANTED = "give what crproxy ca export prints"
 
 
 def proxied(
@@ -40,18 +41,16 @@ def proxied(
         ca_file: what clients are to trust; None has the running daemon asked.
 
     Raises:
-        ClickException: there is none, or nothing tells of it.
+        ClickException: there is none, or nothing tells of it; or what is to be trusted is no CA of this proxy's kind.
     """
     if client not in PROXIED:
         raise click.ClickException(f"with --proxy there are {', '.join(PROXIED)}")
     url = _configured(config_file, said) if host is None else host
-    origin = origin_of(url)
-    if origin is None or url.partition("://")[2].strip("/").count("/"):
+    origin, authority = origin_of(url), url.partition("://")[2].removesuffix("/")
+    if origin is None or "/" in authority:
         raise click.BadParameter(f"{url!r} is no proxy: write its scheme and port, {_EXAMPLE}", param_hint="--host")
-    pem = _exported() if ca_file is None else _read(ca_file)
-    authority = url.partition("://")[2].strip("/")
-    proxy = HttpProxy(authority, origin.scheme == "https", pem, _fingerprints(pem), login)
-    return PROXIED[client](proxy)
+    anchors = _anchors(_exported() if ca_file is None else _read(ca_file))
+    return PROXIED[client](HttpProxy(authority.lower(), origin.scheme == "https", anchors, login))
 
 
 def _configured(config_file: str | None, said: Mapping[str, Any]) -> str:
@@ -59,25 +58,31 @@ def _configured(config_file: str | None, said: Mapping[str, Any]) -> str:
         config = read_config(config_file, options_of(dict(said)))
     except ConfigError as error:
         raise click.ClickException(f"{error}; or name the proxy by --host") from error
-    if not config.forward.is_on:
-        raise click.ClickException("this proxy is no HTTP proxy: set listen under [proxy], or give --proxy ENDPOINT")
-    scheme, endpoints = "http", config.forward.listen
-    if config.forward.listen_tls:
-        scheme, endpoints = "https", config.forward.listen_tls
-    port, name = parse_endpoint(endpoints[0]).port, config.names.domain or _address(config)
-    if not port or name is None:
+    forward = config.forward
+    if not forward.is_on:
+        raise click.ClickException(
+            "this proxy is no HTTP proxy by its configuration: set listen under [proxy], or name it by --host, "
+            f"{_EXAMPLE.removeprefix('such as --host ')}"
+        )
+    secure = bool(forward.listen_tls)
+    endpoint = parse_endpoint((forward.listen_tls if secure else forward.listen)[0])
+    if not endpoint.port:
         raise click.ClickException(f"the configuration does not tell how clients reach the proxy: {_EXAMPLE}")
-    return f"{scheme}://{name}:{port}"
+    # A certificate has a name in it, and no address.
+    has_name = config.names.domain is not None and (secure or not endpoint.is_local)
+    name = config.names.domain if has_name else _bracketed(endpoint.host)
+    return f"{'https' if secure else 'http'}://{name}:{endpoint.port}"
 
 
-def _address(config: Config) -> str | None:
-    """Return where the proxy listens, if that is one address."""
-    host = parse_endpoint(config.forward.listen[0]).host if config.forward.listen else None
-    return None if not host or host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _exported() -> str:
-    found = AdminClient(find_socket(None)).ask("GET", "/ca")
+    try:
+        found = AdminClient(find_socket(None)).ask("GET", "/ca")
+    except Unreachable as error:
+        raise Unreachable(f"{error.message}. Or give --ca FILE, with what crproxy ca export prints there") from error
     return "".join(one["certificate"] for one in found["authorities"])
 
 
@@ -88,9 +93,23 @@ def _read(file: Path) -> str:
         raise click.ClickException(f"{file} cannot be read: {error}") from error
 
 
-def _fingerprints(pem: str) -> tuple[str, ...]:
+def _anchors(pem: str) -> tuple[Anchor, ...]:
+    """Return the CAs in ``pem``, and nothing else that is in it: the daemon's own files have the key as well."""
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
-        raise click.ClickException("there is no certificate in it: write what crproxy ca export prints") from None
-    return tuple(one.fingerprint(hashes.SHA256()).hex(":").upper() for one in found)
+        raise click.ClickException(f"there is no certificate in it: {_WANTED}") from None
+    return tuple(_anchor(certificate) for certificate in found)
+
+
+def _anchor(certificate: x509.Certificate) -> Anchor:
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        constraints = None
+    permitted = () if constraints is None else constraints.permitted_subtrees or ()
+    names = tuple(name.value for name in permitted if isinstance(name, x509.DNSName))
+    if not names:
+        raise click.ClickException(f"a certificate in it may sign for any name, which nobody should trust: {_WANTED}")
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+    return Anchor(pem, certificate.fingerprint(hashes.SHA256()).hex(":").upper(), names)

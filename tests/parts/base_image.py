@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["RECIPE", "make_base"]
+__all__ = ["RECIPE", "copy_libraries", "make_base"]
 
 RECIPE = "FROM scratch\nCOPY root /\nENV PATH=/usr/local/bin:/usr/bin\n"
 
@@ -49,6 +49,12 @@ def make_base(context: Path) -> None:
     (root / "tmp").mkdir()
     (root / "tmp").chmod(0o1777)
     (context / "Dockerfile").write_text(RECIPE)
+
+
+def copy_libraries(program: Path, root: Path) -> None:
+    """Copy what a program loads into ``root``, to where it looks for that."""
+    for path in _libraries([program]):
+        _copy(path, root)
 
 
 def _python(root: Path) -> list[Path]:

@@ -38,6 +38,10 @@ class Buildah:
         (identity,) = self._program.words("pull", "--quiet", *self._tls, image)
         return documents(self._root, identity) | self._layers(identity)
 
+    def build(self, context: Path, tar: Path) -> None:
+        """Build what is in a directory; write its files as ``tar``."""
+        self._program.run("build", *self._tls, "--isolation=chroot", f"--output=type=tar,dest={tar}", str(context))
+
     def _layers(self, identity: str) -> frozenset[str]:
         self._saved.mkdir(exist_ok=True)
         saved = self._saved / identity

@@ -43,7 +43,7 @@ class Containerd:
         places = {"root": str(directory / "root"), "state": str(directory / "state"), "address": address}
         file = directory / "containerd.toml"
         file.write_text(_CONFIG.format(**{key: json.dumps(value) for key, value in places.items()}))
-        self._plain = ["--plain-http"] if node.authority is None else []
+        self._plain = ["--plain-http"] if node.tls_verify == "false" else []
         command = node.command([need("ctr"), f"--address={address}"])
         self._program = Program(command, directory, **node.environment)
         self._pulls = 0

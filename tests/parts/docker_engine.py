@@ -1,4 +1,7 @@
-"""Docker Engine as a client: a private dockerd (graphdriver store) and the docker command."""
+"""Docker Engine as a client: a private dockerd and the docker command.
+
+Debian's dockerd keeps images by its graph driver, as all did for years; a newer one, by containerd.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,7 @@ class DockerEngine:
         node: where it runs.
         mirrors: its ``registry-mirrors``.
         settings: what else is in its daemon.json.
+        by_containerd: it is the newer one.
     """
 
     def __init__(
@@ -47,20 +51,27 @@ class DockerEngine:
         node: Node = HERE,
         mirrors: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
+        *,
+        by_containerd: bool = False,
     ) -> None:
         need_root("dockerd")
         address = f"unix://{directory / 'docker.sock'}"
-        command = [need("dockerd"), f"--host={address}", "--storage-driver=vfs"]
+        program, driver = ("moby-dockerd", "native") if by_containerd else ("dockerd", "vfs")
+        command = [need(program), f"--host={address}", f"--storage-driver={driver}"]
         command += [f"--data-root={directory / 'data'}", f"--exec-root={directory / 'exec'}"]
         command += [f"--pidfile={directory / 'pid'}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         # It tells where it tries to pull from only when it debugs.
         written = {"registry-mirrors": list(mirrors), "debug": True, **(settings or {})}
+        if by_containerd:
+            written["features"] = {"containerd-snapshotter": True}
         file = directory / "daemon.json"
         file.write_text(json.dumps(written))
         command.append(f"--config-file={file}")
         client = directory / "client"
         client.mkdir()
-        self._program = Program([need("docker"), f"--host={address}"], directory, DOCKER_CONFIG=str(client))
+        self.client_environment = {"DOCKER_HOST": address, "DOCKER_CONFIG": str(client)}
+        self._plugins = client / "cli-plugins"
+        self._program = Program([need("docker")], directory, **self.client_environment)
         need("containerd")
         # Go's clients ask no proxy for 127.0.0.1; all else finds nobody, so that Docker Hub is never reached.
         nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9"} if node.etc is None else {}
@@ -101,6 +112,24 @@ class DockerEngine:
             return DockerImage(pulled_as.partition("@")[2], self._contents(image))
         finally:
             self._program.run("image", "rm", "--force", image)
+
+    def add_buildx(self) -> None:
+        """Give the client its plugin for builds by BuildKit."""
+        self._plugins.mkdir()
+        (self._plugins / "docker-buildx").symlink_to(need("docker-buildx"))
+
+    def build(self, context: Path, tag: str) -> None:
+        """Build an image by what builds where no plugin was added, which is in the daemon."""
+        self._program.run("build", "--quiet", f"--tag={tag}", str(context))
+
+    def build_by_buildx(self, context: Path, tar: Path) -> None:
+        """Build what is in a directory by BuildKit; write its files as ``tar``."""
+        self._program.run("buildx", "build", f"--output=type=tar,dest={tar}", str(context))
+
+    def write_files(self, tag: str, tar: Path) -> None:
+        """Write the files of an image as ``tar``."""
+        (container,) = self._program.words("create", tag)
+        self._program.run("export", f"--output={tar}", container)
 
     def seconds_to_pull(self, image: str) -> float:
         """Pull an image and forget it again; return what the pull took."""

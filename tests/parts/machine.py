@@ -1,7 +1,7 @@
 """A machine that commands can be typed on as they stand in the documentation.
 
-It has a network of its own, where every port is free and only loopback leads anywhere, and its own /etc, /opt and
-/var/lib over this one's: what is written there is gone with it.
+It has a network of its own, where every port is free and only loopback leads anywhere, and its own /etc, /opt,
+/usr/local and /var/lib over this one's: what is written there is gone with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine"]
 
-_OVER = ("etc", "opt", "var/lib")
+_OVER = ("etc", "opt", "usr/local", "var/lib")
 _ENTER = """
 set -e
 ip link set lo up
@@ -64,15 +64,19 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self._holder.stop()
 
+    @property
+    def entering(self) -> list[str]:
+        """The words before a command that is to see its files; with ``--net`` behind them, in its network as well."""
+        return [need("nsenter"), f"--target={self._holder.pid}", "--mount"]
+
     def command(self, line: str, directory: Path, *, outside: bool = False) -> list[str]:
         """Return the words that run a command line there, in that directory.
 
         Arguments:
             outside: with this machine's network, for what fetches packages.
         """
-        enter = [need("nsenter"), f"--target={self._holder.pid}", "--mount"]
         network = [] if outside else ["--net"]
-        return [*enter, *network, "sh", "-c", 'cd "$1" && eval "exec $2"', "sh", str(directory), line]
+        return [*self.entering, *network, "sh", "-c", 'cd "$1" && eval "exec $2"', "sh", str(directory), line]
 
     def type(self, line: str, directory: Path, *, outside: bool = False) -> str:
         """Run a command line to its end, and return what it printed; it must succeed."""

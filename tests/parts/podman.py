@@ -57,6 +57,13 @@ class Podman:
         (identity,) = self._program.words("pull", "--quiet", *self._tls, image)
         return documents(self._root, identity) | self._layers(identity)
 
+    def variables_in(self, image: str) -> list[str]:
+        """Return the environment of a container that is made of an image, and not started."""
+        (container,) = self._program.words("create", *self._tls, image)
+        (described,) = json.loads(self._program.run("inspect", container))
+        variables: list[str] = described["Config"]["Env"]
+        return variables
+
     def _layers(self, identity: str) -> frozenset[str]:
         self._saved.mkdir(exist_ok=True)
         saved = self._saved / identity

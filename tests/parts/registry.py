@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Self
 
+from .node import HERE, Node
 from .ports import reserve_port
 from .process import Process
 from .requirements import need
@@ -51,6 +52,7 @@ class DockerRegistry:
         directory: for its configuration and, unless another ``storage`` is given, what is pushed.
         auth: whom it lets in; without it, everybody.
         certificate: to serve HTTPS.
+        node: where it runs.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class DockerRegistry:
         auth: Auth | None = None,
         storage: Path | None = None,
         certificate: Certificate | None = None,
+        node: Node = HERE,
     ) -> None:
         self._scheme = "http" if certificate is None else "https"
         tls = {} if certificate is None else {"certificate": str(certificate.chain), "key": str(certificate.key)}
@@ -72,8 +75,8 @@ class DockerRegistry:
         }
         file = directory / "registry.yml"
         file.write_text(json.dumps(config))  # all JSON is YAML
-        self._process = Process([need("docker-registry"), "serve", str(file)], directory)
-        self.authority = self._process.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
+        self._command, self._directory = node.command([need("docker-registry"), "serve", str(file)]), directory
+        self.start()
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +99,11 @@ class DockerRegistry:
     def wait_for_log(self, pattern: str) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log, as soon as it is there."""
         return self._process.wait_for(pattern)
+
+    def start(self) -> None:
+        """Start it; where it was stopped, at the same port again, and with an empty log."""
+        self._process = Process(self._command, self._directory)
+        self.authority = self._process.wait_for(r"listening on (127\.0\.0\.1:\d+)")[1]
 
     def stop(self) -> None:
         self._process.stop()

@@ -18,7 +18,20 @@ __all__ = ["missing", "need", "need_root", "need_tracing"]
 _CAP_SYS_PTRACE = 19
 # Where .ci/go-programs leaves what it builds.
 _ENVIRONMENT = Path(sys.executable).parent
-_GO_PROGRAMS = frozenset({"compose-spec", "go-verifier", "helm", "strict-kinds", "versitygw"})
+_GO_PROGRAMS = frozenset(
+    {
+        "buildctl",
+        "buildkitd",
+        "compose-spec",
+        "crictl",
+        "docker-buildx",
+        "go-verifier",
+        "helm",
+        "moby-dockerd",
+        "strict-kinds",
+        "versitygw",
+    }
+)
 _DEBIAN_PACKAGES = {
     "basic_ncsa_auth": "squid-openssl",
     "buildah": "buildah",

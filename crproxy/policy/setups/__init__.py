@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from .buildkit import buildkit
 from .containerd import containerd
 from .docker import docker
+from .http_proxy import Anchor, HttpProxy
 from .k3s import k3s
 from .kubernetes import helm, kubernetes
-from .proxied import PROXIED, HttpProxy
+from .proxied import PROXIED
 from .registries_conf import cri_o, podman
 from .target import ClientFile, Login, Setup, SetupError, Target
 
-__all__ = ["PROXIED", "SETUPS", "ClientFile", "HttpProxy", "Login", "Setup", "SetupError", "Target"]
+__all__ = ["PROXIED", "SETUPS", "Anchor", "ClientFile", "HttpProxy", "Login", "Setup", "SetupError", "Target"]
 
 SETUPS: Mapping[str, Callable[[Target], Setup]] = {
     "docker": docker,
