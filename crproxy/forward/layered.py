@@ -29,8 +29,6 @@ from ..tls.certificates import Certified
 
 __all__ = ["Layered", "LayeredContexts"]
 
-_PASSING_BY = frozenset({"peek", "send_file", "send_view", "start_tls"})
-
 
 class LayeredContexts(Contexts):
     """Contexts for TLS in memory: pyOpenSSL's, which alone Twisted's takes."""
@@ -77,7 +75,6 @@ class Layered(Protocol):
 
     def connectionMade(self) -> None:
         """Begin (Protocol)."""
-        self.transport = _Below(self.transport)
         directlyProvides(self, providedBy(self.transport))
         self._first.makeConnection(self)  # type: ignore[arg-type]  # it is one by what it hands on
 
@@ -116,31 +113,6 @@ class Layered(Protocol):
             # A handshake that failed, or the client's end: "if there is a registered producer on a transport it will
             # not be closed until the producer has been unregistered" (ITransport), which Twisted's TLS does not do.
             self._outer.unregisterProducer()
-
-
-class _Below:
-    """The outer connection, as the inner TLS has it.
-
-    When that is over, whatever the reason, nobody has anything more to send. A connection that has a producer waits for
-    it all the same before it closes (ITCPTransport).
-
-    What a `Stream` has besides is not to be had: it would pass by the inner TLS, which hands on what it does not know.
-    Blobs from the disk went out between its records.
-    """
-
-    def __init__(self, outer: Any) -> None:
-        self._outer = outer
-        directlyProvides(self, providedBy(outer))
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _PASSING_BY:
-            raise AttributeError(name)
-        return getattr(self._outer, name)
-
-    def loseConnection(self) -> None:
-        """Close, everything having been sent (ITransport)."""
-        self._outer.unregisterProducer()
-        self._outer.loseConnection()
 
 
 @implementer(IHandshakeListener)

@@ -67,6 +67,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Core", "make_pullthrough"]
 
+# Bytes of answers that are kept as they go out, for each name that is answered for inside of the HTTP proxy.
+_PREPARED_OF_REGISTRY = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Core:
@@ -235,7 +238,12 @@ class Core:
 
     def _registry_site(self, configuration: Callable[[], Config]) -> PlainSite:
         """Return the site that answers by another configuration, for programs alone."""
-        return self._site_of(Branch(), configuration)
+        site = self._site_of(Branch(), configuration)
+        # There is one for each name that is answered for.
+        site.prepared = PreparedAnswers(
+            configuration, self.accounts, self.observe_again, self.now, most=_PREPARED_OF_REGISTRY
+        )
+        return site
 
     def _site_of(self, page: Resource, configuration: Callable[[], Config]) -> PlainSite:
         login = self.login_service.login.by(configuration)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 __all__ = ["read_piece", "send_file", "send_view"]
@@ -49,17 +48,17 @@ def send_view(consumer: Any, view: memoryview) -> int:
 
 
 def _own(consumer: Any, name: str) -> Any:
-    """Return what ``consumer`` has for it; None where that would pass by TLS in memory.
+    """Return what ``consumer`` has for it, or what it is around; None where that would pass by TLS in memory.
 
-    Twisted's wrappers hand on what they do not know to what they are around. Around a socket of ours, an endpoint that
-    speaks TLS itself (ssl:) sent what was on the disk in the clear, between its records.
+    Twisted's wrappers, TLS in memory among them, hand on what they do not know. Around a socket of ours, an endpoint
+    that speaks TLS itself (ssl:) sent what was on the disk in the clear, between its records.
     """
     layer = consumer
-    while isinstance(layer, ProtocolWrapper):
-        if isinstance(layer, TLSMemoryBIOProtocol):
+    while not hasattr(type(layer), name):
+        if isinstance(layer, TLSMemoryBIOProtocol) or not hasattr(layer, "transport"):
             return None
         layer = layer.transport
-    return getattr(consumer, name, None)
+    return getattr(layer, name)
 
 
 def read_piece(fd: int, offset: int, count: int) -> bytes:

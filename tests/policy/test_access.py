@@ -40,6 +40,36 @@ def served(access: Access, name: str, client: str | None = None) -> bool:
     return not isinstance(outcome(RegistryError, access.check, image(name), client), RegistryError)
 
 
+@pytest.mark.security("S1", "S31")
+def test_a_registry_of_which_nothing_is_served_is_denied_as_its_images_are() -> None:
+    access = Access(frozenset({QUAY}), message="ask alice", privileged=(ipaddress.ip_network("192.0.2.0/24"),))
+    for client in (None, "198.51.100.1"):
+        access.check_registry(QUAY, client)
+        with pytest.raises(RegistryError) as raised:
+            access.check_registry(GHCR, client)
+        assert raised.value.message == refusal(access, client=client).message
+        assert raised.value.status == 403
+    access.check_registry(GHCR, "192.0.2.1")
+    Access().check_registry(GHCR)
+
+
+@pytest.mark.security("S1", "S31")
+@pytest.mark.parametrize(
+    ("images", "is_served"),
+    [
+        (("ghcr.io/*",), True),
+        (("ghcr.io/org/app",), True),
+        (("ghcr.io/org/*", "quay.io/x/y"), True),
+        (("*",), True),
+        (("ghcr.io.example.com/*", "quay.io/ghcr.io/x"), False),
+        ((), False),
+    ],
+)
+def test_a_registry_of_which_something_is_everybodys_is_not_denied(images: tuple[str, ...], is_served: bool) -> None:
+    access = Access(frozenset({QUAY}), privileged_images=patterns(*images))
+    assert (outcome(RegistryError, access.check_registry, GHCR, None) is None) == is_served
+
+
 @pytest.mark.security("S1")
 def test_another_registry_is_denied_and_told_what_is_served() -> None:
     error = refusal(Access(frozenset({QUAY, DOCKER_HUB})))

@@ -347,3 +347,67 @@ def test_and_is_forgotten_with_what_it_shows() -> None:
     del certified
     gc.collect()
     assert context() is None
+
+
+# What is told of handshakes that come to nothing
+
+
+@pytest.fixture
+def told(server: Server) -> list[str]:
+    found: list[str] = []
+    server.factory = TLSFactory(server.inside, server._choose, server.clock, on_refused=found.append)
+    return found
+
+
+def test_it_is_told_which_name_is_asked_for(server: Server, told: list[str]) -> None:
+    client = Client(server, "nope.cr.test")
+    client.wire.send(client.hello())
+    assert told == ["another name is asked for in TLS: nope.cr.test"]
+
+
+def test_it_is_told_that_no_protocol_of_ours_is_offered(server: Server, told: list[str]) -> None:
+    client = Client(server, context=trusting("h2"))
+    client.wire.send(client.hello())
+    assert told == ["HTTP/1.1 is not offered in TLS"]
+
+
+@pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n", b"\x16\x02\x00\x00\x01\x00"])
+def test_it_is_told_that_this_is_no_tls(server: Server, told: list[str], words: bytes) -> None:
+    Wire(server).send(words)
+    assert told == ["this is something else than TLS"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, None])
+def test_it_is_told_that_a_handshake_takes_too_long(server: Server, told: list[str], size: int | None) -> None:
+    client = Client(server)
+    client.wire.send(client.hello()[:size])
+    server.clock.advance(9.9)
+    assert told == []
+    server.clock.advance(0.2)
+    assert told == ["no TLS handshake within 10 s"]
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_it_is_told_what_a_client_has_against_it(server: Server, told: list[str], version: ssl.TLSVersion) -> None:
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    nobody.minimum_version = nobody.maximum_version = version
+    client = Client(server, context=nobody)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        client.connect()
+    client._flush()
+    server.clock.settle()
+    assert told == ["the TLS handshake failed: TLSV1_ALERT_UNKNOWN_CA"]
+
+
+def test_nothing_is_told_of_one_that_was_done_nor_of_a_client_that_leaves(server: Server, told: list[str]) -> None:
+    client = Client(server)
+    client.connect()
+    assert client.say(b"hello") == b"hello"
+    client.wire.end()
+    Wire(server).end()
+    Wire(server).end(ConnectionLost)
+    half = Client(server)
+    half.wire.send(half.hello()[:50])
+    half.wire.end()
+    server.clock.advance(20)
+    assert told == []
