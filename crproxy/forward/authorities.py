@@ -16,17 +16,12 @@ from twisted.logger import Logger
 from ..policy.authorities import Standing, counting, is_due, signer_for
 from .authority import Authority, BadAuthority
 
-__all__ = ["DIRECTORY", "Authorities", "NotReached", "newest_of"]
+__all__ = ["DIRECTORY", "Authorities", "NotReached"]
 
 # Below the data directory.
 DIRECTORY = "proxy-ca"
 _SUFFIX = ".pem"
 _LOCK = "lock"
-
-
-def newest_of(authorities: Iterable[Authority]) -> float:
-    """Return when the last of them begins, in seconds since the epoch; 0 where there is none."""
-    return max((authority.not_before for authority in authorities), default=0.0)
 
 
 class NotReached(Exception):
@@ -58,10 +53,14 @@ class Authorities:
         found = signer_for(self._known, name, self._now())
         return None if found is None else self._known[found]
 
-    @property
-    def newest(self) -> float:
-        """When the last of them begins, in seconds since the epoch; 0 where there is none."""
-        return newest_of(self._known.values())
+    def newest(self, authorities: Iterable[Authority] | None = None) -> float:
+        """Return when the last of them began, in seconds since the epoch; 0 where none has.
+
+        Arguments:
+            authorities: those; None is all that are known here. What a clock has made that was wrong is none of them.
+        """
+        known = self._known.values() if authorities is None else authorities
+        return max((one.not_before for one in known if one.not_before <= self._now()), default=0.0)
 
     def is_due(self, names: frozenset[str]) -> bool:
         """Tell whether there is to be a new one: none is for exactly ``names``, or the last one ends soon."""
@@ -69,7 +68,7 @@ class Authorities:
 
     def make(self, names: frozenset[str]) -> Authority:
         """Return a new one, which is nowhere yet."""
-        return Authority.new(names, self._now(), after=self.newest)
+        return Authority.new(names, self._now(), after=self.newest())
 
     def seconds_left(self, authorities: Iterable[Authority]) -> float:
         """Return for how many seconds the last of them counts."""

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from ..fleet.sealed_values import SealedValues, Value
 from ..fleet.valkey import Away
-from .authorities import Authorities, NotReached, newest_of
+from .authorities import Authorities, NotReached
 from .authority import Authority, BadAuthority, read_all
 
 __all__ = ["CommonAuthorities"]
@@ -64,7 +64,7 @@ class CommonAuthorities:
     async def _take(self) -> tuple[Value, bool]:
         """Have what lies there be what is here, unless that is older; return it, and whether it was had."""
         value, found = await self._read()
-        if found is None or newest_of(found) < self._authorities.newest:
+        if found is None or self._authorities.newest(found) < self._authorities.newest():
             return value, False
         self._authorities.take(found)
         return value, True

@@ -45,7 +45,7 @@ from ..upstream.tokens import Tokens
 from ..web.branch import Branch
 from ..web.page import PageResource, ReadAuthorities
 from ..web.plain import make_plain_site
-from ..web.prepared import PreparedAnswers
+from ..web.prepared import MOST_PREPARED, PreparedAnswers
 from ..web.refusing import make_refusing_site
 from ..web.registry import RegistryResource
 from ..web.site import PlainSite, make_site
@@ -238,19 +238,15 @@ class Core:
 
     def _registry_site(self, configuration: Callable[[], Config]) -> PlainSite:
         """Return the site that answers by another configuration, for programs alone."""
-        site = self._site_of(Branch(), configuration)
         # There is one for each name that is answered for.
-        site.prepared = PreparedAnswers(
-            configuration, self.accounts, self.observe_again, self.now, most=_PREPARED_OF_REGISTRY
-        )
-        return site
+        return self._site_of(Branch(), configuration, most=_PREPARED_OF_REGISTRY)
 
-    def _site_of(self, page: Resource, configuration: Callable[[], Config]) -> PlainSite:
+    def _site_of(self, page: Resource, configuration: Callable[[], Config], most: int = MOST_PREPARED) -> PlainSite:
         login = self.login_service.login.by(configuration)
         registry = RegistryResource(configuration, login, self.pullthrough, self.accounts)
         tokens = TokenResource(configuration, login, self.accounts, self.reactor, now=self.now)
         site = make_site(page, registry, tokens, self.reactor, configuration().timeouts.write, self.observe)
-        site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now)
+        site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now, most=most)
         return site
 
     def plain_site(self, site: PlainSite) -> PlainSite:

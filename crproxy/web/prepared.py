@@ -26,7 +26,7 @@ from .request import ObservedRequest, Whole
 __all__ = ["Prepared", "PreparedAnswers", "prepare"]
 
 # Bytes of all of them together; of one request; of the answer to one, its header included.
-_MOST = 32 * 1024 * 1024
+MOST_PREPARED = 32 * 1024 * 1024
 _LONGEST_REQUEST = 4096
 _LONGEST_ANSWER = 256 * 1024
 # What one takes in memory besides its bytes.
@@ -80,7 +80,7 @@ class PreparedAnswers:
         observe: ObserveAgain,
         now: Callable[[], float],
         *,
-        most: int = _MOST,
+        most: int = MOST_PREPARED,
     ) -> None:
         self._current = current
         self._accounts = accounts

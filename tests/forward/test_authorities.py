@@ -138,7 +138,11 @@ def test_the_oldest_is_known_where_several_were_made_within_a_second(tmp_path: P
     """A certificate has whole seconds (RFC 5280, 4.1.2.5.2), and by these it is told which was first."""
     world = World(tmp_path)
     world.authorities.refresh(NAMES)
-    made = [world.authorities.trusted[0], world.authorities.renew(NAMES), world.authorities.renew(NAMES)]
+    made = [
+        world.authorities.trusted[0],
+        world.authorities.renew(NAMES, at_once=False),
+        world.authorities.renew(NAMES, at_once=False),
+    ]
     for worker in (world.authorities, world.another()):
         worker.refresh(NAMES)
         assert [one.fingerprint for one in worker.trusted] == [one.fingerprint for one in made]
@@ -150,7 +154,7 @@ def test_the_oldest_is_known_where_several_were_made_within_a_second(tmp_path: P
 def test_what_another_worker_has_made_within_the_second_is_known_as_well(tmp_path: Path) -> None:
     world = World(tmp_path)
     other = world.another()
-    made = [each.renew(NAMES).fingerprint for each in (world.authorities, other, world.authorities)]
+    made = [each.renew(NAMES, at_once=False).fingerprint for each in (world.authorities, other, world.authorities)]
     other.refresh(NAMES)
     assert [one.fingerprint for one in other.trusted] == made
 
