@@ -23,7 +23,7 @@ from ..pullthrough import Reply
 from ..pullthrough.lasting import Lasting
 from .request import ObservedRequest, Whole
 
-__all__ = ["Prepared", "PreparedAnswers", "prepare"]
+__all__ = ["MOST_PREPARED", "Prepared", "PreparedAnswers", "prepare"]
 
 # Bytes of all of them together; of one request; of the answer to one, its header included.
 MOST_PREPARED = 32 * 1024 * 1024
