@@ -88,6 +88,8 @@ SYSTEMD = "tests/test_packaging.py has the units checked; a service manager does
 COMPOSE = "tests/test_deployment.py reads compose.yaml; docker compose, which runs it, is no package of Debian 12"
 CLUSTER = "tests/integration/test_chart.py renders and checks what is applied; there is no cluster here"
 SETUP = "tests/integration/test_setup.py uses what is printed, with the clients that Debian 12 has"
+PROXIED = "tests/integration/test_proxied_setup.py and test_proxied_clients.py, at a free port, with real clients"
+AUTHORITY = "tests/integration/test_proxy_authority.py"
 OPERATOR = "tests/integration/test_operator.py, with a domain"
 WARMING = "tests/integration/test_warming.py, with images that are there"
 BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, they take minutes of a quiet machine"
@@ -180,6 +182,14 @@ NOT_TYPED = {
             *(f"{client} --host cr.example.com" for client in ("k3s", "podman")),
             "kubernetes --host cr.example.com --login alice",
         )
+    },
+    'make run ARGS="--proxy tcp:3128"': PROXIED,
+    "crproxy setup docker --proxy": PROXIED,
+    "crproxy setup docker --proxy --host http://cr.example.com:3128": PROXIED,
+    "docker login ghcr.io": "tests/integration/test_passthrough.py, by skopeo",
+    **{
+        f"crproxy ca {words}": AUTHORITY
+        for words in ("export", "export > crproxy-ca.pem", "renew", "renew --at-once", "show")
     },
     "crproxy itself failed; its log says why": "a message, not a command",
     "docker pull": "the name of a command",

@@ -155,20 +155,14 @@ def test_clients_of_the_old_one_go_on_after_it_was_renewed(running: Running) -> 
         assert running.issuer(old) == running.issuer(both) == subject(old)
 
 
-def test_who_trusts_both_goes_on_where_the_old_one_is_taken_away(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """As is to be done where its key may have been seen."""
-    data, config = tmp_path_factory.mktemp("data"), configuration({}) + LISTEN
-    with begun(tmp_path_factory.mktemp("daemon"), tmp_path, config, data) as running:
-        old = running.exported("old.pem")
-        running.said("renew")
-        both = running.exported("both.pem")
-        running.files[0].unlink()
-    with begun(tmp_path_factory.mktemp("again"), tmp_path, config, data) as running:
-        (left,) = running.shown()
-        running.wait_until_all_know([left["fingerprint"]])
-        assert running.issuer(both) == subject(both, 1)
+def test_where_the_key_was_seen_the_next_one_signs_at_once(running: Running) -> None:
+    old = running.exported("old.pem")
+    made = running.said("renew", "--at-once", "--json").json()
+    running.wait_until_all_know([made["fingerprint"]])
+    assert len(running.files) == 1
+    new = running.exported("new.pem")
+    for _ in range(8):
+        assert running.issuer(new) == subject(new)
         with pytest.raises(ssl.SSLCertVerificationError):
             running.issuer(old)
 
