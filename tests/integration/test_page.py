@@ -18,6 +18,7 @@ from tests.parts.browser import Chromium
 from tests.parts.certificates import Authority
 from tests.parts.daemon import Daemon, configuration
 from tests.parts.fleets import Fleet
+from tests.parts.ports import reserve_port
 from tests.parts.requirements import need
 from tests.parts.s3 import S3Server
 from tests.parts.valkey import Valkey
@@ -85,6 +86,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One without a domain, in the clear."""
     with Daemon(tmp_path_factory.mktemp("local"), "") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One that is clients' HTTP proxy."""
+    config = f'[proxy]\nlisten = ["tcp:{reserve_port()}:interface=127.0.0.1"]\n'
+    with Daemon(tmp_path_factory.mktemp("proxied"), config) as daemon:
         yield daemon
 
 
@@ -339,6 +348,25 @@ class TestState:
     def test_it_is_not_where_nobody_allowed_it(self, browser: Chromium, local: Daemon) -> None:
         browser.open(f"http://localhost:{local.port}/")
         assert browser.find_all("#state") == []
+
+
+class TestProxied:
+    @pytest.mark.parametrize("query", ["", "?lang=zh"])
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    @pytest.mark.parametrize("width", [PHONE, WIDE])
+    def test_its_ca_is_there_for_everybody(
+        self, browser: Chromium, proxied: Daemon, width: int, dark: bool, query: str
+    ) -> None:
+        home = f"http://localhost:{proxied.port}/"
+        browser.look(width, dark=dark)
+        browser.open(home + query)
+        assert browser.find("#proxied ~ .card a").get_attribute("href") == f"{home}ca.pem"
+        assert browser.measure("document.documentElement.scrollWidth") <= width
+        assert browser.violations() == []
+
+    def test_where_there_is_none_nothing_is_said_of_it(self, browser: Chromium) -> None:
+        browser.open(HOME)
+        assert browser.find_all("#proxied") == []
 
 
 class TestFleet:
