@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from ..config import Config
+from ..limits.accepting import address_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.audit import Ending
@@ -20,14 +21,15 @@ from ..policy.urls import Origin
 from ..tls.accepting import Contexts
 from ..upstream.connecting import Endpoints
 from ..upstream.errors import TRANSPORT_ERRORS, describe
+from ..web.channel import Channel
 from ..web.connections import Connections
 from ..web.request import ObservedRequest
 from ..web.site import PlainSite
 from .connect import Granted
-from .inside import Inside, InsideConfiguration
+from .inside import Inside, InsideConfiguration, LetsIn
 from .layered import LayeredContexts
 from .leaves import Leaves
-from .switching import Switch
+from .switching import ConnectChannel, Switch
 from .tunnel import Tunnel
 
 __all__ = ["Granting", "MakeSite"]
@@ -42,6 +44,7 @@ class Granting:
     Arguments:
         current: returns the configuration that counts now.
         answered: returns the registries that are answered now.
+        lets_in: tells who is let in still.
         leaves: makes certificates.
         make_site: makes sites, each when it is first asked for.
         endpoints: returns how other hosts are connected to.
@@ -53,6 +56,7 @@ class Granting:
         self,
         current: Callable[[], Config],
         answered: Callable[[], Collection[Registry]],
+        lets_in: LetsIn,
         leaves: Leaves,
         make_site: MakeSite,
         endpoints: Callable[[], Endpoints],
@@ -61,6 +65,7 @@ class Granting:
     ) -> None:
         self._current = current
         self._answered = answered
+        self._lets_in = lets_in
         self._leaves = leaves
         self._make_site = make_site
         self._endpoints = endpoints
@@ -84,18 +89,19 @@ class Granting:
             site = self._make_site(InsideConfiguration(self._current, host, registry, self._answered))
             site.connections = self._connections
             self._sites[host, registry] = site
-        return Inside(host, certified, site, user, self._clock, self._contexts, self._layered)
+        return Inside(host, certified, site, user, self._lets_in, self._clock, self._contexts, self._layered)
 
-    def leave_out(self, users: Collection[str]) -> None:
-        """End what was granted to whoever is none of ``users`` any more: what is asked inside with its answer."""
+    def leave_out(self) -> None:
+        """End what was granted to whoever is let in no more: what is asked inside with its answer."""
         for connection in self._connections:
-            user = getattr(connection, "user", None)
-            if user is None or user in users:
-                continue
             if isinstance(connection, _Passing):
-                connection.abort()
-            else:
+                connection.leave_out()
+            elif isinstance(connection, Channel) and not self._is_welcome(connection):
                 connection.finish()
+
+    def _is_welcome(self, channel: Channel) -> bool:
+        # Who has not said CONNECT yet is asked who he is when he does.
+        return isinstance(channel, ConnectChannel) or self._lets_in(channel.user, address_of(channel.getPeer()))
 
     async def tunnel(self, target: Target, request: Request) -> Granted:
         """Return a connection to a host (Grants)."""
@@ -107,7 +113,7 @@ class Granting:
             # Also where the client has left meanwhile.
             tunnel.close()
             raise
-        return _Passing(tunnel, request, self._connections)
+        return _Passing(tunnel, request, self._lets_in, self._connections)
 
     async def _connect(self, tunnel: Tunnel, target: Target, seconds: float) -> None:
         factory = Factory.forProtocol(lambda: tunnel.host)
@@ -134,10 +140,10 @@ class _Passing:
     is_new = False
     is_busy = True
 
-    def __init__(self, tunnel: Tunnel, request: Request, open_ones: Connections) -> None:
-        self.user = request.noted.user if isinstance(request, ObservedRequest) else None
+    def __init__(self, tunnel: Tunnel, request: Request, lets_in: LetsIn, open_ones: Connections) -> None:
         self._tunnel = tunnel
         self._request = request
+        self._lets_in = lets_in
         self._open = open_ones
 
     def begin(self, switch: Switch) -> None:
@@ -145,6 +151,15 @@ class _Passing:
         self._open.opened(self)
         self._tunnel.over.addBoth(self._over)
         switch.give(self._tunnel.client)
+        # The configuration may have been read again while the host was connected to.
+        self.leave_out()
+
+    def leave_out(self) -> None:
+        """End it where its client is let in no more."""
+        if isinstance(self._request, ObservedRequest):
+            client = address_of(self._request.getClientAddress())
+            if not self._lets_in(self._request.noted.user, client):
+                self.abort()
 
     def abandon(self) -> None:
         """Let go of it (Granted)."""

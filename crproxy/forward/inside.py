@@ -24,7 +24,10 @@ from ..web.site import PlainSite
 from .layered import Layered, LayeredContexts
 from .switching import Switch
 
-__all__ = ["Inside", "InsideConfiguration"]
+__all__ = ["Inside", "InsideConfiguration", "LetsIn"]
+
+# Tells whether a client that was let in as some user, from some address, is let in still.
+LetsIn = Callable[[str | None, str | None], bool]
 
 # No Host is this, since all are read in lower case.
 _NOWHERE = Names(domain="ANOTHER-PROXY", default_registry=None)
@@ -73,6 +76,7 @@ class Inside:
     Arguments:
         certified: what is shown.
         user: who the client is; None for anybody.
+        lets_in: is asked again once the client speaks.
         clock: ends connections that say nothing.
         contexts: of all.
         layered: of all whose TLS is in another one.
@@ -86,13 +90,14 @@ class Inside:
         certified: Certified,
         site: PlainSite,
         user: str | None,
+        lets_in: LetsIn,
         clock: Any,
         contexts: Contexts,
         layered: LayeredContexts | None = None,
     ) -> None:
         self._host = host
         self._certified = certified
-        self._site = _Known(site, user)
+        self._site = _Known(site, user, lets_in)
         self._clock = clock
         self._contexts = contexts
         self._layered = layered or LayeredContexts()
@@ -132,11 +137,15 @@ class Inside:
 class _Known:
     """The site, for a client that has said who it is (IProtocolFactory)."""
 
-    def __init__(self, site: PlainSite, user: str | None) -> None:
+    def __init__(self, site: PlainSite, user: str | None, lets_in: LetsIn) -> None:
         self._site = site
         self._user = user
+        self._lets_in = lets_in
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+        if not self._lets_in(self._user, address_of(addr)):
+            # Since CONNECT the configuration was read again.
+            return None
         channel: Channel | None = self._site.buildProtocol(addr)
         if channel is not None:
             channel.user = self._user

@@ -153,6 +153,11 @@ class Login:
             raise RegistryError(ErrorCode.UNAUTHORIZED, "the username or the password is wrong")
         return said.username
 
+    def lets_in(self, user: str | None, client: str | None) -> bool:
+        """Tell whether a client is let in still whom `user_of` has let in as ``user``, by the configuration of now."""
+        users = self._users(client)
+        return users is None or user in users
+
     def _users(self, client: str | None) -> Mapping[str, bytes] | None:
         """Return who may log in; None where ``client`` need not."""
         config = self._current()

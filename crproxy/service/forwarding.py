@@ -83,7 +83,7 @@ class ForwardingService(Service):
         leaves = Leaves(self.authorities.signer_for, now)
         connections = Connections(reactor)
         self._granting = granting = Granting(
-            configuration, self._answered, leaves, make_site, self._endpoints, connections, reactor
+            configuration, self._answered, login.lets_in, leaves, make_site, self._endpoints, connections, reactor
         )
         resource = ConnectResource(self._settings, login.user_of, granting)
         self.site = PlainSite.make(resource, "proxy", reactor, observe, config.timeouts.write)
@@ -173,9 +173,8 @@ class ForwardingService(Service):
             lambda failure: self._log.failure("the CA of the proxy could not be looked after", failure)
         )
 
-    def _changed(self, config: Config) -> None:
-        if config.clients.users is not None:
-            self._granting.leave_out(config.clients.users)
+    def _changed(self, _: Config) -> None:
+        self._granting.leave_out()
         self._look_now()
 
     def _settings(self) -> Settings:

@@ -93,11 +93,13 @@ class World:
         self.attempts = Attempts()
         self.sites: list[tuple[PlainSite, Callable[[], Config]]] = []
         self.records: list[Record] = []
+        self.users: set[str] | None = None
         self.settings = Settings(frozenset({QUAY, DOCKER_HUB}), (HostPattern.parse("*.example.com"),))
         self.connections = Connections(self.clock)
         self.granting = Granting(
             lambda: self.config,
             lambda: self.settings.registries,
+            lambda user, client: self.users is None or user in self.users,
             Leaves(lambda _: self.authority, self.clock.seconds),
             self._make_site,
             lambda: cast(Endpoints, self.attempts),
@@ -313,3 +315,43 @@ def test_a_request_that_nobody_observes_is_none_to_tell_of(world: World) -> None
     world.browser.leave()
     assert len(world.connections) == 1
     world.connections.abort()
+
+
+# Who is let in no more
+
+
+@pytest.mark.parametrize("said", [(), ("Proxy-Authorization: bob",)])
+def test_a_tunnel_of_who_is_let_in_no_more_is_cut(world: World, said: tuple[str, ...]) -> None:
+    world.ask(*said)
+    _, wire = world.attempts.succeed()
+    world.granting.leave_out()
+    assert not wire.aborted
+    world.users = {"alice"}
+    world.granting.leave_out()
+    assert wire.aborted
+    assert world.browser.wire.aborted
+
+
+def test_a_tunnel_of_who_is_let_in_goes_on(world: World) -> None:
+    world.ask("Proxy-Authorization: alice")
+    _, wire = world.attempts.succeed()
+    world.users = {"alice"}
+    world.granting.leave_out()
+    assert not wire.aborted
+
+
+def test_nobody_has_a_tunnel_who_is_let_in_no_more_once_it_stands(world: World) -> None:
+    world.ask("Proxy-Authorization: bob")
+    world.users = {"alice"}
+    _, wire = world.attempts.succeed()
+    assert wire.aborted
+    assert world.browser.wire.aborted
+
+
+def test_who_has_not_asked_yet_may_ask(world: World) -> None:
+    world.users = {"alice"}
+    world.granting.leave_out()
+    assert not world.browser.wire.disconnecting
+    world.ask("Proxy-Authorization: alice")
+    world.attempts.succeed()
+    assert world.browser.wire.value() == ESTABLISHED

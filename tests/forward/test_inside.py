@@ -125,6 +125,7 @@ class World:
         self.contexts, self.layered = Contexts(), LayeredContexts()
         self.records: list[Record] = []
         self.user: str | None = None
+        self.is_open = True
         self.site = PlainSite.make(Answers(), "registry", self.hands, self.records.append)
         resource = ConnectResource(lambda: Settings(frozenset({QUAY, DOCKER_HUB})), self._user_of, self)
         proxy = PlainSite.make(resource, "proxy", self.hands, None)
@@ -138,10 +139,15 @@ class World:
     async def _user_of(self, authorization: str | None, client: str | None) -> str | None:
         return self.user
 
+    def _lets_in(self, user: str | None, client: str | None) -> bool:
+        return self.is_open
+
     async def registry(self, host: str, registry: Registry, user: str | None) -> Inside:
         certified = self.leaves.find(host)
         assert certified is not None
-        return Inside(host, certified, self.site, user, self.hands, self.contexts, self.layered)
+        return Inside(
+            host, certified, self.site, user, lambda *who: self.is_open, self.hands, self.contexts, self.layered
+        )
 
     async def tunnel(self, target: Target, request: Request) -> Inside:
         raise AssertionError(target)
@@ -311,6 +317,15 @@ def test_each_request_is_of_who_has_logged_in(world: World, user: str | None) ->
     client.ask("/a")
     client.ask("/b")
     assert [record.user for record in world.records] == [user, user]
+
+
+def test_who_is_let_in_no_more_before_he_speaks_is_hung_up_on(world: World) -> None:
+    client = world.client()
+    world.is_open = False
+    with pytest.raises(ConnectionResetError):
+        client.shake_hands()
+    assert len(world.connections) == 0
+    assert world.hands.getDelayedCalls() == []
 
 
 def test_two_clients_are_two(world: World) -> None:

@@ -317,6 +317,25 @@ def test_who_does_not_log_in_gets_nowhere(start: Callable[[str], House]) -> None
 
 
 @pytest.mark.security("S31", "S23")
+@pytest.mark.parametrize("was_open", [True, False])
+def test_who_is_let_in_no_more_goes_on_no_more(start: Callable[[str], House], was_open: bool) -> None:
+    """Neither who has logged in as somebody that is taken out, nor who had not to log in before."""
+    users = '[clients]\nhtpasswd = "htpasswd"\n'
+    house = start("" if was_open else users)
+    fields = () if was_open else (basic("bob", PASSWORD),)
+    with house.clear.inside(ONE, *fields) as inside, house.secured.inside(ONE, basic("alice", PASSWORD)) as other:
+        assert (get(inside, PATH).status, get(other, PATH).status) == (200, 200)
+        (house.daemon.file.parent / "htpasswd").write_text(f"alice:{HASHED}\n")
+        config = house.daemon.file.read_text()
+        house.daemon.reload(config + users if was_open else config)
+        assert inside.rest() == b""
+        if not was_open:
+            assert get(other, PATH).status == 200
+    assert house.clear.ask(f"{ONE}:443", *fields).status == 407
+    assert house.clear.ask(f"{ONE}:443", basic("alice", PASSWORD)).status == 200
+
+
+@pytest.mark.security("S31", "S23")
 def test_who_tries_passwords_is_held_back_and_somebody_else_logs_in(start: Callable[[str], House]) -> None:
     client = start('[clients]\nhtpasswd = "htpasswd"\n').clear
     over, answered = threading.Event(), []

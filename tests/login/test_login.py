@@ -156,6 +156,16 @@ def test_privileged_networks_need_not_say_so_either(desk: Desk, client: str, log
     assert desk.not_a_user(None, "198.51.100.7").code is ErrorCode.UNAUTHORIZED
 
 
+def test_who_was_let_in_is_so_until_the_configuration_says_otherwise(desk: Desk) -> None:
+    assert [desk.login.lets_in(user, None) for user in (None, "alice", "mallory")] == [True, True, True]
+    desk.close()
+    assert [desk.login.lets_in(user, None) for user in (None, "alice", "mallory")] == [False, True, False]
+    desk.config = replace(
+        desk.config, access=privileged("192.0.2.0/24"), clients=Clients(USERS, privileged_login=False)
+    )
+    assert [desk.login.lets_in(None, client) for client in ("192.0.2.7", "198.51.100.7")] == [True, False]
+
+
 # One that goes by another configuration
 
 
