@@ -145,9 +145,7 @@ class World:
     async def registry(self, host: str, registry: Registry, user: str | None) -> Inside:
         certified = self.leaves.find(host)
         assert certified is not None
-        return Inside(
-            host, certified, self.site, user, lambda *who: self.is_open, self.hands, self.contexts, self.layered
-        )
+        return Inside(host, certified, self.site, user, self._lets_in, self.hands, self.contexts, self.layered)
 
     async def tunnel(self, target: Target, request: Request) -> Inside:
         raise AssertionError(target)
