@@ -42,6 +42,8 @@ class Authorities:
         self._directory = directory
         self._now = now
         self._known: dict[Standing, Authority] = {}
+        # Where each lies, by its fingerprint: copies have other names than ours.
+        self._lying: dict[str, list[Path]] = {}
 
     @property
     def trusted(self) -> list[Authority]:
@@ -76,7 +78,8 @@ class Authorities:
 
     def read(self) -> None:
         """Look at what lies there. Raises OSError."""
-        known = {}
+        known: dict[Standing, Authority] = {}
+        lying: dict[str, list[Path]] = {}
         for file in self._files():
             try:
                 authority = Authority.from_pem(file.read_bytes())
@@ -89,7 +92,8 @@ class Authorities:
             standing = Standing(authority.names, authority.not_before, authority.not_after, authority.fingerprint)
             # What was signed by it goes on being shown.
             known[standing] = self._known.get(standing, authority)
-        self._known = known
+            lying.setdefault(authority.fingerprint, []).append(file)
+        self._known, self._lying = known, lying
 
     def refresh(self, names: frozenset[str]) -> None:
         """Read them, and make a new one where it is due.
@@ -125,18 +129,17 @@ class Authorities:
             self._hold(authorities)
 
     def _hold(self, authorities: Collection[Authority]) -> None:
-        known = {authority.fingerprint for authority in self._known.values()}
         for authority in authorities:
-            if authority.fingerprint not in known:
+            if authority.fingerprint not in self._lying:
                 self._keep(authority)
-        wanted = {self._file(authority) for authority in authorities}
-        for authority in self._known.values():
-            if self._file(authority) not in wanted:
-                self._file(authority).unlink(missing_ok=True)
+        wanted = {authority.fingerprint for authority in authorities}
+        for fingerprint in self._lying.keys() - wanted:
+            for file in self._lying[fingerprint]:
+                file.unlink(missing_ok=True)
         self.read()
 
     def _keep(self, made: Authority) -> None:
-        file = self._file(made)
+        file = self._directory / f"{made.certificate.serial_number:040x}{_SUFFIX}"
         beside = file.with_suffix(".new")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
             written.write(made.to_pem())
@@ -155,9 +158,6 @@ class Authorities:
             return sorted(file for file in self._directory.iterdir() if file.suffix == _SUFFIX)
         except FileNotFoundError:
             return []
-
-    def _file(self, authority: Authority) -> Path:
-        return self._directory / f"{authority.certificate.serial_number:040x}{_SUFFIX}"
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -109,6 +109,19 @@ def test_where_the_key_was_seen_the_old_one_is_removed(tmp_path: Path) -> None:
     assert len(world.files) == 1
 
 
+def test_the_old_one_is_removed_whatever_its_files_are_called(tmp_path: Path) -> None:
+    """One that was put back from a copy, and a copy beside it."""
+    world = World(tmp_path)
+    world.authorities.refresh(NAMES)
+    (file,) = world.files
+    (world.directory / "copy.pem").write_bytes(file.read_bytes())
+    file.rename(world.directory / "backup.pem")
+    new = world.authorities.renew(NAMES, at_once=True)
+    assert [one.fingerprint for one in world.authorities.trusted] == [new.fingerprint]
+    (left,) = world.files
+    assert Authority.from_pem(left.read_bytes()).fingerprint == new.fingerprint
+
+
 def test_what_is_read_again_goes_on_being_shown(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.authorities.refresh(NAMES)
