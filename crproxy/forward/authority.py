@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -22,6 +23,8 @@ __all__ = ["AUTHORITY_SECONDS", "Authority", "BadAuthority", "read_all"]
 AUTHORITY_SECONDS = 5 * 365 * 86400.0
 # Clocks differ.
 _LEEWAY_SECONDS = 3600.0
+# What cryptography says of files that were damaged, besides ValueError.
+_DAMAGED = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 _BEGIN_KEY = b"-----BEGIN PRIVATE KEY-----"
 # What a certificate could be for besides the names: nothing at all. An excluded subtree of an address is a network;
 # the empty name has every name of its kind below it.
@@ -91,13 +94,18 @@ class Authority:
         try:
             key = serialization.load_pem_private_key(pem, None)
             certificate = x509.load_pem_x509_certificate(pem)
-        except (ValueError, TypeError) as error:
+            if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+                raise BadAuthority("its key belongs to another certificate")
+            certificate.verify_directly_issued_by(certificate)
+            found = cls(key, certificate)
+            if not found.names:
+                raise BadAuthority("its certificate is not limited to names")
+        except BadAuthority:
+            raise
+        except InvalidSignature as error:
+            raise BadAuthority("its certificate is not as it was signed") from error
+        except _DAMAGED as error:
             raise BadAuthority(f"it cannot be read: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-            raise BadAuthority("its key belongs to another certificate")
-        found = cls(key, certificate)
-        if not found.names:
-            raise BadAuthority("its certificate is not limited to names")
         return found
 
     def to_pem(self) -> bytes:

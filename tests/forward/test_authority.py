@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crproxy.forward.authority import AUTHORITY_SECONDS, Authority, BadAuthority
@@ -47,6 +49,23 @@ def test_what_is_no_ca_of_ours_is_not_read(authority: Authority, tmp_path: Path)
     for pem in (b"", b"junk", authority.shown(), key, key + other.shown(), authority.to_pem()[:300]):
         with pytest.raises(BadAuthority):
             Authority.from_pem(pem)
+
+
+DER = Authority.new(NAMES, NOW, KEY).certificate.public_bytes(serialization.Encoding.DER)
+PRIVATE = Authority.new(NAMES, NOW, KEY).to_pem().partition(b"-----BEGIN CERTIFICATE")[0]
+
+
+# A serial number that is negative is told of by a warning, too.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@given(st.integers(0, len(DER) - 1), st.integers(1, 255))
+@example(DER.index(b"\xa0\x03\x02\x01\x02") + 4, 1)
+@example(DER.index(b"\x2a\x86\x48\xce\x3d\x02\x01") + 1, 1)
+def test_one_of_which_a_byte_was_damaged_is_not_read(place: int, change: int) -> None:
+    der = bytearray(DER)
+    der[place] ^= change
+    lines = base64.encodebytes(bytes(der))
+    with pytest.raises(BadAuthority):
+        Authority.from_pem(PRIVATE + b"-----BEGIN CERTIFICATE-----\n" + lines + b"-----END CERTIFICATE-----\n")
 
 
 def test_a_leaf_never_outlives_it() -> None:
