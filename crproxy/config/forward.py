@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy.connecting import HostPattern
+from ..policy.connecting import HostPattern, why_not_answered
 from ..policy.endpoints import PROXIED
 from .forward_values import Forward
 from .table import Table
@@ -32,8 +32,9 @@ def read_forward(table: Table, spoken: Table, *, has_tls: bool) -> Forward:
     if forward.listen_tls and not has_tls:
         table.fail("listen_tls", "its certificate is that of the domain: set domain, and let https listen somewhere")
     for registry in sorted(forward.registries):
-        if not registry.hosts:
-            table.fail("registries", f"{registry} has a port of its own, and only port 443 is connected to")
+        why = why_not_answered(registry)
+        if why is not None:
+            table.fail("registries", f"{registry} {why}")
     return forward
 
 

@@ -11,6 +11,7 @@ from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
 from ..policy.audit import Format
 from ..policy.clients import Network
+from ..policy.connecting import why_not_answered
 from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
 from ..policy.proxies import DIRECT, Proxies
@@ -307,7 +308,7 @@ class Config:
         named = {*aliases, *self.upstreams, *self.forward.registries}
         if self.names.default_registry is not None:
             named.add(self.names.default_registry)
-        return frozenset(registry for registry in named if registry.hosts)
+        return frozenset(registry for registry in named if why_not_answered(registry) is None)
 
     @property
     def answered_hosts(self) -> frozenset[str]:

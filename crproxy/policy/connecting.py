@@ -15,7 +15,18 @@ from ..oci.names import Registry, canonical_host
 from .addresses import is_address
 from .hosts import refused_host
 
-__all__ = ["Answered", "HostPattern", "NotATarget", "Passed", "Refused", "Target", "Verdict", "parse_target", "verdict"]
+__all__ = [
+    "Answered",
+    "HostPattern",
+    "NotATarget",
+    "Passed",
+    "Refused",
+    "Target",
+    "Verdict",
+    "parse_target",
+    "verdict",
+    "why_not_answered",
+]
 
 # "authority-form = uri-host ':' port" (RFC 9112, 3.2.3): no userinfo, and the port is never left out. An address of
 # version 6 is in brackets; what else the first part may be is looked at afterwards, for an answer that says so.
@@ -100,6 +111,19 @@ def parse_target(text: str) -> Target:
         raise NotATarget("CONNECT takes a host and a port, such as ghcr.io:443")
     host = found[1].strip("[]").lower()
     return Target(host.removesuffix("."), int(found[2]))
+
+
+def why_not_answered(registry: Registry) -> str | None:
+    """Return why nobody can be answered in the place of ``registry``; None where they can.
+
+    What a CA may sign for has all below it, too: for com it is half of the internet.
+    """
+    host = registry.name.partition("]")[0] if registry.name.startswith("[") else registry.name.partition(":")[0]
+    if is_address(host.strip("[")):
+        return "is an address, and certificates are for names"
+    if not registry.hosts:
+        return f"has a port of its own, and only port {_HTTPS} is connected to"
+    return None if "." in host else "has no dot: a CA that may sign for it may sign for all names that end in it"
 
 
 def verdict(target: Target, registries: Collection[Registry], tunnels: Collection[HostPattern]) -> Verdict:

@@ -65,6 +65,10 @@ def test_the_command_line_wins_over_the_file() -> None:
         ('listen_tls = ["haproxy:tcp:3128"]', "proxy.listen_tls: 'haproxy:tcp:3128' expects a PROXY header"),
         ('registries = ["a b"]', "proxy.registries: 'a b' is not a registry's name"),
         ('registries = ["quay.io", "localhost:5000"]', "proxy.registries: localhost:5000 has a port of its own"),
+        ('registries = ["com"]', "proxy.registries: com has no dot: a CA that may sign for it may sign for all names"),
+        ('registries = ["*.pkg.dev"]', "proxy.registries: '*.pkg.dev' is not a registry's name"),
+        ('registries = ["192.0.2.1"]', "proxy.registries: 192.0.2.1 is an address, and certificates are for names"),
+        ('registries = ["[2001:db8::1]:5000"]', "proxy.registries: [2001:db8::1]:5000 is an address"),
         ('tunnel = ["*"]', "proxy.tunnel: '*' is no host's name: write one such as example.com, or *.example.com"),
         ('tunnel = ["192.0.2.1"]', "proxy.tunnel: '192.0.2.1' is no host's name"),
         ('tunnel = ["a.test:443"]', "proxy.tunnel: 'a.test:443' is no host's name"),
@@ -103,6 +107,15 @@ def test_what_has_an_alias_a_table_or_is_listed_is_answered() -> None:
     )
     assert config.answered == {QUAY, DOCKER_HUB, Registry("ghcr.io"), CORP}
     assert config.answered_hosts == {"quay.io", "ghcr.io", "registry.example.com", *DOCKER_HUB.hosts}
+
+
+def test_what_no_ca_should_sign_for_is_not_answered_wherever_it_is_named() -> None:
+    names = [Registry.parse(name) for name in ("registry", "192.0.2.1", "[2001:db8::1]", "quay.io:5000", "localhost")]
+    config = Config(
+        Names("cr.test", {f"{number}.cr.test": name for number, name in enumerate(names)}, names[0]),
+        upstreams={name: Upstream.public(name) for name in names},
+    )
+    assert config.answered == frozenset()
 
 
 def test_without_a_domain_it_is_what_would_have_an_alias() -> None:
