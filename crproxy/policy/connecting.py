@@ -122,7 +122,7 @@ def why_not_answered(registry: Registry) -> str | None:
     if is_address(host.strip("[")):
         return "is an address, and certificates are for names"
     if not registry.hosts:
-        return f"has a port of its own, and only port {_HTTPS} is connected to"
+        return "has a port of its own, and only port 443 is connected to"
     return None if "." in host else "has no dot: a CA that may sign for it may sign for all names that end in it"
 
 

@@ -59,9 +59,10 @@ PRIVATE = Authority.new(NAMES, NOW, KEY).to_pem().partition(b"-----BEGIN CERTIFI
 
 
 # A serial number that is negative is told of by a warning, too.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @given(st.integers(0, SIGNED - 1), st.integers(1, 255))
 @example(DER.index(b"\xa0\x03\x02\x01\x02") + 4, 1)
+@example(DER.index(b"\xa0\x03\x02\x01\x02") + 7, 0x80)
 @example(DER.index(b"\x2a\x86\x48\xce\x3d\x02\x01") + 1, 1)
 def test_one_of_which_a_byte_was_damaged_is_not_read(place: int, change: int) -> None:
     der = bytearray(DER)
