@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from .. import __version__
 from ..limits.accepting import address_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
@@ -146,6 +147,8 @@ class ConnectResource(Resource):
         request.setResponseCode(refusal.status, why.encode("ascii"))
         body = f"{why}\n".encode("ascii")
         fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), **refusal.fields}
+        # By which crproxy doctor knows that it is us who listen there.
+        fields["Server"] = f"crproxy/{__version__}"
         for name, value in fields.items():
             request.setHeader(name, value)
         request.write(body)

@@ -55,6 +55,8 @@ class Setting:
     certs: Path
     http: int
     https: int
+    proxy: int
+    proxy_tls: int
     endpoint: str
     ca_file: Path
     password: str = PASSWORD
@@ -73,6 +75,9 @@ certs = {json.dumps(str(self.certs))}
 [listen]
 http = ["tcp:{self.http}:interface=127.0.0.1"]
 https = ["tcp:{self.https}:interface=127.0.0.1"]
+[proxy]
+listen = ["tcp:{self.proxy}:interface=127.0.0.1"]
+listen_tls = ["tcp:{self.proxy_tls}:interface=127.0.0.1"]
 [acme]
 {self.acme}
 [cache]
@@ -121,13 +126,13 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(tmp_path_factory.mktemp("pushed"), storage=storage) as open_registry:
         for repository in ("library/hello-world", "prometheus/busybox"):
             skopeo.push(layout.source(layout.image()), open_registry.authority, f"{repository}:latest")
-    http, https = reserve_port(), reserve_port()
+    ports = [reserve_port() for _ in range(4)]
     certs = write_certificate(tmp_path_factory.mktemp("certs"), authority.issue(DOMAIN, f"*.{DOMAIN}"))
     node = Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, *ALIASES], authority.file)
     served = {"auth": htpasswd_auth(directory), "storage": storage, "certificate": authority.issue("127.0.0.1")}
     with DockerRegistry(directory, **served) as registry:  # type: ignore[arg-type]  # three kinds of values
         where = tmp_path_factory.mktemp("daemon")
-        setting = Setting(where / "data", certs, http, https, registry.url, authority.file)
+        setting = Setting(where / "data", certs, *ports, registry.url, authority.file)
         with Daemon(where, setting.text, setting.data_dir, listen=setting.options):
             yield House(setting, authority, node)
 
@@ -164,6 +169,10 @@ def test_a_healthy_set_up_passes(tmp_path: Path, house: House) -> None:
     report = look(tmp_path, house, "--strict")
     assert (report.status, report.first_cause) == (0, None), report
     assert {found.outcome for found in report.findings} <= {"ok", "skipped"}
+    assert [found.outcome for found in report.about("proxy")] == ["ok"]
+    setting, listening = house.setting, {found.subject for found in report.about("ports") if found.outcome == "ok"}
+    ports = (setting.http, setting.https, setting.proxy, setting.proxy_tls)
+    assert {f"tcp:{port}:interface=127.0.0.1" for port in ports} <= listening
     names = {found.subject for found in report.about("certificates") if found.outcome == "ok"}
     assert names == {DOMAIN, *ALIASES}
     subjects = {found.subject for found in report.about("upstreams") if found.outcome == "ok"}
@@ -177,9 +186,9 @@ def test_one_registry_can_be_looked_at_alone(tmp_path: Path, house: House) -> No
 
 
 def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, house: House) -> None:
-    http, https = reserve_port(), reserve_port()
     data_dir = tmp_path / "data"
-    changes: dict[str, Any] = {"http": http, "https": https, "data_dir": data_dir}
+    changes: dict[str, Any] = {port: reserve_port() for port in ("http", "https", "proxy", "proxy_tls")}
+    changes["data_dir"] = data_dir
     report = look(tmp_path, house, **changes)
     assert report.status == 0
     assert report.first_cause is not None
