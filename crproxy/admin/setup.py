@@ -19,7 +19,7 @@ from ..policy.urls import origin_of
 from .arguments import RegistryName
 from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
-from .setup_proxied import proxied
+from .setup_proxied import ASKS_FOR_LOGIN, proxied
 
 __all__ = ["setup"]
 
@@ -46,6 +46,12 @@ _SCHEME_PORTS = {"https": 443, "http": 80}
     type=click.Path(path_type=Path),
     help="With --proxy: what crproxy ca export has printed.  [default: the running daemon is asked]",
 )
+@click.option(
+    "--socket",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="With --proxy: the admin socket of the daemon that is asked.  [default: as for crproxy ca export]",
+)
 @click.option("--bare", is_flag=True, help="Print the file and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 @config_option
@@ -58,6 +64,7 @@ def setup(
     password_stdin: bool,
     as_proxy: bool,
     ca_file: Path | None,
+    socket: Path | None,
     bare: bool,
     as_json: bool,
     config_file: str | None,
@@ -69,12 +76,13 @@ def setup(
     clients are to trust with --proxy.
     """
     user = _login(login, password_stdin)
-    if ca_file is not None and not as_proxy:
-        raise click.UsageError("--ca goes with --proxy")
+    for option, value in (("--ca", ca_file), ("--socket", socket)):
+        if value is not None and not as_proxy:
+            raise click.UsageError(f"{option} goes with --proxy")
     if as_proxy:
         if registries:
             raise click.UsageError("with --proxy, [proxy] of the configuration says which registries: leave --registry")
-        made = proxied(client, host, config_file, said, user, ca_file)
+        made = proxied(client, host, config_file, said, user, ca_file, socket)
     else:
         target = _at(host) if host is not None else _configured(config_file, said, login)
         made = _made(client, replace(target, registries=registries, login=user))
@@ -134,7 +142,7 @@ def _configured(config_file: str | None, said: dict[str, Any], login: str | None
     except ConfigError as error:
         raise click.ClickException(f"{error}; or name the proxy by --host") from error
     if config.clients.users is not None and login is None:
-        click.echo("This proxy asks for a login: add --login USER.", err=True)
+        click.echo(ASKS_FOR_LOGIN, err=True)
     scheme, port = config.reached_at
     name = config.names.domain or _local_name(config)
     authority = name if port == _SCHEME_PORTS[scheme] else f"{name}:{port}"

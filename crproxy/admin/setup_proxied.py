@@ -19,7 +19,9 @@ from .configuration_file import read_config
 from .options import options_of
 from .paths import find_socket
 
-__all__ = ["proxied"]
+__all__ = ["ASKS_FOR_LOGIN", "proxied"]
+
+ASKS_FOR_LOGIN = "This proxy asks for a login: add --login USER."
 
 _EXAMPLE = "such as --host http://cr.example.com:3128"
 _WANTED = "give what crproxy ca export prints"
@@ -32,6 +34,7 @@ def proxied(
     said: Mapping[str, Any],
     login: Login | None,
     ca_file: Path | None,
+    socket: Path | None = None,
 ) -> Setup:
     """Return how ``client`` is set up.
 
@@ -39,21 +42,22 @@ def proxied(
         host: the proxy; None is the one of the configuration.
         config_file, said: where that is, and what the command line says beside it.
         ca_file: what clients are to trust; None has the running daemon asked.
+        socket: where that is; None is where it usually is.
 
     Raises:
         ClickException: there is none, or nothing tells of it; or what is to be trusted is no CA of this proxy's kind.
     """
     if client not in PROXIED:
         raise click.ClickException(f"with --proxy there are {', '.join(PROXIED)}")
-    url = _configured(config_file, said) if host is None else host
+    url = _configured(config_file, said, login) if host is None else host
     origin, authority = origin_of(url), url.partition("://")[2].removesuffix("/")
-    if origin is None or "/" in authority:
+    if origin is None or not set("/?#").isdisjoint(authority):
         raise click.BadParameter(f"{url!r} is no proxy: write its scheme and port, {_EXAMPLE}", param_hint="--host")
-    anchors = _anchors(_exported() if ca_file is None else _read(ca_file))
+    anchors = _anchors(_exported(socket) if ca_file is None else _read(ca_file))
     return PROXIED[client](HttpProxy(authority.lower(), origin.scheme == "https", anchors, login))
 
 
-def _configured(config_file: str | None, said: Mapping[str, Any]) -> str:
+def _configured(config_file: str | None, said: Mapping[str, Any], login: Login | None) -> str:
     try:
         config = read_config(config_file, options_of(dict(said)))
     except ConfigError as error:
@@ -64,6 +68,8 @@ def _configured(config_file: str | None, said: Mapping[str, Any]) -> str:
             "this proxy is no HTTP proxy by its configuration: set listen under [proxy], or name it by --host, "
             f"{_EXAMPLE.removeprefix('such as --host ')}"
         )
+    if config.clients.users is not None and login is None:
+        click.echo(ASKS_FOR_LOGIN, err=True)
     secure = bool(forward.listen_tls)
     endpoint = parse_endpoint((forward.listen_tls if secure else forward.listen)[0])
     if not endpoint.port:
@@ -78,9 +84,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _exported() -> str:
+def _exported(socket: Path | None) -> str:
     try:
-        found = AdminClient(find_socket(None)).ask("GET", "/ca")
+        found = AdminClient(find_socket(socket)).ask("GET", "/ca")
     except Unreachable as error:
         raise Unreachable(f"{error.message}. Or give --ca FILE, with what crproxy ca export prints there") from error
     return "".join(one["certificate"] for one in found["authorities"])

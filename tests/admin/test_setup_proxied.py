@@ -15,8 +15,10 @@ from crproxy.admin.command import main
 from crproxy.admin.paths import SOCKET_VARIABLE
 from crproxy.forward.authority import Authority
 from tests.admin.test_client import answer, daemon
+from tests.parts.registry import write_htpasswd
 
 NOW = 1_800_000_000.0
+
 HOST = ("--host", "http://cr.example.com:3128")
 
 
@@ -88,7 +90,18 @@ def test_or_the_one_that_is_named(ca: Path, host: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["cr.example.com:3128", "cr.example.com", "ftp://a:1", "http://a/b", "http://u:p@a:1", "http://a:1/?b", ""]
+    "host",
+    [
+        "cr.example.com:3128",
+        "cr.example.com",
+        "ftp://a:1",
+        "http://a/b",
+        "http://u:p@a:1",
+        "http://a:1/?b",
+        "http://a:1?b",
+        "http://a:1#b",
+        "",
+    ],
 )
 def test_what_is_no_proxy_is_refused(ca: Path, host: str) -> None:
     result = run("docker", "--proxy", "--host", host, "--ca", str(ca))
@@ -131,6 +144,25 @@ def test_the_running_daemon_is_asked(tmp_path: Path, authority: Authority) -> No
     texts = [file["text"].encode() for file in document["files"][1:]]
     assert texts == [authority.shown(), other.shown()]
     assert sum(authority.fingerprint in line or other.fingerprint in line for line in document["then"]) == 2
+
+
+def test_it_may_be_another_one_than_the_usual(tmp_path: Path, authority: Authority) -> None:
+    path = tmp_path / "admin.sock"
+    with daemon(path, answer(200, {"authorities": [{"certificate": authority.shown().decode()}]})):
+        document = printed("docker", *HOST, "--socket", str(path), **{SOCKET_VARIABLE: str(tmp_path / "none")})
+    assert document["files"][1]["text"].encode() == authority.shown()
+
+
+@pytest.mark.parametrize(("words", "said"), [((), True), (("--login", "alice"), False)])
+def test_who_has_to_log_in_is_told_to_say_as_whom(
+    config: Path, ca: Path, tmp_path: Path, words: tuple[str, ...], said: bool
+) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users)
+    config.write_text(f'[proxy]\nlisten = ["tcp:3128"]\n[clients]\nhtpasswd = "{users}"')
+    result = run("docker", "--proxy", "--config", str(config), "--ca", str(ca), *words)
+    assert result.exit_code == 0, result.output
+    assert ("This proxy asks for a login: add --login USER." in result.stderr) is said
 
 
 def test_where_there_is_none_a_file_may_be_given(tmp_path: Path) -> None:

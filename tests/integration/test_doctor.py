@@ -126,7 +126,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(tmp_path_factory.mktemp("pushed"), storage=storage) as open_registry:
         for repository in ("library/hello-world", "prometheus/busybox"):
             skopeo.push(layout.source(layout.image()), open_registry.authority, f"{repository}:latest")
-    ports = [reserve_port() for _ in range(4)]
+    ports = (reserve_port(), reserve_port(), reserve_port(), reserve_port())
     certs = write_certificate(tmp_path_factory.mktemp("certs"), authority.issue(DOMAIN, f"*.{DOMAIN}"))
     node = Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, *ALIASES], authority.file)
     served = {"auth": htpasswd_auth(directory), "storage": storage, "certificate": authority.issue("127.0.0.1")}
