@@ -132,6 +132,8 @@ class ForwardingService(Service):
     async def renew(self, *, at_once: bool) -> Trusted:
         """Make another CA (authority_resource.Authorities)."""
         names = self._configuration().answered_hosts
+        if not names:
+            raise RegistryError(ErrorCode.DENIED, "no registry is answered: name one under [proxy]", status=409)
         if self._common is None:
             made = self.authorities.renew(names, at_once=at_once)
         else:

@@ -15,6 +15,7 @@ from crproxy.forward.authority import AUTHORITY_SECONDS
 from crproxy.forward.connect import Settings
 from crproxy.forward.switching import Switching
 from crproxy.login import Login
+from crproxy.oci.errors import RegistryError
 from crproxy.oci.names import Registry
 from crproxy.policy.authorities import OVERLAP_SECONDS
 from crproxy.policy.connecting import HostPattern
@@ -27,7 +28,7 @@ from crproxy.sharing import Alone
 from crproxy.upstream.errors import RefusedAddress
 from crproxy.web.site import PlainSite
 from tests.logs import Log
-from tests.memory import Network, ended
+from tests.memory import Network, ended, failure_of
 from tests.web.conftest import Browser
 
 NOW = 1_800_000_000.0
@@ -175,6 +176,17 @@ def test_a_new_one_is_made_when_it_is_asked_for_and_others_are_told(world: World
     cast(Told, other._sharing).heard["proxy ca"](None)
     assert {one.fingerprint for one in other.trusted()} == {one.fingerprint for one in world.service.trusted()}
     world.service.stopService()
+
+
+def test_there_is_none_for_no_name(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.config = replace(world.config, names=Names("cr.test", {}, None))
+    world.change(registries=frozenset())
+    world.start()
+    assert world.service.trusted() == []
+    error = failure_of(Deferred.fromCoroutine(world.service.renew(at_once=True)), RegistryError)
+    assert isinstance(error, RegistryError)
+    assert (error.status, "name one under [proxy]" in error.message) == (409, True)
 
 
 def test_it_leaves_nothing_behind(world: World) -> None:
