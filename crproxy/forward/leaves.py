@@ -44,7 +44,3 @@ class Leaves:
         made = Certified(self._key, (leaf,))
         self._made[name] = authority, made
         return made
-
-    def forget(self) -> None:
-        """Make them anew: other names are answered for."""
-        self._made.clear()
