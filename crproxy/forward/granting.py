@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from twisted.internet.error import ConnectingCancelledError
@@ -16,7 +17,7 @@ from ..limits.accepting import address_of
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry
 from ..policy.audit import Ending
-from ..policy.connecting import Target
+from ..policy.connecting import Passed, Target, verdict
 from ..policy.urls import Origin
 from ..tls.accepting import Contexts
 from ..upstream.connecting import Endpoints
@@ -92,7 +93,7 @@ class Granting:
         return Inside(host, certified, site, user, self._lets_in, self._clock, self._contexts, self._layered)
 
     def leave_out(self) -> None:
-        """End what was granted to whoever is let in no more: what is asked inside with its answer."""
+        """End what would be granted no more: what is asked inside with its answer."""
         for connection in self._connections:
             if isinstance(connection, _Passing):
                 connection.leave_out()
@@ -113,7 +114,14 @@ class Granting:
             # Also where the client has left meanwhile.
             tunnel.close()
             raise
-        return _Passing(tunnel, request, self._lets_in, self._connections)
+        return _Passing(tunnel, request, partial(self._is_passed, target, request), self._connections)
+
+    def _is_passed(self, target: Target, request: Request) -> bool:
+        """Tell whether it is so by the configuration of now."""
+        if not isinstance(verdict(target, (), self._current().forward.tunnels), Passed):
+            return False
+        user = request.noted.user if isinstance(request, ObservedRequest) else None
+        return self._lets_in(user, address_of(request.getClientAddress()))
 
     async def _connect(self, tunnel: Tunnel, target: Target, seconds: float) -> None:
         factory = Factory.forProtocol(lambda: tunnel.host)
@@ -140,10 +148,10 @@ class _Passing:
     is_new = False
     is_busy = True
 
-    def __init__(self, tunnel: Tunnel, request: Request, lets_in: LetsIn, open_ones: Connections) -> None:
+    def __init__(self, tunnel: Tunnel, request: Request, is_passed: Callable[[], bool], open_ones: Connections) -> None:
         self._tunnel = tunnel
         self._request = request
-        self._lets_in = lets_in
+        self._is_passed = is_passed
         self._open = open_ones
 
     def begin(self, switch: Switch) -> None:
@@ -155,11 +163,9 @@ class _Passing:
         self.leave_out()
 
     def leave_out(self) -> None:
-        """End it where its client is let in no more."""
-        if isinstance(self._request, ObservedRequest):
-            client = address_of(self._request.getClientAddress())
-            if not self._lets_in(self._request.noted.user, client):
-                self.abort()
+        """End it where it would not be passed through any more."""
+        if not self._is_passed():
+            self.abort()
 
     def abandon(self) -> None:
         """Let go of it (Granted)."""

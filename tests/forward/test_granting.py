@@ -82,19 +82,27 @@ class Attempts:
         self.made[-1][1].errback(error)
 
 
+class StrangeRequest:
+    """One that nobody observes."""
+
+    def getClientAddress(self) -> None:
+        """Nobody's (IRequest)."""
+
+
 class World:
     """A proxy that grants, and one client of it."""
 
     def __init__(self) -> None:
         self.network = Network()
         self.clock: Clock = self.network.clock
-        self.config = Config(forward=Forward(idle=IDLE), timeouts=replace(Timeouts(), connect=CONNECT))
+        tunnels = (HostPattern.parse("*.example.com"),)
+        self.config = Config(forward=Forward(tunnels=tunnels, idle=IDLE), timeouts=replace(Timeouts(), connect=CONNECT))
         self.authority: Authority | None = Authority.new({"quay.io", "docker.io"}, 0)
         self.attempts = Attempts()
         self.sites: list[tuple[PlainSite, Callable[[], Config]]] = []
         self.records: list[Record] = []
         self.users: set[str] | None = None
-        self.settings = Settings(frozenset({QUAY, DOCKER_HUB}), (HostPattern.parse("*.example.com"),))
+        self.settings = Settings(frozenset({QUAY, DOCKER_HUB}), tunnels)
         self.connections = Connections(self.clock)
         self.granting = Granting(
             lambda: self.config,
@@ -126,7 +134,7 @@ class World:
         return ended(Deferred.fromCoroutine(self.granting.registry(host, registry, None)))
 
     def tunnel(self) -> Deferred[Any]:
-        request = cast(Request, object())
+        request = cast(Request, StrangeRequest())
         return Deferred.fromCoroutine(self.granting.tunnel(TARGET, request))
 
     def assert_over(self) -> None:
@@ -355,3 +363,15 @@ def test_who_has_not_asked_yet_may_ask(world: World) -> None:
     world.ask("Proxy-Authorization: alice")
     world.attempts.succeed()
     assert world.browser.wire.value() == ESTABLISHED
+
+
+def test_a_tunnel_to_a_host_that_is_passed_through_no_more_is_cut(world: World) -> None:
+    world.ask()
+    _, wire = world.attempts.succeed()
+    tunnels = HostPattern.parse("*.other.example.com"), HostPattern.parse("a.example.com")
+    cut = []
+    for count in (2, 1):
+        world.config = replace(world.config, forward=Forward(tunnels=tunnels[:count], idle=IDLE))
+        world.granting.leave_out()
+        cut.append((wire.aborted, world.browser.wire.aborted))
+    assert cut == [(False, False), (True, True)]

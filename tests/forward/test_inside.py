@@ -434,7 +434,7 @@ def test_when_the_daemon_stops_an_answer_is_the_last(world: World) -> None:
 def test_a_certificate_that_is_made_anew_is_shown_from_then_on(world: World) -> None:
     first = world.client().shake_hands().tls.getpeercert(binary_form=True)
     assert world.client().shake_hands().tls.getpeercert(binary_form=True) == first
-    world.leaves.forget()
+    world.authority = Authority.new({"quay.io"}, world.now)
     assert world.client().shake_hands().tls.getpeercert(binary_form=True) != first
 
 
