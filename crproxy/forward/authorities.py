@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from ..policy.authorities import Standing, counting, is_due, signer_for
+from ..policy.authorities import Standing, counting, ends_before, is_due, signer_for
 from .authority import Authority, BadAuthority
 
 __all__ = ["DIRECTORY", "Authorities", "NotReached"]
@@ -70,7 +70,8 @@ class Authorities:
 
     def make(self, names: frozenset[str]) -> Authority:
         """Return a new one, which is nowhere yet."""
-        return Authority.new(names, self._now(), after=self.newest())
+        now = self._now()
+        return Authority.new(names, now, after=self.newest(), until=ends_before(self._known, names, now))
 
     def seconds_left(self, authorities: Iterable[Authority]) -> float:
         """Return for how many seconds the last of them counts."""

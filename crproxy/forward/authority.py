@@ -55,6 +55,7 @@ class Authority:
         key: ec.EllipticCurvePrivateKey | None = None,
         *,
         after: float | None = None,
+        until: float | None = None,
     ) -> Authority:
         """Return a new one.
 
@@ -63,6 +64,7 @@ class Authority:
             now: seconds since the epoch.
             key: its own; a new one where none is given.
             after: when the one before it begins, of which this one is the successor.
+            until: when it ends at the latest.
         """
         if not names:
             raise BadAuthority("a CA for no name at all signs nothing")
@@ -76,7 +78,8 @@ class Authority:
         builder = builder.serial_number(x509.random_serial_number())
         since = now - _LEEWAY_SECONDS if after is None else max(now - _LEEWAY_SECONDS, after + 1)
         builder = builder.not_valid_before(_date(since))
-        builder = builder.not_valid_after(_date(now + AUTHORITY_SECONDS))
+        last = now + AUTHORITY_SECONDS
+        builder = builder.not_valid_after(_date(last if until is None else min(last, until)))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(key_cert_sign=True), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

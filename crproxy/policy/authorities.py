@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-__all__ = ["OVERLAP_SECONDS", "Standing", "counting", "is_due", "signer_for"]
+__all__ = ["OVERLAP_SECONDS", "Standing", "counting", "ends_before", "is_due", "signer_for"]
 
 # For which clients have time to trust a new one, before it signs what an old one still may.
 OVERLAP_SECONDS = 90 * 86400.0
@@ -51,10 +51,28 @@ def counting(known: Collection[Standing], now: float) -> list[Standing]:
 
 
 def is_due(known: Iterable[Standing], names: Collection[str], now: float) -> bool:
-    """Tell whether a new one is to be made: none is for exactly ``names``, and good until clients have changed over."""
+    """Tell whether a new one is to be made.
+
+    None is for exactly ``names``, and good until clients have changed over, or another one takes its place.
+    """
+    same = [one for one in known if one.names == frozenset(names)]
     return not any(
-        one.names == frozenset(names) and one.counts(now) and now < one.until - OVERLAP_SECONDS for one in known
+        one.counts(now) and (now < one.until - OVERLAP_SECONDS or any(_follows(later, one) for later in same))
+        for one in same
     )
+
+
+def ends_before(known: Iterable[Standing], names: Collection[str], now: float) -> float | None:
+    """Return when a new one is to end because another one for exactly ``names`` begins then; None where none does.
+
+    One that begins later was made by a clock that was ahead, or this one is behind: then it is the one that clients
+    trust, and has to sign again as soon as the clock is right.
+    """
+    return min((one.since for one in known if one.names == frozenset(names) and one.since > now), default=None)
+
+
+def _follows(later: Standing, one: Standing) -> bool:
+    return later.since <= one.until < later.until
 
 
 def signer_for(known: Collection[Standing], name: str, now: float) -> Standing | None:

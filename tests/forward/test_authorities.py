@@ -180,3 +180,22 @@ def test_one_from_a_clock_that_was_wrong_does_not_put_off_the_next(tmp_path: Pat
     world.authorities.refresh(NAMES)
     (counting,) = world.authorities.trusted
     assert counting.not_before < NOW
+
+
+def test_while_the_clock_is_set_back_another_one_signs_and_no_longer(tmp_path: Path) -> None:
+    """Clients trust the one from before."""
+    world = World(tmp_path)
+    world.authorities.refresh(NAMES)
+    (trusted,) = world.authorities.trusted
+    world.now -= 30 * 86400
+    for _ in range(3):
+        world.authorities.refresh(NAMES)
+    (meanwhile,) = world.authorities.trusted
+    assert meanwhile.not_after <= trusted.not_before
+    assert len(world.files) == 2
+    world.now = NOW + 60
+    for _ in range(3):
+        world.authorities.refresh(NAMES)
+    assert world.authorities.signer_for("ghcr.io") is trusted
+    assert world.authorities.trusted == [trusted]
+    assert len(world.files) == 2
