@@ -112,6 +112,11 @@ class House:
     node: Node
 
 
+def fresh_ports() -> dict[str, int]:
+    """Where a daemon of the test's own may listen."""
+    return {name: reserve_port() for name in ("http", "https", "proxy", "proxy_tls")}
+
+
 def write_certificate(directory: Path, certificate: Certificate) -> Path:
     directory.mkdir(exist_ok=True)
     (directory / "proxy.pem").write_bytes(certificate.key.read_bytes() + certificate.chain.read_bytes())
@@ -126,13 +131,13 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(tmp_path_factory.mktemp("pushed"), storage=storage) as open_registry:
         for repository in ("library/hello-world", "prometheus/busybox"):
             skopeo.push(layout.source(layout.image()), open_registry.authority, f"{repository}:latest")
-    ports = (reserve_port(), reserve_port(), reserve_port(), reserve_port())
+    ports: dict[str, Any] = fresh_ports()
     certs = write_certificate(tmp_path_factory.mktemp("certs"), authority.issue(DOMAIN, f"*.{DOMAIN}"))
     node = Node.make(tmp_path_factory.mktemp("etc"), [DOMAIN, *ALIASES], authority.file)
     served = {"auth": htpasswd_auth(directory), "storage": storage, "certificate": authority.issue("127.0.0.1")}
     with DockerRegistry(directory, **served) as registry:  # type: ignore[arg-type]  # three kinds of values
         where = tmp_path_factory.mktemp("daemon")
-        setting = Setting(where / "data", certs, *ports, registry.url, authority.file)
+        setting = Setting(where / "data", certs, endpoint=registry.url, ca_file=authority.file, **ports)
         with Daemon(where, setting.text, setting.data_dir, listen=setting.options):
             yield House(setting, authority, node)
 
@@ -187,8 +192,7 @@ def test_one_registry_can_be_looked_at_alone(tmp_path: Path, house: House) -> No
 
 def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, house: House) -> None:
     data_dir = tmp_path / "data"
-    changes: dict[str, Any] = {port: reserve_port() for port in ("http", "https", "proxy", "proxy_tls")}
-    changes["data_dir"] = data_dir
+    changes: dict[str, Any] = {"data_dir": data_dir, **fresh_ports()}
     report = look(tmp_path, house, **changes)
     assert report.status == 0
     assert report.first_cause is not None
@@ -242,8 +246,7 @@ def test_a_port_that_something_else_has_is_named(tmp_path: Path, house: House, f
 def test_a_certificate_that_has_ended_is_named(tmp_path: Path, house: House) -> None:
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
     certs = write_certificate(tmp_path / "certs", house.authority.issue(DOMAIN, f"*.{DOMAIN}", not_after=yesterday))
-    http, https = reserve_port(), reserve_port()
-    changes: dict[str, Any] = {"certs": certs, "http": http, "https": https, "data_dir": tmp_path / "data"}
+    changes: dict[str, Any] = {"certs": certs, "data_dir": tmp_path / "data", **fresh_ports()}
     setting = replace(house.setting, **changes)
     (tmp_path / "daemon").mkdir()
     with Daemon(tmp_path / "daemon", setting.text, setting.data_dir, listen=setting.options):
