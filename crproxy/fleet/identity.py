@@ -10,7 +10,6 @@ import datetime
 import os
 import ssl
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ..policy.key_usage import key_usage
 from ..transports.contexts import show
 
 __all__ = ["NODE_NAME", "Identity", "NotSealed", "Secret", "SecretTooShort", "is_a_node"]
@@ -109,7 +109,7 @@ class Secret:
         builder = _builder(_CA_SUBJECT, key.public_key(), key.public_key()).serial_number(1)
         builder = builder.not_valid_before(_SINCE).not_valid_after(_FOR_EVER)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        return builder.add_extension(_usage(key_cert_sign=True), critical=True).sign(key, None)
+        return builder.add_extension(key_usage("key_cert_sign"), critical=True).sign(key, None)
 
     def identity(self, now: float) -> Identity:
         """Return a new identity.
@@ -138,7 +138,7 @@ class Secret:
         builder = _builder(_SUBJECT, key, authority.public_key()).serial_number(x509.random_serial_number())
         builder = builder.not_valid_before(max(_SINCE, now - _BEFORE)).not_valid_after(max(_SINCE, now) + _AFTER)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(digital_signature=True), critical=True)
+        builder = builder.add_extension(key_usage("digital_signature"), critical=True)
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         names = x509.SubjectAlternativeName([x509.DNSName(NODE_NAME)])
@@ -174,21 +174,3 @@ def _builder(subject: x509.Name, key: Ed25519PublicKey, authority: Ed25519Public
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority)
     return builder.add_extension(issuer, critical=False)
-
-
-def _usage(**used: bool) -> x509.KeyUsage:
-    unused: dict[str, Any] = dict.fromkeys(
-        (
-            "digital_signature",
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
-    return x509.KeyUsage(**{**unused, **used})

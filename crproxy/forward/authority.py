@@ -10,13 +10,14 @@ import datetime
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ..policy.key_usage import key_usage
 
 __all__ = ["AUTHORITY_SECONDS", "Authority", "BadAuthority", "read_all"]
 
@@ -81,7 +82,7 @@ class Authority:
         last = now + AUTHORITY_SECONDS
         builder = builder.not_valid_after(_date(last if until is None else min(last, until)))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        builder = builder.add_extension(_usage(key_cert_sign=True), critical=True)
+        builder = builder.add_extension(key_usage("key_cert_sign"), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         builder = builder.add_extension(_only(names), critical=True)
         builder = builder.add_extension(identifier, critical=False)
@@ -164,7 +165,7 @@ class Authority:
         builder = builder.not_valid_before(_date(max(now - _LEEWAY_SECONDS, self.not_before)))
         builder = builder.not_valid_after(_date(min(now + seconds, self.not_after)))
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(digital_signature=True), critical=True)
+        builder = builder.add_extension(key_usage("digital_signature"), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -184,21 +185,3 @@ def _only(names: Collection[str]) -> x509.NameConstraints:
 
 def _date(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
-
-
-def _usage(**used: bool) -> x509.KeyUsage:
-    unused: dict[str, Any] = dict.fromkeys(
-        (
-            "digital_signature",
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
-    return x509.KeyUsage(**{**unused, **used})
