@@ -168,6 +168,7 @@ NOT_TYPED = {
     "crproxy cache verify": "the name of a command",
     "crproxy setup": "the name of a command",
     "crproxy setup CLIENT": "a form of it",
+    "crproxy setup CLIENT --proxy": "a form of it",
     "crproxy COMMAND --help": "a form of it",
     "crproxy warm": "the name of a command",
     "crproxy warm IMAGE...": "a form of it",
