@@ -96,12 +96,13 @@ def make_store(
     budget: int = 1024 * MIB,
     sharing: Sharing | None = None,
     indexing: Threads = threads,
+    writing: Threads = threads,
 ) -> Store:
-    """A store whose index is closed when the test ends, and is written by ``indexing``."""
+    """A store whose index is closed when the test ends; ``indexing`` writes that, and ``writing`` the contents."""
     blobs = StoredBlobs(path / "cache")
     blobs.prepare()
     index = make_index(path / "index.sqlite", clock.seconds, indexing, sharing=sharing)
-    return Store(blobs, index, budget, threads, sharing=sharing)
+    return Store(blobs, index, budget, writing, sharing=sharing)
 
 
 def make_dependencies(store: Store, clock: IReactorTime, elsewhere: Elsewhere | None = None) -> Dependencies:

@@ -61,4 +61,8 @@ class KeptReferences:
     def _read(self, view: View, digest: Digest) -> bytes:
         entry = view.entry(digest)
         size = self._store.size(entry)
+        if size is None:
+            # It may be on its way to the disk, and is in memory until then.
+            link = self._store.index.linked(view, digest)
+            size = None if link is None else link.size
         return (self._store.read(entry) or b"") if size is not None and size <= _LARGEST else b""

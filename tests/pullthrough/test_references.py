@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
@@ -14,7 +16,7 @@ from crproxy.store.store import Store
 from tests.memory import ended
 from tests.pullthrough.conftest import OTHER, REPOSITORY, TYPE
 from tests.store.shelving import Shelving
-from tests.stores import OPEN
+from tests.stores import OPEN, make_store
 
 VIEW = View(REPOSITORY)
 LAYER = Digest.of(b"layer")
@@ -86,3 +88,15 @@ def test_tags_lead_to_what_they_refer_to(shelving: Shelving, references: KeptRef
     assert set(references.tags(VIEW, LAYER)) == {"v1", "v2"}
     assert set(references.tags(VIEW, Digest.of(image()))) == {"v1"}
     assert set(references.tags(View(OTHER), LAYER)) == set()
+
+
+def test_what_is_on_its_way_to_the_disk_leads_there_too(tmp_path: Path, clock: Clock) -> None:
+    store = make_store(tmp_path, clock, writing=lambda *_: Deferred())
+    manifest = Digest.of(image())
+    store.keep(VIEW.entry(manifest), image())
+    store.index.link(VIEW, manifest, TYPE, len(image()))
+    store.index.tag(VIEW, "v1", manifest)
+    references = KeptReferences(store, Permissions(store, lambda: OPEN, Lifetimes(), clock.seconds))
+    assert store.size(VIEW.entry(manifest)) is None
+    assert set(references.tags(VIEW, LAYER)) == {"v1"}
+    assert references.size(REPOSITORY, LAYER) == 5
