@@ -115,6 +115,8 @@ class Flight(Unkept):
             return await self._pass_on(Failure())
         if partial is None:
             return await self._follow()
+        if self._is_anothers(partial):
+            return False
         try:
             # Another process may have finished between our look at the store and our lock.
             if self._take_whole():
@@ -271,12 +273,18 @@ class Flight(Unkept):
             self._grow(self._file.size)
             partial = await self._needs.threads(self._needs.blobs.begin, self.entry, self.key.origin)
             if partial is not None:
-                if self._past_the_disk.is_with_a_peer:
-                    # Made by this look, in the place of the one that went meanwhile.
-                    partial.discard()
-                partial.close()
+                if not self._is_anothers(partial):
+                    partial.close()
                 return False
             await deferLater(self.clock, _FOLLOW_SECONDS)
+        return True
+
+    def _is_anothers(self, partial: Partial) -> bool:
+        """Let go of a file that this look made in the place of another worker's, for which the disk takes no more."""
+        if not self._past_the_disk.is_with_a_peer:
+            return False
+        partial.discard()
+        partial.close()
         return True
 
     def _need_not_follow(self) -> bool:

@@ -203,6 +203,31 @@ def test_who_follows_the_file_goes_on_in_memory_where_it_ends(world: World) -> N
     assert list(world.workers[0].store.blobs.partials()) == []
 
 
+def test_who_looks_while_the_disk_takes_no_more_asks_nobody_else(world: World) -> None:
+    """The first lets go of its file after another has looked for who has it in memory, and before that has its lock."""
+    first = world.begin(0)
+    body = answer(world, 0)
+    world.read(first)
+    blobs, begin = world.workers[1].store.blobs, Blobs.begin
+
+    def gives_up_meanwhile(self: Blobs, *of: Any) -> Any:
+        if self is blobs and not first.is_unkept:
+            with full_from(0):
+                body.send(CONTENT[:80])
+        return begin(self, *of)
+
+    with patch.object(Blobs, "begin", gives_up_meanwhile):
+        second = world.begin(1)
+    world.read(second)
+    body.send(CONTENT[80:])
+    body.end()
+    world.look()
+    world.all_have_it()
+    assert world.upstreams == [0]
+    assert [source.asked for source in world.sources[:2]] == [[(0, None)], []]
+    assert list(world.workers[1].store.blobs.partials()) == []
+
+
 def test_what_is_held_for_those_who_follow_is_held_for_no_longer_than_two_seconds(world: World) -> None:
     first = world.begin(0)
     body = answer(world, 0)
