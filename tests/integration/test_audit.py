@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from tests.parts.ports import reserve_port
 from tests.parts.raw_http import Reply, ask, asking, exchange
 from tests.parts.secure_http import SecureConnection
 from tests.parts.shapes import challenge, content, error, manifest, redirect, token
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,11 +71,13 @@ class Audited:
 
     def lines(self, count: int, file: Path | None = None) -> list[str]:
         """Wait until there are so many lines, and return them."""
-        deadline = time.monotonic() + 10
         path = file or self.file
-        while len(lines := path.read_text().splitlines() if path.exists() else []) < count:
-            assert time.monotonic() < deadline, lines
-            time.sleep(0.02)
+
+        def read() -> list[str]:
+            return path.read_text().splitlines() if path.exists() else []
+
+        until(lambda: len(read()) >= count, found=read)
+        lines = read()
         assert len(lines) == count, lines
         return lines
 

@@ -115,7 +115,7 @@ class IssuingFleet:
 
     def wait_for_holder(self) -> IssuingDaemon:
         """Return the node whose turn it is to ask the CA, once it is anybody's."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (lease := self.valkey.ask("GET", "crproxy:certificates")) is None:
             assert time.monotonic() < deadline, "nobody orders"
             time.sleep(0.02)

@@ -73,9 +73,7 @@ class House:
 
     def wait_for_connections(self, number: int) -> None:
         """Wait until clients have so many: a worker is told of an end when it is its turn."""
-        deadline = time.monotonic() + 20
-        while (found := self._connections()) != number:
-            assert time.monotonic() < deadline, f"{found} connections in place of {number}"
+        until(lambda: self._connections() == number, found=self._connections)
 
     def _connections(self) -> int:
         text = tell(self.daemon.data_dir / "admin.sock", "GET", "/metrics").body.decode()

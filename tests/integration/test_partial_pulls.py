@@ -9,7 +9,6 @@ import json
 import random
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from tests.parts.partial_podman import PartialPodman
 from tests.parts.places import REGISTRY
 from tests.parts.raw_http import ask, fetch
 from tests.parts.registry import DockerRegistry
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,15 +127,15 @@ class Watched:
 
         As the audit log has it, to which each worker writes when an answer has ended.
         """
-        deadline = time.monotonic() + 10
-        while True:
+
+        def read() -> list[dict[str, Any]]:
             lines = self._file.read_text().splitlines() if self._file.exists() else []
-            found = [record for record in map(json.loads, lines) if record["path"] == version.through]
-            if len(found) >= count:
-                assert len(found) == count, found
-                return sorted(found, key=itemgetter("time"))
-            assert time.monotonic() < deadline, found
-            time.sleep(0.02)
+            return [record for record in map(json.loads, lines) if record["path"] == version.through]
+
+        until(lambda: len(read()) >= count, found=read)
+        found = read()
+        assert len(found) == count, found
+        return sorted(found, key=itemgetter("time"))
 
     def several(self) -> list[int]:
         """How many ranges were asked for in each request that asked for more than one."""

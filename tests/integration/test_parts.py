@@ -137,7 +137,7 @@ def test_the_fake_sees_a_reader_leave(fake: FakeUpstream) -> None:
         response.read(1000)
         fake.seen.wait_until_still()
         assert fake.seen.sent("/body") < 16 << 20
-    fake.seen.wait_until_closed(0, seconds=1)
+    fake.seen.wait_until_closed(0, seconds=10)
 
 
 def test_the_fake_speaks_tls() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.parts.places import REGISTRY, blob
 from tests.parts.raw_http import fetch
 from tests.parts.s3 import S3Server
 from tests.parts.shapes import ranged
+from tests.parts.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
@@ -123,10 +123,7 @@ def test_a_store_that_goes_away_is_waited_for_and_said_so_and_a_restart_goes_on(
         assert "ended before all was uploaded: it goes on when it starts again" in pushing.log
     s3.start_again()
     later = start()
-    deadline = time.monotonic() + 60
-    while contents(s3) != HEXES:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: contents(s3) == HEXES)
     last = Operator.of(later, tmp_path).runs("cache", "push", "--json").lines()[-1]
     assert (last["found"], last["given_up"], last["trouble"]) == (OBJECTS, 0, None)
 

@@ -63,7 +63,7 @@ def test_a_stalled_client_of_a_range_stops_upstream_and_costs_no_memory(daemon: 
         assert fake.seen.sent(BLOB) == sent < 128 * MEBIBYTE
         assert daemon.rss_bytes() - before < 32 * MEBIBYTE
         assert len(response.read(MEBIBYTE)) == MEBIBYTE
-    fake.seen.wait_until_closed(fake.seen.requests(BLOB, "GET")[0].connection, seconds=1)
+    fake.seen.wait_until_closed(fake.seen.requests(BLOB, "GET")[0].connection, seconds=10)
 
 
 def test_a_slow_client_gets_all_of_it_in_the_end(daemon: Daemon, fake: FakeUpstream) -> None:
@@ -121,7 +121,7 @@ def test_a_body_that_stalls_upstream_is_aborted(
     with exchange(daemon.address, "GET", THROUGH, seconds=10) as response, pytest.raises(CUT_SHORT):
         response.read()
     for request in fake.seen.requests(BLOB):
-        fake.seen.wait_until_closed(request.connection, seconds=1)
+        fake.seen.wait_until_closed(request.connection, seconds=10)
 
 
 @pytest.mark.parametrize("path", ["manifests/v1", f"blobs/{sha256(BODY)}", "tags/list"])
@@ -144,7 +144,7 @@ def test_a_client_of_a_range_that_leaves_before_the_headers_lets_upstream_go(
     daemon = start({REGISTRY: Upstream(fake.url)})
     with asking(daemon.address, "GET", THROUGH, ("Range", "bytes=1000-")):
         connection = fake.seen.wait_for_request(BLOB).connection
-    fake.seen.wait_until_closed(connection, seconds=1)
+    fake.seen.wait_until_closed(connection, seconds=10)
 
 
 @pytest.mark.security("S17")

@@ -17,6 +17,7 @@ from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.raw_http import ask
 from tests.parts.shapes import content, manifest
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,10 +176,12 @@ def test_what_was_found_on_disk_is_read_before_anything_else(
     began, asked = time.time(), len(fake.seen.requests())
     daemon = start({REGISTRY: upstream}, data_dir=tmp_path / "kept")
     daemon.wait_for_log(is_damaged(sha256(LAYER)))
-    deadline = time.monotonic() + 20
-    while len(checked := when_checked(daemon)) != 2 or min(checked.values()) < began - 1:
-        assert time.monotonic() < deadline, checked
-        time.sleep(0.02)
+
+    def are_checked() -> bool:
+        checked = when_checked(daemon)
+        return len(checked) == 2 and min(checked.values()) >= began - 1
+
+    until(are_checked, found=lambda: when_checked(daemon))
     # What is right is served as if nothing had been.
     reply = ask(daemon.address, "GET", blob(OTHER).through)
     assert (reply.body, "; hit" in (reply.headers["Cache-Status"] or "")) == (OTHER, True)
@@ -198,10 +201,7 @@ def test_what_the_operator_has_read_counts_as_checked(
     began = time.time()
     words = [] if through_the_daemon else ["--data-dir", str(daemon.data_dir)]
     assert Operator.of(daemon, tmp_path).runs("cache", "verify", *words).status == 0
-    deadline = time.monotonic() + 20
-    while min(when_checked(daemon).values()) < began - 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: min(when_checked(daemon).values()) >= began - 1)
 
 
 def test_what_cannot_be_read_at_all_comes_from_upstream(start: Start, upstream: Upstream) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import re
 import socket
 import ssl
-import time
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -22,6 +21,7 @@ from cryptography import x509
 from tests.parts.certificates import Authority, Certificate
 from tests.parts.daemon import Daemon, configuration
 from tests.parts.s_client import SClient, ciphers
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -298,7 +298,7 @@ def test_a_replaced_certificate_is_used_while_connections_go_on(fresh: Secure) -
         assert status(connection, DOMAIN) == 200
         new = fresh.authority.issue(f"*.{DOMAIN}", DOMAIN)
         fresh.place("proxy", new)
-        fresh.daemon.wait_for_log(r"(?s)proxy\.pem is used.*proxy\.pem is used", seconds=10)
+        fresh.daemon.wait_for_log(r"(?s)proxy\.pem is used.*proxy\.pem is used")
         assert fresh.serial(DOMAIN) == fresh.serial(f"docker.{DOMAIN}") == serial_of(new) != serial(connection)
         assert status(connection, DOMAIN) == 200
 
@@ -307,7 +307,7 @@ def test_a_replaced_certificate_is_used_while_connections_go_on(fresh: Secure) -
 def test_a_broken_replacement_changes_nothing_and_is_told_of(fresh: Secure, broken: bytes) -> None:
     before = fresh.serial(DOMAIN)
     fresh.place_text("proxy", broken)
-    fresh.daemon.wait_for_log(r"proxy\.pem cannot be used, so what it had before is used on: ", seconds=10)
+    fresh.daemon.wait_for_log(r"proxy\.pem cannot be used, so what it had before is used on: ")
     assert fresh.serial(DOMAIN) == before
     fresh.daemon.assert_calm()
 
@@ -316,7 +316,7 @@ def test_a_key_that_belongs_to_another_certificate_is_a_broken_one(fresh: Secure
     before = fresh.serial(DOMAIN)
     one, other = fresh.authority.issue(f"*.{DOMAIN}", DOMAIN), fresh.authority.issue(OWN)
     fresh.place_text("proxy", other.key.read_bytes() + one.chain.read_bytes())
-    fresh.daemon.wait_for_log(r"proxy\.pem cannot be used.*the key belongs to none of the certificates", seconds=10)
+    fresh.daemon.wait_for_log(r"proxy\.pem cannot be used.*the key belongs to none of the certificates")
     assert fresh.serial(DOMAIN) == before
 
 
@@ -324,10 +324,10 @@ def test_a_file_comes_and_goes(fresh: Secure) -> None:
     covered = fresh.serial(OWN)
     own = fresh.authority.issue(OWN)
     fresh.place(OWN, own)
-    fresh.daemon.wait_for_log(rf"{re.escape(OWN)}\.pem is used", seconds=10)
+    fresh.daemon.wait_for_log(rf"{re.escape(OWN)}\.pem is used")
     assert fresh.serial(OWN) == serial_of(own) != covered
     (fresh.files / f"{OWN}.pem").unlink()
-    fresh.daemon.wait_for_log(rf"{re.escape(OWN)}\.pem is gone", seconds=10)
+    fresh.daemon.wait_for_log(rf"{re.escape(OWN)}\.pem is gone")
     assert fresh.serial(OWN) == covered
 
 
@@ -369,7 +369,4 @@ def first_words(context: ssl.SSLContext) -> bytes:
 
 def await_descriptors(secure: Secure, number: int) -> None:
     """Wait until so many are open; fails where more stay open."""
-    end = time.monotonic() + 20
-    while secure.daemon.descriptors() > number:
-        assert time.monotonic() < end, secure.daemon.descriptors()
-        time.sleep(0.01)
+    until(lambda: secure.daemon.descriptors() <= number, found=secure.daemon.descriptors)

@@ -25,6 +25,7 @@ from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.process import Process, clean_environment
 from tests.parts.raw_http import ask, exchange, fetch, hash_rest
 from tests.parts.shapes import content, manifest, ranged
+from tests.parts.waiting import until
 from tests.stress.worker_crashes import WorkerCrashes
 
 if TYPE_CHECKING:
@@ -129,14 +130,9 @@ def test_their_log_is_in_the_file_that_twistd_writes(tmp_path: Path) -> None:
     command = [str(twistd), "-n", f"--logfile={file}", f"--pidfile={pid_file}", "crproxy", "--workers", "2"]
     command += ["--http", f"unix:{tmp_path}/socket", "--data-dir", str(tmp_path / "data")]
     with Process(command, tmp_path, environment=clean_environment(tmp_path)) as process:
-        deadline = time.monotonic() + 20
-        while not file.exists() or "workers serve clients" not in file.read_text():
-            assert time.monotonic() < deadline, process.log
-            time.sleep(0.01)
+        until(lambda: file.exists() and "workers serve clients" in file.read_text(), found=lambda: process.log)
         assert ask(tmp_path / "socket", "GET", "/v2/").status == 200
-        while '"GET /v2/ HTTP/1.1" 200' not in file.read_text():
-            assert time.monotonic() < deadline, file.read_text()
-            time.sleep(0.01)
+        until(lambda: '"GET /v2/ HTTP/1.1" 200' in file.read_text(), found=file.read_text)
 
 
 # Those that die, and those that hang
@@ -229,10 +225,7 @@ def test_without_the_first_all_end_and_another_takes_up_where_they_were(
         pids, port = first.worker_pids(), f"tcp:{first.port}:interface=127.0.0.1"
         left = ledger_of(pids[0])
         first.kill(first_alone=True)
-        deadline = time.monotonic() + 5
-        while any(Path(f"/proc/{pid}/fd").exists() for pid in pids):
-            assert time.monotonic() < deadline, "the workers are still there"
-            time.sleep(0.01)
+        until(lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in pids))
     listen = ["--http", port, "--https", ""]
     with Daemon(tmp_path, config_of(fake), listen=listen, workers=2) as second:
         assert fetch(second.address, blob(body).through).digest == body.digest

@@ -12,6 +12,8 @@ from contextlib import closing, suppress
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
+from tests.parts.waiting import until
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,12 +40,9 @@ class Cache:
         files = self.directory.glob("**/partial/*/*")
         return {file.name.replace("-", ":", 1): file.stat().st_size for file in files}
 
-    def wait_until_whole(self, digest: str, seconds: float = 20) -> None:
+    def wait_until_whole(self, digest: str) -> None:
         """Wait until a digest is whole. Nothing tells of it from outside, so it is looked for."""
-        deadline = time.monotonic() + seconds
-        while digest not in self.whole():
-            assert time.monotonic() < deadline, f"{digest} is not whole within {seconds} s; partial: {self.partial()}"
-            time.sleep(0.01)
+        until(lambda: digest in self.whole(), found=lambda: f"{digest} is not whole; partial: {self.partial()}")
 
     def bytes_on_disk(self) -> int:
         """What its files take, as du counts."""
@@ -69,7 +68,7 @@ class Cache:
         """The digests whose file has other bytes."""
         return [digest for digest, file in self.whole().items() if _hash(digest, file) != digest]
 
-    def is_agreed(self, seconds: float = 10) -> bool:
+    def is_agreed(self, seconds: float = 60) -> bool:
         """Whether the index promises what is on disk, and nothing else: soon, for it is written by a thread."""
         deadline = time.monotonic() + seconds
         while not (agreed := self._agrees()) and time.monotonic() < deadline:

@@ -248,7 +248,7 @@ class Daemon:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
-    def wait_for_log(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, seconds: float = 60, *, after: int = 0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
         return self._process.wait_for(pattern, seconds, after=after)
 

@@ -99,7 +99,7 @@ class IssuingDaemon(Daemon):
         """How it stands with each name, as it tells its operator."""
         return {state["name"]: state for state in self.tell("GET", "/certificates")}
 
-    def wait_until_certified(self, names: Iterable[str], seconds: float = 30, *, after: int = 0) -> None:
+    def wait_until_certified(self, names: Iterable[str], seconds: float = 60, *, after: int = 0) -> None:
         """Wait until each name has got a certificate since character ``after`` of the log."""
         for name in names:
             self.wait_for_log(rf"\] {re.escape(name)} has a certificate until", seconds, after=after)

@@ -98,21 +98,21 @@ class Ledger:
         self.wait_for(lambda: self.sent(path) >= expected)
         return self.sent(path)
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until ``condition`` holds; it is looked at whenever something is entered."""
         with self._news:
             assert self._news.wait_for(condition, seconds), f"not within {seconds} s; had {self._exchanges}"
 
-    def wait_for_request(self, path: str, seconds: float = 10) -> Request:
+    def wait_for_request(self, path: str, seconds: float = 60) -> Request:
         """Wait for the first request whose path has ``path`` in it."""
         self.wait_for(lambda: bool(self.requests(path)), seconds)
         return self.requests(path)[0]
 
-    def wait_until_closed(self, connection: int, seconds: float = 10) -> None:
+    def wait_until_closed(self, connection: int, seconds: float = 60) -> None:
         """Wait until a connection has ended."""
         self.wait_for(lambda: connection in self._closed, seconds)
 
-    def wait_until_still(self, window: float = 0.5, seconds: float = 30) -> None:
+    def wait_until_still(self, window: float = 0.5, seconds: float = 60) -> None:
         """Wait until nothing at all was entered for ``window`` seconds."""
         deadline = time.monotonic() + seconds
         with self._news:

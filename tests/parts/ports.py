@@ -33,7 +33,7 @@ def reserve_port() -> int:
     return port
 
 
-def wait_until_listening(port: int, process: Process, seconds: float = 20) -> None:
+def wait_until_listening(port: int, process: Process, seconds: float = 60) -> None:
     """Wait until ``process`` listens at ``port`` of 127.0.0.1, for programs that do not say when they do."""
     deadline = time.monotonic() + seconds
     while True:

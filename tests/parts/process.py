@@ -88,7 +88,7 @@ class Process:
             self._take()
             return self._text()
 
-    def wait_for(self, pattern: str, seconds: float = 20, *, after: int = 0) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 60, *, after: int = 0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the log from character ``after`` on, as soon as it is there."""
         looked_for = re.compile(pattern)
 

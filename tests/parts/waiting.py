@@ -13,9 +13,14 @@ __all__ = ["until"]
 _PAUSE_SECONDS = 0.02
 
 
-def until(holds: Callable[[], object], seconds: float = 60) -> None:
-    """Look again and again until it is so; fail after ``seconds``, which a busy machine must not reach."""
+def until(
+    holds: Callable[[], object], seconds: float = 60, found: Callable[[], object] = lambda: "nothing to show"
+) -> None:
+    """Look again and again until it is so; fail after ``seconds``, which a busy machine must not reach.
+
+    ``found`` returns what the failure is to show.
+    """
     ends = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < ends, f"it was not so within {seconds} s"
+        assert time.monotonic() < ends, f"it was not so within {seconds} s: {found()}"
         time.sleep(_PAUSE_SECONDS)
