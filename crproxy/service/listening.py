@@ -84,7 +84,8 @@ class Listener(Service):
         """Stop listening."""
         super().stopService()
         port, self._port = self._port, None
-        return None if port is None else port.stopListening()
+        stopped = None if port is None else port.stopListening()
+        return None if stopped is None else stopped.addErrback(_path_is_gone)
 
     def finding(self) -> Finding:
         """Return whether it listens."""
@@ -125,6 +126,11 @@ class Listener(Service):
         if self._scheme in ("proxy", "proxy_tls"):
             advice = "Set another endpoint as listen or listen_tls under [proxy], such as tcp:3129"
         return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
+
+
+def _path_is_gone(failure: Failure) -> None:
+    """Be content with a port whose socket somebody has removed, such as who cleans directories of temporary files."""
+    failure.trap(FileNotFoundError)
 
 
 def status_of(listeners: MultiService) -> str:

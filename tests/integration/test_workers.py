@@ -239,7 +239,7 @@ def test_real_clients_pull_while_workers_are_killed() -> None:
     # The paths of docker's sockets are long, and may not be.
     with tempfile.TemporaryDirectory(prefix="crashes-") as directory:
         crashes = WorkerCrashes(Path(directory), seed=8)
-        crashes.run(kills=8, seconds=60)
+        crashes.run(kills=8, seconds=240)
     figures = crashes.figures
     # How long it took is for that to tell: here, everything else runs beside it.
     assert (figures.kills, figures.pulls > 0, figures.warm > 0) == (8, True, True), figures

@@ -284,6 +284,16 @@ def test_stopping_waits_until_the_port_is_closed() -> None:
     assert not service.running
 
 
+def test_a_socket_that_somebody_removed_is_no_trouble_at_the_end() -> None:
+    port = Port(UNIXAddress("/run/x"))
+    service = listener(port)
+    service.privilegedStartService()
+    stopped = service.stopService()
+    port.stopped.errback(FileNotFoundError(2, "No such file or directory", "/run/x"))
+    assert stopped is not None
+    ended(stopped)
+
+
 def test_stopping_what_never_listened_is_fine() -> None:
     assert listener(OSError()).stopService() is None
 
