@@ -328,8 +328,11 @@ def test_who_is_let_in_no_more_goes_on_no_more(start: Callable[[str], House], wa
         assert (get(inside, PATH).status, get(other, PATH).status) == (200, 200)
         (house.daemon.file.parent / "htpasswd").write_text(f"alice:{HASHED}\n")
         config = house.daemon.file.read_text()
+        before = len(house.daemon.log)
         house.daemon.reload(config + users if was_open else config)
         assert inside.rest() == b""
+        # The other worker may have more to do.
+        house.daemon.wait_for_log("the configuration was read again", after=before)
         if not was_open:
             assert get(other, PATH).status == 200
     assert house.clear.ask(f"{ONE}:443", *fields).status == 407
