@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 import click
 
 from ..config import Options
-from .configuration_file import SYSTEM_CONFIG
+from ..config.options import OPTIONS
+from ..config.variables import CONFIG_VARIABLE, variable_of
+from .paths import SYSTEM_CONFIG
 
 __all__ = ["config_option", "daemon_options", "options_of"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_SINGLE = ("domain", "certs", "acme-directory", "acme-email", "data-dir", "cache-size", "default-registry")
-_REPEATED = ("http", "https", "alias")
+# --proxy is a flag of crproxy setup; where it listens is said by the file or the variable there.
+_TAKEN = ("proxy",)
+_OPTIONS = tuple(option for option in OPTIONS if option.key and option.name not in _TAKEN)
 
 
 def config_option(command: Command) -> Command:
@@ -25,23 +28,21 @@ def config_option(command: Command) -> Command:
         "-c",
         "config_file",
         metavar="FILE",
-        help=f"The configuration that the daemon reads.  [default: {SYSTEM_CONFIG} if it is there]",
+        help=f"The configuration that the daemon reads.  [default: ${CONFIG_VARIABLE}, else {SYSTEM_CONFIG} if it is "
+        "there]",
     )
     return option(command)
 
 
 def daemon_options(command: Command) -> Command:
     """Add what else the daemon may have been started with."""
-    said = "As the daemon was started with."
-    for name in reversed(_SINGLE):
-        command = click.option(f"--{name}", metavar="TEXT", help=said)(command)
-    for name in reversed(_REPEATED):
-        command = click.option(f"--{name}", metavar="TEXT", multiple=True, help=said)(command)
+    for option in reversed(_OPTIONS):
+        said = f"As the daemon was started with.  [default: ${variable_of(option)}, else what the file says]"
+        command = click.option(f"--{option.name}", metavar="TEXT", multiple=option.repeated, help=said)(command)
     return command
 
 
 def options_of(values: dict[str, Any]) -> Options:
     """Return what these options say, taken out of a command's arguments."""
-    single = {name.replace("-", "_"): values.pop(name.replace("-", "_"), None) for name in _SINGLE}
-    http, https, aliases = (tuple(values.pop(name, ())) for name in _REPEATED)
-    return Options(http=http, https=https, aliases=aliases, **single)
+    said = {option.field: values.pop(option.name.replace("-", "_"), None) for option in _OPTIONS}
+    return Options(**{field: value for field, value in said.items() if value is not None})
