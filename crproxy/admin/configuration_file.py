@@ -14,7 +14,7 @@ from ..config.upstreams import unreadable
 from ..config.variables import CONFIG_VARIABLE, with_variables
 from .paths import SYSTEM_CONFIG, usual_data_dir
 
-__all__ = ["SYSTEM_CONFIG", "config_file", "parse_config", "read_config", "read_text"]
+__all__ = ["SYSTEM_CONFIG", "config_file", "parse_config", "read_config", "read_config_text", "read_text"]
 
 
 def read_text(path: str) -> str:
@@ -48,14 +48,17 @@ def read_config(
     Raises:
         ConfigError: with a text for the operator.
     """
-    file = config_file(path, system)
+    return parse_config(read_config_text(config_file(path, system), read_file), options, read_file)
+
+
+def read_config_text(file: str | None, read_file: Callable[[str], str] = read_text) -> str:
+    """Return the text of the configuration's file; none where there is none. Raises ConfigError."""
     try:
-        text = "" if file is None else read_file(file)
+        return "" if file is None else read_file(file)
     except OSError as error:
         raise ConfigError(unreadable(str(file), error).removeprefix(f"{file} ")) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot be read: it is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    return parse_config(text, options, read_file)
 
 
 def parse_config(text: str, options: Options, read_file: Callable[[str], str] = read_text) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import click
@@ -16,9 +16,7 @@ __all__ = ["config_option", "daemon_options", "options_of"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# --proxy is a flag of crproxy setup; where it listens is said by the file or the variable there.
-_TAKEN = ("proxy",)
-_OPTIONS = tuple(option for option in OPTIONS if option.key and option.name not in _TAKEN)
+_OPTIONS = tuple(option for option in OPTIONS if option.key)
 
 
 def config_option(command: Command) -> Command:
@@ -34,10 +32,16 @@ def config_option(command: Command) -> Command:
     return option(command)
 
 
-def daemon_options(command: Command) -> Command:
-    """Add what else the daemon may have been started with."""
+def daemon_options(command: Command, *, taken: Collection[str] = ()) -> Command:
+    """Add what else the daemon may have been started with.
+
+    Arguments:
+        taken: the names of those that mean something else of this command; file and variable say these.
+    """
     for option in reversed(_OPTIONS):
         said = f"As the daemon was started with.  [default: ${variable_of(option)}, else what the file says]"
+        if option.name in taken:
+            continue
         command = click.option(f"--{option.name}", metavar="TEXT", multiple=option.repeated, help=said)(command)
     return command
 

@@ -28,7 +28,7 @@ from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
 from .values import Cache, Config, Timeouts, Upstream
 
-__all__ = ["MOST_WORKERS", "load"]
+__all__ = ["MOST_WORKERS", "load", "read_document"]
 
 # More processes than any machine has use for.
 MOST_WORKERS = 256
@@ -53,7 +53,21 @@ def load(
     Raises:
         ConfigError: with a text for the operator.
     """
-    document = parse_toml(text)
+    return read_document(
+        parse_toml(text), text, options, read_file=read_file, usual_data_dir=usual_data_dir, environment=environment
+    )
+
+
+def read_document(
+    document: dict[str, Any],
+    text: str,
+    options: Options,
+    *,
+    read_file: Callable[[str], str],
+    usual_data_dir: str = ".",
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Return what ``document``, of the file's ``text``, and ``options`` make together. The rest is as for `load`."""
     try:
         proxies = from_environment(environment or {})
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from ..policy.clients import Network
 from ..policy.redaction import redacted
 from ..policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 
-__all__ = ["ConfigError", "OptionError", "Table", "dotted", "line_of", "parse_toml", "unknown_key"]
+__all__ = ["ConfigError", "OptionError", "Table", "dotted", "line_of", "parse_toml", "unknown_key", "written"]
 
 # Where tomllib found something, at the end of what it says.
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -264,3 +265,12 @@ def _key_path(toml: str) -> tuple[str, ...]:
         key, document = next(iter(document.items()))
         path.append(key)
     return tuple(path)
+
+
+def written(value: Any) -> str:
+    """Return a value as TOML writes it, on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{dotted((key,))} = {written(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
