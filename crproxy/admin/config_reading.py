@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from .configuration_file import config_file, read_config_text, read_text
 from .endpoint import admin_endpoint
 from .options import options_of
 from .paths import SYSTEM_CONFIG, usual_data_dir
-from .surroundings import lacks
+from .surroundings import doubts, lacks
 
 __all__ = ["Reading", "read"]
 
@@ -94,4 +95,6 @@ def read(path: str | None, said: dict[str, Any]) -> Reading:
     found = check(text, options, read_file=read_text, usual_data_dir=usual, environment=os.environ)
     # Nothing is listened on, so that no reactor is needed.
     lacking = () if found.config is None else tuple(lacks(found.config, None, by_systemd=False))
+    if found.config is not None:
+        warnings += tuple(doubts(found.config, time.time()))
     return Reading(name, file is not None, text, options, found.config, (*found.faults, *lacking), warnings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from twisted.internet.endpoints import serverFromString
 
 from ..config import Config, ConfigError
 from ..config.upstreams import unreadable
+from ..tls.certificates import BadCertificate, Certified
 
-__all__ = ["lacks"]
+__all__ = ["doubts", "lacks"]
 
 _BY_SYSTEMD = "systemd:"
 
@@ -68,3 +70,34 @@ def _not_a_directory(certs: str) -> Iterator[ConfigError]:
         next(os.scandir(Path(certs)), None)
     except OSError as error:
         yield ConfigError(f"certs: {unreadable(certs, error)}")
+
+
+def doubts(config: Config, now: float) -> Iterator[str]:
+    """Yield what is wrong with certificates that the operator keeps. The daemon starts all the same.
+
+    Arguments:
+        now: seconds since the epoch.
+    """
+    if not config.listen.https and not config.forward.listen_tls:
+        return
+    names: set[str] = set()
+    files = [] if config.certs is None else sorted(Path(config.certs).glob("*.pem"))
+    for file in files:
+        try:
+            certified = Certified.from_pem(file.read_bytes())
+        except OSError as error:
+            yield unreadable(str(file), error)
+        except BadCertificate as error:
+            yield f"{file} cannot be used: {error}"
+        else:
+            names |= certified.names
+            if certified.not_after < now:
+                ended = time.strftime("%Y-%m-%d", time.gmtime(certified.not_after))
+                yield f"{file} has a certificate that ended on {ended}: replace it"
+    domain = config.names.domain
+    if config.acme.directory is None and domain is not None and names.isdisjoint(_covering(domain)):
+        yield f"no certificate is here for {domain}, and nothing issues one: set certs, or directory under [acme]"
+
+
+def _covering(name: str) -> set[str]:
+    return {name, f"*.{name.partition('.')[2]}"}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from crproxy.admin.surroundings import lacks
+from crproxy.admin.surroundings import doubts, lacks
 from crproxy.config import Config, Options, load
+from crproxy.tls.certificates import self_signed
 
 FLEET = '[fleet]\nvalkey = "redis://valkey"\nadvertise = "https://10.0.0.5:5443"\nsecret_file = "/s"\n'
 
@@ -60,3 +61,33 @@ def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said == [
         f"{table} needs what is not installed: pip install 'crproxy[fleet]'" for table in ("[storage]", "[fleet]")
     ]
+
+
+DAY = 86400.0
+
+
+def doubted(text: str, now: float = DAY) -> list[str]:
+    return list(doubts(config(text), now))
+
+
+def test_certificates_that_are_of_use_are_not_doubted(tmp_path: Path) -> None:
+    (tmp_path / "any.pem").write_bytes(self_signed("cr.test", 0).to_pem())
+    assert doubted(f'domain = "cr.test"\ncerts = "{tmp_path}"\n[acme]\ndirectory = "none"') == []
+    assert doubted('domain = "cr.test"') == []
+    assert doubted("") == []
+
+
+def test_one_that_has_ended_is(tmp_path: Path) -> None:
+    file = tmp_path / "cr.test.pem"
+    file.write_bytes(self_signed("cr.test", 0).to_pem())
+    text = f'domain = "cr.test"\ncerts = "{tmp_path}"\n[acme]\ndirectory = "none"'
+    assert doubted(text, 400 * DAY) == [f"{file} has a certificate that ended on 1970-04-01: replace it"]
+
+
+def test_one_that_is_none_is_and_nothing_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / "cr.test.pem").write_text("no certificate")
+    (tmp_path / "directory.pem").mkdir()
+    bad, unreadable, missing = doubted(f'domain = "cr.test"\ncerts = "{tmp_path}"\n[acme]\ndirectory = "none"')
+    assert bad.startswith(f"{tmp_path}/cr.test.pem cannot be used: ")
+    assert unreadable.startswith(f"{tmp_path}/directory.pem cannot be read: Is a directory")
+    assert missing.startswith("no certificate is here for cr.test, and nothing issues one")
