@@ -93,8 +93,7 @@ class Options(usage.Options):
         except OptionError as error:
             end_by(StartFault(str(error), CONFIGURATION))
         except ConfigError as error:
-            file = self.file
-            end_by(StartFault(f"{file}: {error}" if file is not None else str(error), CONFIGURATION))
+            end_by(StartFault(f"{self._place()}{error}", CONFIGURATION))
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""
@@ -105,6 +104,13 @@ class Options(usage.Options):
         """The file that it is read from; None where there is none."""
         file = config_file(self["config"], SYSTEM_CONFIG)
         return None if file is None else Path(file).absolute()
+
+    def _place(self) -> str:
+        """Return what a mistake has in front that may be in the file; nothing where nobody may know whether it is."""
+        try:
+            return "" if self.file is None else f"{self.file}: "
+        except ConfigError:
+            return ""
 
     def parse(self, text: str) -> Config:
         """Return what ``text``, in place of the file's, and the command line say together. Raises ConfigError."""

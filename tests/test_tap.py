@@ -168,6 +168,51 @@ def test_a_system_file_that_cannot_be_read_says_so(system: Path, mistake: Mistak
     assert mistake().startswith(f"{system}: cannot be read: ")
 
 
+def test_a_system_file_of_which_nobody_may_know_says_so(
+    system: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", denied)
+    assert mistake().startswith(f"{system} cannot be read: Permission denied: ")
+
+
+def test_the_file_may_be_named_by_a_variable(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
+    system.write_text('domain = "system.example"')
+    other = tmp_path / "other.toml"
+    other.write_text('domain = "other.example"')
+    monkeypatch.setenv("CRPROXY_CONFIG", str(other))
+    assert loaded().names.domain == "other.example"
+    assert loaded("--config", str(system)).names.domain == "system.example"
+    other.write_text("x = 1")
+    assert mistake().startswith(f"{other}: line 1: x: there is no such key")
+
+
+def test_what_variables_say_wins_over_the_file(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.write_text('domain = "system.example"\nworkers = 2')
+    monkeypatch.setenv("CRPROXY_DOMAIN", "variable.example")
+    monkeypatch.setenv("CRPROXY_HTTP", "tcp:1 tcp:2")
+    config = loaded()
+    assert (config.names.domain, config.listen.http, config.workers) == ("variable.example", ("tcp:1", "tcp:2"), 2)
+    assert loaded("--domain", "option.example", "--http", "tcp:3").listen.http == ("tcp:3",)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--domian", "x"), "--domian: there is no such option; did you mean --domain? ("),
+        (("-x",), "-x: there is no such option ("),
+        (("--domain",), "option --domain requires argument ("),
+        (("start",), "'start' is no option, and there are only those ("),
+    ],
+)
+def test_an_option_that_there_is_not_is_told(mistake: Mistake, words: tuple[str, ...], said: str) -> None:
+    assert mistake(*words).startswith(said)
+
+
 @pytest.mark.parametrize("endpoint", ["nonsense", "tcp:port", "tcp:80:x=y:z"])
 def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str, mistake: Mistake) -> None:
     assert f"{endpoint!r} is not an endpoint" in mistake("--http", endpoint)

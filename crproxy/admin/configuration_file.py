@@ -33,7 +33,7 @@ def config_file(path: str | None, system: Path = SYSTEM_CONFIG) -> str | None:
     try:
         return str(system) if system.exists() else None
     except OSError as error:
-        raise ConfigError(unreadable(str(system), error)) from None
+        raise ConfigError(unreadable(str(system), error)) from error
 
 
 def read_config(

@@ -311,3 +311,33 @@ def test_options_by_variables_make_a_daemon(tmp_path: Path) -> None:
         aliases = Operator.of(daemon, tmp_path).runs("alias", "list", "--json").json()
         assert aliases["corp.cr.test"] == "quay.io"
         assert "quay.cr.test" not in aliases
+
+
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+DOCUMENTED = PAGE.partition("\n## At the start and at a reload\n")[2].partition("```text\n")[2].partition("```")[0]
+
+WORDS = {
+    "taken port": ('[listen]\nhttp = ["TAKEN"]', 1),
+    "no TOML": ("# What our cluster pulls through.\ndomain = cr.example.com", 2),
+    "unknown key": ('[cache]\nsise = "200G"', 2),
+    "wrong type": ("[cache]\nsize = 200", 2),
+    "missing password": ('[upstreams."docker.io"]\nusername = "me"\npassword_file = "/etc/crproxy/password"', 2),
+    "missing certificates": ('domain = "cr.example.com"\ncerts = "/etc/crproxy/certs"', 2),
+    "no domain": ('[listen]\nhttps = ["tcp:443"]', 2),
+    "no endpoint": ("[listen]\nhttp = ['5000']", 2),
+}
+
+
+@pytest.mark.parametrize("fault", WORDS)
+def test_the_documentation_has_the_words(starts: Starts, taken: str, fault: str) -> None:
+    text, status = WORDS[fault]
+    starts.file.write_text(text.replace("TAKEN", taken))
+    ended = starts("--config", str(starts.file), "--data-dir", "data")
+    line = ended.line.replace(str(starts.file), "/etc/crproxy/crproxy.toml")
+    line = line.replace(taken, "tcp:5000:interface=127.0.0.1")
+    assert ended.status == status
+    assert f"crproxy: {line}" in DOCUMENTED.splitlines()
+
+
+def test_it_has_no_others() -> None:
+    assert len(DOCUMENTED.splitlines()) == len(WORDS)
