@@ -11,6 +11,7 @@ from twisted.plugin import getPlugins
 
 from crproxy import __version__, tap
 from crproxy.config import Config
+from crproxy.config.options import OPTIONS, Option
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.service.event_loop import set_up
 from crproxy.tap import Options, makeService
@@ -267,3 +268,8 @@ def test_without_its_libraries_a_second_tier_is_no_configuration(
     assert options()["loaded"].storage is not None
     monkeypatch.setattr(importlib.util, "find_spec", {"obstore": None}.__getitem__)
     assert mistake() == f"{system}: [storage] needs what is not installed: pip install 'crproxy[fleet]'"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_help_says_of_each_option_what_the_table_says(option: Option) -> None:
+    assert " ".join((Options().docs[option.name] or "").split()) == option.help
