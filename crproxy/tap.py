@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
+import difflib
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from . import __version__
 from .admin.configuration_file import SYSTEM_CONFIG, config_file, parse_config, read_config
+from .admin.surroundings import lacks
 from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
+from .config.options import OPTIONS
+from .service.starting import CONFIGURATION, StartFault, Starting, end_by, fault_of, say_faults_in_a_line
 
 __all__ = ["Options", "makeService"]
 
@@ -31,47 +34,8 @@ class Options(usage.Options):
         "docker pull localhost:5000/quay.io/ORG/NAME:TAG"
     )
 
-    optParameters = (
-        (
-            "config",
-            "c",
-            None,
-            f"TOML file; options given here win over it [default: {SYSTEM_CONFIG} if it is there]",
-        ),
-        ("domain", "d", None, "base domain, such as cr.example.com [default: none, any Host is answered]"),
-        (
-            "certs",
-            None,
-            None,
-            "directory of NAME.pem files, key and chain, used in place of ACME for the names they have [default: none]",
-        ),
-        (
-            "acme-directory",
-            None,
-            None,
-            "the CA: letsencrypt, letsencrypt-staging, a URL, or none [default: letsencrypt]",
-        ),
-        ("acme-email", None, None, "address that the CA writes to about the account [default: none]"),
-        ("data-dir", None, None, "directory of the cache [default: $STATE_DIRECTORY, else the user's data directory]"),
-        ("cache-size", None, None, "upper bound of the cache on disk, such as 50G [default: 20G]"),
-        (
-            "workers",
-            "w",
-            None,
-            "processes that serve clients, or auto: one for each core [default: 1]",
-        ),
-        (
-            "fleet-advertise",
-            None,
-            None,
-            "where other nodes reach this one, such as https://10.0.0.5:5443 [default: [fleet] advertise]",
-        ),
-        (
-            "default-registry",
-            None,
-            None,
-            'registry of names that have none; "" turns it off [default: docker.io]',
-        ),
+    optParameters = tuple(
+        (option.name, option.short or None, None, option.help) for option in OPTIONS if not option.repeated
     )
 
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
@@ -106,18 +70,30 @@ class Options(usage.Options):
         print(f"crproxy {__version__}")
         sys.exit(0)
 
-    def postOptions(self) -> None:
-        """Read the configuration, so that a mistake in it is told before anything starts."""
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line. A mistake ends the process, with a line and status 2."""
         try:
-            self["loaded"] = self.load()
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            end_by(StartFault(_explained(str(error), self.longOpt), CONFIGURATION))
+
+    def parseArgs(self, *words: str) -> None:
+        """Take no words but options."""
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option, and there are only those")
+
+    def postOptions(self) -> None:
+        """Read the configuration, so that a mistake in it is told before anything starts: it ends the process."""
+        from twisted.internet import reactor
+
+        try:
+            self["loaded"] = config = self.load()
+            for lacking in lacks(config, reactor):
+                raise lacking
         except OptionError as error:
-            raise usage.UsageError(str(error)) from error
+            end_by(StartFault(str(error), CONFIGURATION))
         except ConfigError as error:
-            raise usage.UsageError(f"{self['config'] or SYSTEM_CONFIG}: {error}") from error
-        if self["loaded"].storage is not None:
-            _check_extra("[storage]", "obstore")
-        endpoints = (one for one, _ in self["loaded"].client_endpoints)
-        _check_endpoints((*endpoints, *filter(None, [self["loaded"].listen.admin])))
+            end_by(StartFault(f"{self._place()}{error}", CONFIGURATION))
 
     def load(self) -> Config:
         """Return the configuration as it is now. Raises ConfigError."""
@@ -129,51 +105,54 @@ class Options(usage.Options):
         file = config_file(self["config"], SYSTEM_CONFIG)
         return None if file is None else Path(file).absolute()
 
+    def _place(self) -> str:
+        """Return what a mistake has in front that may be in the file; nothing where nobody may know whether it is."""
+        try:
+            return "" if self.file is None else f"{self.file}: "
+        except ConfigError:
+            return ""
+
     def parse(self, text: str) -> Config:
         """Return what ``text``, in place of the file's, and the command line say together. Raises ConfigError."""
         return parse_config(text, self._spoken())
 
     def _spoken(self) -> ConfigOptions:
-        return ConfigOptions(
-            domain=self["domain"],
-            aliases=tuple(self["alias"]),
-            default_registry=self["default-registry"],
-            http=tuple(self["http"]),
-            https=tuple(self["https"]),
-            proxy=tuple(self["proxy"]),
-            certs=self["certs"],
-            acme_directory=self["acme-directory"],
-            acme_email=self["acme-email"],
-            data_dir=self["data-dir"],
-            cache_size=self["cache-size"],
-            workers=self["workers"],
-            fleet_advertise=self["fleet-advertise"],
-        )
+        said: dict[str, Any] = {}
+        for option in OPTIONS:
+            if option.key:
+                said[option.field] = tuple(self[option.name]) if option.repeated else self[option.name]
+        return ConfigOptions(**said)
 
 
-def _check_extra(table: str, module: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise usage.UsageError(f"{table} needs what is not installed: pip install 'crproxy[fleet]'")
+def _explained(said: str, known: Sequence[str]) -> str:
+    """Return what usage, and getopt below it, say of the command line, with what to do."""
+    written = said.split()[1] if said.startswith("option ") else ""
+    near = difflib.get_close_matches(written.lstrip("-"), [option.rstrip("=") for option in known], 1)
+    if said.endswith("not recognized"):
+        meant = f"; did you mean --{near[0]}?" if near else ""
+        return f"{written}: there is no such option{meant} ({_HELP})"
+    return f"{said} ({_HELP})"
 
 
-def _check_endpoints(descriptions: tuple[str, ...]) -> None:
-    from twisted.internet import reactor
-
-    for description in descriptions:
-        try:
-            serverFromString(reactor, description)
-        except (ValueError, TypeError, LookupError, OSError) as error:
-            raise usage.UsageError(_no_endpoint(description, error)) from error
-
-
-def _no_endpoint(description: str, error: Exception) -> str:
-    if "systemd:" in description and isinstance(error, LookupError):
-        return f"{description!r}: systemd has handed over no such socket: start crproxy.socket before the service"
-    return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
+_HELP = "crproxy serve --help lists all"
 
 
 def makeService(options: Options) -> IService:
-    """Return the daemon for ``options`` (twistd calls it by this name)."""
+    """Return the daemon for ``options`` (twistd calls it by this name). What keeps it from that ends the process."""
+    say_faults_in_a_line()
+    try:
+        made = _made(options)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        end_by(fault)
+    starting = Starting(background=_goes_to_background(options.parent))
+    made.setServiceParent(starting)
+    return starting
+
+
+def _made(options: Options) -> IService:
     from twisted.internet import reactor
 
     # Not before: whoever asks for --help, or has made a mistake, need not wait for all of it.
@@ -208,3 +187,8 @@ def _logs_to_stdout(twistd: Any) -> bool:
     elsewhere = twistd.get("syslog") or twistd.get("logger")
     named = twistd.get("logfile")
     return not elsewhere and (named == "-" or (not named and bool(twistd.get("nodaemon"))))
+
+
+def _goes_to_background(twistd: Any) -> bool:
+    """Tell whether ``twistd``, by its options, leaves its terminal."""
+    return bool(twistd) and not twistd.get("nodaemon") and not twistd.get("debug")

@@ -54,6 +54,7 @@ PURE_IMPORTS = frozenset(
         "bisect",
         "collections",
         "contextlib",
+        "copy",
         "cryptography",
         "dataclasses",
         "datetime",

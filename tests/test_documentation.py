@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from crproxy.admin.command import main
 from crproxy.config import ConfigError, load
 from crproxy.config import Options as ConfigOptions
+from crproxy.config.options import OPTIONS
+from crproxy.config.variables import variable_of
 from crproxy.oci.names import Registry
 from crproxy.policy.aliases import BUILT_IN
 from crproxy.policy.setups import SETUPS
@@ -206,6 +208,16 @@ def test_a_documented_default_is_what_counts_without_the_key(table: str, key: st
 
 def test_defaults_are_documented() -> None:
     assert len(documented_defaults()) > 15
+
+
+def test_every_option_has_its_variable_in_the_table() -> None:
+    section = CONFIGURATION.read_text("utf-8").partition("\n## Options and environment variables\n")[2]
+    rows = re.findall(r"^\| `--([a-z-]+)` \| `(\w+)` \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    expected = [
+        (option.name, variable_of(option), f"`{option.key}`" if option.key else "which file") for option in OPTIONS
+    ]
+    assert rows == expected
+    assert {option.name for option in OPTIONS} == options_of_twistd()
 
 
 def test_the_built_in_aliases_are_those_that_are_documented() -> None:

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 from twisted.application.service import IServiceCollection, loadApplication
-from twisted.python.usage import UsageError
 
 from crproxy import __version__, tap
 
@@ -205,7 +204,7 @@ def test_the_tac_takes_what_the_configuration_file_says(tmp_path: Path, monkeypa
     file = tmp_path / "crproxy.toml"
     file.write_text("x = 1")
     monkeypatch.setattr(tap, "SYSTEM_CONFIG", file)
-    with pytest.raises(UsageError, match="there is no such key"):
+    with pytest.raises(SystemExit, match="2"):
         loadApplication(str(ROOT / "crproxy.tac"), "python")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import getPlugins
-from twisted.python.usage import UsageError
 
 from crproxy import __version__, tap
 from crproxy.config import Config
+from crproxy.config.options import OPTIONS, Option
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.service.event_loop import set_up
 from crproxy.tap import Options, makeService
@@ -42,16 +42,28 @@ def options(*words: str) -> Options:
     return parsed
 
 
+Mistake = Callable[..., str]
+
+
 def loaded(*words: str) -> Config:
     config = options(*words)["loaded"]
     assert isinstance(config, Config)
     return config
 
 
-def mistake(*words: str) -> str:
-    with pytest.raises(UsageError) as raised:
-        options(*words)
-    return str(raised.value)
+@pytest.fixture
+def mistake(capsys: pytest.CaptureFixture[str]) -> Mistake:
+    """Returns what is said of a command line, behind the program's name: one line, after which the process ends."""
+
+    def say(*words: str) -> str:
+        with pytest.raises(SystemExit) as raised:
+            options(*words)
+        assert raised.value.code == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        return said.err.removeprefix("crproxy: ").removesuffix("\n")
+
+    return say
 
 
 def test_no_option_at_all_works(tmp_path: Path) -> None:
@@ -74,11 +86,11 @@ def test_a_data_directory_and_a_size_are_heard() -> None:
     assert (config.data_dir, config.cache.size) == ("/srv/crproxy", 50 * 1024**3)
 
 
-def test_a_size_that_is_none_is_told() -> None:
+def test_a_size_that_is_none_is_told(mistake: Mistake) -> None:
     assert "'big' is not a size" in mistake("--cache-size", "big")
 
 
-def test_a_node_that_is_advertised_needs_a_fleet() -> None:
+def test_a_node_that_is_advertised_needs_a_fleet(mistake: Mistake) -> None:
     assert "there is no [fleet]" in mistake("--fleet-advertise", "https://10.0.0.5:5443")
 
 
@@ -94,7 +106,7 @@ def test_options_are_heard() -> None:
     assert config.listen.http == ("tcp:1", "tcp:2")
 
 
-def test_where_the_http_proxy_is_may_be_said_more_than_once() -> None:
+def test_where_the_http_proxy_is_may_be_said_more_than_once(mistake: Mistake) -> None:
     assert loaded().forward.listen == ()
     assert loaded("--proxy", "tcp:3128", "--proxy=tcp:3129").forward.listen == ("tcp:3128", "tcp:3129")
     assert loaded("--proxy", "").forward.listen == ()
@@ -135,35 +147,80 @@ def test_a_password_file_is_read(system: Path, tmp_path: Path) -> None:
     assert loaded().upstream(Registry("quay.io")).password == "secret"
 
 
-def test_a_mistake_in_the_file_is_told_with_the_files_name(system: Path) -> None:
+def test_a_mistake_in_the_file_is_told_with_the_files_name(system: Path, mistake: Mistake) -> None:
     system.write_text("\ndomian = 1")
     assert mistake().startswith(f"{system}: line 2: domian: there is no such key")
 
 
-def test_a_mistake_on_the_command_line_blames_no_file() -> None:
-    assert mistake("--domain", "localhost").startswith("domain: 'localhost' is not a domain")
+def test_a_mistake_on_the_command_line_blames_no_file(mistake: Mistake) -> None:
+    assert mistake("--domain", "localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path, content: bytes | None, mistake: Mistake) -> None:
     path = tmp_path / "missing.toml"
     if content is not None:
         path.write_bytes(content)
     assert mistake("--config", str(path)).startswith(f"{path}: cannot be read: ")
 
 
-def test_a_system_file_that_cannot_be_read_says_so(system: Path) -> None:
+def test_a_system_file_that_cannot_be_read_says_so(system: Path, mistake: Mistake) -> None:
     system.mkdir()
     assert mistake().startswith(f"{system}: cannot be read: ")
 
 
+def test_a_system_file_of_which_nobody_may_know_says_so(
+    system: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", denied)
+    assert mistake().startswith(f"{system} cannot be read: Permission denied: ")
+
+
+def test_the_file_may_be_named_by_a_variable(
+    system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
+    system.write_text('domain = "system.example"')
+    other = tmp_path / "other.toml"
+    other.write_text('domain = "other.example"')
+    monkeypatch.setenv("CRPROXY_CONFIG", str(other))
+    assert loaded().names.domain == "other.example"
+    assert loaded("--config", str(system)).names.domain == "system.example"
+    other.write_text("x = 1")
+    assert mistake().startswith(f"{other}: line 1: x: there is no such key")
+
+
+def test_what_variables_say_wins_over_the_file(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system.write_text('domain = "system.example"\nworkers = 2')
+    monkeypatch.setenv("CRPROXY_DOMAIN", "variable.example")
+    monkeypatch.setenv("CRPROXY_HTTP", "tcp:1 tcp:2")
+    config = loaded()
+    assert (config.names.domain, config.listen.http, config.workers) == ("variable.example", ("tcp:1", "tcp:2"), 2)
+    assert loaded("--domain", "option.example", "--http", "tcp:3").listen.http == ("tcp:3",)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--domian", "x"), "--domian: there is no such option; did you mean --domain? ("),
+        (("-x",), "-x: there is no such option ("),
+        (("--domain",), "option --domain requires argument ("),
+        (("start",), "'start' is no option, and there are only those ("),
+    ],
+)
+def test_an_option_that_there_is_not_is_told(mistake: Mistake, words: tuple[str, ...], said: str) -> None:
+    assert mistake(*words).startswith(said)
+
+
 @pytest.mark.parametrize("endpoint", ["nonsense", "tcp:port", "tcp:80:x=y:z"])
-def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str) -> None:
+def test_an_endpoint_that_is_none_is_told_before_anything_starts(endpoint: str, mistake: Mistake) -> None:
     assert f"{endpoint!r} is not an endpoint" in mistake("--http", endpoint)
 
 
 @pytest.mark.parametrize("which", ["index=0", "name=https"])
-def test_a_socket_that_systemd_did_not_hand_over_is_told(which: str) -> None:
+def test_a_socket_that_systemd_did_not_hand_over_is_told(which: str, mistake: Mistake) -> None:
     assert "start crproxy.socket before the service" in mistake("--http", f"systemd:domain=INET6:{which}")
 
 
@@ -204,10 +261,15 @@ def test_what_is_there_when_it_runs_is_spared_by_the_collector(frozen: list[bool
     assert frozen == [True]
 
 
-def test_without_its_libraries_a_second_tier_is_no_configuration(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_libraries_a_second_tier_is_no_configuration(
+    system: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
     system.write_text('[storage]\nurl = "s3://bucket"\n')
     assert options()["loaded"].storage is not None
     monkeypatch.setattr(importlib.util, "find_spec", {"obstore": None}.__getitem__)
-    with pytest.raises(UsageError) as raised:
-        options()
-    assert str(raised.value) == "[storage] needs what is not installed: pip install 'crproxy[fleet]'"
+    assert mistake() == f"{system}: [storage] needs what is not installed: pip install 'crproxy[fleet]'"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_help_says_of_each_option_what_the_table_says(option: Option) -> None:
+    assert " ".join((Options().docs[option.name] or "").split()) == option.help

@@ -48,7 +48,7 @@ def errors_of(tree: ast.AST) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func).rpartition(".")
-        shown = called[2] in {"RegistryError", "ListenError", "BodyBroke"}
+        shown = called[2] in {"RegistryError", "CannotStart", "ListenError", "StartFault", "BodyBroke"}
         logged = called[0].endswith("_log") and called[2] in {"warn", "error", "failure"}
         if shown or logged:
             yield from filter(None, map(text_of, node.args))

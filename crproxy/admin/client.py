@@ -8,7 +8,8 @@ import json
 import pwd
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,19 @@ class Refused(click.ClickException):
 
 
 class AdminClient:
-    """The admin socket at ``path``."""
+    """The admin socket at ``path``.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Arguments:
+        path: the socket's, or what finds it as soon as it is needed.
+    """
+
+    def __init__(self, path: Path | Callable[[], Path]) -> None:
+        self._path = path
+
+    @cached_property
+    def path(self) -> Path:
+        """Where the socket is. Raises ClickException where it cannot be found out."""
+        return self._path if isinstance(self._path, Path) else self._path()
 
     def ask(self, method: str, target: str, body: str = "", **query: str) -> Any:
         """Return the JSON that the daemon answers with.

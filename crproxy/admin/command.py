@@ -12,6 +12,7 @@ from .alias import alias
 from .authority import ca
 from .cache import cache
 from .completion import completion
+from .config import config
 from .doctor.command import doctor
 from .fleet import fleet
 from .setup import setup
@@ -44,5 +45,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, fleet, warm):
+for command in (alias, ca, cache, completion, config, fleet, warm):
     main.add_command(command)

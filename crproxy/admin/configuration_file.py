@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import Config, ConfigError, Options, load
-from .paths import usual_data_dir
+from ..config.upstreams import unreadable
+from ..config.variables import CONFIG_VARIABLE, with_variables
+from .paths import SYSTEM_CONFIG, usual_data_dir
 
-__all__ = ["SYSTEM_CONFIG", "config_file", "parse_config", "read_config", "read_text"]
-
-SYSTEM_CONFIG = Path("/etc/crproxy/crproxy.toml")
+__all__ = ["SYSTEM_CONFIG", "config_file", "parse_config", "read_config", "read_config_text", "read_text"]
 
 
 def read_text(path: str) -> str:
@@ -23,10 +23,17 @@ def read_text(path: str) -> str:
 
 
 def config_file(path: str | None, system: Path = SYSTEM_CONFIG) -> str | None:
-    """Return the file that is read: ``path``, else the system's if it is there, else none."""
-    if path is not None:
-        return path
-    return str(system) if system.exists() else None
+    """Return the file that is read: ``path``, else that of the environment, else the system's if it is there.
+
+    None is none. Raises ConfigError where nobody may know whether the system's is there.
+    """
+    named = path if path is not None else os.environ.get(CONFIG_VARIABLE) or None
+    if named is not None:
+        return named
+    try:
+        return str(system) if system.exists() else None
+    except OSError as error:
+        raise ConfigError(unreadable(str(system), error)) from error
 
 
 def read_config(
@@ -35,22 +42,27 @@ def read_config(
     """Return what the file ``path`` and ``options`` say together, as they are now.
 
     Arguments:
-        path: None is the system's, if it is there.
+        path: None is the environment's, or the system's, if it is there.
         read_file: returns the text of a file that is named.
 
     Raises:
         ConfigError: with a text for the operator.
     """
+    return parse_config(read_config_text(config_file(path, system), read_file), options, read_file)
+
+
+def read_config_text(file: str | None, read_file: Callable[[str], str] = read_text) -> str:
+    """Return the text of the configuration's file; none where there is none. Raises ConfigError."""
     try:
-        file = config_file(path, system)
-        text = "" if file is None else read_file(file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}") from error
-    return parse_config(text, options, read_file)
+        return "" if file is None else read_file(file)
+    except OSError as error:
+        raise ConfigError(unreadable(str(file), error).removeprefix(f"{file} ")) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot be read: it is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
 def parse_config(text: str, options: Options, read_file: Callable[[str], str] = read_text) -> Config:
-    """Return what ``text``, in place of a file's, and ``options`` say together.
+    """Return what ``text``, in place of a file's, ``options`` and the environment say together.
 
     Arguments:
         read_file: returns the text of a file that is named.
@@ -59,4 +71,5 @@ def parse_config(text: str, options: Options, read_file: Callable[[str], str] = 
         ConfigError: with a text for the operator.
     """
     usual = usual_data_dir(os.environ)
-    return load(text, options, usual_data_dir=usual, read_file=read_file, environment=os.environ)
+    said = with_variables(options, os.environ)
+    return load(text, said, usual_data_dir=usual, read_file=read_file, environment=os.environ)

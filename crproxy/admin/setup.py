@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import textwrap
@@ -55,7 +56,7 @@ _SCHEME_PORTS = {"https": 443, "http": 80}
 @click.option("--bare", is_flag=True, help="Print the file and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 @config_option
-@daemon_options
+@functools.partial(daemon_options, taken=["proxy"])
 def setup(
     client: str,
     host: str | None,

@@ -53,7 +53,7 @@ def proxied(
     origin, authority = origin_of(url), url.partition("://")[2].removesuffix("/")
     if origin is None or not set("/?#").isdisjoint(authority):
         raise click.BadParameter(f"{url!r} is no proxy: write its scheme and port, {_EXAMPLE}", param_hint="--host")
-    anchors = _anchors(_exported(socket) if ca_file is None else _read(ca_file))
+    anchors = _anchors(_exported(socket, config_file) if ca_file is None else _read(ca_file))
     return PROXIED[client](HttpProxy(authority.lower(), origin.scheme == "https", anchors, login))
 
 
@@ -84,9 +84,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _exported(socket: Path | None) -> str:
+def _exported(socket: Path | None, config_file: str | None) -> str:
     try:
-        found = AdminClient(find_socket(socket)).ask("GET", "/ca")
+        found = AdminClient(find_socket(socket, None if config_file is None else Path(config_file))).ask("GET", "/ca")
     except Unreachable as error:
         raise Unreachable(f"{error.message}. Or give --ca FILE, with what crproxy ca export prints there") from error
     return "".join(one["certificate"] for one in found["authorities"])

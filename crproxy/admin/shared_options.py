@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +11,12 @@ import click
 
 from ..policy.units import parse_size
 from .client import AdminClient
-from .paths import SOCKET_VARIABLE, find_socket
+from .paths import SOCKET_VARIABLE, SYSTEM_CONFIG, find_socket
 
 __all__ = ["Size", "json_option", "socket_option"]
+
+# Where a command keeps what --config said.
+_CONFIG = "crproxy.config_file"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,17 +35,28 @@ class Size(click.ParamType[int]):
 
 
 def socket_option(command: Command) -> Command:
-    """Give ``command`` the option --socket, and the daemon's client as its argument ``client``."""
-    option = click.option(
+    """Give ``command`` the options --socket and --config, and the daemon's client as its argument ``client``."""
+    socket = click.option(
         "--socket",
         "client",
         metavar="PATH",
         type=click.Path(path_type=Path),
-        callback=lambda ctx, param, value: AdminClient(find_socket(value)),
-        help=f"The daemon's admin socket.  [default: ${SOCKET_VARIABLE}, else /run/crproxy/admin.sock, else "
-        "admin.sock in the daemon's data directory]",
+        callback=lambda ctx, param, value: AdminClient(functools.partial(find_socket, value, ctx.meta.get(_CONFIG))),
+        help=f"The daemon's admin socket.  [default: ${SOCKET_VARIABLE}, else as it is configured, else "
+        "/run/crproxy/admin.sock, else admin.sock in the daemon's data directory]",
     )
-    return option(command)
+    config = click.option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        # It is looked at before --socket is.
+        is_eager=True,
+        expose_value=False,
+        callback=lambda ctx, param, value: ctx.meta.update({_CONFIG: value}),
+        help=f"The configuration that says where that is.  [default: $CRPROXY_CONFIG, else {SYSTEM_CONFIG}]",
+    )
+    return socket(config(command))
 
 
 def json_option(command: Command) -> Command:

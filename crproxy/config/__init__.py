@@ -1,12 +1,13 @@
 """The configuration: TOML text and command line options in, one frozen Config out.
 
-Pure: the text of files is handed in. Every error names the key, and its line where there is one.
+Pure: the text of files and the environment are handed in. Every error names the key, and its line where there is one.
 """
 
 from .fleet_values import Fleet, Storage, ValkeyAddress
 from .forward_values import Forward
 from .limits import Limits
-from .loading import Options, load
+from .loading import load
+from .options import Options
 from .table import ConfigError, OptionError
 from .values import (
     Acme,

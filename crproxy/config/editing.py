@@ -5,12 +5,11 @@ Where the text lies, and who may write it, is not known here.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from .naming import alias_host, built_in
-from .table import ConfigError
+from .table import ConfigError, parse_toml
 
 if TYPE_CHECKING:
     from tomlkit.items import Table
@@ -29,7 +28,7 @@ def with_alias_line(text: str, label: str, registry: str, domain: str | None) ->
     Raises:
         ConfigError: the text is not TOML, or cannot be changed without changing more.
     """
-    wanted = _parsed(text)
+    wanted = parse_toml(text)
     aliases = wanted.setdefault(_TABLE, {})
     if not isinstance(aliases, dict):
         raise ConfigError(f"{_TABLE} is no table in it")
@@ -40,7 +39,7 @@ def with_alias_line(text: str, label: str, registry: str, domain: str | None) ->
     changed = _change(text if text.endswith("\n") or not text else f"{text}\n", key, value)
     _set(aliases, key, value)
     # What counts is what a reader makes of it, and that nothing else of it has changed.
-    if {_TABLE: {}, **_parsed(changed)} != wanted:
+    if {_TABLE: {}, **parse_toml(changed)} != wanted:
         raise ConfigError("its layout is such that a line cannot be put in without changing others")
     return changed
 
@@ -52,13 +51,6 @@ def alias_lines(label: str, registry: str) -> str:
     table = tomlkit.table()
     table[label] = registry
     return tomlkit.dumps({_TABLE: table}).rstrip("\n")
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"this is not TOML: {error}") from None
 
 
 def _key(aliases: Mapping[str, object], label: str, domain: str | None) -> str:

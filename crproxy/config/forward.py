@@ -28,7 +28,8 @@ def read_forward(table: Table, spoken: Table, *, has_tls: bool) -> Forward:
     for key, endpoints in (("listen", forward.listen), ("listen_tls", forward.listen_tls)):
         for endpoint in endpoints:
             if endpoint.startswith(PROXIED):
-                table.fail(key, f"{endpoint!r} expects a PROXY header, which is not read here")
+                source, name = (spoken, "proxy") if said and key == "listen" else (table, key)
+                source.fail(name, f"{endpoint!r} expects a PROXY header, which is not read here")
     if forward.listen_tls and not has_tls:
         table.fail("listen_tls", "its certificate is that of the domain: set domain, and let https listen somewhere")
     for registry in sorted(forward.registries):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..oci.names import Registry
@@ -16,42 +14,25 @@ from .access import read_access
 from .audit import read_audit
 from .clients import read_clients
 from .fleet import read_fleet
+from .fleet_values import Fleet
 from .forward import read_forward
 from .forward_values import Forward
 from .limits import read_limits
 from .metrics import read_metrics
 from .naming import read_names
+from .options import Options
 from .page import read_page
 from .storage import read_storage
-from .table import ConfigError, OptionError, Table
+from .table import ConfigError, OptionError, Table, parse_toml
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
 from .values import Cache, Config, Timeouts, Upstream
 
-__all__ = ["MOST_WORKERS", "Options", "load"]
+__all__ = ["MOST_WORKERS", "load", "read_document"]
 
 # More processes than any machine has use for.
 MOST_WORKERS = 256
 _HOW_MANY = f'write the number of processes, 1 to {MOST_WORKERS}, or "auto" for one for each core'
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says; None or empty where it says nothing. It wins over the file."""
-
-    domain: str | None = None
-    aliases: tuple[str, ...] = ()
-    default_registry: str | None = None
-    http: tuple[str, ...] = ()
-    https: tuple[str, ...] = ()
-    certs: str | None = None
-    acme_directory: str | None = None
-    acme_email: str | None = None
-    data_dir: str | None = None
-    cache_size: str | None = None
-    workers: str | None = None
-    fleet_advertise: str | None = None
-    proxy: tuple[str, ...] = ()
 
 
 def load(
@@ -72,15 +53,26 @@ def load(
     Raises:
         ConfigError: with a text for the operator.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"this is not TOML: {error}") from None
+    return read_document(
+        parse_toml(text), text, options, read_file=read_file, usual_data_dir=usual_data_dir, environment=environment
+    )
+
+
+def read_document(
+    document: dict[str, Any],
+    text: str,
+    options: Options,
+    *,
+    read_file: Callable[[str], str],
+    usual_data_dir: str = ".",
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Return what ``document``, of the file's ``text``, and ``options`` make together. The rest is as for `load`."""
     try:
         proxies = from_environment(environment or {})
     except ValueError as error:
         raise OptionError(str(error)) from None
-    _advertise(document, options.fleet_advertise)
+    _advertise(document, options)
     top = Table(document, (), text)
     config = _config(top, options, read_file, usual_data_dir, proxies)
     top.refuse_the_rest()
@@ -118,19 +110,31 @@ def _config(
         metrics=read_metrics(top.table("metrics")),
         storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),
-        fleet=read_fleet(top.table("fleet"), named),
+        fleet=_fleet(top, options, named),
         forward=forward,
     )
 
 
-def _advertise(document: dict[str, Any], url: str | None) -> None:
+def _advertise(document: dict[str, Any], options: Options) -> None:
     """Put what is each node's own into the file's ``[fleet]``, which is the same on all of them."""
+    url = options.fleet_advertise
     if url is None:
         return
     fleet = document.get("fleet")
     if not isinstance(fleet, dict):
-        raise OptionError(f"--fleet-advertise {url}: there is no [fleet] in the configuration file")
+        called = options.called("fleet-advertise")
+        raise OptionError(f"{called} {url}: there is no [fleet] in the configuration file")
     fleet["advertise"] = url
+
+
+def _fleet(top: Table, options: Options, named: Callable[[Table, str], str | None]) -> Fleet | None:
+    try:
+        return read_fleet(top.table("fleet"), named)
+    except ConfigError as error:
+        if options.fleet_advertise is None or error.path != ("fleet", "advertise"):
+            raise
+        what = str(error).partition("fleet.advertise: ")[2]
+        raise OptionError(f"{options.called('fleet-advertise')} {options.fleet_advertise}: {what}") from None
 
 
 def _workers(top: Table, options: Options) -> int | None:
@@ -138,7 +142,7 @@ def _workers(top: Table, options: Options) -> int | None:
     if options.workers is not None:
         given = int(options.workers) if options.workers.isdecimal() else options.workers
         if not _is_workers(given):
-            raise OptionError(f"--workers {options.workers}: {_HOW_MANY}")
+            raise OptionError(f"{options.called('workers')} {options.workers}: {_HOW_MANY}")
         configured = given
     elif not _is_workers(configured):
         top.fail("workers", f"{configured!r} is none of them: {_HOW_MANY}")
@@ -167,7 +171,7 @@ def _upstreams(
 
 
 def _spoken(options: Options) -> Table:
-    """Return what the command line says, as a table whose mistakes stand on no line of the file."""
+    """Return what the options say, as a table whose mistakes stand on no line of the file."""
     said: dict[str, Any] = {
         "domain": options.domain,
         "default_registry": options.default_registry,
@@ -180,16 +184,21 @@ def _spoken(options: Options) -> Table:
     for alias in options.aliases:
         label, equals, registry = alias.partition("=")
         if not equals:
-            raise OptionError(f"--alias {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
+            called = options.called("alias")
+            raise OptionError(f"{called} {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
         said["alias"][label.strip()] = registry.strip()
-    return Table(said, (), "", OptionError)
+
+    def called_there(path: tuple[str, ...]) -> str:
+        return " ".join([options.called(path[0].replace("_", "-")), *path[1:]])
+
+    return Table(said, (), "", OptionError, called=called_there)
 
 
 def _cache(table: Table, options: Options) -> Cache:
     usual = Lifetimes()
     size = table.size("size", Cache().size)
     if options.cache_size is not None:
-        size = _option_size(options.cache_size)
+        size = _option_size(options.called("cache-size"), options.cache_size)
     lifetimes = Lifetimes(
         tag_ttl=table.duration("tag_ttl", usual.tag_ttl),
         stale_if_error=table.duration("stale_if_error", usual.stale_if_error),
@@ -201,11 +210,11 @@ def _cache(table: Table, options: Options) -> Cache:
     return Cache(size, lifetimes, verify_every)
 
 
-def _option_size(text: str) -> int:
+def _option_size(called: str, text: str) -> int:
     try:
         return parse_size(text)
     except ValueError as error:
-        raise OptionError(f"--cache-size: {error}") from None
+        raise OptionError(f"{called}: {error}") from None
 
 
 def _timeouts(table: Table) -> Timeouts:

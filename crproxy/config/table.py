@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
+import re
 import tomllib
+from collections.abc import Callable
 from typing import Any, Never
 
 from ..oci.errors import RegistryError
@@ -13,15 +16,59 @@ from ..policy.clients import Network
 from ..policy.redaction import redacted
 from ..policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 
-__all__ = ["ConfigError", "OptionError", "Table"]
+__all__ = ["ConfigError", "OptionError", "Table", "dotted", "line_of", "parse_toml", "unknown_key", "written"]
+
+# Where tomllib found something, at the end of what it says.
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the text says which key, on which line, and what to write instead."""
+    """The configuration cannot be used; the text says which key, on which line, and what to write instead.
+
+    Arguments:
+        text: for the operator.
+        path: the key that is to blame, below the tables that it is in; empty where it is none.
+    """
+
+    def __init__(self, text: str, path: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 class OptionError(ConfigError):
-    """The mistake is on the command line, not in the file."""
+    """The mistake is in an option, or in the environment variable in its place, and not in the file."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what ``text`` says. Raises ConfigError, with line and column."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_no_toml(text, str(error))) from None
+
+
+def _no_toml(text: str, said: str) -> str:
+    found = _PLACE.search(said)
+    what = said if found is None else said[: found.start()]
+    # What is forgotten most often.
+    hint = "; texts stand in quotes" if what.startswith("Invalid value") else ""
+    line, column = found.groups() if found is not None else (None, None)
+    if line is None:
+        lines = text.split("\n")
+        line, column = str(len(lines)), str(len(lines[-1]) + 1)
+    return f"line {line}, column {column}: this is not TOML: {what}{hint}"
+
+
+def dotted(path: tuple[str, ...]) -> str:
+    """Return a key as TOML writes it, below the tables that it is in."""
+    return ".".join(part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"' for part in path)
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Return what is said of a key that there is not."""
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(set(known)))}"
+    return f"there is no such key{hint}"
 
 
 class Table:
@@ -33,6 +80,7 @@ class Table:
         text: the document, in which mistakes are found.
         error: what a mistake is.
         within: where its mistakes are to be found, if it is one of a list's, of whose keys no line tells.
+        called: says how the operator has written a key, where there is no file.
     """
 
     def __init__(
@@ -42,12 +90,14 @@ class Table:
         text: str,
         error: type[ConfigError] = ConfigError,
         within: tuple[str, ...] | None = None,
+        called: Callable[[tuple[str, ...]], str] = dotted,
     ) -> None:
         self.values = values
         self._path = path
         self._text = text
         self._error = error
         self._within = within
+        self._called = called
         self._known: list[str] = []
 
     def take(self, key: str) -> Any:
@@ -61,8 +111,8 @@ class Table:
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            self.fail(key, "this is a table: write its keys below [" + self._dotted(key) + "]")
-        return Table(value, (*self._path, key), self._text, self._error)
+            self.fail(key, "this is a table: write its keys below [" + dotted((*self._path, key)) + "]")
+        return Table(value, (*self._path, key), self._text, self._error, called=self._called)
 
     def texts_or_tables(self, key: str) -> list[str | Table] | None:
         """Return what is listed at ``key``; a text that stands there by itself is one, None where nothing does."""
@@ -169,16 +219,14 @@ class Table:
         """Fail if there is a key that nobody took."""
         for key in self.values:
             if key not in self._known:
-                near = difflib.get_close_matches(key, self._known, 1)
-                hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(sorted(set(self._known)))}"
-                self.fail(key, f"there is no such key{hint}")
+                self.fail(key, unknown_key(key, self._known))
 
     def fail(self, key: str, what: str) -> Never:
         """Raise the error that blames ``key``."""
         path = (*self._path, key)
-        line = _line_of(self._text, self._within or path)
+        line = line_of(self._text, self._within or path)
         where = f"line {line}: " if line else ""
-        raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
+        raise self._error(f"{where}{self._called(path)}: {redacted(what)}", self._within or path)
 
     def _seconds(self, key: str, text: str) -> float:
         try:
@@ -189,12 +237,8 @@ class Table:
             self.fail(key, f"{text!r} is no time at all")
         return seconds
 
-    def _dotted(self, key: str) -> str:
-        parts = (*self._path, key)
-        return ".".join(part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"' for part in parts)
 
-
-def _line_of(text: str, path: tuple[str, ...]) -> int | None:
+def line_of(text: str, path: tuple[str, ...]) -> int | None:
     """Return the number of the line that sets ``path``. tomllib keeps no positions, so it is asked line by line."""
     above: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
@@ -221,3 +265,12 @@ def _key_path(toml: str) -> tuple[str, ...]:
         key, document = next(iter(document.items()))
         path.append(key)
     return tuple(path)
+
+
+def written(value: Any) -> str:
+    """Return a value as TOML writes it, on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{dotted((key,))} = {written(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

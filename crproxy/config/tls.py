@@ -29,7 +29,8 @@ def read_listen(table: Table, spoken: Table, *, has_domain: bool) -> Listen:
     http = _endpoints(table, spoken, "http", DOMAIN_HTTP if has_domain else LOCAL_HTTP)
     https = _endpoints(table, spoken, "https", DOMAIN_HTTPS if has_domain else ())
     if https and not has_domain:
-        table.fail("https", "TLS needs a domain, whose certificate is shown: set domain, or --domain")
+        source = spoken if "https" in spoken.values else table
+        source.fail("https", "TLS needs a domain, whose certificate is shown: set domain, or --domain")
     plain = table.string("plain_http") or "redirect"
     if plain not in ("redirect", "serve"):
         table.fail("plain_http", f"{plain!r} is neither redirect nor serve")

@@ -14,7 +14,7 @@ from ..policy.urls import origin_of
 from .table import Table
 from .values import Upstream
 
-__all__ = ["read_named", "read_upstreams"]
+__all__ = ["read_named", "read_upstreams", "unreadable"]
 
 # More for one blob would be at the others' cost; what they hold in memory is bounded in any case.
 _MOST_CONNECTIONS = 16
@@ -205,6 +205,13 @@ def _proxies(table: Table, usual: Proxies) -> Proxies:
         table.fail("proxy", f"this is {error}")
 
 
+def unreadable(path: str, error: OSError) -> str:
+    """Return what is said of a file that cannot be read."""
+    missing = isinstance(error, FileNotFoundError)
+    advice = "make it, or name another" if missing else "the user that crproxy runs as must be able to read it"
+    return f"{path} cannot be read: {error.strerror}: {advice}"
+
+
 def read_named(table: Table, key: str, read_file: ReadFile) -> str | None:
     """Return the text of the file that ``key`` names; None where it names none. Raises ConfigError."""
     path = table.string(key)
@@ -213,6 +220,6 @@ def read_named(table: Table, key: str, read_file: ReadFile) -> str | None:
     try:
         return read_file(path)
     except OSError as error:
-        table.fail(key, f"{path} cannot be read: {error.strerror}")
+        table.fail(key, unreadable(path, error))
     except UnicodeDecodeError:
         table.fail(key, f"{path} is not UTF-8 text")

@@ -12,7 +12,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..admin.authority_resource import Trusted
-from ..config import Config, ConfigError
+from ..config import Config
 from ..forward.authorities import DIRECTORY, Authorities, NotReached
 from ..forward.authority import Authority
 from ..forward.connect import ConnectResource, Settings
@@ -29,6 +29,7 @@ from ..web.connections import Connections
 from ..web.request import Observe
 from ..web.site import PlainSite
 from .current_configuration import Configuration
+from .starting import CannotStart
 
 if TYPE_CHECKING:
     from ..fleet.fleet import Membership
@@ -99,7 +100,7 @@ class ForwardingService(Service):
         return Switching(self.site)
 
     def privilegedStartService(self) -> None:
-        """Read the CA, or make one (IService). Raises ConfigError: it cannot be."""
+        """Read the CA, or make one (IService). Raises CannotStart: it cannot be."""
         super().privilegedStartService()
         try:
             if self._common is None:
@@ -107,7 +108,7 @@ class ForwardingService(Service):
             else:
                 self.authorities.read()
         except OSError as error:
-            raise ConfigError(f"the CA of the proxy cannot be read or written: {error}") from error
+            raise CannotStart(f"the CA of the proxy cannot be read or written: {error}") from error
 
     def startService(self) -> None:
         """Look now and then whether a new CA is due (IService)."""

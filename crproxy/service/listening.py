@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -14,16 +15,29 @@ from twisted.python import log
 from twisted.python.failure import Failure
 
 from ..policy.findings import Finding
+from .starting import CannotStart
 
 __all__ = ["ListenError", "Listener", "status_of"]
 
 # Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
 _UNSAID = {"log_format": ""}
 _URL_SCHEMES = {"metrics": "http", "fleet": "https", "proxy": "http", "proxy_tls": "https"}
+# What Twisted says where a living process has the lock beside a Unix socket.
+_LOCKED = "Cannot acquire lock"
+_HINTS = {
+    errno.EADDRINUSE: "another program listens there, which ss -ltnp names",
+    errno.EACCES: "ports below 1024 take CAP_NET_BIND_SERVICE, or crproxy.socket",
+    errno.EADDRNOTAVAIL: "this machine has no such address, which ip address lists",
+}
+_SOCKET_HINTS = {
+    errno.EADDRINUSE: "another program listens there, which ss -lxp names",
+    errno.EACCES: "the user that crproxy runs as must be able to write its directory",
+    errno.ENOENT: "its directory is not there: make it",
+}
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - what was listened on, not what to listen on
 
 
-class ListenError(Exception):
+class ListenError(CannotStart):
     """An endpoint cannot be listened on; the text says which, why, and what to do."""
 
 
@@ -125,7 +139,18 @@ class Listener(Service):
             advice = "Set another endpoint as listen under [fleet], such as tcp:5444"
         if self._scheme in ("proxy", "proxy_tls"):
             advice = "Set another endpoint as listen or listen_tls under [proxy], such as tcp:3129"
-        return f"cannot listen on {self._description}: {failure.getErrorMessage().rstrip('.')}. {advice}"
+        return f"cannot listen on {self._description}: {_cause(self._description, failure)}. {advice}"
+
+
+def _cause(description: str, failure: Failure) -> str:
+    """Return why an endpoint cannot be listened on, and what may help."""
+    error = getattr(failure.value, "socketError", failure.value)
+    said = str(error)
+    if said == _LOCKED:
+        return "another daemon has it, of the same data directory or with the same endpoint: stop that one first"
+    why = error.strerror if isinstance(error, OSError) and error.strerror else failure.getErrorMessage().rstrip(".")
+    hint = (_SOCKET_HINTS if description.startswith("unix:") else _HINTS).get(getattr(error, "errno", None) or 0)
+    return why if hint is None else f"{why}: {hint}"
 
 
 def _path_is_gone(failure: Failure) -> None:

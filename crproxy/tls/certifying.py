@@ -36,6 +36,14 @@ __all__ = ["Certificates", "names_of"]
 
 # Is told when the files of certificates have changed.
 _FILES = "certificate files"
+# So many names are told one by one.
+_TOLD = 3
+
+
+def _few(names: list[str]) -> str:
+    """Return names as a line has room for them: one cause is told once, and not for each of many."""
+    more = len(names) - _TOLD
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_TOLD])} and {more} more"
 
 
 def names_of(config: Config) -> tuple[str, ...]:
@@ -72,6 +80,7 @@ class Certificates(MultiService):
         self._clock = clock
         self._now = now or clock.seconds
         self._asks_a_ca = config.acme.directory is not None
+        self._directory = config.certs or "a directory that --certs names"
         names = names_of(config)
         self.table = Table(names, self._stand_in)
         self.plan = Plan(names, self.table.has_file)
@@ -98,6 +107,18 @@ class Certificates(MultiService):
         for service in (self._issuer, self._taker, self._ordering):
             if service is not None:
                 service.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Look for certificates, and say for which names nothing ever brings one (IService)."""
+        super().startService()
+        missing = [name for name in self.table.names if self.table.certificate(name) is None]
+        if missing and not self._asks_a_ca and self._sharing.leads:
+            self._log.warn(
+                "no certificate is here for {names}, and nothing issues one: put NAME.pem, with key and chain, into "
+                "{directory}, or have a CA asked by --acme-directory",
+                names=_few(missing),
+                directory=self._directory,
+            )
 
     def choose(self, hello: Hello) -> Certified | None:
         """Return what a client is shown that said ``hello``; None refuses it."""

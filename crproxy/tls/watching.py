@@ -5,6 +5,7 @@ A file that cannot be used changes nothing: what was shown before is shown on, a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ class Watch(Service):
             return False
         names = certified.names or frozenset({_stem(path.name)})
         if certified.not_after < self._now():
-            self._log.error("{path} has a certificate that has ended: replace it", path=path)
+            ended = time.strftime("%Y-%m-%d", time.gmtime(certified.not_after))
+            self._log.error("{path} has a certificate that ended on {ended}: replace it", path=path, ended=ended)
         self._held[path.name] = {name.lower(): certified for name in names}
         return True
 

@@ -6,11 +6,9 @@ It has the configuration, and speaks with the service manager; what one worker t
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import signal
 from collections.abc import Callable, Generator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,16 +20,17 @@ from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 
 from ..admin.alias_file import AliasChange, Source
 from ..config import Config
+from ..service.caching import prepare_data_directory
 from ..service.current_configuration import CurrentConfiguration
-from ..service.listening import Listener, ListenError, status_of
+from ..service.listening import Listener, status_of
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans
 from ..service.ports import OwnPorts
 from ..service.reloading import Reloading
 from ..service.reporting import TIDYING_SECONDS, Reporting
+from ..service.starting import CannotStart, StartFault, leave_by
 from ..service.supervisor import Supervisor
 from ..sharing import REPLACED, SECRET_BYTES
-from ..store.blobs import Blobs
 from .beginning import Beginning
 from .ledger_directory import LedgerDirectory
 from .worker import Worker
@@ -72,7 +71,9 @@ def make_first(
     reporting = Reporting(supervisor, lambda: f"{status_of(listeners)}, {workers} workers", reactor, is_announced=False)
     reporting.setServiceParent(daemon)
     first = First(current, workers, reactor, reporting, logs_here=logs_here)
-    _make_directory(config)
+    # The admin socket is to be in it; why it cannot be written the workers will say.
+    with contextlib.suppress(OSError):
+        prepare_data_directory(config)
     for number, plan in enumerate(port_plans(config)):
         # Monitoring is answered until everything else has stopped.
         parent = daemon if plan.scheme == "metrics" else listeners
@@ -82,12 +83,6 @@ def make_first(
     listeners.setServiceParent(whole)
     Reloading(lambda: reporting.reload(current.reload), reactor).setServiceParent(daemon)
     return whole
-
-
-def _make_directory(config: Config) -> None:
-    """Make the data directory, where the admin socket is to be; why it cannot be made the workers will say."""
-    with contextlib.suppress(OSError):
-        Blobs(Path(config.data_dir) / "cache").prepare()
 
 
 def _listener(number: int, plan: PortPlan, reactor: Any, first: First) -> Listener:
@@ -145,6 +140,7 @@ class First(Service):
         self._waiting: list[Deferred[Worker]] = []
         self._has_served = False
         self._failures = 0
+        self._fault: StartFault | None = None
         self._has_given_up = False
         self._stopping_connections = 0
         current.changed.append(lambda config: self._ask_all("configuration", config))
@@ -164,7 +160,7 @@ class First(Service):
         try:
             self._directory = LedgerDirectory()
         except OSError as error:
-            raise ListenError(
+            raise CannotStart(
                 f"workers have no place for what they have in common: {error}. Give them one in /dev/shm or TMPDIR"
             ) from error
         self._reactor.callWhenRunning(self._start_all)
@@ -209,7 +205,7 @@ class First(Service):
         if not self.running:
             return
         self._failures += not self._has_served
-        if self._failures >= _HOPELESS:
+        if self._failures >= _HOPELESS or (self._fault is not None and not self._has_served):
             self._log.error("worker {slot} ended {how}", slot=worker.slot, how=how)
             self._give_up()
             return
@@ -223,10 +219,16 @@ class First(Service):
         if self._has_given_up:
             return
         self._has_given_up = True
-        self._log.critical("no worker can be started, the log says why: the daemon ends")
+        fault = self._fault or StartFault("no worker can be started, the log says why: the daemon ends")
+        self._log.critical("{fault}", fault=fault.line)
         # To the service manager, a daemon that ends by itself has failed.
-        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        self._reactor.addSystemEventTrigger("after", "shutdown", leave_by, fault)
         self._reactor.stop()
+
+    def _cannot_start(self, fault: StartFault) -> None:
+        self._fault = fault
+        if self._has_served:
+            self._log.error("a worker cannot be started: {fault}", fault=fault.line)
 
     def _signal(self, name: str) -> None:
         for worker in self._workers.values():
@@ -247,6 +249,7 @@ class First(Service):
         channel.on("ready", lambda _: self._is_ready(worker))
         channel.on("stopping", self._is_stopping)
         channel.on("log", _log_here)
+        channel.on("fault", self._cannot_start)
         channel.on("alias", self._set_alias)
         channel.on("to all", lambda message: self._tell(message[0], message[1], but=worker))
         channel.on("of all", lambda message: self._ask_all(message[0], message[1], but=worker))

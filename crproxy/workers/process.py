@@ -85,16 +85,25 @@ class _Process:
             self._service = self._make(beginning)
             self._service.privilegedStartService()
             self._service.startService()
-        except BaseException:
-            from twisted.logger import Logger
-
-            Logger("crproxy.workers").failure("this worker cannot be started")
-            sys.stdout.flush()
+        except BaseException as error:
+            self._say(error)
             # Once the log has it that is written elsewhere.
             self._reactor.callLater(_LAST_WORDS_SECONDS, os._exit, 1)
             return
         self._reactor.addSystemEventTrigger("before", "shutdown", self._service.stopService)
         self._channel.tell("ready")
+
+    def _say(self, error: BaseException) -> None:
+        from twisted.logger import Logger
+
+        from ..service.starting import fault_of
+
+        fault = fault_of(error)
+        if fault is None:
+            Logger("crproxy.workers").failure("this worker cannot be started")
+        else:
+            self._channel.tell("fault", fault)
+        sys.stdout.flush()
 
     def _make(self, beginning: Beginning) -> Any:
         from twisted.application.internet import TimerService

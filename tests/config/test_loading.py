@@ -141,7 +141,10 @@ def test_a_password_file_that_cannot_be_read_is_told_with_its_line() -> None:
 
     with pytest.raises(ConfigError) as raised:
         load('[upstreams."quay.io"]\nusername = "u"\npassword_file = "/x"', Options(), read_file=denied)
-    assert str(raised.value) == 'line 3: upstreams."quay.io".password_file: /x cannot be read: Permission denied'
+    assert str(raised.value) == (
+        'line 3: upstreams."quay.io".password_file: /x cannot be read: Permission denied: '
+        "the user that crproxy runs as must be able to read it"
+    )
 
 
 def test_a_password_file_that_is_no_text_is_told_with_its_line() -> None:
@@ -234,8 +237,18 @@ def test_an_endpoint_is_the_url_of_a_registry(url: str) -> None:
 
 @pytest.mark.parametrize("text", ["domain", "domain = ", "[", "a = 1\na = 2", "domain = 'x", "\x00"])
 def test_what_is_no_toml_says_so_with_its_line(text: str) -> None:
-    assert mistake(text).startswith("this is not TOML: ")
-    assert re.search(r"\(at (line \d+, column \d+|end of document)\)$", mistake(text))
+    assert re.match(r"line \d+, column \d+: this is not TOML: \S", mistake(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ndomain = cr.example.com", "line 2, column 10: this is not TOML: Invalid value; texts stand in quotes"),
+        ("[listen]\nhttp", "line 2, column 5: this is not TOML: Expected '=' after a key in a key/value pair"),
+    ],
+)
+def test_where_it_is_no_toml_is_told(text: str, said: str) -> None:
+    assert mistake(text) == said
 
 
 @pytest.mark.parametrize("text", ["", 'fleet = "no table"'])
@@ -261,11 +274,11 @@ def test_what_is_each_nodes_own_goes_into_the_table_that_is_the_same_on_all(
 
 
 def test_a_mistake_in_an_option_has_no_line() -> None:
-    assert mistake("", domain="localhost").startswith("domain: 'localhost' is not a domain")
+    assert mistake("", domain="localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 def test_a_mistake_in_an_option_does_not_blame_a_line_of_the_file() -> None:
-    assert mistake('domain = "cr.example.com"', domain="localhost").startswith("domain: 'localhost' is not a domain")
+    assert mistake('domain = "cr.example.com"', domain="localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 LINES = st.lists(st.sampled_from(["", "# domian = 1", "default_registry = 'quay.io'"]), unique=True)

@@ -87,9 +87,9 @@ def test_a_key_of_an_external_account_is_base64url(content: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "what"),
     [
-        ("acme_directory", "x", "acme-directory: 'x' is no CA"),
-        ("acme_email", "x", "acme-email: 'x' is no address"),
-        ("https", ("tcp:443",), "listen.https: TLS needs a domain"),
+        ("acme_directory", "x", "--acme-directory: 'x' is no CA"),
+        ("acme_email", "x", "--acme-email: 'x' is no address"),
+        ("https", ("tcp:443",), "--https: TLS needs a domain"),
     ],
 )
 def test_a_mistake_on_the_command_line(option: str, value: object, what: str) -> None:

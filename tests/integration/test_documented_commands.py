@@ -97,6 +97,10 @@ BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, the
 NOT_TYPED = {
     "apt-get install --no-install-recommends python3-venv": "changes the machine that the tests run on",
     "apt-get install apache2-utils": "changes the machine that the tests run on; .ci/packages does it",
+    **{
+        f"crproxy config {words}": "tests/integration/test_config_command.py"
+        for words in ("check", "check /etc/crproxy/crproxy.toml", "show", "schema > crproxy.schema.json")
+    },
     "docker build --tag crproxy .": "tests/integration/test_image.py, by buildah: no base can be fetched here",
     "docker run --publish 127.0.0.1:5000:5000 --volume crproxy:/data crproxy": "tests/integration/test_image.py",
     "crproxy cache push": "tests/integration/test_push.py, with an object store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import pty
@@ -61,6 +62,12 @@ class Operator:
         # Its socket is the last to be listened on.
         daemon.wait_for_log("listens on admin://")
         return cls(home, daemon.data_dir / "admin.sock")
+
+    def with_variables(self, **variables: str) -> Operator:
+        """Return one whose shell has these variables as well."""
+        other = copy.copy(self)
+        other._environment = {**self._environment, **variables}
+        return other
 
     def runs(self, *words: str, stdin: str = "") -> Said:
         """Run the command with these words to its end."""

@@ -299,11 +299,27 @@ def test_stopping_what_never_listened_is_fine() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
-    [CannotListenError("127.0.0.1", 5000, OSError(98, "Address already in use")), OSError(13, "Permission denied")],
+    ("error", "why"),
+    [
+        (
+            CannotListenError("127.0.0.1", 5000, OSError(98, "Address already in use")),
+            "Address already in use: another program listens there, which ss -ltnp names",
+        ),
+        (
+            OSError(13, "Permission denied"),
+            "Permission denied: ports below 1024 take CAP_NET_BIND_SERVICE, or crproxy.socket",
+        ),
+        (
+            CannotListenError("any", "/run/x", "Cannot acquire lock"),
+            "another daemon has it, of the same data directory",
+        ),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (ValueError("no such thing."), "no such thing"),
+    ],
 )
-def test_an_endpoint_that_cannot_be_listened_on_stops_the_start(error: Exception) -> None:
+def test_an_endpoint_that_cannot_be_listened_on_stops_the_start(error: Exception, why: str) -> None:
     with pytest.raises(ListenError) as raised:
         listener(error).privilegedStartService()
-    assert str(raised.value).startswith(f"cannot listen on tcp:5000: {str(error).rstrip('.')}. Give another")
+    assert str(raised.value).startswith(f"cannot listen on tcp:5000: {why}")
+    assert ". Give another" in str(raised.value)
     assert "--http tcp:5001:interface=127.0.0.1" in str(raised.value)

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from crproxy.config import Config, ConfigError, Forward
+from crproxy.config import Config, Forward
 from crproxy.forward.authorities import DIRECTORY
 from crproxy.forward.authority import AUTHORITY_SECONDS
 from crproxy.forward.connect import Settings
@@ -24,6 +24,7 @@ from crproxy.policy.routing import Names
 from crproxy.policy.urls import Origin
 from crproxy.service.current_configuration import CurrentConfiguration
 from crproxy.service.forwarding import ForwardingService
+from crproxy.service.starting import CannotStart
 from crproxy.sharing import Alone
 from crproxy.upstream.errors import RefusedAddress
 from crproxy.web.site import PlainSite
@@ -124,7 +125,7 @@ def test_its_ca_is_made_before_it_listens(world: World, tmp_path: Path) -> None:
 
 def test_without_one_the_daemon_does_not_start(world: World, tmp_path: Path) -> None:
     (tmp_path / DIRECTORY).write_text("in the way")
-    with pytest.raises(ConfigError, match="the CA of the proxy cannot be read or written"):
+    with pytest.raises(CannotStart, match="the CA of the proxy cannot be read or written"):
         world.service.privilegedStartService()
 
 

@@ -123,7 +123,7 @@ def test_a_directory_that_is_gone_changes_nothing(watched: Watched, log: Log) ->
 def test_one_that_has_ended_is_told(watched: Watched, log: Log) -> None:
     watched.write("cr.test.pem", self_signed("cr.test", 0).to_pem())
     watched.watch.startService()
-    assert any("has ended: replace it" in line for line in log.lines)
+    assert any("has a certificate that ended on 1970-04-01: replace it" in line for line in log.lines)
     assert set(watched.placed) == {"cr.test"}
 
 

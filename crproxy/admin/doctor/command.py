@@ -8,8 +8,8 @@ import click
 
 from ...oci.names import Registry
 from ..arguments import RegistryName
-from ..configuration_file import SYSTEM_CONFIG
 from ..options import config_option, daemon_options, options_of
+from ..paths import SYSTEM_CONFIG
 
 __all__ = ["doctor"]
 

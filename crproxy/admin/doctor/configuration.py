@@ -54,14 +54,12 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
     Arguments:
         path: the file; None is ``system``, if that is there.
     """
-    files = _Files()
+    files, where = _Files(), path
     try:
         where = config_file(path, system)
         config = read_config(path, options, system=system, read_file=files)
     except ConfigError as error:
-        return Reading(None, [_refused(path or str(system), files, error)])
-    except OSError as error:
-        return Reading(None, [_unreadable(str(system), error.strerror or str(error))])
+        return Reading(None, [_refused(where or str(system), files, error)])
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
     others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
     secret = [] if where is None else list(_secrets(where))
@@ -102,8 +100,8 @@ def _secret(path: Path) -> Finding:
 
 
 def _refused(file: str, files: _Files, error: ConfigError) -> Finding:
-    if files.denied:
-        return _unreadable(files.denied[-1], "Permission denied")
+    if files.denied or isinstance(error.__cause__, PermissionError):
+        return _unreadable(files.denied[-1] if files.denied else file, "Permission denied")
     if isinstance(error, OptionError):
         return failed(Area.CONFIGURATION, "command line", str(error), "Correct the option")
     return failed(Area.CONFIGURATION, file, str(error), "Correct it; docs/configuration.md has every key")
