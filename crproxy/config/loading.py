@@ -19,6 +19,7 @@ from .fleet import read_fleet
 from .forward import read_forward
 from .forward_values import Forward
 from .limits import read_limits
+from .log import read_log
 from .metrics import read_metrics
 from .naming import read_names
 from .page import read_page
@@ -52,6 +53,8 @@ class Options:
     workers: str | None = None
     fleet_advertise: str | None = None
     proxy: tuple[str, ...] = ()
+    log_level: str | None = None
+    log_format: str | None = None
 
 
 def load(
@@ -120,6 +123,7 @@ def _config(
         workers=_workers(top, options),
         fleet=read_fleet(top.table("fleet"), named),
         forward=forward,
+        log=read_log(top.table("log"), options.log_level, options.log_format),
     )
 
 

@@ -7,7 +7,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..oci.errors import ErrorCode, RegistryError
-from .request import Observe
+from ..policy.request_ids import error_with_id
+from .request import Observe, id_of
 from .site import PlainSite
 
 __all__ = ["make_refusing_site"]
@@ -36,6 +37,7 @@ class _Refusal(Resource):
             f"you have too many connections to this proxy; try again in {_RETRY_AFTER} s, on fewer",
             retry_after=_RETRY_AFTER,
         )
+        error = error_with_id(error, id_of(request))
         request.setResponseCode(error.status)
         for name, value in {**error.headers(), "Connection": "close"}.items():
             request.setHeader(name, value)

@@ -23,6 +23,7 @@ from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 from ..admin.alias_file import AliasChange, Source
 from ..config import Config
 from ..service.current_configuration import CurrentConfiguration
+from ..service.daemon_log import DaemonLog
 from ..service.listening import Listener, ListenError, status_of
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans
@@ -54,6 +55,7 @@ def make_first(
     load: Callable[[], Config],
     source: Source,
     supervisor: Supervisor,
+    log: DaemonLog,
     *,
     logs_here: bool,
 ) -> IService:
@@ -64,9 +66,11 @@ def make_first(
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
         source: the file that it reads, which aliases are written back into.
         supervisor: is told how it goes.
+        log: goes by the configuration that counts.
         logs_here: what workers write to standard output is in the log by that.
     """
     current = CurrentConfiguration(config, load, source)
+    current.changed.append(log.take)
     whole, daemon, listeners = OrderedServices(), MultiService(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: f"{status_of(listeners)}, {workers} workers", reactor, is_announced=False)
