@@ -262,9 +262,7 @@ class Core:
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
-        site = make_refusing_site(self.reactor, self.observe)
-        site.trusted = lambda: self.configuration().listen.trusted_proxies
-        return site
+        return make_refusing_site(self.reactor, lambda: self.configuration().listen.trusted_proxies, self.observe)
 
     def operators_site(self, monitoring: Mapping[str, IResource]) -> PlainSite:
         """Return the site behind the admin socket.

@@ -15,6 +15,7 @@ from crproxy.web.answering import answer
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.web.conftest import Browser
 
 
@@ -79,7 +80,8 @@ def test_an_error_that_carries_its_answer_is_answered_so(browser: Browser, slow:
     slow.reply.errback(RegistryError(ErrorCode.UNAUTHORIZED, "log in", challenge="Basic realm=x"))
     received = browser.received()
     assert (received.status, received.one("WWW-Authenticate")) == (401, "Basic realm=x")
-    assert json.loads(received.body)["errors"][0]["message"] == "log in"
+    message = json.loads(received.body)["errors"][0]["message"]
+    assert without_id(message, received.one("X-Request-Id")) == "log in"
     assert "/x: 401 UNAUTHORIZED: log in" in log.lines
     assert log.complaints == []
 
