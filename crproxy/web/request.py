@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
@@ -135,10 +136,15 @@ class ObservedRequest(Request):
             super().process()
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
-        """Answer with this status; an error has the request's id (Request)."""
-        super().setResponseCode(code, message)
+        """Answer with this status; an error has the request's id (Request).
+
+        In the reason phrase, too: it is all that Docker shows of a 503, and containerd of what it is answered to HEAD.
+        """
         if code >= _FIRST_ERROR:
-            self.setHeader(HEADER, self.request_id.value)
+            request_id = self.request_id.value
+            self.setHeader(HEADER, request_id)
+            message = message or with_id(_phrase(code), request_id).encode("ascii")
+        super().setResponseCode(code, message)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer what nobody foresaw, and say no more of it than the id that the log has it by (Request)."""
@@ -157,7 +163,7 @@ class ObservedRequest(Request):
     def _given_id(self) -> str | None:
         """Return the id that a trusted proxy gave it; None where none did."""
         trusted = self.site.trusted() if isinstance(self.site, ObservedSite) else ()
-        if not is_trusted(address_of(self.getClientAddress()), trusted):
+        if not trusted or not is_trusted(address_of(self.getClientAddress()), trusted):
             return None
         lines = self.requestHeaders.getRawHeaders(HEADER.encode("ascii"), [])
         return believed([line.decode("latin-1") for line in lines])
@@ -257,6 +263,13 @@ class _Headless(Resource):
 def host_of(request: Request) -> str:
     """Return the Host; empty where there is none."""
     return field_of(request, b"host") or ""
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "Error"
 
 
 def id_of(request: Request) -> str:

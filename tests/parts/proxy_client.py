@@ -58,7 +58,7 @@ def read_answer(connection: socket.socket, *, is_head: bool = False) -> Answered
     shown = headers["X-Request-Id"]
     if phrase.endswith(f"(request {shown})"):
         phrase = without_id(phrase, shown)
-        body = without_id(body.decode("ascii"), shown).encode("ascii") if body else body
+        body = without_id(body.decode("latin-1"), shown).encode("latin-1") if body else body
     return Answered(int(status), phrase, headers, body)
 
 
