@@ -157,6 +157,7 @@ def _made(options: Options) -> IService:
 
     # Not before: whoever asks for --help, or has made a mistake, need not wait for all of it.
     from .admin.alias_file import Source
+    from .service.daemon_log import DaemonLog, LoggedServices, twistd_of_this_process
     from .service.event_loop import set_up
     from .service.supervisor import Supervisor
 
@@ -164,15 +165,20 @@ def _made(options: Options) -> IService:
     config = options["loaded"]
     supervisor = Supervisor.from_environment(os.environ)
     source = Source(options.file, options.parse)
+    log = DaemonLog(config.log)
+    daemon = LoggedServices(log, twistd_of_this_process() if options.parent is None else options.parent)
     workers = _number_of(config.workers)
     if workers > 1:
         from .workers import make_first
 
         logs_here = _logs_to_stdout(options.parent)
-        return make_first(config, workers, reactor, options.load, source, supervisor, logs_here=logs_here)
-    from .service.assembly import make_service
+        service = make_first(config, workers, reactor, options.load, source, supervisor, log, logs_here=logs_here)
+    else:
+        from .service.assembly import make_service
 
-    return make_service(config, reactor, options.load, source, supervisor, now=time.time)
+        service = make_service(config, reactor, options.load, source, supervisor, log, now=time.time)
+    service.setServiceParent(daemon)
+    return daemon
 
 
 def _number_of(workers: int | None) -> int:

@@ -10,9 +10,10 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import getPlugins
 
 from crproxy import __version__, tap
-from crproxy.config import Config
+from crproxy.config import Config, Log
 from crproxy.config.options import OPTIONS, Option
 from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.policy.log_lines import LogFormat, LogLevel
 from crproxy.service.event_loop import set_up
 from crproxy.tap import Options, makeService
 
@@ -229,6 +230,11 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         options("--version")
     assert raised.value.code == 0
     assert capsys.readouterr().out == f"crproxy {__version__}\n"
+
+
+def test_what_the_log_has_may_be_said() -> None:
+    assert loaded("--log-level", "debug", "--log-format=json").log == Log(LogLevel.DEBUG, LogFormat.JSON)
+    assert "--log-level loud: write one of debug" in mistake("--log-level", "loud")
 
 
 def test_every_option_is_explained() -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.web.pages import notFound
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from ..oci.names import Registry
 from ..web.branch import Branch
+from ..web.error_pages import NotFound
 from .alias_file import AliasChange
 from .documents import answer_later, json_answer
 
@@ -65,7 +65,7 @@ class _Alias(Branch):
 
     def _change(self, request: Request, registry: str) -> bytes | int:
         if request.postpath:
-            return cast(bytes, notFound().render(request))
+            return NotFound().render(request)
         return answer_later(request, self._changed(registry))
 
     async def _changed(self, registry: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from ..policy.request_ids import HEADER, with_id
 from .paths import SOCKET_VARIABLE
 
 __all__ = ["AdminClient", "Refused", "Unreachable"]
@@ -97,7 +98,9 @@ class AdminClient:
                 f"the daemon at {self.path} does not know this request: it is older than this command. "
                 "Restart it (systemctl restart crproxy), and if that does not help, upgrade it"
             )
-        raise Unreachable(f"the daemon at {self.path} answered {response.status}; its log says why")
+        request = response.headers.get(HEADER)
+        why = "its log says why" if request is None else with_id("its log says why", request)
+        raise Unreachable(f"the daemon at {self.path} answered {response.status}; {why}")
 
     def _parsed(self, content: bytes) -> Any:
         try:

@@ -16,6 +16,8 @@ from zope.interface import implementer
 from .. import __version__
 from ..config import ConfigError
 from ..oci.errors import RegistryError
+from ..policy.request_ids import with_id
+from ..web.request import id_of
 
 __all__ = ["Lines", "Mistake", "answer_later", "answer_lines", "json_answer", "json_body"]
 
@@ -82,7 +84,7 @@ def answer_lines(request: Request, work: Callable[[Lines], Work]) -> int:
         except Exception as error:
             if isinstance(error, CancelledError):
                 raise
-            lines.write({"error": _told(error)})
+            lines.write({"error": _told(error, request)})
         request.unregisterProducer()
         request.finish()
 
@@ -135,17 +137,20 @@ def _broke(failure: Failure, request: Request) -> None:
         status = error.status
     elif isinstance(error, ConfigError):
         status = 400
-    request.write(json_answer(request, status, {"error": _told(error)}))
+    request.write(json_answer(request, status, {"error": _told(error, request)}))
     request.finish()
 
 
-def _told(error: BaseException) -> str:
-    """Return what the operator is told; what nobody foresaw goes to the log, too."""
+def _told(error: BaseException, request: Request) -> str:
+    """Return what the operator is told; what nobody foresaw goes to the log, too, by the same id."""
     if isinstance(error, RegistryError):
         return error.message
-    if not isinstance(error, Mistake | ConfigError):
-        _log.failure("the operator's request failed", Failure(error))
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    if isinstance(error, Mistake | ConfigError):
+        return text
+    request_id = id_of(request)
+    _log.failure("the operator's request failed", Failure(error), request_id=request_id)
+    return with_id(text, request_id)
 
 
 def _set_header(request: Request, status: int, media_type: str) -> None:

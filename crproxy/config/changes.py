@@ -8,7 +8,7 @@ from typing import Any
 
 from .forward_values import Forward
 from .limits import Limits
-from .values import Config
+from .values import Config, Log
 
 __all__ = ["changes"]
 
@@ -35,6 +35,7 @@ def changes(before: Config, after: Config) -> list[str]:
         "[clients]": _clients(before, after),
         "[limits]": _limits(before.limits, after.limits),
         "[audit]": _keys(before.audit, after.audit),
+        "[log]": _log(before.log, after.log),
         "[page]": _keys(before.page, after.page),
         "[proxy]": _forward(before.forward, after.forward),
         "proxies of the environment": ["changed"] if before.proxies != after.proxies else [],
@@ -105,6 +106,11 @@ def _forward(before: Forward, after: Forward) -> Iterator[str]:
 def _limits(before: Limits, after: Limits) -> Iterator[str]:
     for key in _different(before, after):
         yield f"{key} {_or_none(getattr(before, key))} -> {_or_none(getattr(after, key))}"
+
+
+def _log(before: Log, after: Log) -> Iterator[str]:
+    for key in _different(before, after):
+        yield f"{_KEYS.get(key, key)} {getattr(before, key).value} -> {getattr(after, key).value}"
 
 
 def _keys(before: Any, after: Any) -> Iterator[str]:

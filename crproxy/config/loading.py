@@ -18,6 +18,7 @@ from .fleet_values import Fleet
 from .forward import read_forward
 from .forward_values import Forward
 from .limits import read_limits
+from .log import read_log
 from .metrics import read_metrics
 from .naming import read_names
 from .options import Options
@@ -112,6 +113,7 @@ def _config(
         workers=_workers(top, options),
         fleet=_fleet(top, options, named),
         forward=forward,
+        log=read_log(top.table("log"), options),
     )
 
 

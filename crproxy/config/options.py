@@ -132,6 +132,13 @@ OPTIONS = (
         "where other nodes reach this one, such as https://10.0.0.5:5443",
         "[fleet] advertise",
     ),
+    Option(
+        "log-level",
+        "log.level",
+        "what the log has: debug, info, warning or error, and what is worse",
+        "info",
+    ),
+    Option("log-format", "log.format", "of the log's lines: text, or json", "text"),
 )
 
 
@@ -156,6 +163,8 @@ class Options:
     workers: str | None = None
     fleet_advertise: str | None = None
     proxy: tuple[str, ...] = ()
+    log_level: str | None = None
+    log_format: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def called(self, name: str) -> str:

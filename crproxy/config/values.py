@@ -14,6 +14,7 @@ from ..policy.clients import Network
 from ..policy.connecting import why_not_answered
 from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
+from ..policy.log_lines import LogFormat, LogLevel
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
@@ -197,6 +198,19 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What the daemon's own log has, and what its lines look like.
+
+    Arguments:
+        level: of what matters least and is in it.
+        style: text for people, or JSON.
+    """
+
+    level: LogLevel = LogLevel.INFO
+    style: LogFormat = LogFormat.TEXT
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """Where the daemon listens: Twisted's endpoint strings.
 
@@ -266,6 +280,7 @@ class Config:
         workers: processes that serve clients; None is one for each core.
         fleet: the other nodes; None where there are none.
         forward: the HTTP proxy for clients.
+        log: the daemon's own.
     """
 
     names: Names = field(default_factory=Names)
@@ -287,6 +302,7 @@ class Config:
     workers: int | None = 1
     fleet: Fleet | None = None
     forward: Forward = field(default_factory=Forward)
+    log: Log = field(default_factory=Log)
 
     @property
     def reached_at(self) -> tuple[str, int]:

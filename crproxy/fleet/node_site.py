@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.pages import notFound
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -19,6 +18,7 @@ from ..policy.ranges import ByteRange, parse_ranges
 from ..pullthrough import Content, Reply
 from ..web.answering import answer
 from ..web.branch import Branch
+from ..web.error_pages import NotFound
 from ..web.request import Observe
 from ..web.site import PlainSite
 from .about import About
@@ -63,7 +63,7 @@ class _Blobs(Branch):
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """Return the blob (IResource)."""
-        return notFound() if request.postpath else _Blob(self._having, path.decode("ascii", "replace"))
+        return NotFound() if request.postpath else _Blob(self._having, path.decode("ascii", "replace"))
 
 
 class _Blob(Branch):

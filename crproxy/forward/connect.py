@@ -20,7 +20,8 @@ from ..oci.names import Registry
 from ..policy.access import Access
 from ..policy.connecting import Answered, HostPattern, NotATarget, Refused, Target, Verdict, parse_target, verdict
 from ..policy.redaction import escaped
-from ..web.request import field_of, note_user
+from ..policy.request_ids import with_id
+from ..web.request import field_of, id_of, note_user
 from .switching import ConnectChannel, Switch
 
 __all__ = ["ConnectResource", "Granted", "Grants", "Settings"]
@@ -28,6 +29,8 @@ __all__ = ["ConnectResource", "Granted", "Grants", "Settings"]
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _CHALLENGE = 'Basic realm="crproxy", charset="UTF-8"'
 _ADVICE = "this is an HTTP proxy for registries: set HTTPS_PROXY to it, and ask for https:// URLs"
+# The least status of what is no client's fault (RFC 9110, 15.6).
+_FAULT = 500
 # What a reason phrase takes (RFC 9112, 4): Go's clients show nothing else of a refusal.
 _NOT_A_PHRASE = re.compile(r"[^ -~]")
 
@@ -142,8 +145,10 @@ class ConnectResource(Resource):
         if request._disconnected:
             return
         # It may have in it what the client has said, and is shown to people.
-        why = _NOT_A_PHRASE.sub("?", refusal.why)
-        self._log.info("CONNECT {target}: {why}", target=_shown(request), why=why)
+        why, request_id = _NOT_A_PHRASE.sub("?", refusal.why), id_of(request)
+        tell = self._log.warn if refusal.status >= _FAULT else self._log.info
+        tell("CONNECT {target}: {why}", target=_shown(request), why=why, request_id=request_id)
+        why = with_id(why, request_id)
         request.setResponseCode(refusal.status, why.encode("ascii"))
         body = f"{why}\n".encode("ascii")
         fields = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), **refusal.fields}
@@ -157,7 +162,7 @@ class ConnectResource(Resource):
     def _broke(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError) and request._disconnected:
             return
-        self._log.failure("CONNECT {target}", failure, target=_shown(request))
+        self._log.failure("CONNECT {target}", failure, target=_shown(request), request_id=id_of(request))
         if not request.startedWriting:
             self._refuse(request, _Refusal(500, "crproxy itself failed; its log says why"))
 

@@ -14,7 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from .. import __version__
+from ..policy.request_ids import with_id
 from ..web.branch import Branch
+from ..web.request import id_of
 from .gathering import Gathering
 
 __all__ = ["Exposition"]
@@ -67,6 +69,9 @@ class Exposition(Branch):
         if request._disconnected:
             failure.trap(CancelledError)
             return
-        self._log.failure("the metrics cannot be told", failure)
+        request_id = id_of(request)
+        self._log.failure("the metrics cannot be told", failure, request_id=request_id)
         request.setResponseCode(500)
+        request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        request.write(with_id("crproxy itself failed; its log says why", request_id).encode("ascii") + b"\n")
         request.finish()

@@ -69,6 +69,7 @@ class Record:
         seconds: from the whole request to its end.
         cache: what the cache had to do with it.
         ending: how it ended.
+        request: its id, where anybody was told that: with an error, by the log, or by a proxy in front of this one.
     """
 
     moment: float
@@ -88,6 +89,7 @@ class Record:
     seconds: float
     cache: CacheState | None
     ending: Ending
+    request: str | None = None
 
 
 class Repeated:
@@ -100,7 +102,7 @@ class Repeated:
     """
 
     def __init__(self, record: Record) -> None:
-        self.record = replace(record, seconds=0.0)
+        self.record = replace(record, seconds=0.0, request=None)
         self._fields = fields(self.record)
         self._json = json.dumps({name: value for name, value in self._fields.items() if name not in _VARYING})[1:]
         self._combined = _after_time(self.record, self._fields)
@@ -179,6 +181,7 @@ def fields(record: Record) -> Fields:
         "cache": None if record.cache is None else record.cache.value,
         "ending": record.ending.value,
         "agent": _text(record.agent),
+        "request": record.request,
     }
 
 
@@ -205,7 +208,7 @@ def _after_time(record: Record, found: Fields) -> str:
     agent = str(found["agent"] or "-")
     named = " ".join(
         f"{name}={_bare(found[name])}"
-        for name in ("site", "host", "registry", "repository", "reference", "seconds", "cache", "ending")
+        for name in ("site", "host", "registry", "repository", "reference", "seconds", "cache", "ending", "request")
     )
     return f'"{escaped(request)}" {_bare(found["status"])} {record.sent} "-" "{escaped(agent)}" {named}'
 

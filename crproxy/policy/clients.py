@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Network", "client_of", "is_in", "network_of"]
+__all__ = ["Network", "client_of", "is_in", "is_trusted", "network_of"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -65,6 +65,16 @@ def network_of(address: str) -> str:
 def is_in(address: str | None, networks: Iterable[Network]) -> bool:
     """Tell whether an IP address, where it is known, is in one of ``networks``."""
     return address is not None and _is_among(_parse(address), networks)
+
+
+def is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Tell whether what the other end of a connection says of others counts: it is a trusted proxy.
+
+    Arguments:
+        peer: its address; None is a socket of this machine, which is trusted as the proxies are, if there are any.
+        trusted: the networks of proxies.
+    """
+    return bool(trusted) and (peer is None or is_in(peer, trusted))
 
 
 def _is_among(address: _Address | None, networks: Iterable[Network]) -> bool:

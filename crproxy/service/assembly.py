@@ -20,6 +20,7 @@ from ..tls.accepting import TLSFactory
 from ..transports.servers import serve
 from .core import Core
 from .current_configuration import Configuration, CurrentConfiguration
+from .daemon_log import DaemonLog
 from .endpoints import client_endpoint, counted
 from .fleet import FleetService
 from .forwarding import ForwardingService
@@ -44,6 +45,7 @@ def make_service(
     load: Callable[[], Config] | None = None,
     source: Source | None = None,
     supervisor: Supervisor = _NOBODY,
+    log: DaemonLog | None = None,
     *,
     now: Callable[[], float] | None = None,
 ) -> IService:
@@ -53,9 +55,12 @@ def make_service(
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
         source: the file that it reads, which aliases are written back into.
         supervisor: is told how it goes.
+        log: goes by the configuration that counts.
         now: seconds since the epoch; the reactor's by default.
     """
     current = CurrentConfiguration(config, load or (lambda: config), source)
+    if log is not None:
+        current.changed.append(log.take)
     whole, daemon = OrderedServices(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: status_of(listeners), reactor)

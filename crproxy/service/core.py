@@ -246,6 +246,7 @@ class Core:
         registry = RegistryResource(configuration, login, self.pullthrough, self.accounts)
         tokens = TokenResource(configuration, login, self.accounts, self.reactor, now=self.now)
         site = make_site(page, registry, tokens, self.reactor, configuration().timeouts.write, self.observe)
+        site.trusted = lambda: configuration().listen.trusted_proxies
         site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now, most=most)
         return site
 
@@ -261,7 +262,7 @@ class Core:
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
-        return make_refusing_site(self.reactor, self.observe)
+        return make_refusing_site(self.reactor, lambda: self.configuration().listen.trusted_proxies, self.observe)
 
     def operators_site(self, monitoring: Mapping[str, IResource]) -> PlainSite:
         """Return the site behind the admin socket.

@@ -14,13 +14,17 @@ from twisted.web.server import NOT_DONE_YET, Request
 from .. import __version__
 from ..oci.errors import ErrorCode, RegistryError
 from ..policy.redaction import escaped, redacted
+from ..policy.request_ids import error_with_id
 from ..pullthrough import Reply
 from .prepared import prepare
+from .request import id_of
 from .sending import send
 
 __all__ = ["answer"]
 
 _log = Logger("crproxy.web")
+# The least status of what is no client's fault (RFC 9110, 15.6).
+_FAULT = 500
 
 
 def answer(request: Request, reply: Coroutine[Deferred[Any], Any, Reply]) -> int:
@@ -40,8 +44,9 @@ async def _answer(request: Request, awaited: Coroutine[Deferred[Any], Any, Reply
     try:
         reply = await awaited
     except RegistryError as error:
-        _log.info("{path}: {error}", path=_path(request), error=redacted(str(error)))
-        reply = Reply.error(error)
+        tell = _log.warn if error.status >= _FAULT else _log.info
+        tell("{path}: {error}", path=_path(request), error=redacted(str(error)), request_id=id_of(request))
+        reply = Reply.error(error_with_id(error, id_of(request)))
     await send(request, reply)
     prepare(request, reply)
 
@@ -51,14 +56,15 @@ def _broke(failure: Failure, request: Request) -> None:
     if request._disconnected:
         failure.trap(CancelledError)
         return
-    path = _path(request)
+    path, request_id = _path(request), id_of(request)
     if request.startedWriting:
-        _log.warn("{path}: aborted: {why}", path=path, why=redacted(failure.getErrorMessage()))
+        why = redacted(failure.getErrorMessage())
+        _log.warn("{path}: aborted: {why}", path=path, why=why, request_id=request_id)
         cast(ITCPTransport, request.transport).abortConnection()
     else:
-        _log.failure("{path}", failure, path=path)
+        _log.failure("{path}", failure, path=path, request_id=request_id)
         error = RegistryError(ErrorCode.UNAVAILABLE, "crproxy itself failed; its log says why", status=500)
-        Deferred.fromCoroutine(send(request, Reply.error(error)))
+        Deferred.fromCoroutine(send(request, Reply.error(error_with_id(error, request_id))))
 
 
 def _path(request: Request) -> str:

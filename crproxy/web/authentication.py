@@ -8,7 +8,7 @@ from twisted.web.server import Request
 
 from ..limits.accepting import address_of
 from ..login import AuthRequest
-from ..policy.clients import Network, client_of, is_in
+from ..policy.clients import Network, client_of, is_trusted
 from .request import field_of, host_of, note_client
 
 __all__ = ["auth_request"]
@@ -22,7 +22,7 @@ def auth_request(request: Request, trusted: Sequence[Network]) -> AuthRequest:
     """
     peer = address_of(request.getClientAddress())
     forwarded = [line.decode("latin-1") for line in request.requestHeaders.getRawHeaders(b"x-forwarded-for", [])]
-    behind = bool(trusted) and (peer is None or is_in(peer, trusted))
+    behind = is_trusted(peer, trusted)
     client = client_of(peer, forwarded, trusted)
     note_client(request, client)
     return AuthRequest(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
+
+from .error_pages import NotFound, error_page
 
 __all__ = ["Branch"]
 
@@ -16,12 +17,12 @@ class Branch(Resource):
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """Return what is below it where there is nothing (IResource)."""
-        return notFound()
+        return NotFound()
 
     def render(self, request: Request) -> bytes | int:
         """Answer, or say that this cannot be done (IResource)."""
         method = request.method.decode("ascii", "replace")
         # Resource.render_HEAD is there without a render_GET, which it calls.
         if not hasattr(self, f"render_{'GET' if method == 'HEAD' else method}"):
-            return cast(bytes, errorPage(405, "Method Not Allowed", "This cannot be done here.").render(request))
+            return error_page(request, 405, "This cannot be done here.")
         return cast("bytes | int", super().render(request))

@@ -16,7 +16,7 @@ from ..transports.stream import Stream
 from .backlog import backlog
 from .connections import Connections, close_below
 from .prepared import PreparedAnswers
-from .request import Whole
+from .request import Whole, id_of
 
 __all__ = ["BODY_LIMIT", "Channel"]
 
@@ -341,7 +341,8 @@ class Channel(HTTPChannel):
         if self._looks < _LOOKS and not is_empty:
             self._look_later()
         else:
-            self._log.info("{client} takes nothing: cut off", client=self.getPeer())
+            request_id = id_of(self.requests[0]) if self.requests else None
+            self._log.info("{client} takes nothing: cut off", client=self.getPeer(), request_id=request_id)
             self.abort()
 
     def _forget_look(self) -> None:

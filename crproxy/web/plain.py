@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from .. import __version__
 from ..config import Config
-from ..oci.errors import RegistryError
+from ..login import TOKEN_PATH
+from ..oci.errors import ErrorCode, RegistryError
 from ..policy.routing import place
+from ..pullthrough import Reply
+from .answering import answer
 from .branch import Branch
+from .error_pages import NotFound, error_page
 from .request import Observe, host_of
 from .site import PlainSite
 
@@ -45,7 +47,9 @@ def make_plain_site(
         observe: is told of each request that is over.
     """
     root = _Plain(find_answer, otherwise or _Redirect(current, port))
-    return PlainSite.make(root, "plain", reactor, observe, current().timeouts.write)
+    site = PlainSite.make(root, "plain", reactor, observe, current().timeouts.write)
+    site.trusted = lambda: current().listen.trusted_proxies
+    return site
 
 
 class _Plain(Branch):
@@ -74,7 +78,7 @@ class _Challenges(Branch):
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         answer = self._find_answer(path.decode("ascii", "replace"))
-        return notFound() if answer is None else _Answer(answer)
+        return NotFound() if answer is None else _Answer(answer)
 
 
 class _Answer(Branch):
@@ -106,13 +110,25 @@ class _Redirect(Branch):
         try:
             place(self._current().names, host)
         except RegistryError as error:
-            return cast(bytes, errorPage(error.status, "Misdirected Request", error.message).render(request))
+            return _refused(request, error)
         if not request.uri.startswith(b"/"):
             # Written after a host, "@example.com/" would be another one.
-            return cast(bytes, errorPage(400, "Bad Request", "Ask for a path.").render(request))
+            return _refused(request, RegistryError(ErrorCode.UNSUPPORTED, "ask for a path", status=400))
         # What place() took for the name, so one from the configuration; it looks at nothing after the first colon.
         name = host.partition(":")[0].lower().removesuffix(".")
         port = "" if self._port == _HTTPS_PORT else f":{self._port}"
         request.setResponseCode(_PERMANENT_REDIRECT)
         request.setHeader("Location", f"https://{name}{port}".encode() + request.uri)
         return b""
+
+
+def _refused(request: Request, error: RegistryError) -> bytes | int:
+    """Answer with ``error`` as elsewhere: in the registry's form where its clients ask, else as a page."""
+    path = request.path.decode("latin-1")
+    if path == TOKEN_PATH or path.split("/")[1:2] == ["v2"]:
+        return answer(request, _raised(error))
+    return error_page(request, error.status, error.message)
+
+
+async def _raised(error: RegistryError) -> Reply:
+    raise error

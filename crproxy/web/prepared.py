@@ -35,7 +35,15 @@ _log = Logger("crproxy.web")
 
 _END = b"\r\n\r\n"
 # Fields with which the same bytes may ask for something else the next time, or for something of the connection.
-_FOR_ONCE = (b"authorization", b"connection", b"content-length", b"expect", b"transfer-encoding", b"upgrade")
+_FOR_ONCE = (
+    b"authorization",
+    b"connection",
+    b"content-length",
+    b"expect",
+    b"transfer-encoding",
+    b"upgrade",
+    b"x-request-id",
+)
 
 # Is told that a request came again, and the IP address of its client.
 ObserveAgain = Callable[[Repeated, str | None], None]

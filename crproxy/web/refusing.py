@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..oci.errors import ErrorCode, RegistryError
-from .request import Observe
+from ..policy.clients import Network
+from ..policy.request_ids import error_with_id
+from .request import Observe, id_of
 from .site import PlainSite
 
 __all__ = ["make_refusing_site"]
@@ -15,14 +19,19 @@ __all__ = ["make_refusing_site"]
 _RETRY_AFTER = 5
 
 
-def make_refusing_site(reactor: IReactorTime, observe: Observe | None = None) -> PlainSite:
+def make_refusing_site(
+    reactor: IReactorTime, trusted: Callable[[], Sequence[Network]] = tuple, observe: Observe | None = None
+) -> PlainSite:
     """Return the site of connections that are too many.
 
     Arguments:
         reactor: times them.
+        trusted: returns the networks of proxies whose ids of requests count.
         observe: is told of each request that is over.
     """
-    return PlainSite.make(_Refusal(), "refusing", reactor, observe)
+    site = PlainSite.make(_Refusal(), "refusing", reactor, observe)
+    site.trusted = trusted
+    return site
 
 
 class _Refusal(Resource):
@@ -36,6 +45,7 @@ class _Refusal(Resource):
             f"you have too many connections to this proxy; try again in {_RETRY_AFTER} s, on fewer",
             retry_after=_RETRY_AFTER,
         )
+        error = error_with_id(error, id_of(request))
         request.setResponseCode(error.status)
         for name, value in {**error.headers(), "Connection": "close"}.items():
             request.setHeader(name, value)

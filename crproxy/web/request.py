@@ -5,8 +5,9 @@ Where it is told, and in which words, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
@@ -18,8 +19,11 @@ from ..limits.accepting import address_of
 from ..oci.names import Repository
 from ..oci.routes import BlobRequest, ManifestRequest, ReferrersRequest, RegistryRequest
 from ..policy.audit import Ending, Record, cache_state
+from ..policy.clients import Network, is_trusted
 from ..policy.redaction import redacted_target
+from ..policy.request_ids import HEADER, RANDOM_BYTES, believed, make_id, with_id
 from ..transports.files import read_piece
+from .current_request import RequestId, on_behalf_of
 
 __all__ = [
     "Observe",
@@ -28,6 +32,7 @@ __all__ = [
     "Whole",
     "field_of",
     "host_of",
+    "id_of",
     "note",
     "note_client",
     "note_user",
@@ -39,6 +44,9 @@ _INERT = {
     b"X-Content-Type-Options": [b"nosniff"],
     b"Content-Security-Policy": [b"default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'"],
 }
+
+# The least status of an error (RFC 9110, 15.5).
+_FIRST_ERROR = 400
 
 # Is told of each request that is over.
 Observe = Callable[[Record], None]
@@ -74,11 +82,13 @@ class ObservedSite(Site):
     Arguments (attributes, since Twisted makes sites in its own way):
         called: the site's name in a record.
         observe: is told.
+        trusted: returns the networks of proxies whose ids of requests count.
     """
 
     noisy = False  # otherwise it says of itself, as an object at an address, that it starts and stops
     called = "registry"
     observe: Observe | None = None
+    trusted: Callable[[], Sequence[Network]] = tuple
 
     def startFactory(self) -> None:
         """Begin no log of Twisted's own, which has whole URIs in it (IFactory)."""
@@ -108,6 +118,7 @@ class ObservedRequest(Request):
         # No form is ever read here, and Twisted would hold a posted one in memory.
         super().__init__(*args, **{"parsePOSTFormSubmission": False, **kwargs})
         self.noted = _Noted()
+        self.request_id = RequestId(self._given_id)
 
     def __repr__(self) -> str:
         """Return what Twisted writes into the log now and then: no secret is in it."""
@@ -121,7 +132,41 @@ class ObservedRequest(Request):
         self.whole = getattr(self.channel, "whole", None)
         self.noted.user = getattr(self.channel, "user", None)
         self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
-        super().process()
+        with on_behalf_of(self.request_id):
+            super().process()
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """Answer with this status; an error has the request's id (Request).
+
+        In the reason phrase, too: it is all that Docker shows of a 503, and containerd of what it is answered to HEAD.
+        """
+        if code >= _FIRST_ERROR:
+            request_id = self.request_id.value
+            self.setHeader(HEADER, request_id)
+            message = message or with_id(_phrase(code), request_id).encode("ascii")
+        super().setResponseCode(code, message)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer what nobody foresaw, and say no more of it than the id that the log has it by (Request)."""
+        request_id = self.request_id.value
+        target = redacted_target(self.uri.decode("latin-1"))
+        self._log.failure("{target} could not be answered", reason, target=target, request_id=request_id)
+        if not self.startedWriting:
+            text = with_id("crproxy itself failed; its log says why", request_id) + "\n"
+            self.setResponseCode(500)
+            self.setHeader("Content-Type", "text/plain; charset=utf-8")
+            self.setHeader("Content-Length", str(len(text)))
+            self.write(text.encode("ascii"))
+        self.finish()
+        return reason
+
+    def _given_id(self) -> str | None:
+        """Return the id that a trusted proxy gave it; None where none did."""
+        trusted = self.site.trusted() if isinstance(self.site, ObservedSite) else ()
+        if not trusted or not is_trusted(address_of(self.getClientAddress()), trusted):
+            return None
+        lines = self.requestHeaders.getRawHeaders(HEADER.encode("ascii"), [])
+        return believed([line.decode("latin-1") for line in lines])
 
     def render(self, resrc: IResource) -> None:
         """Answer with what the resource says (Request)."""
@@ -164,6 +209,7 @@ class ObservedRequest(Request):
         """Tell of it, unless that was done."""
         began, self._began = self._began, None
         if began is None or not isinstance(self.site, ObservedSite) or self.site.observe is None:
+            self.request_id.end()
             return
         try:
             self.told = self._record(self.site, began, ending)
@@ -171,6 +217,7 @@ class ObservedRequest(Request):
         except Exception:
             # Raised from here it would keep the connection from its next request.
             self._log.failure("a request has no line in the audit log")
+        self.request_id.end()
 
     def _record(self, site: ObservedSite, began: float, ending: Ending) -> Record:
         return Record(
@@ -191,6 +238,7 @@ class ObservedRequest(Request):
             seconds=site.reactor.seconds() - began,
             cache=cache_state(_text(self.responseHeaders.getRawHeaders(b"Cache-Status", [None])[-1])),
             ending=ending,
+            request=self.request_id.known or self._given_id(),
         )
 
 
@@ -215,6 +263,21 @@ class _Headless(Resource):
 def host_of(request: Request) -> str:
     """Return the Host; empty where there is none."""
     return field_of(request, b"host") or ""
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "Error"
+
+
+def id_of(request: Request) -> str:
+    """Return the id of ``request``, by which the log tells of it."""
+    if isinstance(request, ObservedRequest):
+        return request.request_id.value
+    # Of a site that is none of ours: nothing was told of it, and nothing will be.
+    return make_id(bytes(RANDOM_BYTES))
 
 
 def note(request: Request, repository: Repository, wanted: RegistryRequest) -> None:

@@ -22,6 +22,7 @@ from ..admin.alias_file import AliasChange, Source
 from ..config import Config
 from ..service.caching import prepare_data_directory
 from ..service.current_configuration import CurrentConfiguration
+from ..service.daemon_log import DaemonLog
 from ..service.listening import Listener, status_of
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans
@@ -53,6 +54,7 @@ def make_first(
     load: Callable[[], Config],
     source: Source,
     supervisor: Supervisor,
+    log: DaemonLog,
     *,
     logs_here: bool,
 ) -> IService:
@@ -63,9 +65,11 @@ def make_first(
         load: reads the configuration again, when the daemon is told to; raises ConfigError.
         source: the file that it reads, which aliases are written back into.
         supervisor: is told how it goes.
+        log: goes by the configuration that counts.
         logs_here: what workers write to standard output is in the log by that.
     """
     current = CurrentConfiguration(config, load, source)
+    current.changed.append(log.take)
     whole, daemon, listeners = OrderedServices(), MultiService(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: f"{status_of(listeners)}, {workers} workers", reactor, is_announced=False)

@@ -20,11 +20,12 @@ from twisted.logger import (
     LogLevelFilterPredicate,
     eventAsJSON,
     globalLogBeginner,
-    textFileLogObserver,
 )
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
+from ..config import Log
+from ..service.daemon_log import DaemonLog, portable
 from ..service.event_loop import set_up
 from .beginning import Beginning
 from .channel import Channel
@@ -59,6 +60,7 @@ class _Process:
         self._reactor = reactor
         self._channel = Channel(self._lost)
         self._service: Any = None
+        self._log = DaemonLog(Log())
 
     def run(self) -> None:
         factory = Factory.forProtocol(lambda: self._channel)
@@ -118,6 +120,7 @@ class _Process:
         ledger.forget_slot()
         together = Together(ledger, self._channel, beginning.slot, beginning.secret, self._reactor)
         current = TakenConfiguration(beginning.config, together)
+        current.changed.append(self._log.take)
         descriptors = {place: descriptor for descriptor, place in enumerate(beginning.ports, CHANNEL + 1)}
         ports = InheritedPorts(descriptors, self._reactor)
         worker = make_worker(current, self._reactor, together, ports, self._stopping, now=time.time)
@@ -128,15 +131,19 @@ class _Process:
         return worker
 
     def _log_to(self, beginning: Beginning) -> None:
+        self._log.take(beginning.config)
+
         @implementer(ILogObserver)
         def log_there(event: LogEvent) -> None:
-            line = eventAsJSON(event)
+            if not self._log.has(event):
+                return
+            line = eventAsJSON(portable(event))
             if isInIOThread():
                 self._channel.tell("log", line)
             else:
                 self._reactor.callFromThread(self._channel.tell, "log", line)
 
-        observer = textFileLogObserver(sys.stdout) if beginning.logs_here else log_there
+        observer = self._log.file(sys.stdout) if beginning.logs_here else log_there
         # That its reactor begins and ends is the first process' to say.
         level = LogLevelFilterPredicate()
         level.setLogLevelForNamespace("twisted.internet", LogLevel.warn)

@@ -21,6 +21,7 @@ from crproxy.policy.connecting import HostPattern, Target
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.web.conftest import Browser, Received
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -145,7 +146,12 @@ class World:
     @property
     def phrase(self) -> str:
         line: str = self.browser.wire.value().partition(b"\r\n")[0].decode("ascii")
-        return line.split(" ", 2)[2]
+        return without_id(line.split(" ", 2)[2], self.browser.received().one("X-Request-Id"))
+
+
+def words(received: Received) -> str:
+    """What a client is told, without the id of its request."""
+    return without_id(received.body.decode("ascii"), received.one("X-Request-Id"))
 
 
 @pytest.fixture
@@ -247,7 +253,7 @@ def test_an_asterisk_is_no_host(world: World) -> None:
 @pytest.mark.parametrize("target", ["quay.io", "https://quay.io:443/", "alice:secret@quay.io:443", "/", "quay.io:0"])
 def test_what_is_no_target_is_told_what_one_is(world: World, target: str) -> None:
     received = world.answer(target)
-    assert (received.status, received.body) == (400, b"CONNECT takes a host and a port, such as ghcr.io:443\n")
+    assert (received.status, words(received)) == (400, "CONNECT takes a host and a port, such as ghcr.io:443\n")
 
 
 @pytest.mark.parametrize("lines", [("Content-Length: 5",), ("Content-Length: 0",), ("Transfer-Encoding: chunked",)])
@@ -256,7 +262,7 @@ def test_one_with_content_is_refused(world: World, lines: tuple[str, ...]) -> No
     if lines != ("Content-Length: 0",):
         assert world.browser.silent
         world.browser.send(b"5\r\nhello\r\n0\r\n\r\n" if "chunked" in lines[0] else b"hello")
-    assert (world.browser.received().status, world.browser.received().body) == (400, b"CONNECT has no content\n")
+    assert (world.browser.received().status, words(world.browser.received())) == (400, "CONNECT has no content\n")
     assert world.grants.given == []
 
 
@@ -265,7 +271,7 @@ def test_what_is_not_allowed_is_refused_in_words_that_go_clients_show(world: Wor
     received = world.answer(target)
     assert received.status == 403
     assert "is refused" in world.phrase
-    assert received.body.decode() == f"{world.phrase}\n"
+    assert words(received) == f"{world.phrase}\n"
     assert received.one("Content-Type") == "text/plain; charset=utf-8"
     assert world.grants.given == []
 
@@ -280,7 +286,7 @@ def test_what_is_not_allowed_is_refused_in_words_that_go_clients_show(world: Wor
 def test_what_cannot_be_had_is_refused(world: World, error: RegistryError, status: int) -> None:
     world.grants.error = error
     received = world.answer()
-    assert (received.status, received.body.decode()) == (status, f"{error.message}\n")
+    assert (received.status, words(received)) == (status, f"{error.message}\n")
     world.grants.error = None
     world.browser.wire.clear()
     world.ask()
@@ -292,7 +298,7 @@ def test_a_message_cannot_become_another_field(world: World) -> None:
     received = world.answer()
     assert world.phrase == "it said: ???X-Evil: 1?????"
     assert received.one("X-Evil") is None
-    assert received.body == b"it said: ???X-Evil: 1?????\n"
+    assert words(received) == "it said: ???X-Evil: 1?????\n"
 
 
 def test_the_log_has_each_refusal_on_one_line_and_not_all_of_it(world: World) -> None:
@@ -312,7 +318,7 @@ def test_the_log_has_each_refusal_on_one_line_and_not_all_of_it(world: World) ->
 def test_who_is_asked_to_log_in_may_do_so_on_the_same_connection_or_another(world: World, again: str) -> None:
     world.login = by_password
     received = world.answer("quay.io:443", *(["Connection: close"] if again == "elsewhere" else []))
-    assert (received.status, received.body) == (407, b"log in\n")
+    assert (received.status, words(received)) == (407, "log in\n")
     assert received.one("Proxy-Authenticate") == 'Basic realm="crproxy", charset="UTF-8"'
     assert received.one("Connection") == ("close" if again == "elsewhere" else None)
     assert world.browser.wire.disconnecting is (again == "elsewhere")
@@ -451,7 +457,7 @@ def test_an_error_of_ours_is_said_to_be_one(world: World) -> None:
     world.login = broken
     with Log() as log:
         received = world.answer()
-    assert (received.status, received.body) == (500, b"crproxy itself failed; its log says why\n")
+    assert (received.status, words(received)) == (500, "crproxy itself failed; its log says why\n")
     assert log.failures == [ZeroDivisionError]
 
 

@@ -102,6 +102,16 @@ def test_another_host_is_sent_nowhere(plain: Plain, host: str) -> None:
     assert "Location" not in answer.headers
 
 
+@pytest.mark.parametrize("host", [f"nope.{DOMAIN}", "example.com"])
+def test_an_unknown_alias_is_refused_in_the_form_of_every_other_error(plain: Plain, host: str) -> None:
+    answer = plain.ask(host, "/v2/team/app/manifests/v1")
+    assert (answer.status, answer.code) == (421, "DENIED")
+    assert host.removesuffix(f".{DOMAIN}") in answer.message
+    page = plain.ask(host, "/")
+    assert (page.status, page.headers.get_content_type()) == (421, "text/html")
+    assert f"(request {page.headers['X-Request-Id']})" in page.body.decode()
+
+
 @pytest.mark.parametrize(
     "port", ["", "x", "@example.com", "80@example.com", "x@example.com:80", "80:80", "//example.com"]
 )

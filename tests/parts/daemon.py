@@ -165,7 +165,7 @@ class Daemon:
             if socket is not None:
                 self._process.wait_for(r"listens on http:///")
             elif listen is None or listen[listen.index("--http") + 1]:
-                self.url = self._process.wait_for(r"listens on (http://[^\s/]+)")[1].replace("0.0.0.0", "localhost")
+                self.url = self._process.wait_for(r"listens on (http://[^\s/\"]+)")[1].replace("0.0.0.0", "localhost")
             if certificate is not None or (listen is not None and listen[listen.index("--https") + 1]):
                 self.tls_port = int(self._process.wait_for(r"listens on https://\S+:(\d+)")[1])
             if self.workers > 1:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from email.parser import BytesParser
 from typing import TYPE_CHECKING, TypeVar
 
+from .request_ids import without_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from email.message import Message
@@ -27,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer that was read to its end, and not beyond."""
+    """An answer that was read to its end, and not beyond; a refusal without the id of its request."""
 
     status: int
     phrase: str
@@ -53,6 +55,10 @@ def read_answer(connection: socket.socket, *, is_head: bool = False) -> Answered
     length = 0 if is_head else int(headers.get("Content-Length", 0))
     while len(body) < length:
         body += _some(connection, length - len(body))
+    shown = headers["X-Request-Id"]
+    if phrase.endswith(f"(request {shown})"):
+        phrase = without_id(phrase, shown)
+        body = without_id(body.decode("latin-1"), shown).encode("latin-1") if body else body
     return Answered(int(status), phrase, headers, body)
 
 

@@ -14,6 +14,8 @@ from http.client import HTTPMessage, HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .request_ids import without_id
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,7 +45,8 @@ class Reply:
 
     @property
     def message(self) -> str:
-        return self._error()["message"]
+        """What it says, without the id of the request, which the answer's header has as well."""
+        return without_id(self._error()["message"], self.headers["X-Request-Id"])
 
     def _error(self) -> dict[str, str]:
         assert self.headers.get_content_type() == "application/json", self

@@ -30,6 +30,7 @@ RECORD = Record(
     seconds=0.01234,
     cache=CacheState.HIT,
     ending=Ending.WHOLE,
+    request="k2m4x7abcdef",
 )
 NOTHING = replace(
     RECORD,
@@ -43,13 +44,14 @@ NOTHING = replace(
     status=None,
     cache=None,
     ending=Ending.LEFT,
+    request=None,
 )
 
 # What tools split a combined line by, as goaccess and awk do.
 COMBINED = re.compile(
     r'(\S+) - (\S+) \[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\] "((?:[^"\\]|\\.)*)" (\d{3}|-) (\d+) "-" '
     r'"((?:[^"\\]|\\.)*)" (site=\S+ host=\S+ registry=\S+ repository=\S+ reference=\S+ seconds=\S+ cache=\S+ '
-    r"ending=\S+)"
+    r"ending=\S+ request=\S+)"
 )
 
 
@@ -71,13 +73,14 @@ def test_a_json_line_has_every_field() -> None:
         "cache": "hit",
         "ending": "whole",
         "agent": "containerd/2.1",
+        "request": "k2m4x7abcdef",
     }
 
 
 def test_what_is_not_known_is_null_in_json() -> None:
     line = json.loads(write_line(NOTHING, Format.JSON))
     assert {name for name, value in line.items() if value is None} == {
-        *("client", "user", "host", "agent", "registry", "repository", "reference", "status", "cache")
+        *("client", "user", "host", "agent", "registry", "repository", "reference", "status", "cache", "request")
     }
 
 
@@ -85,14 +88,15 @@ def test_a_combined_line_is_apaches_with_more_behind_it() -> None:
     assert write_line(RECORD, Format.COMBINED) == (
         '192.0.2.7 - alice [22/Nov/2025:10:00:00 +0000] "GET /v2/quay.io/org/app/manifests/v1?ns=quay.io HTTP/1.1" '
         '200 528 "-" "containerd/2.1" site=registry host=cr.example.com registry=quay.io repository=org/app '
-        "reference=v1 seconds=0.012 cache=hit ending=whole"
+        "reference=v1 seconds=0.012 cache=hit ending=whole request=k2m4x7abcdef"
     )
 
 
 def test_what_is_not_known_is_a_dash_in_a_combined_line() -> None:
     assert write_line(NOTHING, Format.COMBINED) == (
         '- - - [22/Nov/2025:10:00:00 +0000] "GET /v2/quay.io/org/app/manifests/v1?ns=quay.io HTTP/1.1" '
-        '- 528 "-" "-" site=registry host=- registry=- repository=- reference=- seconds=0.012 cache=- ending=left'
+        '- 528 "-" "-" site=registry host=- registry=- repository=- reference=- seconds=0.012 cache=- ending=left '
+        "request=-"
     )
 
 
@@ -109,7 +113,7 @@ def test_s26_no_line_can_be_forged(style: Format, user: str, target: str, host: 
         match = COMBINED.fullmatch(line)
         assert match is not None, line
         assert (match[1], match[5], match[6]) == ("192.0.2.7", "200", "528")
-        assert match[8].endswith("cache=hit ending=whole")
+        assert match[8].endswith("cache=hit ending=whole request=k2m4x7abcdef")
 
 
 @pytest.mark.parametrize("style", Format)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crproxy.policy.clients import Network, client_of, is_in, network_of
+from crproxy.policy.clients import Network, client_of, is_in, is_trusted, network_of
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8:1::/48"))
 NOBODY: tuple[Network, ...] = ()
@@ -131,3 +131,11 @@ def test_ipv4_is_one_client_however_it_is_written(address: ipaddress.IPv4Address
 def test_an_address_is_looked_for_in_networks(address: str, found: bool) -> None:
     assert is_in(address, PROXIES) is found
     assert not is_in(None, PROXIES)
+
+
+def test_a_trusted_proxy_is_one_of_those_that_are_named_and_a_socket_of_this_machine() -> None:
+    assert is_trusted("10.1.2.3", PROXIES)
+    assert is_trusted(None, PROXIES)
+    assert not is_trusted("192.0.2.1", PROXIES)
+    assert not is_trusted("10.1.2.3", NOBODY)
+    assert not is_trusted(None, NOBODY)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -15,6 +16,7 @@ from crproxy.web.answering import answer
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import Network
+from tests.parts.request_ids import ID, without_id
 from tests.web.conftest import Browser
 
 
@@ -79,8 +81,11 @@ def test_an_error_that_carries_its_answer_is_answered_so(browser: Browser, slow:
     slow.reply.errback(RegistryError(ErrorCode.UNAUTHORIZED, "log in", challenge="Basic realm=x"))
     received = browser.received()
     assert (received.status, received.one("WWW-Authenticate")) == (401, "Basic realm=x")
-    assert json.loads(received.body)["errors"][0]["message"] == "log in"
-    assert "/x: 401 UNAUTHORIZED: log in" in log.lines
+    message = json.loads(received.body)["errors"][0]["message"]
+    assert without_id(message, received.one("X-Request-Id")) == "log in"
+    (event,) = (event for event in log.events if event["log_namespace"] == "crproxy.web")
+    assert formatEvent(event) == "/x: 401 UNAUTHORIZED: log in"
+    assert event["request_id"] == received.one("X-Request-Id")
     assert log.complaints == []
 
 
@@ -99,6 +104,9 @@ def test_any_other_error_is_ours_and_says_nothing_of_itself(browser: Browser, sl
     assert b"crproxy itself failed; its log says why" in received.body
     assert b"secret" not in received.body
     assert log.failures == [AssertionError]
+    (event,) = (event for event in log.events if "log_failure" in event)
+    assert f"(request {event['request_id']})".encode() in received.body
+    assert event["request_id"] == received.one("X-Request-Id")
 
 
 def test_an_answer_that_breaks_when_it_has_begun_is_aborted(browser: Browser, slow: Slow, log: Log) -> None:
@@ -107,3 +115,14 @@ def test_an_answer_that_breaks_when_it_has_begun_is_aborted(browser: Browser, sl
     assert browser.wire.aborted
     assert browser.received().body in (b"", b"01")
     assert log.complaints[0].startswith("/x: aborted")
+    assert any(ID.fullmatch(event.get("request_id", "")) for event in log.events)
+
+
+@pytest.mark.parametrize(("status", "complaints"), [(404, 0), (429, 0), (500, 1), (502, 1)])
+def test_what_is_no_clients_fault_is_a_warning(
+    browser: Browser, slow: Slow, log: Log, status: int, complaints: int
+) -> None:
+    browser.ask("/x")
+    slow.reply.errback(RegistryError(ErrorCode.UNAVAILABLE, "no", status=status))
+    assert browser.received().status == status
+    assert len(log.complaints) == complaints

@@ -17,6 +17,7 @@ from crproxy.oci.digests import Digest
 from crproxy.policy.access import Access
 from crproxy.policy.units import Frequency
 from tests.memory import Network, answer
+from tests.parts.request_ids import without_id
 from tests.web.conftest import Browser, Current, Received
 
 QUAY = "https://quay.io"
@@ -56,7 +57,7 @@ def too_many(received: Received) -> str:
     (error,) = json.loads(received.body)["errors"]
     assert (received.status, error["code"]) == (429, "TOOMANYREQUESTS")
     assert int(received.one("Retry-After") or 0) >= 1
-    return str(error["message"])
+    return without_id(str(error["message"]), received.one("X-Request-Id"))
 
 
 # Requests

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from twisted.web.server import Site
 
 from crproxy.config import Config
 from crproxy.web.plain import make_plain_site
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.web.conftest import NAMES, Browser, Received
 
 
@@ -50,6 +53,24 @@ def test_nobody_is_sent_where_a_host_header_says(network: Network, host: str | N
     received = visit(network, "/v2/", host)
     assert received.status in (400, 421)
     assert received.one("Location") is None
+
+
+@pytest.mark.parametrize("host", ["nope.cr.test", "elsewhere.example"])
+@pytest.mark.parametrize("target", ["/v2", "/v2/", "/v2/a/manifests/v1?ns=x", "/token"])
+def test_clients_of_the_registry_are_refused_in_its_form(network: Network, host: str, target: str) -> None:
+    received = visit(network, target, host)
+    assert (received.status, received.one("Content-Type")) == (421, "application/json")
+    assert received.one("Docker-Distribution-Api-Version") == "registry/2.0"
+    (error,) = json.loads(received.body)["errors"]
+    assert error["code"] == "DENIED"
+    assert host.partition(".")[0] in without_id(error["message"], received.one("X-Request-Id"))
+
+
+@pytest.mark.parametrize("target", ["/", "/v20/", "/x/v2/", "/tokens"])
+def test_people_are_refused_by_a_page(network: Network, target: str) -> None:
+    received = visit(network, target, "nope.cr.test")
+    assert (received.status, received.one("Content-Type")) == (421, "text/html; charset=utf-8")
+    assert "Misdirected Request" in without_id(received.body.decode(), received.one("X-Request-Id"))
 
 
 def test_images_can_be_served_in_the_clear_too(network: Network, site: Site) -> None:

@@ -28,6 +28,7 @@ from crproxy.web.page import State
 from crproxy.web.prepared import PreparedAnswers
 from tests.logs import Log
 from tests.memory import Network, Seen, answer
+from tests.parts.request_ids import without_ids
 from tests.stores import close_indexes, make_store
 from tests.web.conftest import NAMES, Browser, Current, build_site
 
@@ -70,7 +71,7 @@ class World:
         browser.wire.clear()
         browser.ask(target, *lines, method=method)
         received = browser.wire.value().split(b"\r\n")
-        return b"\r\n".join(line for line in received if not line.startswith(b"Date: "))
+        return without_ids(b"\r\n".join(line for line in received if not line.startswith(b"Date: ")))
 
     def warm(self, *targets: str) -> None:
         """Have all of them answered from memory, if they are asked for again."""
@@ -501,13 +502,18 @@ class Clients:
     def seen(self) -> list[tuple[bytes, bool, bool, str | None]]:
         wires = [browser.wire for browser in self._browsers]
         return [
-            (re.sub(rb"Date: [^\r]*\r\n", b"", wire.value()), wire.disconnecting, wire.aborted, wire.producerState)
+            (
+                re.sub(rb"Date: [^\r]*\r\n", b"", without_ids(wire.value())),
+                wire.disconnecting,
+                wire.aborted,
+                wire.producerState,
+            )
             for wire in wires
         ]
 
     def told(self) -> list[Record]:
         again = [replace(repeated.record, client=client) for repeated, client in self._world.repeated]
-        records = [replace(record, moment=0.0, seconds=0.0) for record in self._world.records + again]
+        records = [replace(record, moment=0.0, seconds=0.0, request=None) for record in self._world.records + again]
         return sorted(records, key=str)
 
 

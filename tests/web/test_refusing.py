@@ -6,6 +6,7 @@ import pytest
 
 from crproxy.web.refusing import make_refusing_site
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.web.conftest import Browser
 
 
@@ -19,7 +20,7 @@ def test_s20_who_has_too_many_connections_is_told_so_and_hung_up_on(network: Net
     assert received.one("Content-Type") == "application/json"
     (error,) = json.loads(received.body)["errors"]
     assert error["code"] == "TOOMANYREQUESTS"
-    assert "too many connections" in error["message"]
+    assert "too many connections" in without_id(error["message"], received.one("X-Request-Id"))
     assert browser.wire.disconnecting
 
 

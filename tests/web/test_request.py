@@ -24,6 +24,7 @@ from crproxy.web.request import ObservedRequest, note_user
 from crproxy.web.site import PlainSite
 from tests.logs import Log
 from tests.memory import Network, answer
+from tests.parts.request_ids import ID, without_id
 from tests.web.conftest import NAMES, Browser, Current
 from tests.web.test_registry import ALICES
 
@@ -145,9 +146,13 @@ def test_an_error_in_a_resource_is_told_of(network: Network) -> None:
 
     observed = Observed(PlainSite.make(Broken(), "registry", network.clock, None), network)
     with Log() as log:
-        observed.ask("/")
+        received = observed.get("/?token=x")
     assert log.failures == [ZeroDivisionError]
     assert (observed.record.status, observed.record.ending) == (500, Ending.WHOLE)
+    told = without_id(received.body.decode(), received.one("X-Request-Id"))
+    assert (received.status, told) == (500, "crproxy itself failed; its log says why\n")
+    (event,) = (event for event in log.events if "log_failure" in event)
+    assert (event["request_id"], event["target"]) == (observed.record.request, "/?token=***")
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: cr.test\r\n", b"\r\n"])
@@ -329,3 +334,65 @@ def test_behind_a_trusted_proxy_each_line_has_the_client_and_a_login_its_user(
         lines.append(f"Authorization: {ALICES}")
     observed.ask(target, *lines)
     assert (observed.record.client, observed.record.user) == ("198.51.100.9", user)
+
+
+# Its id
+
+
+def given(observed: Observed, *lines: str, target: str = "/x") -> str | None:
+    """What a request is told of with that has these lines; its error has the same in its header."""
+    received = observed.get(target, *lines)
+    assert received.one("X-Request-Id") == observed.records[-1].request
+    return observed.records[-1].request
+
+
+def trusting(current: Current, network: str = "192.168.0.0/16") -> None:
+    current.config = replace(current.config, listen=Listen(trusted_proxies=(ip_network(network),)))
+
+
+@pytest.fixture
+def trusted_site(site: PlainSite, current: Current) -> PlainSite:
+    """The site, as the daemon makes it."""
+    site.trusted = lambda: current().listen.trusted_proxies
+    return site
+
+
+def test_each_error_has_an_id_of_its_own(observed: Observed) -> None:
+    ids = []
+    for target in ("/x", "/v2/quay.io/A/tags/list", "/x"):
+        observed.wire.clear()
+        ids.append(given(observed, target=target))
+    assert len({*ids}) == 3
+    assert all(ID.fullmatch(one or "") for one in ids)
+
+
+def test_nobody_is_told_an_id_where_all_is_well(observed: Observed) -> None:
+    assert observed.get("/v2/").one("X-Request-Id") is None
+    assert observed.record.request is None
+
+
+def test_what_a_client_says_is_its_id_is_not_believed(
+    network: Network, current: Current, trusted_site: PlainSite
+) -> None:
+    for network_trusted in (None, "10.0.0.0/8"):
+        if network_trusted is not None:
+            trusting(current, network_trusted)
+        assert ID.fullmatch(given(Observed(trusted_site, network), "X-Request-Id: mine") or "")
+
+
+def test_what_a_trusted_proxy_says_is(network: Network, current: Current, trusted_site: PlainSite) -> None:
+    trusting(current)
+    assert given(Observed(trusted_site, network), "X-Request-Id: 0b5c1f5e-6f6f") == "0b5c1f5e-6f6f"
+    observed = Observed(trusted_site, network)
+    observed.get("/v2/", "X-Request-Id: fine")
+    assert observed.record.request == "fine", "it may be looked for, though nothing is wrong"
+
+
+@pytest.mark.parametrize(
+    "lines", [("X-Request-Id: a b",), ("X-Request-Id: " + "x" * 65,), ("X-Request-Id: a", "X-Request-Id: b")]
+)
+def test_not_even_of_a_trusted_proxy_anything_is_believed(
+    network: Network, current: Current, trusted_site: PlainSite, lines: tuple[str, ...]
+) -> None:
+    trusting(current)
+    assert ID.fullmatch(given(Observed(trusted_site, network), *lines) or "")

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from http import HTTPStatus
-from typing import cast
 from urllib.parse import urlencode
 
-from twisted.web.pages import errorPage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -24,6 +21,7 @@ from ...policy.aliases import BUILT_IN
 from ...policy.external_address import ExternalAddress
 from ...policy.pull_commands import PullMethod
 from ..branch import Branch
+from ..error_pages import error_page
 from ..request import field_of
 from .asking import Asking, asking_of
 from .assets import PATH, Assets
@@ -73,11 +71,11 @@ class _Readable(Branch):
             request.setHeader(name, value)
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", "GET, HEAD")
-            return _error(request, 405, "This can only be read.")
+            return error_page(request, 405, "This can only be read.")
         try:
             return self._answer(request, self._current())
         except RegistryError as error:
-            return _error(request, error.status, error.message)
+            return error_page(request, error.status, error.message)
 
 
 class PageResource(_Readable):
@@ -181,10 +179,6 @@ def _text(request: Request, asking: Asking) -> bytes:
     request.setHeader("Content-Type", "text/plain; charset=utf-8")
     image = "quay.io/ORG/NAME:TAG" if asking.registry is None else "ORG/NAME:TAG"
     return _WELCOME.format(version=__version__, host=asking.host, image=image).encode()
-
-
-def _error(request: Request, status: int, message: str) -> bytes:
-    return cast(bytes, errorPage(status, HTTPStatus(status).phrase, message).render(request))
 
 
 def _link(language: Language | None, pasted: str) -> str:
