@@ -141,7 +141,7 @@ def test_a_mistake_in_the_file_is_told_with_the_files_name(system: Path) -> None
 
 
 def test_a_mistake_on_the_command_line_blames_no_file() -> None:
-    assert mistake("--domain", "localhost").startswith("domain: 'localhost' is not a domain")
+    assert mistake("--domain", "localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

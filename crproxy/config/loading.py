@@ -23,7 +23,7 @@ from .metrics import read_metrics
 from .naming import read_names
 from .page import read_page
 from .storage import read_storage
-from .table import ConfigError, OptionError, Table
+from .table import ConfigError, OptionError, Table, option
 from .tls import read_acme, read_listen
 from .upstreams import read_named, read_upstreams
 from .values import Cache, Config, Timeouts, Upstream
@@ -182,7 +182,7 @@ def _spoken(options: Options) -> Table:
         if not equals:
             raise OptionError(f"--alias {alias}: write LABEL=REGISTRY, such as quay=quay.io, or LABEL= to remove one")
         said["alias"][label.strip()] = registry.strip()
-    return Table(said, (), "", OptionError)
+    return Table(said, (), "", OptionError, written=option)
 
 
 def _cache(table: Table, options: Options) -> Cache:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import tomllib
+from collections.abc import Callable
 from typing import Any, Never
 
 from ..oci.errors import RegistryError
@@ -13,7 +14,10 @@ from ..policy.clients import Network
 from ..policy.redaction import redacted
 from ..policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
 
-__all__ = ["ConfigError", "OptionError", "Table"]
+__all__ = ["ConfigError", "OptionError", "Table", "Written", "dotted", "option"]
+
+# Returns a key, by its path, as whoever made a mistake wrote it.
+Written = Callable[[tuple[str, ...]], str]
 
 
 class ConfigError(Exception):
@@ -33,6 +37,7 @@ class Table:
         text: the document, in which mistakes are found.
         error: what a mistake is.
         within: where its mistakes are to be found, if it is one of a list's, of whose keys no line tells.
+        written: returns a key, by its path, as whoever made a mistake wrote it; by default as the file has it.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class Table:
         text: str,
         error: type[ConfigError] = ConfigError,
         within: tuple[str, ...] | None = None,
+        written: Written | None = None,
     ) -> None:
         self.values = values
         self._path = path
         self._text = text
         self._error = error
         self._within = within
+        self._written = written or dotted
         self._known: list[str] = []
 
     def take(self, key: str) -> Any:
@@ -61,8 +68,8 @@ class Table:
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            self.fail(key, "this is a table: write its keys below [" + self._dotted(key) + "]")
-        return Table(value, (*self._path, key), self._text, self._error)
+            self.fail(key, "this is a table: write its keys below [" + dotted((*self._path, key)) + "]")
+        return Table(value, (*self._path, key), self._text, self._error, written=self._written)
 
     def texts_or_tables(self, key: str) -> list[str | Table] | None:
         """Return what is listed at ``key``; a text that stands there by itself is one, None where nothing does."""
@@ -178,7 +185,7 @@ class Table:
         path = (*self._path, key)
         line = _line_of(self._text, self._within or path)
         where = f"line {line}: " if line else ""
-        raise self._error(f"{where}{self._dotted(key)}: {redacted(what)}")
+        raise self._error(f"{where}{self._written(path)}: {redacted(what)}")
 
     def _seconds(self, key: str, text: str) -> float:
         try:
@@ -189,9 +196,16 @@ class Table:
             self.fail(key, f"{text!r} is no time at all")
         return seconds
 
-    def _dotted(self, key: str) -> str:
-        parts = (*self._path, key)
-        return ".".join(part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"' for part in parts)
+
+def dotted(path: tuple[str, ...]) -> str:
+    """Return a key as the file has it (TOML, "Dotted keys")."""
+    return ".".join(part if part.replace("_", "").replace("-", "").isalnum() else f'"{part}"' for part in path)
+
+
+def option(path: tuple[str, ...]) -> str:
+    """Return a key as the command line has it: ``--acme-email``, or ``--alias LABEL`` where it has one for each."""
+    name, *rest = path
+    return " ".join([f"--{name.replace('_', '-')}", *rest])
 
 
 def _line_of(text: str, path: tuple[str, ...]) -> int | None:

@@ -66,7 +66,7 @@ def test_what_is_no_network_is_told() -> None:
     [
         ('[listen]\nhttp = ["haproxy:tcp:80"]', {}, "line 2: listen.http"),
         ('domain = "cr.test"\n[listen]\nhttps = ["tcp:1", "haproxy:tcp:443"]', {}, "line 3: listen.https"),
-        ("", {"http": ("haproxy:tcp:80",)}, "http"),
+        ("", {"http": ("haproxy:tcp:80",)}, "--http"),
     ],
 )
 def test_a_proxy_header_needs_somebody_who_is_believed(text: str, options: dict[str, tuple[str]], where: str) -> None:

@@ -261,11 +261,11 @@ def test_what_is_each_nodes_own_goes_into_the_table_that_is_the_same_on_all(
 
 
 def test_a_mistake_in_an_option_has_no_line() -> None:
-    assert mistake("", domain="localhost").startswith("domain: 'localhost' is not a domain")
+    assert mistake("", domain="localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 def test_a_mistake_in_an_option_does_not_blame_a_line_of_the_file() -> None:
-    assert mistake('domain = "cr.example.com"', domain="localhost").startswith("domain: 'localhost' is not a domain")
+    assert mistake('domain = "cr.example.com"', domain="localhost").startswith("--domain: 'localhost' is not a domain")
 
 
 LINES = st.lists(st.sampled_from(["", "# domian = 1", "default_registry = 'quay.io'"]), unique=True)

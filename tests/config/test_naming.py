@@ -86,9 +86,9 @@ def test_a_mistake_is_told_with_its_line(text: str, where: str) -> None:
     ("alias", "what"),
     [
         ("quay", "--alias quay: write LABEL=REGISTRY"),
-        ("quay=a b", "alias.quay: 'a b' is not a registry's name"),
-        ("a b=quay.io", 'alias."a b": this is not a name'),
-        ("nope=", "alias.nope: there is no such alias to remove"),
+        ("quay=a b", "--alias quay: 'a b' is not a registry's name"),
+        ("a b=quay.io", "--alias a b: this is not a name"),
+        ("nope=", "--alias nope: there is no such alias to remove"),
     ],
 )
 def test_a_mistake_on_the_command_line_has_no_line(alias: str, what: str) -> None:

@@ -87,8 +87,8 @@ def test_a_key_of_an_external_account_is_base64url(content: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "what"),
     [
-        ("acme_directory", "x", "acme-directory: 'x' is no CA"),
-        ("acme_email", "x", "acme-email: 'x' is no address"),
+        ("acme_directory", "x", "--acme-directory: 'x' is no CA"),
+        ("acme_email", "x", "--acme-email: 'x' is no address"),
         ("https", ("tcp:443",), "listen.https: TLS needs a domain"),
     ],
 )
