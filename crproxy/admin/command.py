@@ -15,6 +15,7 @@ from .completion import completion
 from .doctor.command import doctor
 from .fleet import fleet
 from .setup import setup
+from .user import user
 from .warm import warm
 
 __all__ = ["main"]
@@ -44,5 +45,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, fleet, warm):
+for command in (alias, ca, cache, completion, fleet, user, warm):
     main.add_command(command)

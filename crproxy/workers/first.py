@@ -248,6 +248,7 @@ class First(Service):
         channel.on("stopping", self._is_stopping)
         channel.on("log", _log_here)
         channel.on("alias", self._set_alias)
+        channel.on("users", lambda _: self._current.reload_users())
         channel.on("to all", lambda message: self._tell(message[0], message[1], but=worker))
         channel.on("of all", lambda message: self._ask_all(message[0], message[1], but=worker))
         channel.on("of the leader", lambda message: self._ask_leader(*message))
