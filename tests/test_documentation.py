@@ -325,7 +325,8 @@ def test_a_clients_file_is_what_is_printed(command: str) -> None:
     section = sections_of_clients()[command]
     files = [*printed["files"], *printed["added"]]
     written = [text for _, text in FENCED.findall(section)]
-    assert written == [*(file["text"] for file in files), "\n".join([*printed["then"], ""])]
+    merge = [printed["merge"]] if printed["merge"] else []
+    assert written == [*(file["text"] for file in files), *merge, "\n".join([*printed["then"], ""])]
     assert re.findall(r"^`(\S+)`(?:, added to what is there)?:$", section, re.MULTILINE) == [
         file["path"] for file in files
     ]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from .buildkit import buildkit
 from .containerd import containerd
-from .docker import docker
+from .daemon_json import DAEMON_JSON
+from .docker import docker, merge_docker
 from .http_proxy import Anchor, HttpProxy
 from .k3s import k3s
 from .kubernetes import helm, kubernetes
@@ -15,7 +16,19 @@ from .proxied import PROXIED
 from .registries_conf import cri_o, podman
 from .target import ClientFile, Login, Setup, SetupError, Target
 
-__all__ = ["PROXIED", "SETUPS", "Anchor", "ClientFile", "HttpProxy", "Login", "Setup", "SetupError", "Target"]
+__all__ = [
+    "DAEMON_JSON",
+    "PROXIED",
+    "SETUPS",
+    "Anchor",
+    "ClientFile",
+    "HttpProxy",
+    "Login",
+    "Setup",
+    "SetupError",
+    "Target",
+    "merge_docker",
+]
 
 SETUPS: Mapping[str, Callable[[Target], Setup]] = {
     "docker": docker,

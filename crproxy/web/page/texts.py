@@ -79,10 +79,11 @@ _ENGLISH = {
     "login": "Log in first: <code>docker login {host}</code>",
     "setup_docker": "Docker",
     "setup_docker_about": "For images of Docker Hub. Docker knows mirrors of no other registry: put the prefix in "
-    "front of those.",
+    "front of those. What else is in the file stays. A reload is enough: containers run on, and you stay logged in.",
+    "setup_merge": "This adds it, as root, and leaves all else as it is:",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "For the images of every registry at once. What belongs into containerd's own file says "
-    "where such files are.",
+    "setup_containerd_about": "For the images of every registry at once. What belongs into containerd's own file, in "
+    "the form of your version, says where such files are.",
     "setup_podman": "Podman, Buildah, CRI-O",
     "setup_podman_about": "For these registries; add others in the same way.",
     "setup_kubernetes": "Kubernetes",
@@ -167,9 +168,12 @@ _CHINESE = {
     "setup_about": "在机器上完成下面任意一种配置，镜像就会以原来的名字经过本代理拉取。",
     "login": "请先登录：<code>docker login {host}</code>",
     "setup_docker": "Docker",
-    "setup_docker_about": "用于 Docker Hub 的镜像。Docker 不支持其他仓库的镜像加速，请在镜像名前加前缀。",
+    "setup_docker_about": "用于 Docker Hub 的镜像。Docker 不支持其他仓库的镜像加速，请在镜像名前加前缀。"
+    "文件中的其他设置保持不变。只需重新加载：容器继续运行，登录状态不受影响。",
+    "setup_merge": "以 root 身份运行下面的命令即可添加，其他内容保持不变：",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "一次配置，用于所有仓库的镜像。添加到 containerd 自己配置中的内容说明此类文件在哪里。",
+    "setup_containerd_about": "一次配置，用于所有仓库的镜像。请按版本把下面对应的一段加入 containerd 自己的配置文件，"
+    "它指明此类文件所在的目录。",
     "setup_podman": "Podman、Buildah、CRI-O",
     "setup_podman_about": "用于下列仓库，其他仓库可照此添加。",
     "setup_kubernetes": "Kubernetes",

@@ -27,7 +27,8 @@ LOGIN = Login("alice", PASSWORD)
 
 
 def text(client: str, target: Target) -> str:
-    (file,) = SETUPS[client](target).files
+    made = SETUPS[client](target)
+    (file,) = made.files or made.added
     return file.text
 
 
@@ -77,7 +78,7 @@ def test_docker_has_a_mirror(target: Target, expected: dict[str, list[str]]) -> 
 
 def test_docker_with_a_login_needs_no_file_but_a_login() -> None:
     made = SETUPS["docker"](replace(DOMAIN, login=LOGIN))
-    assert made.files == ()
+    assert (made.files, made.added, made.merge) == ((), (), "")
     assert made.then[0] == "docker login --username alice cr.example.com"
 
 
@@ -102,10 +103,12 @@ def test_containerd_has_one_file_for_all_or_one_for_each() -> None:
     assert settings("containerd", DOMAIN)["host"] == {"https://cr.example.com": {"capabilities": ["pull", "resolve"]}}
     chosen = SETUPS["containerd"](replace(DOMAIN, registries=(QUAY, GHCR)))
     assert [file.path.split("/")[4] for file in chosen.files] == ["quay.io", "ghcr.io"]
-    (added,) = made.added
-    assert tomllib.loads(added.text)["plugins"]["io.containerd.grpc.v1.cri"]["registry"] == {
-        "config_path": "/etc/containerd/certs.d"
-    }
+    plugins = [tomllib.loads(added.text)["plugins"] for added in made.added]
+    assert plugins == [
+        {name: {"registry": {"config_path": "/etc/containerd/certs.d"}}}
+        # The newer one first.
+        for name in ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")
+    ]
 
 
 def test_containerd_sends_the_login() -> None:
