@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..policy.units import format_duration
+from ..policy.units import format_age
 
 __all__ = ["Fitting", "ago", "fitted", "print_json", "print_table"]
 
@@ -118,4 +118,4 @@ def ago(then: float | None, now: float) -> str:
     if then is None:
         return "-"
     seconds = int(max(now - then, 0.0))
-    return f"{format_duration(seconds)} ago" if seconds else "now"
+    return f"{format_age(seconds)} ago" if seconds else "now"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "Frequency",
+    "format_age",
     "format_duration",
     "format_rate",
     "format_share",
@@ -135,6 +136,15 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{_decimal(seconds / length)} {unit}"
     return f"{_decimal(seconds)} s"
+
+
+def format_age(seconds: float) -> str:
+    """Return how long ago something was, in whole days, hours or minutes from two of them on, and else in seconds."""
+    whole = max(0, round(seconds))
+    for length, unit in _SPANS:
+        if whole >= 2 * length:
+            return f"{int(whole // length)} {unit}"
+    return f"{whole} s"
 
 
 def _decimal(number: float) -> str:

@@ -10,7 +10,7 @@ from crproxy.admin.printing import Fitting, ago, fitted, print_table
 
 @pytest.mark.parametrize(
     ("then", "text"),
-    [(None, "-"), (1000.0, "now"), (999.0, "1 s ago"), (870.0, "2.2 min ago"), (-9000.0, "2.8 h ago"), (2000.0, "now")],
+    [(None, "-"), (1000.0, "now"), (999.0, "1 s ago"), (870.0, "2 min ago"), (-9000.0, "2 h ago"), (2000.0, "now")],
 )
 def test_a_time_is_read_by_people(then: float | None, text: str) -> None:
     assert ago(then, 1000.0) == text

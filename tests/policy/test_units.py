@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from crproxy.policy.units import (
     Frequency,
+    format_age,
     format_duration,
     format_rate,
     format_share,
@@ -189,3 +190,10 @@ def test_durations_are_shown_in_one_unit(seconds: float, text: str) -> None:
 )
 def test_all_and_nothing_are_said_only_where_they_are_true(part: float, text: str) -> None:
     assert format_share(part) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (0.4, "0 s"), (119, "119 s"), (179, "2 min"), (10_000, "2 h"), (200_000, "2 d")]
+)
+def test_an_age_is_shown_in_whole_units(seconds: float, text: str) -> None:
+    assert format_age(seconds) == text

@@ -12,6 +12,7 @@ from .docker import docker, merge_docker
 from .http_proxy import Anchor, HttpProxy
 from .k3s import k3s
 from .kubernetes import helm, kubernetes
+from .ollama import ollama
 from .proxied import PROXIED
 from .registries_conf import cri_o, podman
 from .target import ClientFile, Login, Setup, SetupError, Target
@@ -39,5 +40,6 @@ SETUPS: Mapping[str, Callable[[Target], Setup]] = {
     "kubernetes": kubernetes,
     "buildkit": buildkit,
     "helm": helm,
+    "ollama": ollama,
 }
 """By the name of the client."""

@@ -63,6 +63,10 @@ _ENGLISH = {
     "mistake_bad_digest": "The digest, which is behind the @, is sha256: and 64 hexadecimal digits, or sha512: and "
     "128.",
     "mistake_scratch": "scratch is no image: it stands for an empty one, and is never pulled.",
+    "mistake_hugging_face": "Models of Hugging Face have capitals in their names, which registries have not: Ollama "
+    "pulls them from there itself.",
+    "mistake_no_host": "Ollama's names have no room for a registry behind this host, so models can be pulled from here "
+    "only through an alias for registry.ollama.ai, and there is none.",
     "mistake_refused": "This proxy does not serve that image.",
     "mistake_no_way": "A port cannot stand inside of an image's name, so this registry can be pulled from here only "
     "through an alias, and there is none for it.",
@@ -156,6 +160,9 @@ _CHINESE = {
     "mistake_bad_tag": "冒号后面的标签最多 128 个字符，可用字母、数字、点、连字符和下划线。",
     "mistake_bad_digest": "@ 后面的摘要应为 sha256: 加 64 位，或 sha512: 加 128 位十六进制数字。",
     "mistake_scratch": "scratch 不是镜像：它代表空镜像，从不需要拉取。",
+    "mistake_hugging_face": "Hugging Face 的模型名含有大写字母，镜像仓库不支持：请让 Ollama 直接从那里拉取。",
+    "mistake_no_host": "Ollama 的模型名中，本站地址后面不能再写仓库名，因此只能通过 registry.ollama.ai 的别名"
+    "从这里拉取，而它还没有别名。",
     "mistake_refused": "本代理不提供这个镜像。",
     "mistake_no_way": "镜像名中间不能出现端口，因此只能通过别名从这里拉取该仓库的镜像，而它还没有别名。",
     "hosts": "镜像仓库",

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, OLLAMA, Registry
 from crproxy.policy.aliases import BUILT_IN
 from crproxy.policy.routing import Names, route
 from crproxy.policy.setups import SETUPS, Login, SetupError, Target
@@ -39,7 +39,7 @@ def settings(client: str, target: Target) -> Any:
     return read.get(client, tomllib.loads)(text(client, target))
 
 
-@pytest.mark.parametrize("client", sorted(set(SETUPS) - {"docker", "kubernetes"}))
+@pytest.mark.parametrize("client", sorted(set(SETUPS) - {"docker", "kubernetes", "ollama"}))
 @pytest.mark.parametrize("target", [DOMAIN, LOCAL, replace(DOMAIN, login=LOGIN)], ids=["domain", "local", "login"])
 def test_every_file_parses_and_teaches(client: str, target: Target) -> None:
     assert settings(client, target)
@@ -49,7 +49,7 @@ def test_every_file_parses_and_teaches(client: str, target: Target) -> None:
 
 @pytest.mark.parametrize("client", SETUPS)
 def test_whoever_is_set_up_is_told_what_to_do_then(client: str) -> None:
-    made = SETUPS[client](replace(DOMAIN, login=LOGIN))
+    made = SETUPS[client](DOMAIN if client == "ollama" else replace(DOMAIN, login=LOGIN))
     assert made.about.endswith(".")
     assert made.then
     assert all("\n" not in line for line in made.then)
@@ -200,3 +200,27 @@ def test_an_address_has_no_aliases(host: str) -> None:
 
 def test_a_login_hides_its_password() -> None:
     assert 'a "b' not in repr(LOGIN)
+
+
+# Ollama: a host of its own, and no room for a registry behind it
+
+
+def test_ollama_has_no_file_but_names() -> None:
+    made = SETUPS["ollama"](DOMAIN)
+    assert (made.files, made.added) == ((), ())
+    assert made.then[0] == "ollama pull ollama.cr.example.com/library/llama3"
+    plain = replace(LOCAL, default_registry=OLLAMA)
+    assert SETUPS["ollama"](plain).then[0] == "ollama pull --insecure localhost:5000/library/llama3"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (LOCAL, "no room for a registry"),
+        (replace(DOMAIN, login=LOGIN), "sends no password"),
+        (replace(DOMAIN, registries=(QUAY,)), "leave --registry"),
+    ],
+)
+def test_ollama_is_told_what_it_cannot(target: Target, said: str) -> None:
+    with pytest.raises(SetupError, match=said):
+        SETUPS["ollama"](target)
