@@ -331,3 +331,15 @@ def test_a_clients_file_is_what_is_printed(command: str) -> None:
         file["path"] for file in files
     ]
     assert " ".join(printed["about"].split()) in " ".join(section.split())
+
+
+UNITS = re.compile(r"\d\s?[kKMGT]B(?:/s)?\b")
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("README*.md"))], ids=str)
+def test_sizes_have_the_units_that_are_shown_everywhere(page: Path) -> None:
+    """KiB, MiB and GiB; what may be written into the configuration is code."""
+    prose = re.sub(
+        r"`[^`\n]+`", "", re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    )
+    assert UNITS.findall(prose) == []

@@ -46,6 +46,7 @@ def _host(target: Target) -> str:
     if target.default_registry == OLLAMA:
         return target.host
     raise SetupError(
-        f"Ollama's names have no room for a registry behind the proxy's host: give {OLLAMA} an alias, or let "
-        f"default_registry be {OLLAMA}; or be its HTTP proxy: crproxy setup ollama --proxy"
+        f"Ollama's names have no room for a registry behind the proxy's host: give {OLLAMA} an alias "
+        f"(--alias ollama={OLLAMA}), or let it be the default (--default-registry {OLLAMA}); or be its HTTP proxy: "
+        "crproxy setup ollama --proxy"
     )
