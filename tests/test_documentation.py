@@ -1,6 +1,7 @@
 """What the documentation says and the code decides: options, keys, commands, files, links."""
 
 import json
+import operator
 import re
 from collections import Counter
 from fnmatch import fnmatch
@@ -333,10 +334,11 @@ def test_a_clients_file_is_what_is_printed(command: str) -> None:
     assert " ".join(printed["about"].split()) in " ".join(section.split())
 
 
+NAME = operator.attrgetter("name")
 UNITS = re.compile(r"\d\s?[kKMGT]B(?:/s)?\b")
 
 
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("README*.md"))], ids=str)
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("README*.md"))], ids=NAME)
 def test_sizes_have_the_units_that_are_shown_everywhere(page: Path) -> None:
     """KiB, MiB and GiB; what may be written into the configuration is code."""
     prose = re.sub(
