@@ -56,8 +56,8 @@ def _mirror(target: Target) -> str:
         return f"{scheme}://{target.aliases[DOCKER_HUB]}"
     if target.default_registry != DOCKER_HUB:
         raise SetupError(
-            "a mirror's root has to stand for Docker Hub: give docker.io an alias (--alias docker=docker.io), or let it "
-            "be the default (--default-registry docker.io)"
+            "a mirror's root has to stand for Docker Hub: give docker.io an alias (--alias docker=docker.io), or let "
+            "it be the default (--default-registry docker.io)"
         )
     return target.url
 
