@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..policy.units import format_duration, format_rate
+from ..policy.units import exact_duration, exact_rate
 from .forward_values import Forward
 from .limits import Limits
 from .values import Config
@@ -107,7 +107,7 @@ def _forward(before: Forward, after: Forward) -> Iterator[str]:
 
 def _limits(before: Limits, after: Limits) -> Iterator[str]:
     for key in _different(before, after):
-        show = format_rate if key in _RATES else _shown
+        show = exact_rate if key in _RATES else _shown
         old, new = (getattr(each, key) for each in (before, after))
         yield f"{key} {'none' if old is None else show(old)} -> {'none' if new is None else show(new)}"
 
@@ -136,7 +136,7 @@ def _number(value: Any) -> str:
 
 def _shown(value: object) -> str:
     """Return a value as people read it; what is no whole number here are seconds."""
-    return format_duration(value) if isinstance(value, float) else _or_none(value)
+    return exact_duration(value) if isinstance(value, float) else _or_none(value)
 
 
 def _or_none(value: object) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 __all__ = [
     "Frequency",
+    "exact_duration",
+    "exact_rate",
     "format_age",
     "format_duration",
-    "format_rate",
     "format_share",
     "format_size",
     "parse_duration",
@@ -116,9 +117,23 @@ def format_size(count: int) -> str:
     return f"{number:.{digits}f} {_SHOWN[unit]}"
 
 
-def format_rate(count: int) -> str:
-    """Return ``count`` bytes a second as people read them: ``20.0 MiB/s``."""
-    return f"{format_size(count)}/s"
+def exact_rate(count: int) -> str:
+    """Return ``count`` bytes a second to the byte, by the largest unit that they are a whole number of: ``1000 MiB/s``.
+
+    For what was set, where one number is compared with another.
+    """
+    unit = 0
+    while count and count % 1024 == 0 and unit < len(_SHOWN) - 1:
+        count, unit = count // 1024, unit + 1
+    return f"{count} {_SHOWN[unit]}/s"
+
+
+def exact_duration(seconds: float) -> str:
+    """Return a duration exactly, by the largest unit that it is a whole number of: ``90 s``, ``5 min``."""
+    for length, unit in _SPANS:
+        if seconds and seconds % length == 0:
+            return f"{int(seconds / length)} {unit}"
+    return f"{seconds:g} s"
 
 
 def format_share(part: float) -> str:

@@ -60,7 +60,7 @@ def test_nothing_is_nothing() -> None:
         (
             '[limits]\nper_client = "50M/s"',
             '[limits]\nper_client = "20M/s"\ntotal = "1M/s"\nrequests_per_client = "60/m"\nfills_per_client = 1',
-            "[limits]: per_client 50.0 MiB/s -> 20.0 MiB/s, total none -> 1.0 MiB/s, "
+            "[limits]: per_client 50 MiB/s -> 20 MiB/s, total none -> 1 MiB/s, "
             "requests_per_client none -> 60 in a minute, fills_per_client 128 -> 1",
         ),
         ("", '[page]\nstate = true\nredirect = "https://a.example/"', "[page]: redirect changed, state False -> True"),

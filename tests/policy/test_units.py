@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from crproxy.policy.units import (
     Frequency,
+    exact_duration,
+    exact_rate,
     format_age,
     format_duration,
-    format_rate,
     format_share,
     format_size,
     parse_duration,
@@ -158,7 +159,6 @@ def test_any_number_of_times_counts_in_its_unit(times: int, unit: tuple[str, int
 )
 def test_bytes_are_shown_in_the_units_of_iec(count: int, text: str) -> None:
     assert format_size(count) == text
-    assert format_rate(count) == f"{text}/s"
 
 
 @given(st.integers(0, 2**63))
@@ -197,3 +197,27 @@ def test_all_and_nothing_are_said_only_where_they_are_true(part: float, text: st
 )
 def test_an_age_is_shown_in_whole_units(seconds: float, text: str) -> None:
     assert format_age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B/s"), (1023, "1023 B/s"), (1000 << 20, "1000 MiB/s"), (1025 << 10, "1025 KiB/s"), (2 << 60, "2048 PiB/s")],
+)
+def test_a_rate_that_was_set_is_told_to_the_byte(count: int, text: str) -> None:
+    assert exact_rate(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (0.5, "0.5 s"),
+        (60.0, "1 min"),
+        (90.0, "90 s"),
+        (300.0, "5 min"),
+        (5400.0, "90 min"),
+        (86400.0, "1 d"),
+    ],
+)
+def test_a_duration_that_was_set_is_told_exactly(seconds: float, text: str) -> None:
+    assert exact_duration(seconds) == text
