@@ -1,6 +1,7 @@
 """What the documentation says and the code decides: options, keys, commands, files, links."""
 
 import json
+import operator
 import re
 from collections import Counter
 from fnmatch import fnmatch
@@ -339,8 +340,22 @@ def test_a_clients_file_is_what_is_printed(command: str) -> None:
     section = sections_of_clients()[command]
     files = [*printed["files"], *printed["added"]]
     written = [text for _, text in FENCED.findall(section)]
-    assert written == [*(file["text"] for file in files), "\n".join([*printed["then"], ""])]
+    merge = [printed["merge"]] if printed["merge"] else []
+    assert written == [*(file["text"] for file in files), *merge, "\n".join([*printed["then"], ""])]
     assert re.findall(r"^`(\S+)`(?:, added to what is there)?:$", section, re.MULTILINE) == [
         file["path"] for file in files
     ]
     assert " ".join(printed["about"].split()) in " ".join(section.split())
+
+
+NAME = operator.attrgetter("name")
+UNITS = re.compile(r"\d\s?[kKMGT]B(?:/s)?\b")
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("README*.md"))], ids=NAME)
+def test_sizes_have_the_units_that_are_shown_everywhere(page: Path) -> None:
+    """KiB, MiB and GiB; what may be written into the configuration is code."""
+    prose = re.sub(
+        r"`[^`\n]+`", "", re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    )
+    assert UNITS.findall(prose) == []

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from ..policy.units import format_share, format_size
 from .client import AdminClient, Unreachable
-from .printing import ago, print_json, print_table, size
+from .printing import Fitting, ago, print_json, print_table
 from .shared_options import Size, json_option, socket_option
 from .verification import Verification, verify_directory, verify_through
 
@@ -42,23 +43,58 @@ def cache() -> None:
 @socket_option
 @json_option
 def stats(client: AdminClient, as_json: bool) -> None:
-    """Say how much is kept, of how much that may be."""
+    """Say how much is kept, of how much that may be, and what it was good for.
+
+    Hit rates are of all requests, and of all bytes sent, that the cache had to do with since the daemon started, by all
+    its workers. Bytes that several registries have count for each.
+
+    \b
+    Examples:
+      crproxy cache stats
+      crproxy cache stats --json
+    """
     usage = client.ask("GET", "/cache")
     if as_json:
         return print_json(usage)
-    share = f" ({100 * usage['bytes'] / usage['budget']:.0f} %)" if usage["budget"] else ""
+    now = time.time()
+    share = f" ({format_share(usage['bytes'] / usage['budget'])})" if usage["budget"] else ""
     print_table(
         ("", ""),
         [
-            ("kept", f"{size(usage['bytes'])} of {size(usage['budget'])}{share}"),
+            ("kept", f"{format_size(usage['bytes'])} of {format_size(usage['budget'])}{share}"),
             ("contents", str(usage["contents"])),
-            ("partial files", f"{usage['partial_files']}, {size(usage['partial_bytes'])}"),
-            ("of no repository", size(usage["unlinked"])),
-            ("longest unused", ago(usage["oldest_use"], time.time())),
-            *((registry, size(count)) for registry, count in usage["by_registry"].items()),
+            ("partial files", f"{usage['partial_files']}, {format_size(usage['partial_bytes'])}"),
+            ("of no repository", format_size(usage["unlinked"])),
+            ("longest unused", ago(usage["oldest_use"], now)),
+            *_served(usage.get("served"), now),
+            *_registries(usage["by_registry"], (usage.get("served") or {}).get("by_registry", {})),
         ],
     )
     return None
+
+
+def _served(served: Mapping[str, Any] | None, now: float) -> Iterator[tuple[str, str]]:
+    """Give what the cache was good for; a daemon that is older than this command does not tell it."""
+    if served is None:
+        return
+    yield "counted since", ago(served["since"], now)
+    yield "answered from the cache", _hits(served["hits"], served["requests"], f"{served['requests']} requests")
+    yield "sent from the cache", _hits(served["hit_bytes"], served["bytes"], format_size(served["bytes"]))
+    yield "fetched from upstreams", format_size(served["upstream_bytes"])
+
+
+def _registries(kept: Mapping[str, int], served: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give a line for each registry of which something is kept, or was asked for."""
+    for registry in sorted({*kept, *served}):
+        said = [f"{format_size(kept.get(registry, 0))} kept"]
+        if registry in served:
+            asked = served[registry]
+            said.append(_hits(asked["hits"], asked["requests"], f"{asked['requests']} requests"))
+        yield registry, "; ".join(said)
+
+
+def _hits(hits: int, number: int, of: str) -> str:
+    return f"{format_share(hits / number)} of {of}" if number else "nothing was asked for"
 
 
 @cache.command("list")
@@ -72,7 +108,8 @@ def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_
 
     PATTERN is a part of the name, or a pattern of the shell's for all of it. KEPT says whether all of an image is here:
     "complete", or which platforms of it, or "partly"; "gone" is one of which only the tag is remembered. Bytes that
-    several images share count for each.
+    several images share count for each; the last line says how many there are on disk. A terminal that is too narrow
+    is shown fewer columns, and long names without their middle; a pipe or a file gets all of it.
 
     \b
     Examples:
@@ -86,10 +123,14 @@ def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_
         return
     now = time.time()
     rows = [
-        (image["image"], _short(image["digest"]), size(image["bytes"]), ago(image["used"], now), _kept(image))
+        (image["image"], _short(image["digest"]), format_size(image["bytes"]), ago(image["used"], now), _kept(image))
         for image in images
     ]
-    print_table(("IMAGE", "DIGEST", "SIZE", "USED", "KEPT"), rows, numbers=("SIZE",))
+    fitting = Fitting(dropped=("DIGEST", "KEPT", "USED"), shortened="IMAGE")
+    print_table(("IMAGE", "DIGEST", "SIZE", "USED", "KEPT"), rows, numbers=("SIZE",), fitting=fitting)
+    total, on_disk = sum(image["bytes"] for image in images), client.ask("GET", "/cache")["bytes"]
+    number = "1 image" if len(images) == 1 else f"{len(images)} images"
+    click.echo(f"{number}, {format_size(total)}; the cache has {format_size(on_disk)} on disk")
 
 
 @cache.command()
@@ -110,7 +151,7 @@ def remove(image: str, client: AdminClient, as_json: bool) -> None:
     gone = client.ask("DELETE", "/cache/images", image=image)
     if as_json:
         return print_json(gone)
-    click.echo(f"{gone['removed']}: removed, {size(gone['freed_bytes'])} freed ({gone['freed_bytes']} bytes)")
+    click.echo(f"{gone['removed']}: removed, {format_size(gone['freed_bytes'])} freed ({gone['freed_bytes']} bytes)")
     return None
 
 
@@ -130,11 +171,11 @@ def gc(dry_run: bool, client: AdminClient, as_json: bool) -> None:
         return print_json(found)
     for kind in ("evicted", "orphans", "partials"):
         for content in found[kind]:
-            click.echo(f"{_KINDS[kind]}: {content['content']}, {size(content['bytes'])}")
+            click.echo(f"{_KINDS[kind]}: {content['content']}, {format_size(content['bytes'])}")
     if dry_run:
-        click.echo(f"{size(found['bytes'])} would be freed ({found['bytes']} bytes)")
+        click.echo(f"{format_size(found['bytes'])} would be freed ({found['bytes']} bytes)")
     else:
-        click.echo(f"{size(found['freed_bytes'])} freed ({found['freed_bytes']} bytes)")
+        click.echo(f"{format_size(found['freed_bytes'])} freed ({found['freed_bytes']} bytes)")
     return None
 
 
@@ -172,7 +213,7 @@ def push(client: AdminClient, as_json: bool) -> None:
 
 def _push_progress(line: Mapping[str, Any]) -> str:
     """Return how far it is."""
-    left = f"{line['waiting']} objects are to be uploaded, {size(line['waiting_bytes'])}"
+    left = f"{line['waiting']} objects are to be uploaded, {format_size(line['waiting_bytes'])}"
     trouble = "" if line["trouble"] is None else f"; the last attempt failed: {line['trouble']}"
     return f"{line['found']} found; {left}; {line['uploaded']} uploaded{trouble}"
 
@@ -182,7 +223,7 @@ def _push_result(line: Mapping[str, Any]) -> Iterator[str]:
     if not line["found"]:
         yield "there is nothing to be uploaded: nothing is kept here"
     else:
-        uploaded = f"{line['uploaded']} objects uploaded, {size(line['uploaded_bytes'])}"
+        uploaded = f"{line['uploaded']} objects uploaded, {format_size(line['uploaded_bytes'])}"
         yield f"{line['found']} found; {uploaded}; {line['there_before']} were there already"
     if line["given_up"]:
         yield f"{line['given_up']} could not be uploaded: gone from the disk meanwhile, or the daemon's log says why"
@@ -218,7 +259,7 @@ def verify(data_dir: Path | None, rate: int, client: AdminClient, as_json: bool)
     if as_json:
         print_json({"read": seen.read, "dropped": seen.dropped})
     else:
-        click.echo(f"{seen.read} bytes read, {len(seen.dropped)} contents dropped")
+        click.echo(f"{format_size(seen.read)} read ({seen.read} bytes), {len(seen.dropped)} contents dropped")
     sys.exit(1 if seen.dropped else 0)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
@@ -26,7 +27,10 @@ from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
 if TYPE_CHECKING:
     from ..objects.pushing import Pushing
 
-__all__ = ["CacheResource"]
+__all__ = ["CacheResource", "ReadServed"]
+
+# Returns what the cache was good for, as JSON has it.
+ReadServed = Callable[[], Coroutine[Deferred[Any], Any, Mapping[str, Any]]]
 
 
 class CacheResource(Branch):
@@ -42,6 +46,7 @@ class CacheResource(Branch):
         clock: the time.
         now: seconds since the epoch, by which contents have an age; the clock's by default.
         pushing: uploads all of it to the object store; None where there is none.
+        served: returns what the cache was good for since the daemon started, as JSON has it.
     """
 
     def __init__(
@@ -54,9 +59,11 @@ class CacheResource(Branch):
         *,
         now: Callable[[], float] | None = None,
         pushing: Pushing | None = None,
+        served: ReadServed | None = None,
     ) -> None:
         super().__init__()
         self._store = store
+        self._served = served
         self._inventory = inventory
         self._threads = threads
         self.putChild(b"push", _Push(store, pushing))
@@ -71,7 +78,8 @@ class CacheResource(Branch):
     async def _usage(self) -> dict[str, Any]:
         self._store.note_use()
         usage = await self._threads(self._inventory.usage)
-        return {**asdict(usage), "budget": self._store.budget}
+        served = None if self._served is None else await self._served()
+        return {**asdict(usage), "budget": self._store.budget, "served": served}
 
 
 class _Images(Branch):

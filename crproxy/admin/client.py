@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from ..policy.request_ids import HEADER, with_id
+from ..policy.units import format_duration
 from .paths import SOCKET_VARIABLE
 
 __all__ = ["AdminClient", "Refused", "Unreachable"]
@@ -118,7 +119,7 @@ class AdminClient:
         if isinstance(error, PermissionError):
             return f"you may not connect to {path}{_owners(path)}. Try again with sudo, or as its owner"
         if isinstance(error, TimeoutError):
-            return f"the daemon at {path} has not answered for {_PATIENCE:.0f} seconds; its log may say why"
+            return f"the daemon at {path} has not answered for {format_duration(_PATIENCE)}; its log may say why"
         if isinstance(error, ConnectionResetError | BrokenPipeError | HTTPException):
             return f"the daemon at {path} ended while it was answering; its log may say why"
         return f"{path} cannot be connected to: {error}. {elsewhere}"

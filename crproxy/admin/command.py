@@ -16,6 +16,7 @@ from .config import config
 from .doctor.command import doctor
 from .fleet import fleet
 from .setup import setup
+from .user import user
 from .warm import warm
 
 __all__ = ["main"]
@@ -45,5 +46,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, config, fleet, warm):
+for command in (alias, ca, cache, completion, config, fleet, user, warm):
     main.add_command(command)

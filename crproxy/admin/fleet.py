@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from ..policy.units import format_size
 from .client import AdminClient
-from .printing import ago, print_json, print_table, size
+from .printing import ago, print_json, print_table
 from .shared_options import json_option, socket_option
 
 __all__ = ["fleet"]
@@ -52,7 +53,7 @@ def _print(found: dict[str, Any]) -> None:
                 node["version"],
                 str(node["workers"]),
                 ago(node["since"], now),
-                size(int(node["numbers"].get("stored", 0))),
+                format_size(int(node["numbers"].get("stored", 0))),
                 f"{node['numbers'].get('flights', 0):g}",
             )
             for node in agreed["nodes"]
@@ -61,7 +62,7 @@ def _print(found: dict[str, Any]) -> None:
             print_table(("NODE", "URL", "VERSION", "WORKERS", "SINCE", "KEPT", "FETCHES"), rows)
         click.echo(f"valkey: {agreed['valkey']}, {_up(agreed['up'])}; leases of this node: {agreed['leases']}")
     if storage is not None:
-        waiting = f"{storage['waiting']} objects to be uploaded, {size(storage['waiting_bytes'])}"
+        waiting = f"{storage['waiting']} objects to be uploaded, {format_size(storage['waiting_bytes'])}"
         click.echo(f"object store: {storage['url']}, {_up(storage['up'])}; {waiting}")
 
 

@@ -15,7 +15,7 @@ import click
 from ..config import Config, ConfigError
 from ..oci.names import Registry
 from ..policy.endpoints import parse_endpoint
-from ..policy.setups import SETUPS, Login, Setup, SetupError, Target
+from ..policy.setups import DAEMON_JSON, SETUPS, Login, Setup, SetupError, Target, merge_docker
 from ..policy.urls import origin_of
 from .arguments import RegistryName
 from .configuration_file import read_config
@@ -53,6 +53,14 @@ _SCHEME_PORTS = {"https": 443, "http": 80}
     type=click.Path(path_type=Path),
     help="With --proxy: the admin socket of the daemon that is asked.  [default: as for crproxy ca export]",
 )
+@click.option(
+    "--merge",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=DAEMON_JSON,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Docker's file is there: print all of it, with what is added. Put it last.  [default: {DAEMON_JSON}]",
+)
 @click.option("--bare", is_flag=True, help="Print the file and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one document for programs.")
 @config_option
@@ -66,6 +74,7 @@ def setup(
     as_proxy: bool,
     ca_file: Path | None,
     socket: Path | None,
+    merge: Path | None,
     bare: bool,
     as_json: bool,
     config_file: str | None,
@@ -75,6 +84,15 @@ def setup(
 
     The proxy is the one of the configuration, or --host. Nothing is written, and nobody is asked, but for the CA that
     clients are to trust with --proxy.
+
+    \b
+    Examples:
+      crproxy setup docker --host cr.example.com
+      crproxy setup docker --host cr.example.com --bare --merge
+      crproxy setup containerd --host cr.example.com
+      crproxy setup podman --host http://localhost:5000 --registry quay.io
+      crproxy setup k3s --host cr.example.com --login alice --password-stdin < password
+      crproxy setup ollama --host cr.example.com
     """
     user = _login(login, password_stdin)
     for option, value in (("--ca", ca_file), ("--socket", socket)):
@@ -87,6 +105,8 @@ def setup(
     else:
         target = _at(host) if host is not None else _configured(config_file, said, login)
         made = _made(client, replace(target, registries=registries, login=user))
+    if merge is not None:
+        made = _merged(client, made, merge, as_proxy)
     if as_json:
         click.echo(json.dumps(asdict(made), indent=2, ensure_ascii=False))
     elif bare:
@@ -103,6 +123,19 @@ def _made(client: str, target: Target) -> Setup:
         raise click.ClickException(str(error)) from error
 
 
+def _merged(client: str, made: Setup, file: Path, as_proxy: bool) -> Setup:
+    if client != "docker" or as_proxy:
+        raise click.UsageError("--merge is for docker without --proxy: all else has a file of its own")
+    try:
+        # What ends lines otherwise is no JSON, and is to be seen.
+        text = file.read_bytes().decode() if file.exists() else ""
+        return merge_docker(made, text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except SetupError as error:
+        raise click.ClickException(f"{file} cannot be merged: {error}") from None
+
+
 def printed(made: Setup) -> str:
     """Return a set-up for people: what comes of it, the files with their places, and what to do then."""
     parts = [textwrap.fill(made.about, 100)]
@@ -110,15 +143,18 @@ def printed(made: Setup) -> str:
         parts += [f"--- {file.path}", file.text.rstrip("\n")]
     for file in made.added:
         parts += [f"--- {file.path}, added to what is there", file.text.rstrip("\n")]
+    if made.merge:
+        parts += ["--- which this does, as root; all else in the file stays", made.merge.rstrip("\n")]
     return "\n\n".join([*parts, "--- and then", "\n".join(made.then)]) + "\n"
 
 
 def _bare(made: Setup, advice: str) -> str:
-    if not made.files:
+    files = made.files or made.added
+    if not files:
         raise click.ClickException("no file is needed for that; without --bare it is said what is")
-    if len(made.files) > 1:
-        raise click.UsageError(f"these are {len(made.files)} files: {advice}")
-    return made.files[0].text
+    if len(files) > 1:
+        raise click.UsageError(f"these are {len(files)} files: {advice}")
+    return files[0].text
 
 
 def _at(host: str) -> Target:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from .printing import size
+from ..policy.units import format_size
 
 __all__ = ["BarDisplay", "Display", "LineDisplay", "RawDisplay"]
 
@@ -115,6 +115,6 @@ def _outcome(line: Line) -> str:
     """Return one image's line."""
     if line["state"] == "failed":
         return f"{line['image']}: failed: {line['why']}"
-    fetched = "all was here" if not line["fetched"] else f"{size(line['fetched'])} fetched"
+    fetched = "all was here" if not line["fetched"] else f"{format_size(line['fetched'])} fetched"
     note = f" ({line['why']})" if line["why"] else ""
-    return f"{line['image']}: done, {size(line['total'])}, {fetched}, {line['digest']}{note}"
+    return f"{line['image']}: done, {format_size(line['total'])}, {fetched}, {line['digest']}{note}"

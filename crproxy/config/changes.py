@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from ..policy.units import exact_duration, exact_rate
 from .forward_values import Forward
 from .limits import Limits
 from .values import Config, Log
@@ -14,6 +15,8 @@ __all__ = ["changes"]
 
 # What may be shown with its values; of all else only the key is named.
 _PLAIN = (bool, int, float, type(None))
+# Of [limits]: bytes per second.
+_RATES = frozenset({"per_transfer", "per_client", "total", "upstream"})
 # Keys whose values have another name here.
 _KEYS = {
     "authorities": "ca_file",
@@ -100,12 +103,14 @@ def _forward(before: Forward, after: Forward) -> Iterator[str]:
         yield from _added(f"{_KEYS.get(key, key)} added", new - old)
         yield from _added(f"{_KEYS.get(key, key)} removed", old - new)
     if before.idle != after.idle:
-        yield f"tunnel_idle {before.idle} -> {after.idle}"
+        yield f"tunnel_idle {_shown(before.idle)} -> {_shown(after.idle)}"
 
 
 def _limits(before: Limits, after: Limits) -> Iterator[str]:
     for key in _different(before, after):
-        yield f"{key} {_or_none(getattr(before, key))} -> {_or_none(getattr(after, key))}"
+        show = exact_rate if key in _RATES else _shown
+        old, new = (getattr(each, key) for each in (before, after))
+        yield f"{key} {'none' if old is None else show(old)} -> {'none' if new is None else show(new)}"
 
 
 def _log(before: Log, after: Log) -> Iterator[str]:
@@ -117,7 +122,7 @@ def _keys(before: Any, after: Any) -> Iterator[str]:
     for key in _different(before, after):
         old, new = getattr(before, key), getattr(after, key)
         shown = isinstance(old, _PLAIN) and isinstance(new, _PLAIN)
-        yield f"{key} {_or_none(old)} -> {_or_none(new)}" if shown else f"{_KEYS.get(key, key)} changed"
+        yield f"{key} {_shown(old)} -> {_shown(new)}" if shown else f"{_KEYS.get(key, key)} changed"
 
 
 def _different(before: Any, after: Any) -> list[str]:
@@ -133,6 +138,11 @@ def _added(what: str, names: Iterable[object]) -> Iterator[str]:
 
 def _number(value: Any) -> str:
     return "any" if value is None else str(len(value))
+
+
+def _shown(value: object) -> str:
+    """Return a value as people read it; what is no whole number here are seconds."""
+    return exact_duration(value) if isinstance(value, float) else _or_none(value)
 
 
 def _or_none(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .table import Table
 from .values import Clients
 
-__all__ = ["read_clients"]
+__all__ = ["read_clients", "read_users"]
 
 # Shorter ones run out between a token's issue and its use (the token specification, "expires_in": at least 60); longer
 # ones outlive what they stand for.
@@ -28,11 +28,12 @@ def read_clients(table: Table, read_named: Callable[[Table, str], str | None]) -
         read_named: returns the text of the file that a key names.
     """
     usual = Clients()
-    text = read_named(table, "htpasswd")
+    text, htpasswd = read_named(table, "htpasswd"), table.string("htpasswd")
     clients = Clients(
         users=None if text is None else _users(table, text),
         token_ttl=table.duration("token_ttl", usual.token_ttl),
         privileged_login=table.boolean("privileged_login", usual.privileged_login),
+        htpasswd=htpasswd,
     )
     if not _SHORTEST <= clients.token_ttl <= _LONGEST:
         table.fail("token_ttl", "a token lasts from 60s to 1h")
@@ -40,7 +41,12 @@ def read_clients(table: Table, read_named: Callable[[Table, str], str | None]) -
     return clients
 
 
-def _users(table: Table, text: str) -> dict[str, bytes]:
+def read_users(text: str) -> dict[str, bytes]:
+    """Return the users of an htpasswd file, and their passwords as bcrypt hashed them.
+
+    Raises:
+        ValueError: a line is none of a user, or there is no user in it.
+    """
     users: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()
@@ -49,12 +55,19 @@ def _users(table: Table, text: str) -> dict[str, bytes]:
         name, _, hashed = entry.partition(":")
         bcrypt = _BCRYPT.fullmatch(hashed)
         if not name or bcrypt is None:
-            table.fail("htpasswd", f"line {number} is no user with a bcrypt hash: add users with htpasswd -B")
+            raise ValueError(f"line {number} is no user with a bcrypt hash: add users with crproxy user add")
         if int(bcrypt[1]) > _DEAREST:
-            table.fail("htpasswd", f"line {number}: a cost of {bcrypt[1]} takes too long to check: at most {_DEAREST}")
+            raise ValueError(f"line {number}: a cost of {bcrypt[1]} takes too long to check: at most {_DEAREST}")
         if name in users:
-            table.fail("htpasswd", f"line {number}: the user {name} has a line already")
+            raise ValueError(f"line {number}: the user {name} has a line already")
         users[name] = hashed.encode("ascii")
     if not users:
-        table.fail("htpasswd", "there is no user in it, so that nobody could log in: add one with htpasswd -B")
+        raise ValueError("there is no user in it, so that nobody could log in: add one with crproxy user add")
     return users
+
+
+def _users(table: Table, text: str) -> dict[str, bytes]:
+    try:
+        return read_users(text)
+    except ValueError as error:
+        table.fail("htpasswd", str(error))

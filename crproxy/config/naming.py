@@ -41,7 +41,7 @@ def with_alias(names: Names, label: str, registry: str) -> Names:
 
 
 def _spoken_alias(label: str, registry: str) -> Table:
-    return Table({label: registry}, ("alias",), "", ConfigError)
+    return Table({label: registry}, ("alias",), "", ConfigError, called=" ".join)
 
 
 def _apply(table: Table, domain: str | None, aliases: dict[str, Registry]) -> None:
@@ -53,7 +53,7 @@ def _apply(table: Table, domain: str | None, aliases: dict[str, Registry]) -> No
         if registry is not None:
             aliases[host] = registry
         elif aliases.pop(host, None) is None:
-            table.fail(key, 'there is no such alias to remove: "" takes one away that is there otherwise')
+            table.fail(key, "there is no such alias to remove: crproxy alias list shows what there is")
 
 
 def _first(top: Table, spoken: Table, key: str) -> tuple[Table, str | None]:

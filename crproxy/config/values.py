@@ -239,11 +239,13 @@ class Clients:
         users: names, and their passwords as bcrypt hashed them; None serves everybody.
         token_ttl: seconds that a token lasts which they get for their password.
         privileged_login: clients in privileged networks log in as everybody does.
+        htpasswd: the file that the users were read from; None where there is none.
     """
 
     users: Mapping[str, bytes] | None = field(default=None, repr=False)
     token_ttl: float = 300.0
     privileged_login: bool = True
+    htpasswd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

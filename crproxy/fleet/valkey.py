@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from ..config import ValkeyAddress
+from ..policy.units import format_duration
 from .connection import ANSWER_SECONDS, Connection, endpoint_of
 
 __all__ = ["Away", "Script", "Valkey"]
@@ -214,8 +215,8 @@ class Valkey:
         self._refusals.clear()
         self._known.clear()
         if since is not None and self._says:
-            seconds = round(self._reactor.seconds() - since)
-            self._log.info("Valkey at {address} is back after {seconds} s", address=self._address, seconds=seconds)
+            outage = format_duration(round(self._reactor.seconds() - since))
+            self._log.info("Valkey at {address} is back after {outage}", address=self._address, outage=outage)
         for call in self._on_up:
             call()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import Metric
+from prometheus_client.samples import Sample
 
 from ..policy.audit import CacheState, Record
 from .labels import NONE, Registries, method_label, status_label
@@ -68,20 +69,41 @@ class Served:
         looked_up: requests that it had to do with.
         hits: those of them that were answered from it.
         bytes: of bodies, that came out of it.
+        sent: bytes of all bodies that answered those requests.
+        received: bytes of bodies that upstreams sent, be it for clients or for the cache.
+        registries: requests and hits by the label of the registry that was asked for.
     """
 
     looked_up: int
     hits: int
     bytes: int
+    sent: int = 0
+    received: int = 0
+    registries: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, metrics: Iterable[Metric]) -> Self:
         """Return what ``metrics``, the counters of this module among them, say of it."""
-        samples = [sample for metric in metrics for sample in metric.samples if "cache" in sample.labels]
-        answers = [sample for sample in samples if sample.name == "crproxy_requests_total"]
-        sent = [sample for sample in samples if sample.name == "crproxy_sent_bytes_total"]
+        samples = [sample for metric in metrics for sample in metric.samples]
+        looked_up = [sample for sample in samples if sample.labels.get("cache", NONE) != NONE]
+        answers = [sample for sample in looked_up if sample.name == "crproxy_requests_total"]
+        sent = [sample for sample in looked_up if sample.name == "crproxy_sent_bytes_total"]
+        received = [sample for sample in samples if sample.name == "crproxy_upstream_received_bytes_total"]
+        names = sorted({sample.labels["registry"] for sample in answers} - {NONE})
+        of_names = {name: [sample for sample in answers if sample.labels["registry"] == name] for name in names}
         return cls(
-            int(sum(sample.value for sample in answers if sample.labels["cache"] != NONE)),
-            int(sum(sample.value for sample in answers if sample.labels["cache"] in _FROM_CACHE)),
-            int(sum(sample.value for sample in sent if sample.labels["cache"] in _FROM_CACHE)),
+            _sum(answers),
+            _sum(filter(_is_hit, answers)),
+            _sum(filter(_is_hit, sent)),
+            _sum(sent),
+            _sum(received),
+            {name: (_sum(found), _sum(filter(_is_hit, found))) for name, found in of_names.items()},
         )
+
+
+def _is_hit(sample: Sample) -> bool:
+    return sample.labels["cache"] in _FROM_CACHE
+
+
+def _sum(samples: Iterable[Sample]) -> int:
+    return int(sum(sample.value for sample in samples))

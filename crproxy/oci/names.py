@@ -17,6 +17,7 @@ from .errors import ErrorCode, RegistryError
 
 __all__ = [
     "DOCKER_HUB",
+    "OLLAMA",
     "Reference",
     "Registry",
     "Repository",
@@ -43,11 +44,16 @@ _HOST_LIMIT = 253
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+# Its sites, which people put in front of models' names; they are no hosts of a registry.
+_OLLAMA_NAMES = frozenset({"ollama.ai", "ollama.com"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Registry:
-    """A registry, by host name and, where it is not the scheme's own, port. Names of Docker Hub are one."""
+    """A registry, by host name and, where it is not the scheme's own, port.
+
+    Names of Docker Hub are one, and those by which people know Ollama's.
+    """
 
     name: str
 
@@ -63,7 +69,9 @@ class Registry:
             )
         # https's own port is no part of a name: two spellings would be two registries for lists of what is allowed.
         if port in (None, 443):
-            return DOCKER_HUB if canonical in _HUB_NAMES else cls(canonical)
+            if canonical in _HUB_NAMES:
+                return DOCKER_HUB
+            return OLLAMA if canonical in _OLLAMA_NAMES else cls(canonical)
         return cls(f"{canonical}:{port}")
 
     @property
@@ -76,9 +84,10 @@ class Registry:
     def repository(self, path: str) -> Repository:
         """Return this registry's repository ``path``, or raise NAME_INVALID.
 
-        A one-part path of Docker Hub is an official image: ``nginx`` is ``library/nginx``.
+        A one-part path of Docker Hub is an official image, and of Ollama's registry a model of its own: ``nginx`` is
+        ``library/nginx``.
         """
-        if self == DOCKER_HUB and "/" not in path:
+        if self in (DOCKER_HUB, OLLAMA) and "/" not in path:
             path = f"library/{path}"
         return Repository.parse(self, path)
 
@@ -87,6 +96,7 @@ class Registry:
 
 
 DOCKER_HUB = Registry("docker.io")
+OLLAMA = Registry("registry.ollama.ai")
 
 
 @dataclass(frozen=True, slots=True, order=True)

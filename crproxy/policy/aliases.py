@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..oci.names import DOCKER_HUB, Registry
+from ..oci.names import DOCKER_HUB, OLLAMA, Registry
 
 __all__ = ["BUILT_IN"]
 
@@ -20,7 +20,7 @@ BUILT_IN: Mapping[str, Registry] = {
     "l5d": Registry("cr.l5d.io"),
     "mcr": Registry("mcr.microsoft.com"),
     "nvcr": Registry("nvcr.io"),
-    "ollama": Registry("registry.ollama.ai"),
+    "ollama": OLLAMA,
     "quay": Registry("quay.io"),
     "rocks-canonical": Registry("rocks.canonical.com"),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..oci.errors import ErrorCode, RegistryError
 from .refusals import Unconfirmed
+from .units import format_age
 
 __all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "permission_counts", "warning"]
 
@@ -75,15 +76,7 @@ def warning(why: str, age: float) -> str:
         why: upstream was not asked, or could not be.
         age: seconds since it was.
     """
-    text = f"served from the cache, last checked {_ago(age)} ago: {why}"
+    text = f"served from the cache, last checked {format_age(age)} ago: {why}"
     quotable = "".join(character if " " <= character <= "~" else "?" for character in text)
     quoted = quotable.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 crproxy "{quoted}"'
-
-
-def _ago(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if whole >= 2 * length:
-            return f"{whole // length} {unit}"
-    return f"{whole} s"

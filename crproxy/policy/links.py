@@ -1,6 +1,6 @@
 """What a ``Link`` field says (RFC 8288, 3), read from left to right, each character once.
 
-A regular expression for it took 14 s over 10 KB that were made for that.
+A regular expression for it took 14 s over 10 KiB that were made for that.
 """
 
 from __future__ import annotations

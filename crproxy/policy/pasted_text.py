@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.images import Image, ImageName
-from ..oci.names import DOCKER_HUB, Registry, Repository, looks_like_registry
+from ..oci.names import DOCKER_HUB, OLLAMA, Registry, Repository, looks_like_registry
 from .external_address import ExternalAddress
+from .ollama_names import ollama_name, says_hugging_face
 from .routing import route
 
-__all__ = ["LONGEST", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]
+__all__ = ["LONGEST", "OLLAMA_FORM", "Mistake", "NotAnImage", "Note", "Pasted", "read_pasted"]
 
 # Characters of pasted text: a Dockerfile has more, and what is meant is at its beginning.
 LONGEST = 2000
@@ -36,6 +37,7 @@ class Mistake(enum.Enum):
     BAD_TAG = enum.auto()
     BAD_DIGEST = enum.auto()
     SCRATCH = enum.auto()
+    HUGGING_FACE = enum.auto()
 
 
 class NotAnImage(Exception):
@@ -70,6 +72,7 @@ class Pasted:
 
 # What each tool pulls with; whatever else it was told to do, this is how it gets the image.
 _PULL = "docker pull {}"
+OLLAMA_FORM = "ollama pull {}"
 _TOOLS = {
     "apptainer": "apptainer pull docker://{}",
     "buildah": "buildah pull {}",
@@ -79,13 +82,28 @@ _TOOLS = {
     "docker": _PULL,
     "helm": "helm pull oci://{}",
     "nerdctl": "nerdctl pull {}",
+    "ollama": OLLAMA_FORM,
     "oras": "oras pull {}",
     "podman": "podman pull {}",
     "singularity": "singularity pull docker://{}",
     "skopeo": "skopeo inspect docker://{}",
 }
 _VERBS = frozenset(
-    {"build", "container", "copy", "create", "fetch", "i", "image", "images", "inspect", "manifest", "pull", "run"}
+    {
+        "build",
+        "container",
+        "copy",
+        "create",
+        "fetch",
+        "i",
+        "image",
+        "images",
+        "inspect",
+        "manifest",
+        "pull",
+        "run",
+        "show",
+    }
 )
 # Flags of these tools that take no value in the next word, unless they say so by "=".
 _SWITCH = re.compile(
@@ -114,6 +132,10 @@ _PAGES = {
     "hub.docker.com/r/": ("docker.io/", 2),
     "hub.docker.com/layers/": ("docker.io/", 2),
     "quay.io/repository/": ("quay.io/", 2),
+    "ollama.com/library/": (f"{OLLAMA}/library/", 1),
+    "ollama.ai/library/": (f"{OLLAMA}/library/", 1),
+    "ollama.com/": (f"{OLLAMA}/", 2),
+    "ollama.ai/": (f"{OLLAMA}/", 2),
 }
 
 _MISTAKES = {
@@ -157,6 +179,10 @@ def _read_line(line: str, address: ExternalAddress) -> Pasted:
         raise NotAnImage(Mistake.NOTHING)
     if form.startswith("FROM ") and name.lower() == "scratch":
         raise NotAnImage(Mistake.SCRATCH)
+    if says_hugging_face(name):
+        raise NotAnImage(Mistake.HUGGING_FACE)
+    if form == OLLAMA_FORM and not address.is_own(name.partition("/")[0]):
+        name = ollama_name(name)
     return replace(_read_name(name, address), form=form)
 
 

@@ -12,6 +12,7 @@ from ..oci.errors import RegistryError
 from ..oci.images import Image
 from ..oci.names import DOCKER_HUB, Repository, looks_like_registry
 from .external_address import ExternalAddress
+from .pasted_text import OLLAMA_FORM
 
 __all__ = ["PullCommand", "PullMethod", "PullName", "pull_command", "pull_names"]
 
@@ -79,6 +80,9 @@ def pull_command(form: str, name: PullName, address: ExternalAddress) -> PullCom
     """Return the whole line: ``form``, as ``pasted_text`` gives it, with the name in it; None where there is none."""
     if name.kind is PullMethod.MIRROR and not form.startswith(_MIRRORED):
         return None
+    if form.startswith(OLLAMA_FORM) and name.kind is not PullMethod.ALIAS:
+        # HOST/NAMESPACE/MODEL: there is no room for a registry in between.
+        return None
     before, _, after = form.partition("{}")
     if name.kind is not PullMethod.MIRROR and not address.secure:
         for tool, told in _IN_THE_CLEAR.items():
@@ -106,6 +110,7 @@ _IN_THE_CLEAR = {
     "ctr images pull ": "ctr images pull --plain-http ",
     "helm pull ": "helm pull --plain-http ",
     "nerdctl pull ": "nerdctl pull --insecure-registry ",
+    "ollama pull ": "ollama pull --insecure ",
     "oras pull ": "oras pull --plain-http ",
     "podman pull ": "podman pull --tls-verify=false ",
     "singularity pull ": "singularity pull --no-https ",

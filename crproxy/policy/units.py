@@ -1,17 +1,36 @@
-"""Durations, sizes and rates as people write them."""
+"""Durations, sizes and rates as people write them, and as they are shown.
+
+What is shown is the same everywhere, in output, logs and pages: powers of 1024 by the names of IEC 80000-13 (``1.5
+GiB``), three digits of them; durations in the one unit that fits, by the symbols of SI (``90 s``, ``5 min``, ``2 h``,
+``3 d``).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-__all__ = ["Frequency", "parse_duration", "parse_frequency", "parse_rate", "parse_size"]
+__all__ = [
+    "Frequency",
+    "exact_duration",
+    "exact_rate",
+    "format_age",
+    "format_duration",
+    "format_share",
+    "format_size",
+    "parse_duration",
+    "parse_frequency",
+    "parse_rate",
+    "parse_size",
+]
 
 _BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTkmgt]?)(?:i?[bB])?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _FREQUENCY = re.compile(r"([0-9]{1,9})/(s|m|h)")
+_SHOWN = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +105,62 @@ def parse_frequency(text: str) -> Frequency | None:
     if match is None or int(match[1]) == 0:
         return None
     return Frequency(int(match[1]), int(_SECONDS[match[2]]))
+
+
+def format_size(count: int) -> str:
+    """Return ``count`` bytes as people read them: ``512 B``, ``1.5 GiB``, ``120 MiB``."""
+    number, unit = float(count), 0
+    # Up to 1023 it is told to the byte; from there on three digits are, and 1000 would be a fourth.
+    while number >= (1024 if unit == 0 else 999.5) and unit < len(_SHOWN) - 1:
+        number, unit = number / 1024, unit + 1
+    digits = 0 if unit == 0 or number >= 99.95 else 1
+    return f"{number:.{digits}f} {_SHOWN[unit]}"
+
+
+def exact_rate(count: int) -> str:
+    """Return ``count`` bytes a second to the byte, by the largest unit that they are a whole number of: ``1000 MiB/s``.
+
+    For what was set, where one number is compared with another.
+    """
+    unit = 0
+    while count and count % 1024 == 0 and unit < len(_SHOWN) - 1:
+        count, unit = count // 1024, unit + 1
+    return f"{count} {_SHOWN[unit]}/s"
+
+
+def exact_duration(seconds: float) -> str:
+    """Return a duration exactly, by the largest unit that it is a whole number of: ``90 s``, ``5 min``."""
+    for length, unit in _SPANS:
+        if seconds and seconds % length == 0:
+            return f"{int(seconds / length)} {unit}"
+    return f"{seconds:g} s"
+
+
+def format_share(part: float) -> str:
+    """Return a part of one, from 0 to 1, in percent; all and nothing are said only where they are true."""
+    rounded = round(part * 100)
+    return f"{min(max(rounded, 1), 99) if 0 < part < 1 else rounded} %"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as people read it: in days, hours or minutes from two of them on, and else in seconds.
+
+    What is not whole has one decimal: ``1.5 s``, ``2.5 h``.
+    """
+    for length, unit in _SPANS:
+        if seconds >= 2 * length:
+            return f"{_decimal(seconds / length)} {unit}"
+    return f"{_decimal(seconds)} s"
+
+
+def format_age(seconds: float) -> str:
+    """Return how long ago something was, in whole days, hours or minutes from two of them on, and else in seconds."""
+    whole = max(0, round(seconds))
+    for length, unit in _SPANS:
+        if whole >= 2 * length:
+            return f"{int(whole // length)} {unit}"
+    return f"{whole} s"
+
+
+def _decimal(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")

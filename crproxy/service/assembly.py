@@ -18,6 +18,7 @@ from ..peers import make_peer_site, socket_of
 from ..sharing import Sharing
 from ..tls.accepting import TLSFactory
 from ..transports.servers import serve
+from .admin_api import make_operators_site
 from .core import Core
 from .current_configuration import Configuration, CurrentConfiguration
 from .daemon_log import DaemonLog
@@ -129,7 +130,7 @@ class _Assembly:
         forwarding, too_many = core.forwarding(), core.refusing_site()
         site = core.site() if forwarding is None else core.site(forwarding.shown)
         shown = {**monitoring.resources(), "ca": AuthorityResource(lambda: forwarding)}
-        plain, operators = core.plain_site(site), core.operators_site(shown)
+        plain, operators = core.plain_site(site), make_operators_site(core, shown)
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)
         if forwarding is not None:

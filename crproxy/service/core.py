@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from twisted.application.service import MultiService, Service
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import Resource
 
-from ..admin.cache_resources import CacheResource
-from ..admin.fleet_resource import FleetResource
-from ..admin.site import make_admin_site
-from ..admin.warm_resource import WarmResource
 from ..config import Config
 from ..limits import Accounts, Fills
 from ..metrics import Meters
 from ..metrics.gathering import Gathering
 from ..policy.audit import Record, Repeated
 from ..policy.descriptors import Descriptors
-from ..policy.routing import Names
 from ..pullthrough import PullThrough
 from ..pullthrough.blobs import Blobs
 from ..pullthrough.invalidation import Invalidation
@@ -29,7 +24,6 @@ from ..pullthrough.patience import Patience
 from ..pullthrough.permissions import Permissions
 from ..pullthrough.redirecting import Redirecting
 from ..pullthrough.references import KeptReferences
-from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
 from ..upstream.availability import Availability
@@ -263,43 +257,6 @@ class Core:
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
         return make_refusing_site(self.reactor, lambda: self.configuration().listen.trusted_proxies, self.observe)
-
-    def operators_site(self, monitoring: Mapping[str, IResource]) -> PlainSite:
-        """Return the site behind the admin socket.
-
-        Arguments:
-            monitoring: what else there is, by its name below the root.
-        """
-        return make_admin_site(
-            lambda: self.configuration().names.aliases,
-            self.configuration.set_alias,
-            lambda: self.sharing.ask_leader("certificate states"),
-            self.reactor,
-            self.observe,
-            {**self._admin_resources(), **monitoring},
-        )
-
-    def _admin_resources(self) -> dict[str, IResource]:
-        current, cache, reactor = self.configuration, self.cache, self.reactor
-
-        def names() -> Names:
-            return current().names
-
-        warming = Warming(self.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
-        commons = self.commons
-        return {
-            "fleet": FleetResource(commons.describe_fleet, commons.describe_storage),
-            "cache": CacheResource(
-                cache.store,
-                cache.inventory,
-                cache.threads,
-                names,
-                reactor,
-                now=self.now,
-                pushing=None if commons.tier is None else commons.tier.pushing(cache),
-            ),
-            "warm": WarmResource(warming, names, reactor),
-        }
 
 
 def make_pullthrough(

@@ -11,8 +11,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..admin.alias_file import AliasChange, Source, keep_alias
+from ..admin.configuration_file import read_text
 from ..config import Config, ConfigError
 from ..config.changes import changes
+from ..config.clients import read_users
 from ..config.naming import with_alias
 
 __all__ = ["Changed", "Configuration", "CurrentConfiguration"]
@@ -51,6 +53,12 @@ class Configuration(Protocol):
         Fails with ConfigError: nothing has changed.
         """
 
+    def reload_users(self) -> Deferred[tuple[str, ...]]:
+        """Read the htpasswd file again, and nothing else; return the names in it.
+
+        Fails with ConfigError: nothing has changed.
+        """
+
 
 class CurrentConfiguration:
     """The running configuration, read by this process (Configuration).
@@ -61,13 +69,21 @@ class CurrentConfiguration:
         config: the one that counts at first.
         load: reads it again; raises ConfigError.
         source: the file that it is read from; None where there is none.
+        read_file: returns the text of a file; raises OSError.
     """
 
     _log = Logger()
 
-    def __init__(self, config: Config, load: Callable[[], Config], source: Source | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        source: Source | None = None,
+        read_file: Callable[[str], str] = read_text,
+    ) -> None:
         self._config = config
         self._load = load
+        self._read_file = read_file
         self._source = source or Source(None, lambda _: config)
         self.changed: list[Changed] = []
         self.reread: list[Callable[[None], object]] = []
@@ -122,6 +138,27 @@ class CurrentConfiguration:
         self._log.info("alias {label}: {registry}, {fate}", label=label, registry=registry or "removed", fate=fate)
         await taken
         return change
+
+    def reload_users(self) -> Deferred[tuple[str, ...]]:
+        """Read the htpasswd file again, and nothing else; return the names in it.
+
+        Fires when all who are told of it have taken it; fails with ConfigError: nothing has changed.
+        """
+        return Deferred.fromCoroutine(self._reload_users())
+
+    async def _reload_users(self) -> tuple[str, ...]:
+        before, clients = self._config, self._config.clients
+        if clients.htpasswd is None:
+            raise ConfigError("nobody logs in here: there is no htpasswd under [clients]")
+        try:
+            users = read_users(self._read_file(clients.htpasswd))
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{clients.htpasswd} was not read again, nothing has changed: {why}") from None
+        await self._take(replace(before, clients=replace(clients, users=users)))
+        told = "; ".join(changes(before, self._config)) or "nothing has changed"
+        self._log.info("the users were read again: {changes}", changes=told)
+        return tuple(users)
 
     def _take(self, config: Config) -> Deferred[None]:
         self._config = config

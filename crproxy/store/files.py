@@ -18,7 +18,7 @@ from ..transports.files import send_file
 __all__ = ["FileFlow"]
 
 # Bytes that a consumer is offered at once, of which it takes what it has room for. Those that it leaves out it takes
-# without a look: between two parts of 100 GB that took 0.16 s of the reactor's time by 1 MiB, and less than 1 ms so.
+# without a look: between two parts of 100 GiB that took 0.16 s of the reactor's time by 1 MiB, and less than 1 ms so.
 _PIECE = 256 * 1024 * 1024
 
 

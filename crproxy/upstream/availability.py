@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
 
 from ..config import Upstream
+from ..policy.units import format_duration
 from ..policy.urls import origin_of
 from ..sharing import Alone, Sharing
 from .agent import ask_anything
@@ -236,7 +237,7 @@ class Availability:
     def _since(self, host: Host) -> str:
         outage: Outage | None = self._down.get(host)
         seconds = _SUSPICION + _PROBE if outage is None else self._now() - outage.since
-        return f"{host.origin} has not answered for {max(1, round(seconds))} s"
+        return f"{host.origin} has not answered for {format_duration(max(1, round(seconds)))}"
 
     def _suspect(self, host: Host, watched: _Watched) -> None:
         if not watched.is_probed:
@@ -317,8 +318,8 @@ class Availability:
         known: Outage | None = self._down.get(host)
         if known is not None:
             self._down.drop(host)
-            seconds = max(0, round(self._now() - known.since))
-            self._log.info("{origin} answers again after {seconds} s", origin=host.origin, seconds=seconds)
+            outage = format_duration(max(0, round(self._now() - known.since)))
+            self._log.info("{origin} answers again after {outage}", origin=host.origin, outage=outage)
 
     def _forget(self, host: Host, watched: _Watched) -> None:
         if not (watched.waiting or watched.verdicts or watched.is_probed):

@@ -29,7 +29,7 @@ _HEADER_LIMIT = 64 * 1024
 # Of its lines: as many as that holds of five bytes each, 13,000, kept the reactor for 50 ms.
 _LINE_LIMIT = 4096
 
-# The parser writes a line for each answer 1xx that it passes over: one header of that limit wrote 2,600, 300 KB.
+# The parser writes a line for each answer 1xx that it passes over: one header of that limit wrote 2,600, 300 KiB.
 _UNHEARD = Logger(observer=LogPublisher())
 
 # Bytes that are read at once: of a header; of a body; and of one in chunks, whose lengths take 0.4 us a byte to be read

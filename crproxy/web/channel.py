@@ -55,7 +55,7 @@ class Channel(HTTPChannel):
     requests Twisted waits a minute. A response is waited for as long as the client takes something of it.
 
     Of pipelined requests (RFC 9112, 9.3.2) the next one begins when the transport has room for its answer: however many
-    are sent and none is read, one answer is in memory. Before, 50 kB of requests for a 4 MiB manifest took 4 GiB.
+    are sent and none is read, one answer is in memory. Before, 50 KiB of requests for a 4 MiB manifest took 4 GiB.
 
     Somebody who speaks TLS to a plain port is told so and hung up on at once. skopeo and podman try https first, and
     waited ten seconds for an answer before they turned to http.

@@ -255,6 +255,7 @@ class First(Service):
         channel.on("log", _log_here)
         channel.on("fault", self._cannot_start)
         channel.on("alias", self._set_alias)
+        channel.on("users", lambda _: self._current.reload_users())
         channel.on("to all", lambda message: self._tell(message[0], message[1], but=worker))
         channel.on("of all", lambda message: self._ask_all(message[0], message[1], but=worker))
         channel.on("of the leader", lambda message: self._ask_leader(*message))

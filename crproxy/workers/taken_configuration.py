@@ -34,6 +34,10 @@ class TakenConfiguration:
         """Have the first process add an alias, or with ``""`` take one away. Fails with ConfigError."""
         return self._together.ask_first("alias", (label, registry))
 
+    def reload_users(self) -> Deferred[tuple[str, ...]]:
+        """Have the first process read the htpasswd file again. Fails with ConfigError."""
+        return self._together.ask_first("users")
+
     def _take(self, config: Config) -> None:
         self._config = config
         for changed in self.changed:

@@ -79,7 +79,7 @@ def verify(tmp_path: Path, *words: str) -> Result:
 
 def test_a_sound_cache_is_verified(store: Store, tmp_path: Path) -> None:
     result = verify(tmp_path)
-    assert (result.exit_code, result.stdout) == (0, "11 bytes read, 0 contents dropped\n")
+    assert (result.exit_code, result.stdout) == (0, "11 B read (11 bytes), 0 contents dropped\n")
     assert store.index.bytes_stored() == 11
 
 
@@ -89,7 +89,7 @@ def test_what_is_damaged_is_named_and_dropped(store: Store, tmp_path: Path) -> N
     result = verify(tmp_path)
     assert result.exit_code == 1
     assert f"damaged, dropped: {entry}\n" in result.stdout
-    assert result.stdout.endswith("11 bytes read, 1 contents dropped\n")
+    assert result.stdout.endswith("11 B read (11 bytes), 1 contents dropped\n")
     assert store.index.size(entry) is None
     assert verify(tmp_path).exit_code == 0
 

@@ -121,3 +121,29 @@ def test_a_configuration_that_cannot_be_used_says_so(file: Path) -> None:
     result = run("k3s", "--config", str(file))
     assert result.exit_code == 1
     assert "did you mean domain" in result.output
+
+
+def test_dockers_file_is_printed_with_what_is_there(tmp_path: Path) -> None:
+    there = tmp_path / "daemon.json"
+    there.write_text('{\n    "debug": true,\n    "registry-mirrors": ["https://other"]\n}\n')
+    options = ("docker", "--host", "cr.example.com", "--merge", str(there))
+    assert run(*options, "--bare").stdout == (
+        '{\n    "debug": true,\n    "registry-mirrors": [\n        "https://docker.cr.example.com",\n'
+        '        "https://other"\n    ]\n}\n'
+    )
+    told = run(*options).stdout
+    assert "added to what is there" not in told
+    assert "systemctl reload docker" in told
+    there.write_text("{")
+    broken = run(*options)
+    assert (broken.exit_code, "cannot be merged: it is not JSON: " in broken.output) == (1, True)
+    there.write_bytes(b"\xff")
+    assert run(*options).exit_code == 1
+    there.unlink()
+    assert run(*options, "--bare").stdout == run(*options[:3], "--bare").stdout
+
+
+@pytest.mark.parametrize("client", ["containerd", "podman", "k3s"])
+def test_others_have_a_file_of_their_own(client: str) -> None:
+    result = run(client, "--host", "cr.example.com", "--merge")
+    assert (result.exit_code, "--merge is for docker" in result.output) == (2, True)

@@ -77,9 +77,9 @@ def test_one_is_removed(client: AdminClient) -> None:
     ("method", "label", "body", "what"),
     [
         ("PUT", "hub", "", "the body is the registry"),
-        ("PUT", "hub", "a b", "alias.hub: 'a b' is not a registry's name"),
-        ("PUT", "a%20b", "quay.io", 'alias."a b": this is not a name'),
-        ("DELETE", "nope", "", "alias.nope: there is no such alias to remove"),
+        ("PUT", "hub", "a b", "alias hub: 'a b' is not a registry's name"),
+        ("PUT", "a%20b", "quay.io", "alias a b: this is not a name"),
+        ("DELETE", "nope", "", "alias nope: there is no such alias to remove"),
     ],
 )
 def test_a_mistake_is_told_and_changes_nothing(

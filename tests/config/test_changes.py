@@ -60,7 +60,7 @@ def test_nothing_is_nothing() -> None:
         (
             '[limits]\nper_client = "50M/s"',
             '[limits]\nper_client = "20M/s"\ntotal = "1M/s"\nrequests_per_client = "60/m"\nfills_per_client = 1',
-            "[limits]: per_client 52428800 -> 20971520, total none -> 1048576, "
+            "[limits]: per_client 50 MiB/s -> 20 MiB/s, total none -> 1 MiB/s, "
             "requests_per_client none -> 60 in a minute, fills_per_client 128 -> 1",
         ),
         ("", '[page]\nstate = true\nredirect = "https://a.example/"', "[page]: redirect changed, state False -> True"),
@@ -69,7 +69,7 @@ def test_nothing_is_nothing() -> None:
             '[proxy]\nregistries = ["quay.io"]\ntunnel = ["a.test", "*.b.test"]',
             '[proxy]\nregistries = ["ghcr.io"]\ntunnel = ["*.b.test", "c.test"]\ntunnel_idle = "10m"',
             "[proxy]: registries added ghcr.io, registries removed quay.io, "
-            "tunnel added c.test, tunnel removed a.test, tunnel_idle 300.0 -> 600.0",
+            "tunnel added c.test, tunnel removed a.test, tunnel_idle 5 min -> 10 min",
         ),
     ],
 )

@@ -76,7 +76,9 @@ def other(hashed: str) -> str:
 )
 def test_only_bcrypt_is_taken(line: str) -> None:
     said = refused(f"{LINES[1]}\n{line}\n")
-    assert said.startswith("line 2: clients.htpasswd: line 2 is no user with a bcrypt hash: add users with htpasswd -B")
+    assert said.startswith(
+        "line 2: clients.htpasswd: line 2 is no user with a bcrypt hash: add users with crproxy user add"
+    )
     assert "secret" not in said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crproxy.policy.units import format_size
 from tests.parts.answers import Filler
 from tests.parts.daemon import Daemon, Upstream
 from tests.parts.operator import Operator
@@ -18,6 +20,7 @@ from tests.parts.places import REGISTRY, blob
 from tests.parts.raw_http import exchange, hash_rest
 from tests.parts.registry import DockerRegistry
 from tests.parts.shapes import ranged
+from tests.parts.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +105,38 @@ def test_what_is_kept_is_counted_and_listed(kept: Kept) -> None:
     assert table[0].split() == ["IMAGE", "DIGEST", "SIZE", "USED", "KEPT"]
     assert table[1].startswith(f"{REGISTRY}/team/app:v1  ")
     assert table[1].endswith("complete")
+    listed = sum(image["bytes"] for image in kept.images())
+    assert table[-1] == f"4 images, {format_size(listed)}; the cache has {format_size(total)} on disk"
     assert kept.operator.runs("cache", "stats").out.splitlines()[1].startswith("kept")
+
+
+def test_a_list_fits_its_terminal_and_is_whole_in_a_pipe(kept: Kept) -> None:
+    for width in (120, 80, 60, 40):
+        shown = "".join(kept.operator.watches("cache", "list", width=width)).splitlines()
+        assert len(shown) == 6
+        assert all(len(re.sub("\x1b\\[[0-9;]*m", "", line)) <= width for line in shown[:-1]), shown
+    assert f"{REGISTRY}/team/index:v1" in kept.operator.runs("cache", "list").out
+
+
+def test_hit_rates_are_told(kept: Kept, skopeo: Skopeo) -> None:
+    before = kept.operator.runs("cache", "stats", "--json").json()["served"]
+    assert abs(before["since"] - time.time()) < 600
+    assert before["upstream_bytes"] >= size(kept.app, kept.other)
+    skopeo.pull(f"127.0.0.1:{kept.daemon.port}/{REGISTRY}/team/app:v1")
+
+    def after() -> dict[str, Any]:
+        found: dict[str, Any] = kept.operator.runs("cache", "stats", "--json").json()["served"]
+        return found
+
+    # A request counts when its last byte is gone, which its client may be told before.
+    until(lambda: after()["hit_bytes"] >= size(kept.app))
+    served = after()
+    assert served["hits"] > before["hits"]
+    assert served["by_registry"][REGISTRY]["hits"] == served["hits"]
+    assert served["hit_bytes"] <= served["bytes"]
+    lines = kept.operator.runs("cache", "stats").out
+    assert re.search(r"^answered from the cache +\d+ % of \d+ requests$", lines, re.MULTILINE)
+    assert re.search(r"^sent from the cache +\d+ % of [\d.]+ [KM]iB$", lines, re.MULTILINE)
 
 
 def test_an_image_goes_and_what_others_need_stays(kept: Kept, upstream: DockerRegistry, skopeo: Skopeo) -> None:
@@ -178,7 +212,7 @@ def test_what_is_damaged_is_found(kept: Kept, how: str) -> None:
     words = ["cache", "verify", *(["--data-dir", str(kept.daemon.data_dir)] if how == "directory" else [])]
     total = sum(file.stat().st_size for file in kept.daemon.cache.whole().values())
     said = kept.operator.runs(*words)
-    assert (said.status, said.out) == (0, f"{total} bytes read, 0 contents dropped\n")
+    assert (said.status, said.out) == (0, f"{format_size(total)} read ({total} bytes), 0 contents dropped\n")
     damaged = kept.app.layers[0]
     file = kept.daemon.cache.whole()[damaged.digest]
     file.write_bytes(b"x" * damaged.size)

@@ -167,7 +167,7 @@ def test_verify_finds_and_drops_what_the_disk_has_changed(
     if not running:
         daemon.stop()
     sound = verify(tmp_path / "kept")
-    assert (sound.returncode, sound.stdout) == (0, "500000 bytes read, 0 contents dropped\n")
+    assert (sound.returncode, sound.stdout) == (0, "488 KiB read (500000 bytes), 0 contents dropped\n")
     bad = blobs[2]
     with daemon.cache.whole()[bad.digest].open("r+b") as file:
         file.seek(50_000)

@@ -73,7 +73,7 @@ TYPED = {
     "crproxy serve",
     "cp systemd/crproxy.service /etc/systemd/system/",
     "cp systemd/crproxy.socket /etc/systemd/system/",
-    "htpasswd -B -c /etc/crproxy/htpasswd alice",
+    "crproxy user add alice --file /etc/crproxy/htpasswd",
     "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/certificates",
     "crproxy alias list",
     "crproxy cache stats",
@@ -96,7 +96,6 @@ BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, the
 
 NOT_TYPED = {
     "apt-get install --no-install-recommends python3-venv": "changes the machine that the tests run on",
-    "apt-get install apache2-utils": "changes the machine that the tests run on; .ci/packages does it",
     **{
         f"crproxy config {words}": "tests/integration/test_config_command.py"
         for words in ("check", "check /etc/crproxy/crproxy.toml", "show", "schema > crproxy.schema.json")
@@ -174,7 +173,13 @@ NOT_TYPED = {
     "crproxy setup CLIENT": "a form of it",
     "crproxy setup CLIENT --proxy": "a form of it",
     "crproxy COMMAND --help": "a form of it",
+    "crproxy user": "the name of a command",
+    **{
+        f"crproxy user {words}": "tests/integration/test_users.py, with a daemon"
+        for words in ("add", "add NAME", "add bob", "list", "remove alice")
+    },
     "crproxy warm": "the name of a command",
+    "crproxy warm ollama.ai/llama3:8b": WARMING,
     "crproxy warm IMAGE...": "a form of it",
     "crproxy alias add corp registry.corp.example": OPERATOR,
     "crproxy warm --file images.txt --platform linux/amd64 --jobs 8": WARMING,
@@ -185,6 +190,9 @@ NOT_TYPED = {
         for words in (
             *(f"{client} --host cr.example.com" for client in ("buildkit", "containerd", "cri-o", "docker", "helm")),
             *(f"{client} --host cr.example.com" for client in ("k3s", "podman")),
+            "docker",
+            "docker --bare --merge",
+            "ollama --host cr.example.com",
             "kubernetes --host cr.example.com --login alice",
         )
     },
@@ -197,6 +205,7 @@ NOT_TYPED = {
         for words in ("export", "export > crproxy-ca.pem", "renew", "renew --at-once", "show")
     },
     "crproxy itself failed; its log says why": "a message, not a command",
+    "docker login": "the name of a command",
     "docker pull": "the name of a command",
     "docker push": "the name of a command",
     "docker logout": "the name of a command",
@@ -334,12 +343,17 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
     for unit in ("service", "socket"):
         machine.type("mkdir -p /etc/systemd/system", source)
         machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
-    machine.answer(typed("htpasswd -B -c /etc/crproxy/htpasswd alice"), source, "(?i)new password: ", "secret")
-    assert machine.type("cat /etc/crproxy/htpasswd", source).startswith("alice:$2y$")
     machine.environment |= {
         "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
         "STATE_DIRECTORY": "/var/lib/crproxy",
     }
+    machine.answer(
+        typed("crproxy user add alice --file /etc/crproxy/htpasswd"),
+        source,
+        "Password of alice: |Once more: ",
+        "secret",
+    )
+    assert machine.type("cat /etc/crproxy/htpasswd", source).startswith("alice:$2y$")
     machine.type("mkdir /var/lib/crproxy", source)
     for start in ("/opt/crproxy/bin/twistd -n crproxy", "twistd -n crproxy", "crproxy serve"):
         with machine.start(typed(start), tmp_path) as daemon:

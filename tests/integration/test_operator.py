@@ -110,7 +110,7 @@ def test_a_mistake_changes_nothing(tmp_path: Path) -> None:
         for words in (("add", "a b", "quay.io"), ("add", "corp", "not a name"), ("remove", "nobody")):
             said = operator.runs("alias", *words)
             assert said.status == 1
-            assert said.err.startswith("Error: alias.")
+            assert said.err.startswith("Error: alias ")
         # What was written into the file meanwhile is wrong: it is left as it is.
         daemon.file.write_text(f"{TEXT}nonsense = 1\n")
         said = operator.runs("alias", "add", "corp", "quay.io")

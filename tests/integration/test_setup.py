@@ -190,6 +190,35 @@ def test_buildah_pulls_with_the_same_file(tmp_path: Path, short_path: Path, plac
         assert buildah.pull(f"{registry}/{name}") == kept_unpacked(image)
 
 
+def merge(engine: DockerEngine, printed: str) -> None:
+    """Run the printed command on an engine's own file, and reload it."""
+    command = json.loads(printed)["merge"].replace("/etc/docker/daemon.json", str(engine.file))
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    engine.reload()
+
+
+def test_docker_takes_up_what_is_merged_by_a_reload(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, place: Place, image: Image
+) -> None:
+    printed = place.printed(tmp_path, "docker", "--json")
+    with DockerEngine(tmp_path_factory.mktemp("dkm"), place.node, settings={"labels": ["ours=1"]}) as engine:
+        merge(engine, printed)
+        assert json.loads(engine.file.read_text())["labels"] == ["ours=1"]
+        for name in ("nginx:latest", f"{place.host}/quay.io/{SHELVES['quay.io']}"):
+            assert engine.pull(name).contents == image.unpacked
+
+
+def test_docker_stays_logged_in(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, asking: Place, image: Image
+) -> None:
+    with DockerEngine(tmp_path_factory.mktemp("dkl"), asking.node) as engine:
+        engine.log_in(asking.host, USERNAME, PASSWORD)
+        before = engine.logins
+        merge(engine, asking.printed(tmp_path, "docker", "--json"))
+        assert engine.logins == before
+        assert engine.pull(f"{asking.host}/quay.io/{SHELVES['quay.io']}").contents == image.unpacked
+
+
 # With a login
 
 

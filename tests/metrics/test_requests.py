@@ -42,4 +42,5 @@ def test_stale_answers_are_counted_by_registry(meters: Meters) -> None:
 def test_what_came_out_of_the_cache_is_known(meters: Meters) -> None:
     for cache in (*CacheState, None):
         meters.requests.observe(record(cache=cache, sent=1))
-    assert Served.of(meters.registry.collect()) == Served(looked_up=len(CacheState), hits=4, bytes=4)
+    number = len(CacheState)
+    assert Served.of(meters.registry.collect()) == Served(number, 4, 4, number, 0, {"quay.io": (number, 4)})

@@ -10,6 +10,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import (
     DOCKER_HUB,
+    OLLAMA,
     Registry,
     Repository,
     Tag,
@@ -177,6 +178,8 @@ def test_registry_and_name_together_have_255_characters_at_the_most() -> None:
     ("registry", "path", "full"),
     [
         (DOCKER_HUB, "nginx", "docker.io/library/nginx"),
+        (OLLAMA, "llama3", "registry.ollama.ai/library/llama3"),
+        (OLLAMA, "user/model", "registry.ollama.ai/user/model"),
         (DOCKER_HUB, "library/nginx", "docker.io/library/nginx"),
         (DOCKER_HUB, "grafana/grafana", "docker.io/grafana/grafana"),
         (QUAY, "nginx", "quay.io/nginx"),
@@ -239,6 +242,13 @@ def test_the_message_quotes_what_was_asked_for_and_no_more_than_160_characters_o
         Repository.parse(QUAY, "A" * 1000)
     assert "A" * 160 in raised.value.message
     assert "A" * 161 not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["ollama.ai", "ollama.com", "registry.ollama.ai", "Ollama.ai", "ollama.ai:443"])
+def test_ollamas_registry_has_one_name_and_its_sites_are_no_registry(name: str) -> None:
+    assert Registry.parse(name) == OLLAMA
+    assert OLLAMA.hosts == {"registry.ollama.ai"}
+    assert Registry.parse("ollama.ai:5000") != OLLAMA
 
 
 @pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"])

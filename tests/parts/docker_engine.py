@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import tarfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from .images import sha256
@@ -64,9 +66,9 @@ class DockerEngine:
         written = {"registry-mirrors": list(mirrors), "debug": True, **(settings or {})}
         if by_containerd:
             written["features"] = {"containerd-snapshotter": True}
-        file = directory / "daemon.json"
-        file.write_text(json.dumps(written))
-        command.append(f"--config-file={file}")
+        self.file = directory / "daemon.json"
+        self.file.write_text(json.dumps(written))
+        command.append(f"--config-file={self.file}")
         client = directory / "client"
         client.mkdir()
         self.client_environment = {"DOCKER_HOST": address, "DOCKER_CONFIG": str(client)}
@@ -88,6 +90,17 @@ class DockerEngine:
 
     def __exit__(self, *_: object) -> None:
         self._process.stop()
+
+    def reload(self) -> None:
+        """Have it read its daemon.json again, as its service's ``systemctl reload`` does; return when it has."""
+        before = len(self._process.log)
+        self._process.signal(signal.SIGHUP)
+        self._process.wait_for(r"Reloaded configuration: ", after=before)
+
+    @property
+    def logins(self) -> str:
+        """What the client keeps of its logins."""
+        return (Path(self.client_environment["DOCKER_CONFIG"]) / "config.json").read_text()
 
     def log_in(self, host: str, user: str, password: str) -> None:
         """Log in, as people do; the password is kept by the client."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fcntl
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,10 +87,10 @@ class Operator:
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def watches(self, *words: str) -> Iterator[str]:
-        """Run the command on a terminal of 120 columns; yield what it writes there, as it comes, to its end."""
+    def watches(self, *words: str, width: int = 120) -> Iterator[str]:
+        """Run the command on a terminal of so many columns; yield what it writes there, as it comes, to its end."""
         ours, theirs = pty.openpty()
-        environment = {**self._environment, "TERM": "xterm", "COLUMNS": "120"}
+        environment = {**self._environment, "TERM": "xterm", "COLUMNS": str(width)}
         child = subprocess.Popen(
             [*self._command, *words], cwd=self._home, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
         )
@@ -101,6 +104,40 @@ class Operator:
             os.close(ours)
             child.kill()
             child.wait(_PATIENCE)
+
+    def answers(self, words: Sequence[str], prompt: str, typed: Iterator[str]) -> str:
+        """Run the command on a terminal to its end, and type the next line at each ``prompt``, a regular expression.
+
+        Return what was shown.
+        """
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen(
+            [*self._command, *words],
+            cwd=self._home,
+            env={**self._environment, "TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            # The terminal that passwords are asked at is the one that controls the session.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        shown, seen = "", 0
+        try:
+            with contextlib.suppress(OSError):
+                while written := os.read(ours, 65536):
+                    shown += written.decode("utf-8", "replace")
+                    found = re.search(prompt, shown[seen:])
+                    if found is not None:
+                        seen += found.end()
+                        os.write(ours, next(typed).encode())
+            assert child.wait(_PATIENCE) == 0, shown
+        finally:
+            os.close(ours)
+            child.kill()
+            child.wait(_PATIENCE)
+        return shown
 
     def begins(self, *words: str) -> Process:
         """Run the command; it is looked at, or stopped, while it runs."""

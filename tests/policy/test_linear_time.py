@@ -570,6 +570,7 @@ EXPRESSIONS = {
     "policy.urls._PLAIN": "URL",
     "login.authentication._PORT": "Host",
     "policy.connecting._AUTHORITY": "CONNECT",
+    "policy.setups.daemon_json._INDENTED": OPERATOR,
     "tls.client_hello._HOST": "ClientHello",
     "forward.connect._NOT_A_PHRASE": "CONNECT",
     "upstream.tunnel._STATUS_LINE": "status line of a proxy",

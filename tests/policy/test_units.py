@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.policy.units import Frequency, parse_duration, parse_frequency, parse_rate, parse_size
+from crproxy.policy.units import (
+    Frequency,
+    exact_duration,
+    exact_rate,
+    format_age,
+    format_duration,
+    format_share,
+    format_size,
+    parse_duration,
+    parse_frequency,
+    parse_rate,
+    parse_size,
+)
 from tests.outcomes import outcome
 
 
@@ -129,3 +141,83 @@ def test_any_number_of_times_counts_in_its_unit(times: int, unit: tuple[str, int
     found = parse_frequency(f"{times}/{unit[0]}")
     assert found is not None
     assert found.rate == times / unit[1]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (120 * 1024, "120 KiB"),
+        (20 * 1024**3, "20.0 GiB"),
+        (1023 * 1024**2, "1.0 GiB"),
+        (1024**5, "1.0 PiB"),
+        (5000 * 1024**5, "5000 PiB"),
+    ],
+)
+def test_bytes_are_shown_in_the_units_of_iec(count: int, text: str) -> None:
+    assert format_size(count) == text
+
+
+@given(st.integers(0, 2**63))
+def test_what_is_shown_is_read_again_as_about_the_same(count: int) -> None:
+    shown = format_size(count).replace(" ", "")
+    if "PiB" not in shown:
+        assert abs(parse_size(shown) - count) <= count * 0.05
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.5, "0.5 s"),
+        (30, "30 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (150, "2.5 min"),
+        (7200, "2 h"),
+        (30 * 86400, "30 d"),
+    ],
+)
+def test_durations_are_shown_in_one_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "text"), [(0.0, "0 %"), (0.001, "1 %"), (0.5, "50 %"), (0.999, "99 %"), (1.0, "100 %")]
+)
+def test_all_and_nothing_are_said_only_where_they_are_true(part: float, text: str) -> None:
+    assert format_share(part) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (0.4, "0 s"), (119, "119 s"), (179, "2 min"), (10_000, "2 h"), (200_000, "2 d")]
+)
+def test_an_age_is_shown_in_whole_units(seconds: float, text: str) -> None:
+    assert format_age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B/s"), (1023, "1023 B/s"), (1000 << 20, "1000 MiB/s"), (1025 << 10, "1025 KiB/s"), (2 << 60, "2048 PiB/s")],
+)
+def test_a_rate_that_was_set_is_told_to_the_byte(count: int, text: str) -> None:
+    assert exact_rate(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 s"),
+        (0.5, "0.5 s"),
+        (60.0, "1 min"),
+        (90.0, "90 s"),
+        (300.0, "5 min"),
+        (5400.0, "90 min"),
+        (86400.0, "1 d"),
+    ],
+)
+def test_a_duration_that_was_set_is_told_exactly(seconds: float, text: str) -> None:
+    assert exact_duration(seconds) == text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from crproxy.config import Config, ConfigError, Forward, Listen
+from crproxy.config import Clients, Config, ConfigError, Forward, Listen
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
 from crproxy.service.current_configuration import CurrentConfiguration
@@ -67,7 +67,7 @@ def test_what_the_http_proxy_answers_counts_at_once_and_where_it_listens_with_a_
     assert current().forward == Forward(("tcp:1",), registries=frozenset({QUAY}), idle=10)
     assert log.lines == [
         "changed, but only a restart changes these: proxy.listen",
-        "the configuration was read again: [proxy]: registries added quay.io, tunnel_idle 300.0 -> 10",
+        "the configuration was read again: [proxy]: registries added quay.io, tunnel_idle 5 min -> 10",
     ]
 
 
@@ -84,10 +84,10 @@ def test_an_alias_is_added_and_taken_away_while_running() -> None:
 @pytest.mark.parametrize(
     ("label", "registry", "what"),
     [
-        ("a b", "quay.io", 'alias."a b": this is not a name'),
-        ("x", "a b", "alias.x: 'a b' is not a registry's name"),
-        ("nope", "", "alias.nope: there is no such alias to remove"),
-        ("cr.test", "quay.io", 'alias."cr.test": this is the domain itself'),
+        ("a b", "quay.io", "alias a b: this is not a name"),
+        ("x", "a b", "alias x: 'a b' is not a registry's name"),
+        ("nope", "", "alias nope: there is no such alias to remove"),
+        ("cr.test", "quay.io", "alias cr.test: this is the domain itself"),
     ],
 )
 def test_an_alias_that_is_none_changes_nothing(label: str, registry: str, what: str) -> None:
@@ -140,3 +140,41 @@ def test_whoever_reads_something_else_again_does_whatever_comes_of_it(mistaken: 
     assert not_yet(done)
     reopened.callback(None)
     assert ended(done) is not mistaken
+
+
+HASH = f"$2y$10${'e' * 53}"
+
+
+def with_login(read_file: Any) -> CurrentConfiguration:
+    clients = Clients({"alice": HASH.encode()}, htpasswd="/htpasswd")
+    return CurrentConfiguration(replace(BEFORE, clients=clients), lambda: pytest.fail("not asked"), None, read_file)
+
+
+def test_users_are_read_again_by_themselves(log: Log) -> None:
+    current, told = with_login({"/htpasswd": f"alice:{HASH}\nbob:{HASH}\n"}.__getitem__), list[Config]()
+    current.changed.append(told.append)
+    assert ended(current.reload_users()) == ("alice", "bob")
+    assert current().clients.users == {"alice": HASH.encode(), "bob": HASH.encode()}
+    assert current().names is BEFORE.names
+    assert told == [current()]
+    assert log.lines == ["the users were read again: [clients]: users added bob"]
+
+
+def test_users_that_cannot_be_read_are_those_of_before() -> None:
+    def missing(path: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    for read_file, why in (
+        (missing, "No such file"),
+        (lambda _: "", "no user in it"),
+        (lambda _: "alice:x", "line 1 is no user"),
+        (lambda _: "alice:$2y$15$" + "e" * 53, "too long to check"),
+    ):
+        current = with_login(read_file)
+        assert why in str(failure_of(current.reload_users(), ConfigError))
+        assert current().clients.users == {"alice": HASH.encode()}
+
+
+def test_where_nobody_logs_in_there_are_no_users() -> None:
+    current = CurrentConfiguration(BEFORE, lambda: BEFORE)
+    assert "nobody logs in here" in str(failure_of(current.reload_users(), ConfigError))

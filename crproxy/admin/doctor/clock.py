@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from twisted.web.iweb import IResponse
 
+from ...policy.units import format_duration
 from ...upstream.fields import field_of
 from .findings import Area, Finding, failed, fine, skipped, warning
 from .http_probe import moment
@@ -46,16 +47,9 @@ def check_clock(readings: Iterable[ClockReading | None]) -> list[Finding]:
         return [skipped(Area.CLOCK, "this machine", "nobody answered who could tell the time")]
     behind = statistics.median_low(reading.behind for reading in seen)
     nearest = min(seen, key=lambda reading: abs(reading.behind - behind))
-    said = f"is {_span(abs(behind))} {'behind' if behind > 0 else 'ahead'}, by {nearest.whose}"
+    said = f"is {format_duration(abs(behind))} {'behind' if behind > 0 else 'ahead'}, by {nearest.whose}"
     if abs(behind) >= _TOO_MUCH:
         return [failed(Area.CLOCK, "this machine", f"{said}: certificates and tokens are misjudged", _ADVICE)]
     if abs(behind) >= _NOTICED:
         return [warning(Area.CLOCK, "this machine", said, _ADVICE)]
     return [fine(Area.CLOCK, "this machine", f"agrees with {len(seen)} others to {max(1.0, abs(behind)):.0f} s")]
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...config import Config
+from ...policy.units import format_size
 from .findings import Area, Finding, failed, fine, skipped, warning
 from .permissions import nearest
 
 __all__ = ["check_disk"]
 
-_UNITS = "KMGT"
 # With less, hardly a layer fits.
 _LEAST_FREE = 64 * 1024**2
 # What is written to see whether anything can be.
@@ -65,18 +65,20 @@ def _room(config: Config, directory: Path, stored: int) -> Finding:
         return failed(
             Area.DISK,
             subject,
-            f"there are {_written(free)} left on its disk: hardly anything more is kept",
+            f"there are {format_size(free)} left on its disk: hardly anything more is kept",
             "Make room, or name a directory on another disk as data_dir",
         )
     if free + stored < size:
         return warning(
             Area.DISK,
             subject,
-            f"the cache may take {_written(size)}, and its disk has {_written(free)} left beside {_written(stored)} "
-            "that are kept",
-            f"Set size under [cache] to {_written(int((free + stored) * 0.9))} or less, or give it a larger disk",
+            f"the cache may take {format_size(size)}, and its disk has {format_size(free)} left beside "
+            f"{format_size(stored)} that are kept",
+            f"Set size under [cache] to {_writable(int((free + stored) * 0.9))} or less, or give it a larger disk",
         )
-    return fine(Area.DISK, subject, f"{_written(free)} free; of {_written(size)} the cache has {_written(stored)}")
+    return fine(
+        Area.DISK, subject, f"{format_size(free)} free; of {format_size(size)} the cache has {format_size(stored)}"
+    )
 
 
 def _index(directory: Path) -> Finding:
@@ -118,11 +120,6 @@ def _ask(path: Path, statement: str) -> Iterator[tuple[int]]:
         database.close()
 
 
-def _written(size: int) -> str:
-    """Return a size as people write it, such as 1.5G."""
-    number = float(size)
-    for unit in ("", *_UNITS):
-        if number < 1024 or unit == _UNITS[-1]:
-            return f"{number:.1f}{unit}" if unit else str(size)
-        number /= 1024
-    raise AssertionError("not reached")
+def _writable(size: int) -> str:
+    """Return a size as it may be written into the configuration."""
+    return format_size(size).replace(" ", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ...policy.units import format_size
 from .findings import Area, Finding, failed, fine, warning
 
 __all__ = ["clock_finding", "info_findings", "parse_info", "refusal"]
@@ -89,10 +90,9 @@ def _version(subject: str, info: Mapping[str, str]) -> Finding:
 def _memory(subject: str, info: Mapping[str, str]) -> Finding:
     used, most = (_number(info.get(name)) for name in ("used_memory", "maxmemory"))
     policy = info.get("maxmemory_policy", "noeviction")
-    mebi = 1024.0 * 1024.0
     if not most:
-        return fine(Area.FLEET, subject, f"uses {used / mebi:.1f} MiB of memory, and has no bound")
-    said = f"uses {used / mebi:.1f} of {most / mebi:.1f} MiB of memory"
+        return fine(Area.FLEET, subject, f"uses {format_size(used)} of memory, and has no bound")
+    said = f"uses {format_size(used)} of {format_size(most)} of memory"
     if policy != "noeviction":
         return warning(
             Area.FLEET,

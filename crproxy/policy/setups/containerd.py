@@ -7,12 +7,22 @@ from .target import ClientFile, Login, Setup, Target, quoted
 __all__ = ["containerd"]
 
 _DIRECTORY = "/etc/containerd/certs.d"
-_CONFIG = f"""\
-# For Kubernetes; ctr and nerdctl have an option for it, --hosts-dir. containerd 2 calls this table
-# [plugins."io.containerd.cri.v1.images".registry].
-[plugins."io.containerd.grpc.v1.cri".registry]
+# By the version at the top of the file: containerd 2 takes both, and knows by it which names are meant.
+_CONFIGS = tuple(
+    f"""\
+# {whose}
+[plugins."{plugin}".registry]
   config_path = "{_DIRECTORY}"
 """
+    for whose, plugin in (
+        (
+            "For Kubernetes, with containerd 2 (version = 3 at the top of the file). ctr and nerdctl have an option\n"
+            "# for it, --hosts-dir.",
+            "io.containerd.cri.v1.images",
+        ),
+        ("Or, with containerd 1 (version = 2 at the top of the file):", "io.containerd.grpc.v1.cri"),
+    )
+)
 
 
 def containerd(target: Target) -> Setup:
@@ -33,7 +43,7 @@ def containerd(target: Target) -> Setup:
             f"crictl pull {image}",
             f"ctr images pull --hosts-dir {_DIRECTORY} {image}",
         ),
-        added=(ClientFile("/etc/containerd/config.toml", _CONFIG),),
+        added=tuple(ClientFile("/etc/containerd/config.toml", text) for text in _CONFIGS),
     )
 
 

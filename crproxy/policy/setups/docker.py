@@ -1,14 +1,19 @@
-"""Docker Engine: ``/etc/docker/daemon.json``. JSON has no comments: what there is to say is beside the file."""
+"""Docker Engine: keys of ``/etc/docker/daemon.json``. JSON has no comments: what there is to say is beside the file.
+
+dockerd takes both keys up by a reload (its reference, "Configuration reload behavior"). Logins are the client's, in
+``~/.docker/config.json``.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
 
 from ...oci.names import DOCKER_HUB
+from .daemon_json import DAEMON_JSON, NotMerged, merge_command, merged
 from .target import ClientFile, Setup, SetupError, Target
 
-__all__ = ["docker"]
+__all__ = ["docker", "merge_docker"]
 
 
 def docker(target: Target) -> Setup:
@@ -17,13 +22,27 @@ def docker(target: Target) -> Setup:
     Raises:
         SetupError: nothing there stands for Docker Hub.
     """
-    settings: dict[str, Any] = {} if target.login is not None else {"registry-mirrors": [_mirror(target)]}
+    settings: dict[str, list[str]] = {} if target.login is not None else {"registry-mirrors": [_mirror(target)]}
     if not target.secure and not target.is_loopback:
         settings["insecure-registries"] = [target.host]
     if not settings:
         return Setup(_about(target), (), _commands(target))
-    file = ClientFile("/etc/docker/daemon.json", json.dumps(settings, indent=2) + "\n")
-    return Setup(_about(target), (file,), ("systemctl restart docker", *_commands(target)))
+    file = ClientFile(DAEMON_JSON, merged("", settings))
+    then = ("systemctl reload docker", *_commands(target))
+    return Setup(_about(target), (), then, added=(file,), merge=merge_command(settings))
+
+
+def merge_docker(made: Setup, text: str) -> Setup:
+    """Return a set-up of Docker with the whole file in it that its keys and ``text``, a file that is there, make.
+
+    Raises:
+        SetupError: the text is not what Docker reads.
+    """
+    try:
+        files = tuple(ClientFile(file.path, merged(text, json.loads(file.text))) for file in made.added)
+    except NotMerged as error:
+        raise SetupError(str(error)) from None
+    return replace(made, files=files, added=(), merge="")
 
 
 def _mirror(target: Target) -> str:
@@ -37,7 +56,8 @@ def _mirror(target: Target) -> str:
         return f"{scheme}://{target.aliases[DOCKER_HUB]}"
     if target.default_registry != DOCKER_HUB:
         raise SetupError(
-            "a mirror's root has to stand for Docker Hub: give docker.io an alias, or let default_registry be docker.io"
+            "a mirror's root has to stand for Docker Hub: give docker.io an alias (--alias docker=docker.io), or let "
+            "it be the default (--default-registry docker.io)"
         )
     return target.url
 
@@ -50,8 +70,8 @@ def _about(target: Target) -> str:
         )
     return (
         "Docker asks the proxy first for images of Docker Hub, and Docker Hub itself where that fails. It has no "
-        "mirrors for other registries: put the proxy's name in front of theirs. Where the file is there already, add "
-        "these keys to it."
+        "mirrors for other registries: put the proxy's name in front of theirs. What else is in the file stays. A "
+        "reload is enough: containers run on, and logins, which are kept elsewhere, stay."
     )
 
 

@@ -160,5 +160,6 @@ PROXIED: Mapping[str, Callable[[HttpProxy], Setup]] = {
     "buildkit": _buildkit,
     "kubernetes": _kubernetes,
     "helm": _helm,
+    "ollama": _service("Ollama", "ollama", "ollama pull llama3"),
 }
 """By the name of the client."""

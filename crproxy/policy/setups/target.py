@@ -121,12 +121,14 @@ class Setup:
         files: to be put in their places.
         then: what to do after that: commands, and comments that begin with ``#``.
         added: what belongs into files that are there already.
+        merge: a shell's command that puts it there, and makes the file where there is none; empty where people do that.
     """
 
     about: str
     files: tuple[ClientFile, ...]
     then: tuple[str, ...]
     added: tuple[ClientFile, ...] = ()
+    merge: str = ""
 
 
 def quoted(text: str) -> str:

@@ -33,12 +33,14 @@ class Section:
         client: which.
         files: as they are to be; one without a path has no place of its own.
         added: what belongs into files that are there.
+        merge: the command that puts it there; empty where people do that.
         commands: to be run then.
     """
 
     client: Client
     files: tuple[ClientFile, ...]
     added: tuple[ClientFile, ...] = ()
+    merge: str = ""
     commands: tuple[str, ...] = ()
 
 
@@ -63,9 +65,10 @@ def _section(client: Client, target: Target) -> Iterator[Section]:
     except SetupError:
         # Nothing there stands for Docker Hub.
         return
-    if setup.files:
+    if setup.files or setup.added:
         files = (*setup.files, _pod(target)) if kubernetes else setup.files
-        yield Section(client, files, setup.added, tuple(line for line in setup.then if line.startswith("systemctl ")))
+        commands = tuple(line for line in setup.then if line.startswith("systemctl "))
+        yield Section(client, files, setup.added, setup.merge, commands)
 
 
 def _pod(target: Target) -> ClientFile:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...oci.errors import RegistryError
 from ...oci.names import Repository
 from ...policy.external_address import ExternalAddress
-from ...policy.pasted_text import Mistake, NotAnImage, read_pasted
+from ...policy.pasted_text import OLLAMA_FORM, Mistake, NotAnImage, read_pasted
 from ...policy.pull_commands import PullCommand, pull_command, pull_names
 
 __all__ = ["Conversion", "convert"]
@@ -52,4 +52,5 @@ def convert(text: str, address: ExternalAddress, check: Callable[[Repository], N
     commands = (pull_command(pasted.form, name, address) for name in pull_names(pasted.image, address))
     lines = tuple(line for line in commands if line is not None)
     notes = tuple(f"note_{note.name.lower()}" for note in pasted.notes)
-    return Conversion(text, image, lines, notes, "" if lines else "mistake_no_way")
+    no_way = "mistake_no_host" if pasted.form == OLLAMA_FORM else "mistake_no_way"
+    return Conversion(text, image, lines, notes, "" if lines else no_way)

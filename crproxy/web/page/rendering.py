@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from ...policy.units import format_share, format_size
 from .texts import TEXTS, Language
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 __all__ = ["Words", "render"]
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class Words:
@@ -45,24 +44,9 @@ def _breakable(text: str) -> Markup:
     return escape(text).replace("/", Markup("/<wbr>")).replace(":", Markup(":<wbr>"))
 
 
-def _size(count: int) -> str:
-    """Return a number of bytes for people: three digits of it."""
-    size, unit = float(count), 0
-    while size >= 999.5 and unit < len(_UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    digits = 0 if unit == 0 or size >= 99.95 else 1
-    return f"{size:.{digits}f} {_UNITS[unit]}"
-
-
 def _date(seconds: float) -> str:
     """Return a day, in UTC."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
-
-
-def _percent(part: float) -> str:
-    """Return a part of one; all and nothing are said only where they are true."""
-    rounded = round(part * 100)
-    return f"{min(max(rounded, 1), 99) if 0 < part < 1 else rounded} %"
 
 
 @functools.cache
@@ -77,5 +61,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(breakable=_breakable, size=_size, date=_date, percent=_percent)
+    templates.filters.update(breakable=_breakable, size=format_size, date=_date, percent=format_share)
     return templates

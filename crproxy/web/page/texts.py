@@ -63,6 +63,10 @@ _ENGLISH = {
     "mistake_bad_digest": "The digest, which is behind the @, is sha256: and 64 hexadecimal digits, or sha512: and "
     "128.",
     "mistake_scratch": "scratch is no image: it stands for an empty one, and is never pulled.",
+    "mistake_hugging_face": "Models of Hugging Face have capitals in their names, which registries have not: Ollama "
+    "pulls them from there itself.",
+    "mistake_no_host": "Ollama's names have no room for a registry behind this host, so models can be pulled from here "
+    "only through an alias for registry.ollama.ai, and there is none.",
     "mistake_refused": "This proxy does not serve that image.",
     "mistake_no_way": "A port cannot stand inside of an image's name, so this registry can be pulled from here only "
     "through an alias, and there is none for it.",
@@ -79,10 +83,11 @@ _ENGLISH = {
     "login": "Log in first: <code>docker login {host}</code>",
     "setup_docker": "Docker",
     "setup_docker_about": "For images of Docker Hub. Docker knows mirrors of no other registry: put the prefix in "
-    "front of those.",
+    "front of those. What else is in the file stays. A reload is enough: containers run on, and you stay logged in.",
+    "setup_merge": "This adds it, as root, and leaves all else as it is:",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "For the images of every registry at once. What belongs into containerd's own file says "
-    "where such files are.",
+    "setup_containerd_about": "For the images of every registry at once. What belongs into containerd's own file, in "
+    "the form of your version, says where such files are.",
     "setup_podman": "Podman, Buildah, CRI-O",
     "setup_podman_about": "For these registries; add others in the same way.",
     "setup_kubernetes": "Kubernetes",
@@ -155,6 +160,9 @@ _CHINESE = {
     "mistake_bad_tag": "冒号后面的标签最多 128 个字符，可用字母、数字、点、连字符和下划线。",
     "mistake_bad_digest": "@ 后面的摘要应为 sha256: 加 64 位，或 sha512: 加 128 位十六进制数字。",
     "mistake_scratch": "scratch 不是镜像：它代表空镜像，从不需要拉取。",
+    "mistake_hugging_face": "Hugging Face 的模型名含有大写字母，镜像仓库不支持：请让 Ollama 直接从那里拉取。",
+    "mistake_no_host": "Ollama 的模型名中，本站地址后面不能再写仓库名，因此只能通过 registry.ollama.ai 的别名"
+    "从这里拉取，而它还没有别名。",
     "mistake_refused": "本代理不提供这个镜像。",
     "mistake_no_way": "镜像名中间不能出现端口，因此只能通过别名从这里拉取该仓库的镜像，而它还没有别名。",
     "hosts": "镜像仓库",
@@ -167,9 +175,12 @@ _CHINESE = {
     "setup_about": "在机器上完成下面任意一种配置，镜像就会以原来的名字经过本代理拉取。",
     "login": "请先登录：<code>docker login {host}</code>",
     "setup_docker": "Docker",
-    "setup_docker_about": "用于 Docker Hub 的镜像。Docker 不支持其他仓库的镜像加速，请在镜像名前加前缀。",
+    "setup_docker_about": "用于 Docker Hub 的镜像。Docker 不支持其他仓库的镜像加速，请在镜像名前加前缀。"
+    "文件中的其他设置保持不变。只需重新加载：容器继续运行，登录状态不受影响。",
+    "setup_merge": "以 root 身份运行下面的命令即可添加，其他内容保持不变：",
     "setup_containerd": "containerd",
-    "setup_containerd_about": "一次配置，用于所有仓库的镜像。添加到 containerd 自己配置中的内容说明此类文件在哪里。",
+    "setup_containerd_about": "一次配置，用于所有仓库的镜像。请按版本把下面对应的一段加入 containerd 自己的配置文件，"
+    "它指明此类文件所在的目录。",
     "setup_podman": "Podman、Buildah、CRI-O",
     "setup_podman_about": "用于下列仓库，其他仓库可照此添加。",
     "setup_kubernetes": "Kubernetes",

@@ -13,11 +13,11 @@ from crproxy.admin.doctor.http_probe import moment
     [
         (0.4, "ok", "agrees with 1 others to 1 s"),
         (-29.0, "ok", "agrees"),
-        (31.0, "warning", "is 31 seconds behind, by quay.io"),
-        (-150.0, "warning", "is 2.5 minutes ahead"),
-        (301.0, "failed", "is 5.0 minutes behind"),
-        (-7300.0, "failed", "is 2.0 hours ahead"),
-        (3 * 86400.0, "failed", "is 3.0 days behind"),
+        (31.0, "warning", "is 31 s behind, by quay.io"),
+        (-150.0, "warning", "is 2.5 min ahead"),
+        (301.0, "failed", "is 5 min behind"),
+        (-7300.0, "failed", "is 2 h ahead"),
+        (3 * 86400.0, "failed", "is 3 d behind"),
     ],
 )
 def test_by_how_much_it_is_off(behind: float, outcome: str, said: str) -> None:

@@ -40,7 +40,7 @@ def test_what_is_kept_is_counted_and_nothing_is_left_behind(tmp_path: Path, leav
     store.index.close()
     before = sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name)
     room, index = check(tmp_path)
-    assert (room.outcome.value, room.text) == ("ok", "2.0G free; of 1.0G the cache has 3")
+    assert (room.outcome.value, room.text) == ("ok", "2.0 GiB free; of 1.0 GiB the cache has 3 B")
     assert (index.outcome.value, index.text) == ("ok", "opens, with 1 contents")
     assert sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name) == before
 

@@ -58,7 +58,7 @@ def test_a_cluster_and_a_replica_are_of_no_use() -> None:
 def test_keys_that_go_when_there_is_no_room_are_leases_too(policy: str) -> None:
     memory = found(maxmemory=str(100 * MIB), maxmemory_policy=policy)["uses"]
     assert memory.outcome is Outcome.WARNING
-    assert f"uses 1.0 of 100.0 MiB of memory, and then drops keys ({policy})" in memory.text
+    assert f"uses 1.0 MiB of 100 MiB of memory, and then drops keys ({policy})" in memory.text
     assert "noeviction" in memory.advice
 
 

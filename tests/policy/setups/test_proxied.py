@@ -73,6 +73,7 @@ READ: dict[str, list[Any]] = {
     "podman": [of_engine],
     "helm": [of_shell],
     "buildkit": [of_builder],
+    "ollama": [of_service],
 }
 
 

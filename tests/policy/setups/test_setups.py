@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, OLLAMA, Registry
 from crproxy.policy.aliases import BUILT_IN
 from crproxy.policy.routing import Names, route
 from crproxy.policy.setups import SETUPS, Login, SetupError, Target
@@ -27,7 +27,8 @@ LOGIN = Login("alice", PASSWORD)
 
 
 def text(client: str, target: Target) -> str:
-    (file,) = SETUPS[client](target).files
+    made = SETUPS[client](target)
+    (file,) = made.files or made.added
     return file.text
 
 
@@ -38,7 +39,7 @@ def settings(client: str, target: Target) -> Any:
     return read.get(client, tomllib.loads)(text(client, target))
 
 
-@pytest.mark.parametrize("client", sorted(set(SETUPS) - {"docker", "kubernetes"}))
+@pytest.mark.parametrize("client", sorted(set(SETUPS) - {"docker", "kubernetes", "ollama"}))
 @pytest.mark.parametrize("target", [DOMAIN, LOCAL, replace(DOMAIN, login=LOGIN)], ids=["domain", "local", "login"])
 def test_every_file_parses_and_teaches(client: str, target: Target) -> None:
     assert settings(client, target)
@@ -48,7 +49,7 @@ def test_every_file_parses_and_teaches(client: str, target: Target) -> None:
 
 @pytest.mark.parametrize("client", SETUPS)
 def test_whoever_is_set_up_is_told_what_to_do_then(client: str) -> None:
-    made = SETUPS[client](replace(DOMAIN, login=LOGIN))
+    made = SETUPS[client](DOMAIN if client == "ollama" else replace(DOMAIN, login=LOGIN))
     assert made.about.endswith(".")
     assert made.then
     assert all("\n" not in line for line in made.then)
@@ -77,7 +78,7 @@ def test_docker_has_a_mirror(target: Target, expected: dict[str, list[str]]) -> 
 
 def test_docker_with_a_login_needs_no_file_but_a_login() -> None:
     made = SETUPS["docker"](replace(DOMAIN, login=LOGIN))
-    assert made.files == ()
+    assert (made.files, made.added, made.merge) == ((), (), "")
     assert made.then[0] == "docker login --username alice cr.example.com"
 
 
@@ -102,10 +103,12 @@ def test_containerd_has_one_file_for_all_or_one_for_each() -> None:
     assert settings("containerd", DOMAIN)["host"] == {"https://cr.example.com": {"capabilities": ["pull", "resolve"]}}
     chosen = SETUPS["containerd"](replace(DOMAIN, registries=(QUAY, GHCR)))
     assert [file.path.split("/")[4] for file in chosen.files] == ["quay.io", "ghcr.io"]
-    (added,) = made.added
-    assert tomllib.loads(added.text)["plugins"]["io.containerd.grpc.v1.cri"]["registry"] == {
-        "config_path": "/etc/containerd/certs.d"
-    }
+    plugins = [tomllib.loads(added.text)["plugins"] for added in made.added]
+    assert plugins == [
+        {name: {"registry": {"config_path": "/etc/containerd/certs.d"}}}
+        # The newer one first.
+        for name in ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")
+    ]
 
 
 def test_containerd_sends_the_login() -> None:
@@ -197,3 +200,27 @@ def test_an_address_has_no_aliases(host: str) -> None:
 
 def test_a_login_hides_its_password() -> None:
     assert 'a "b' not in repr(LOGIN)
+
+
+# Ollama: a host of its own, and no room for a registry behind it
+
+
+def test_ollama_has_no_file_but_names() -> None:
+    made = SETUPS["ollama"](DOMAIN)
+    assert (made.files, made.added) == ((), ())
+    assert made.then[0] == "ollama pull ollama.cr.example.com/library/llama3"
+    plain = replace(LOCAL, default_registry=OLLAMA)
+    assert SETUPS["ollama"](plain).then[0] == "ollama pull --insecure localhost:5000/library/llama3"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (LOCAL, "no room for a registry"),
+        (replace(DOMAIN, login=LOGIN), "sends no password"),
+        (replace(DOMAIN, registries=(QUAY,)), "leave --registry"),
+    ],
+)
+def test_ollama_is_told_what_it_cannot(target: Target, said: str) -> None:
+    with pytest.raises(SetupError, match=said):
+        SETUPS["ollama"](target)

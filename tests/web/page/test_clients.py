@@ -32,13 +32,15 @@ def test_each_client_has_a_section() -> None:
 @pytest.mark.parametrize("client", ["docker", "containerd", "podman"])
 def test_it_has_the_files_that_the_command_prints(client: str) -> None:
     target = Target.of_names(DOMAIN.names, "cr.example.com", secure=True)
-    assert section(DOMAIN, Client(client)).files == SETUPS[client](target).files
+    found, made = section(DOMAIN, Client(client)), SETUPS[client](target)
+    assert (found.files, found.added, found.merge) == (made.files, made.added, made.merge)
 
 
 def test_containerd_is_told_where_its_files_are() -> None:
-    (added,) = section(DOMAIN, Client.CONTAINERD).added
-    assert added.path == "/etc/containerd/config.toml"
-    assert "config_path" in str(tomllib.loads(added.text))
+    newer, older = section(DOMAIN, Client.CONTAINERD).added
+    assert {newer.path, older.path} == {"/etc/containerd/config.toml"}
+    assert "io.containerd.cri.v1.images" in tomllib.loads(newer.text)["plugins"]
+    assert "io.containerd.grpc.v1.cri" in tomllib.loads(older.text)["plugins"]
     assert section(DOMAIN, Client.CONTAINERD).commands == ("systemctl restart containerd",)
 
 
@@ -49,8 +51,12 @@ def test_kubernetes_has_a_file_for_its_nodes_and_a_name_for_its_manifests() -> N
 
 
 def test_a_local_one_is_asked_by_plain_http() -> None:
-    (file,) = section(LOCAL, Client.DOCKER).files
-    assert json.loads(file.text) == {"registry-mirrors": ["http://localhost:5000"]}
+    docker = section(LOCAL, Client.DOCKER)
+    (added,) = docker.added
+    assert json.loads(added.text) == {"registry-mirrors": ["http://localhost:5000"]}
+    assert docker.files == ()
+    assert 'ours = {"registry-mirrors": ["http://localhost:5000"]}' in docker.merge
+    assert docker.commands == ("systemctl reload docker",)
 
 
 def test_docker_sends_a_mirror_no_password_so_that_it_has_no_file_where_there_is_a_login() -> None:

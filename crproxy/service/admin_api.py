@@ -1,0 +1,97 @@
+"""The admin API put together: who answers each part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.web.resource import IResource
+
+from ..admin.cache_resources import CacheResource
+from ..admin.fleet_resource import FleetResource
+from ..admin.site import make_admin_site
+from ..admin.users_resource import UsersResource
+from ..admin.warm_resource import WarmResource
+from ..metrics.gathering import Gathering
+from ..metrics.requests import Served
+from ..policy.routing import Names
+from ..pullthrough.warming import Warming
+from ..sharing import Sharing
+from ..web.site import PlainSite
+
+if TYPE_CHECKING:
+    from .core import Core
+
+__all__ = ["ServedSince", "make_operators_site"]
+
+
+def make_operators_site(core: Core, others: Mapping[str, IResource]) -> PlainSite:
+    """Return the site behind the admin socket.
+
+    Arguments:
+        core: answers.
+        others: what else there is, by its name below the root.
+    """
+    return make_admin_site(
+        lambda: core.configuration().names.aliases,
+        core.configuration.set_alias,
+        lambda: core.sharing.ask_leader("certificate states"),
+        core.reactor,
+        core.observe,
+        {**_resources(core), **others},
+    )
+
+
+def _resources(core: Core) -> dict[str, IResource]:
+    current, cache, reactor, commons = core.configuration, core.cache, core.reactor, core.commons
+
+    def names() -> Names:
+        return current().names
+
+    warming = Warming(core.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
+    return {
+        "fleet": FleetResource(commons.describe_fleet, commons.describe_storage),
+        "cache": CacheResource(
+            cache.store,
+            cache.inventory,
+            cache.threads,
+            names,
+            reactor,
+            now=core.now,
+            pushing=None if commons.tier is None else commons.tier.pushing(cache),
+            served=ServedSince(core.gathering, core.sharing, core.now),
+        ),
+        "users": UsersResource(lambda: current().clients, current.reload_users),
+        "warm": WarmResource(warming, names, reactor),
+    }
+
+
+class ServedSince:
+    """What the cache was good for since the daemon started, all workers together.
+
+    Arguments:
+        gathering: has what was counted.
+        sharing: remembers when that began, for all workers.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, gathering: Gathering, sharing: Sharing, now: Callable[[], float]) -> None:
+        self._gathering = gathering
+        self._began = sharing.records("counting")
+        if self._began.get("since") is None:
+            self._began.put("since", now())
+
+    async def __call__(self) -> Mapping[str, Any]:
+        """Return it, as JSON has it."""
+        served = Served.of(await self._gathering.all())
+        return {
+            "since": self._began.get("since"),
+            "requests": served.looked_up,
+            "hits": served.hits,
+            "bytes": served.sent,
+            "hit_bytes": served.bytes,
+            "upstream_bytes": served.received,
+            "by_registry": {
+                name: {"requests": requests, "hits": hits} for name, (requests, hits) in served.registries.items()
+            },
+        }
