@@ -11,12 +11,12 @@ from ...oci.names import Registry
 from .access import check_access
 from .authority import check_authority
 from .certificates import check_certificates
-from .clock import ClockReading, check_clock
+from .clock import check_clock
 from .daemon import find_daemon
 from .disk import check_disk
 from .dns import check_dns, resolve_names
 from .environment import ProbeEnvironment
-from .findings import Finding
+from .findings import Area, Finding, Outcome, settled, worst
 from .nodes_check import check_fleet
 from .permissions import check_permissions
 from .ports import check_ports
@@ -40,24 +40,25 @@ async def run_checks(config: Config, named: Iterable[Registry], environment: Pro
         named: the registries to look at, in place of those that the configuration knows.
     """
     daemon = await find_daemon(config, environment)
-    report(check_permissions(config, daemon))
+    report(check_permissions(config, daemon, environment))
     report(check_disk(config))
     report([daemon.finding])
     names = await resolve_names(config, environment)
     report(check_dns(config, daemon, names, environment))
-    report(check_ports(config, daemon, names))
-    report(await check_certificates(config, daemon, names, environment))
-    findings, seen = await check_authority(config, environment)
-    report(findings)
-    report(check_proxy(config, daemon, environment))
+    report(check_ports(config, daemon, names, environment))
     fleet = await check_fleet(config, daemon, environment)
+    authority, seen = await check_authority(config, environment)
+    registries = await _check_registries(config, named, environment)
+    clock = check_clock([seen, fleet.reading, *(checked.reading for checked in registries)])
+    report(clock)
+    # What is judged by the time says nothing where that is wrong.
+    broken = frozenset({Area.CLOCK}) if worst(clock) is Outcome.FAILED else frozenset()
+    report(settled(await check_certificates(config, daemon, names, environment), broken))
+    report(settled(authority, broken))
+    report(check_proxy(config, daemon, environment))
     report(fleet.findings)
     report(await check_store(config, environment))
-    readings: list[ClockReading | None] = [seen, fleet.reading]
-    for checked in await _check_registries(config, named, environment):
-        report(checked.findings)
-        readings.append(checked.reading)
-    report(check_clock(readings))
+    report(settled((finding for checked in registries for finding in checked.findings), broken))
     report(check_access(config))
 
 

@@ -43,6 +43,7 @@ class ProbeResult:
         date: its time, in seconds since the epoch.
         seconds: it took so long.
         shown: its certificate, where it got as far as that.
+        in_the_clear: TLS was asked for, and it speaks plain HTTP.
     """
 
     why: str = ""
@@ -53,6 +54,7 @@ class ProbeResult:
     date: float | None = None
     seconds: float = 0.0
     shown: ShownCertificate | None = None
+    in_the_clear: bool = False
 
     @property
     def is_crproxy(self) -> bool:

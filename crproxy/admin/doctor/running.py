@@ -46,7 +46,7 @@ def run(
     if reading.config is not None:
         _look(reading.config, named, report)
     if printed is not None:
-        printed.end(findings)
+        printed.end()
     else:
         click.echo(to_json(findings))
     return exit_status(findings, strict=strict)
