@@ -190,7 +190,9 @@ def makeService(options: Options) -> IService:
         from .workers import make_first
 
         logs_here = _logs_to_stdout(options.parent)
-        return make_first(config, workers, reactor, options.load, source, supervisor, logs_here=logs_here)
+        return make_first(
+            config, workers, reactor, options.load, source, supervisor, logs_here=logs_here, now=time.time
+        )
     from .service.assembly import make_service
 
     return make_service(config, reactor, options.load, source, supervisor, now=time.time)

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IProtocolFactory
 
 from ..admin.alias_file import Source
 from ..admin.authority_resource import AuthorityResource
+from ..admin.configuration_resource import ConfigurationResource
 from ..config import Config
 from ..peers import make_peer_site, socket_of
 from ..sharing import Sharing
@@ -55,7 +56,7 @@ def make_service(
         supervisor: is told how it goes.
         now: seconds since the epoch; the reactor's by default.
     """
-    current = CurrentConfiguration(config, load or (lambda: config), source)
+    current = CurrentConfiguration(config, load or (lambda: config), source, now=now or reactor.seconds)
     whole, daemon = OrderedServices(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: status_of(listeners), reactor)
@@ -123,7 +124,11 @@ class _Assembly:
         monitoring.start_with(self._daemon)
         forwarding, too_many = core.forwarding(), core.refusing_site()
         site = core.site() if forwarding is None else core.site(forwarding.shown)
-        shown = {**monitoring.resources(), "ca": AuthorityResource(lambda: forwarding)}
+        shown = {
+            **monitoring.resources(),
+            "ca": AuthorityResource(lambda: forwarding),
+            "configuration": ConfigurationResource(core.configuration.loaded),
+        }
         plain, operators = core.plain_site(site), core.operators_site(shown)
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)

@@ -56,6 +56,7 @@ def make_first(
     supervisor: Supervisor,
     *,
     logs_here: bool,
+    now: Callable[[], float],
 ) -> IService:
     """Return the daemon in several processes, not yet started.
 
@@ -65,8 +66,9 @@ def make_first(
         source: the file that it reads, which aliases are written back into.
         supervisor: is told how it goes.
         logs_here: what workers write to standard output is in the log by that.
+        now: seconds since the epoch.
     """
-    current = CurrentConfiguration(config, load, source)
+    current = CurrentConfiguration(config, load, source, now=now)
     whole, daemon, listeners = OrderedServices(), MultiService(), MultiService()
     daemon.setServiceParent(whole)
     reporting = Reporting(supervisor, lambda: f"{status_of(listeners)}, {workers} workers", reactor, is_announced=False)
@@ -248,6 +250,7 @@ class First(Service):
         channel.on("stopping", self._is_stopping)
         channel.on("log", _log_here)
         channel.on("alias", self._set_alias)
+        channel.on("loaded", lambda _: self._current.loaded())
         channel.on("to all", lambda message: self._tell(message[0], message[1], but=worker))
         channel.on("of all", lambda message: self._ask_all(message[0], message[1], but=worker))
         channel.on("of the leader", lambda message: self._ask_leader(*message))

@@ -110,6 +110,7 @@ class House:
     setting: Setting
     authority: Authority
     node: Node
+    daemon: Daemon
 
 
 def fresh_ports() -> dict[str, int]:
@@ -138,8 +139,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(directory, **served) as registry:  # type: ignore[arg-type]  # three kinds of values
         where = tmp_path_factory.mktemp("daemon")
         setting = Setting(where / "data", certs, endpoint=registry.url, ca_file=authority.file, **ports)
-        with Daemon(where, setting.text, setting.data_dir, listen=setting.options):
-            yield House(setting, authority, node)
+        with Daemon(where, setting.text, setting.data_dir, listen=setting.options) as daemon:
+            yield House(setting, authority, node, daemon)
 
 
 def look(directory: Path, house: House, *options: str, node: Node | None = None, **changes: Any) -> Report:
@@ -171,7 +172,7 @@ HERE = dict.fromkeys((DOMAIN, *ALIASES), "127.0.0.1")
 
 
 def test_a_healthy_set_up_passes(tmp_path: Path, house: House) -> None:
-    report = look(tmp_path, house, "--strict")
+    report = examine(tmp_path, "--config", str(house.daemon.file), "--strict", node=house.node)
     assert (report.status, report.first_cause) == (0, None), report
     assert {found.outcome for found in report.findings} <= {"ok", "skipped"}
     assert [found.outcome for found in report.about("proxy")] == ["ok"]
@@ -201,6 +202,29 @@ def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, hou
     assert any(found.outcome == "ok" for found in report.about("upstreams"))
     assert look(tmp_path, house, "--strict", **changes).status == 2
     assert not data_dir.exists()
+
+
+def test_a_file_that_differs_from_what_runs_is_noticed(tmp_path: Path, house: House) -> None:
+    file = house.daemon.file
+    before = file.read_text()
+    secret = PASSWORD[::-1]
+    file.write_text(f'{before.replace(PASSWORD, secret)}\n[limits]\ntotal = "1M/s"\n[timeouts]\nidle = "59s"\n')
+    try:
+        report = examine(tmp_path, "--config", str(file), node=house.node)
+        file.write_text("domian = 1\n" + before)
+        # Of another file, which can be read.
+        broken = look(tmp_path, house)
+    finally:
+        file.write_text(before)
+    (noticed,) = [found for found in report.findings if found.outcome == "warning" and found.area == "configuration"]
+    assert noticed.subject == str(file)
+    assert "[upstreams]: docker.io changed (password), quay.io changed (password)" in noticed.text
+    assert "[limits]: total none -> 1048576" in noticed.text
+    assert "timeouts (by a restart alone)" in noticed.text
+    assert secret not in str(report)
+    told = {found.subject: found for found in broken.about("configuration")}
+    assert "could not read it as it is now: line 1: domian: there is no such key" in told[str(file)].text
+    assert f"that is {file}" in told[str(tmp_path / "crproxy.toml")].text
 
 
 # 1: wrong DNS

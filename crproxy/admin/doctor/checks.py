@@ -17,6 +17,7 @@ from .disk import check_disk
 from .dns import check_dns, resolve_names
 from .environment import ProbeEnvironment
 from .findings import Area, Finding, Outcome, settled, worst
+from .loaded_check import check_loaded
 from .nodes_check import check_fleet
 from .permissions import check_permissions
 from .ports import check_ports
@@ -33,16 +34,20 @@ _AT_ONCE = 8
 Report = Callable[[Iterable[Finding]], None]
 
 
-async def run_checks(config: Config, named: Iterable[Registry], environment: ProbeEnvironment, report: Report) -> None:
+async def run_checks(
+    config: Config, file: str | None, named: Iterable[Registry], environment: ProbeEnvironment, report: Report
+) -> None:
     """Look at everything, and ``report`` what was found as soon as it is.
 
     Arguments:
+        file: what the configuration was read from; None where there is no file.
         named: the registries to look at, in place of those that the configuration knows.
     """
     daemon = await find_daemon(config, environment)
     report(check_permissions(config, daemon, environment))
     report(check_disk(config))
     report([daemon.finding])
+    report(await check_loaded(config, file, daemon, environment))
     names = await resolve_names(config, environment)
     report(check_dns(config, daemon, names, environment))
     report(check_ports(config, daemon, names, environment))

@@ -25,10 +25,12 @@ class Reading:
 
     Arguments:
         config: None where it cannot be used.
+        file: that was read; None where there is none.
     """
 
     config: Config | None
     findings: list[Finding]
+    file: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
     others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
     secret = [] if where is None else list(_secrets(where))
-    return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret])
+    return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret], where)
 
 
 def whoever() -> str:

@@ -27,7 +27,7 @@ from ...upstream.relay import abandon
 from .environment import SECONDS
 from .tls_probe import CertificateRecorder, ShownCertificate
 
-__all__ = ["ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
+__all__ = ["Always", "ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authori
     recorder = CertificateRecorder(origin.host if origin is not None else "", authorities)
     if url.startswith("https://"):
         endpoint = wrapClientTLS(recorder, endpoint)
-    agent = Agent.usingEndpointFactory(reactor, _Always(endpoint))
+    agent = Agent.usingEndpointFactory(reactor, Always(endpoint))
     began = reactor.seconds()
     headers = Headers({"User-Agent": [f"crproxy-doctor/{__version__}"]})
     try:
@@ -130,8 +130,12 @@ def _openssl_reason(failure: SSL.Error) -> str:
 
 
 @implementer(IAgentEndpointFactory)
-class _Always:
-    """Connects to the same endpoint, whatever is asked for."""
+class Always:
+    """Connects to the same endpoint, whatever is asked for (IAgentEndpointFactory).
+
+    Arguments:
+        endpoint: where to.
+    """
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint

@@ -44,7 +44,7 @@ def run(
     reading = read(path, options, system)
     report(reading.findings)
     if reading.config is not None:
-        _look(reading.config, named, report)
+        _look(reading.config, reading.file, named, report)
     if printed is not None:
         printed.end()
     else:
@@ -52,11 +52,12 @@ def run(
     return exit_status(findings, strict=strict)
 
 
-def _look(config: Config, named: tuple[Registry, ...], report: Report) -> None:
+def _look(config: Config, file: str | None, named: tuple[Registry, ...], report: Report) -> None:
     """Run a reactor for one round. react takes the global one by itself, and ends by SystemExit."""
 
     def look(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(run_checks(config, named, ProbeEnvironment(reactor, resolver(reactor)), report))
+        environment = ProbeEnvironment(reactor, resolver(reactor))
+        return Deferred.fromCoroutine(run_checks(config, file, named, environment, report))
 
     try:
         react(look)
