@@ -368,6 +368,30 @@ def test_a_clock_that_is_off_is_named(
     assert said in named.text
 
 
+def test_a_certificate_that_has_not_begun_where_the_clock_is_behind_is_no_fault_of_its_own(
+    tmp_path: Path, house: House
+) -> None:
+    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    begins = tomorrow - datetime.timedelta(hours=1)
+    certificate = house.authority.issue("127.0.0.1", not_before=begins)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    with FakeUpstream(context) as registry:
+        date = ("Date", email.utils.formatdate(tomorrow.timestamp(), usegmt=True))
+        registry.script("/v2/", Answer(body=b"{}", headers=(date,)))
+        told = look(tmp_path, house, "--upstream", "quay.io", quay=registry.url)
+        # The same certificate, where others have the same time as we.
+        registry.script("/v2/", Answer(body=b"{}"))
+        early = look(tmp_path, house, "--upstream", "quay.io", quay=registry.url)
+    assert told.failed == {"clock"}
+    assert "24.0 hours behind" in cause(told).text
+    assert {found.text for found in told.about("upstreams")} >= {"it depends on what failed: clock"}
+    named = cause(early)
+    assert (named.area, named.subject) == ("upstreams", "quay.io: connection")
+    assert f"its certificate begins on {begins:%Y-%m-%d %H:%M} UTC only" in named.text
+    assert "unless this machine's clock is wrong" in named.advice
+
+
 # 9: not enough permissions
 
 

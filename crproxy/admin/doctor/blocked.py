@@ -10,7 +10,7 @@ from ...policy.urls import Origin
 from ...upstream.errors import describe, innermost
 from .findings import Told
 
-__all__ = ["Blocked", "explain"]
+__all__ = ["Blocked", "connected", "explain"]
 
 _ELSE = "where only an HTTP proxy leads out, set https_proxy for crproxy, or proxy under {table}"
 _TIMEOUTS = (defer.TimeoutError, error.TimeoutError, error.TCPTimedOutError, error.ConnectingCancelledError)
@@ -27,6 +27,11 @@ class Blocked:
 
     advice: str
     common: Told
+
+
+def connected(reason: BaseException) -> bool:
+    """Tell whether an attempt that ended by ``reason`` may have got as far as a connection."""
+    return not isinstance(innermost(reason), (*_TIMEOUTS, error.ConnectError, error.DNSLookupError))
 
 
 def explain(reason: BaseException, origin: Origin, table: str) -> Blocked:
@@ -46,9 +51,11 @@ def explain(reason: BaseException, origin: Origin, table: str) -> Blocked:
 def _what(reason: BaseException, where: str) -> str:
     match innermost(reason):
         case error.ConnectionRefusedError():
-            return f"Let this machine's firewall, and those on the way, let it to {where}, or see whether it is up"
+            return (
+                f"See whether a firewall, here or on the way, refuses connections to {where}, or nothing listens there"
+            )
         case root if isinstance(root, _TIMEOUTS):
-            return f"Most often a firewall on the way drops what is sent to {where}: let it pass"
+            return f"Most often a firewall, here or on the way, drops what is sent to {where}: have it let that pass"
         case error.ConnectError():
             return f"See this machine's routes (ip route) and firewall: nothing leads to {where}"
         case error.ConnectionClosed():

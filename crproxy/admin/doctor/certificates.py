@@ -14,7 +14,7 @@ from ...config import Config
 from ...policy.endpoints import parse_endpoint
 from .daemon import Daemon
 from .dns import DnsResult
-from .environment import SECONDS, ProbeEnvironment
+from .environment import CONNECT_SECONDS, ProbeEnvironment
 from .findings import Area, Finding, Told, failed, fine, skipped, warning
 from .http_probe import ProbeResult, client_endpoint, host_and_port, probe
 from .tls_probe import ShownCertificate
@@ -75,7 +75,7 @@ def _endpoint(
             return client_endpoint(parse_endpoint(description), environment.reactor), port
     for address in sorted(names.addresses.get(name, frozenset())):
         if not config.listen.https:
-            return HostnameEndpoint(environment.reactor, address, port, timeout=SECONDS), port
+            return HostnameEndpoint(environment.reactor, address, port, timeout=CONNECT_SECONDS), port
     return None, port
 
 

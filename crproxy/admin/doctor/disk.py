@@ -17,6 +17,7 @@ from .permissions import nearest
 __all__ = ["check_disk"]
 
 _UNITS = "KMGT"
+_INDEX = "index.sqlite"
 # With less, hardly a layer fits.
 _LEAST_FREE = 64 * 1024**2
 # Of files: a blob is one, and so is a part of one.
@@ -52,10 +53,13 @@ def _directory(config: Config, directory: Path, look: Look) -> Iterator[Finding]
         if unwritable is None and not os.access(found, os.W_OK | os.X_OK):
             yield skipped(Area.DISK, str(directory), "it cannot be written: see above")
             return
-        stored = _stored(directory)
         hindered = unwritable or (_write(directory) if directory.is_dir() else None)
-        yield hindered or _room(config, disk, stored)
-        yield _index(directory)
+        yield hindered or _room(config, disk, _stored(directory))
+        if hindered is None:
+            yield _index(directory)
+        else:
+            # Half of it may have been written.
+            yield skipped(Area.DISK, str(directory / _INDEX), "its disk cannot be written")
     except OSError as error:
         yield skipped(Area.DISK, str(directory), f"it cannot be looked at: {error.strerror}")
 
@@ -152,7 +156,7 @@ def _room(config: Config, disk: FileSystem, stored: int) -> Finding:
 
 
 def _index(directory: Path) -> Finding:
-    path = directory / "index.sqlite"
+    path = directory / _INDEX
     if not path.exists():
         return fine(Area.DISK, str(path), "is not there yet")
     try:
@@ -168,7 +172,7 @@ def _index(directory: Path) -> Finding:
 
 def _stored(directory: Path) -> int:
     """Return the bytes that are kept, as the index has them; 0 where that cannot be told."""
-    path = directory / "index.sqlite"
+    path = directory / _INDEX
     try:
         rows = list(_ask(path, "SELECT bytes FROM total")) if path.exists() else []
     except sqlite3.Error:

@@ -10,7 +10,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from ...config import Config
 from .daemon import Daemon
-from .environment import SECONDS, ProbeEnvironment
+from .environment import CONNECT_SECONDS, ProbeEnvironment
 from .findings import Area, Finding, Told, failed, fine, skipped, warning
 from .http_probe import ProbeResult, host_and_port, probe
 
@@ -44,7 +44,7 @@ async def resolve_names(config: Config, environment: ProbeEnvironment) -> DnsRes
     url = f"{scheme}://{host_and_port(domain, port, scheme)}/v2/"
     answers = {}
     for address in sorted(addresses[domain]):
-        endpoint = HostnameEndpoint(environment.reactor, address, port, timeout=SECONDS)
+        endpoint = HostnameEndpoint(environment.reactor, address, port, timeout=CONNECT_SECONDS)
         answers[address] = await probe(environment.reactor, endpoint, url)
     return DnsResult(addresses, answers)
 

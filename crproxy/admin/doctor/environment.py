@@ -16,10 +16,12 @@ from zope.interface import implementer
 from ...policy.endpoints import Endpoint
 from .holders import Holder, find_holder
 
-__all__ = ["SECONDS", "ProbeEnvironment", "Resolve", "is_here", "resolver"]
+__all__ = ["CONNECT_SECONDS", "SECONDS", "ProbeEnvironment", "Resolve", "is_here", "resolver"]
 
 # For one question: somebody sits and waits.
 SECONDS = 10.0
+# Until a connection stands: less, so that it is known which of both it was.
+CONNECT_SECONDS = 5.0
 
 # Returns a name's addresses; none where it has none.
 Resolve = Callable[[str], Awaitable[frozenset[str]]]

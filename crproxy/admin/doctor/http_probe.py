@@ -15,16 +15,17 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wra
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from ... import __version__
 from ...policy.endpoints import Endpoint
 from ...policy.urls import origin_of
+from ...upstream.agent import cancelled_as_such
 from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
 from ...upstream.fields import field_of
 from ...upstream.relay import abandon
-from .environment import SECONDS
+from .environment import CONNECT_SECONDS, SECONDS
 from .tls_probe import CertificateRecorder, ShownCertificate
 
 __all__ = ["Always", "ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
@@ -70,8 +71,8 @@ class ProbeResult:
 def client_endpoint(endpoint: Endpoint, reactor: Any) -> IStreamClientEndpoint | None:
     """Return what connects to where this machine listens; None where that cannot be told, such as systemd's sockets."""
     if endpoint.kind == "unix":
-        return UNIXClientEndpoint(reactor, endpoint.path, timeout=SECONDS)
-    return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=SECONDS) if endpoint.port else None
+        return UNIXClientEndpoint(reactor, endpoint.path, timeout=CONNECT_SECONDS)
+    return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=CONNECT_SECONDS) if endpoint.port else None
 
 
 def host_and_port(name: str, port: int, scheme: str) -> str:
@@ -94,7 +95,8 @@ async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authori
     began = reactor.seconds()
     headers = Headers({"User-Agent": [f"crproxy-doctor/{__version__}"]})
     try:
-        response: IResponse = await agent.request(b"GET", url.encode("ascii"), headers).addTimeout(SECONDS, reactor)
+        asked = cancelled_as_such(agent.request(b"GET", url.encode("ascii"), headers))
+        response = await asked.addTimeout(SECONDS, reactor)
     except (*TRANSPORT_ERRORS, SSL.Error) as failure:
         return _missed(failure, recorder.shown)
     abandon(response)
@@ -119,7 +121,7 @@ def moment(date: str) -> float | None:
 def _missed(failure: BaseException, shown: ShownCertificate | None) -> ProbeResult:
     root = innermost(failure)
     # Twisted tells so of sockets that are not there, and of names that are not known.
-    connected = not isinstance(root, error.ConnectError | error.DNSLookupError)
+    connected = not isinstance(root, error.ConnectError | error.DNSLookupError | error.TimeoutError)
     why = _openssl_reason(root) if isinstance(root, SSL.Error) else describe(failure)
     return ProbeResult(why, connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
 

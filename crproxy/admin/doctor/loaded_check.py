@@ -9,11 +9,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import Agent
-from twisted.web.iweb import IResponse
 
 from ... import __version__
 from ...config import Config
 from ...policy.endpoints import parse_endpoint
+from ...upstream.agent import cancelled_as_such
 from ...upstream.errors import TRANSPORT_ERRORS, describe
 from ...upstream.relay import BodyBroke, BodyTooLarge, collect
 from ..endpoint import admin_endpoint
@@ -91,7 +91,8 @@ def _file(loaded: Loaded) -> Finding:
 async def _ask(endpoint: IStreamClientEndpoint, environment: ProbeEnvironment) -> tuple[str, Loaded]:
     clock = environment.reactor
     agent = Agent.usingEndpointFactory(clock, Always(endpoint))
-    response: IResponse = await agent.request(b"GET", b"http://crproxy/configuration").addTimeout(SECONDS, clock)
+    asked = cancelled_as_such(agent.request(b"GET", b"http://crproxy/configuration"))
+    response = await asked.addTimeout(SECONDS, clock)
     document: Any = json.loads(await collect(response, _LIMIT, SECONDS, clock))
     return str(document["version"]), Loaded.of(document)
 

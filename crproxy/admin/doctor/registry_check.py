@@ -19,10 +19,10 @@ from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, describe, inner
 from ...upstream.fields import lines_of
 from ...upstream.quotas import Quotas
 from ...upstream.relay import abandon
-from .blocked import explain
+from .blocked import connected, explain
 from .certificates import judge
 from .clock import ClockReading
-from .environment import SECONDS
+from .environment import CONNECT_SECONDS, SECONDS
 from .findings import Area, Outcome, Told
 from .http_probe import probe
 from .upstreams import RegistryCheck, Tools
@@ -112,7 +112,7 @@ async def _unanswered(seen: RegistryCheck, tools: Tools, error: BaseException) -
         where = f" ({proxy}: https_proxy in the environment, or proxy under {seen.table})"
         common = Told(f"the proxy {proxy} does not lead there: {describe(error)}", advice)
         return seen.note(Outcome.FAILED, "connection", describe(error), f"{advice}{where}", common=common)
-    if origin.scheme == "https" and await _look_at_certificate(seen, tools, origin):
+    if origin.scheme == "https" and connected(error) and await _look_at_certificate(seen, tools, origin):
         return False
     blocked = explain(error, origin, seen.table)
     return seen.note(Outcome.FAILED, "connection", describe(error), blocked.advice, common=blocked.common)
@@ -121,7 +121,7 @@ async def _unanswered(seen: RegistryCheck, tools: Tools, error: BaseException) -
 async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin) -> bool:
     """Say what is wrong with its certificate; return whether that is all that is wrong."""
     upstream, now = seen.upstream, tools.environment.now()
-    endpoint = HostnameEndpoint(tools.environment.reactor, origin.host, origin.port, timeout=SECONDS)
+    endpoint = HostnameEndpoint(tools.environment.reactor, origin.host, origin.port, timeout=CONNECT_SECONDS)
     result = await probe(tools.environment.reactor, endpoint, f"{upstream.endpoint}/v2/", upstream.authorities)
     if result.shown is None:
         return False
@@ -132,7 +132,7 @@ async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin
         return False
     if finding.depends_on is Area.CLOCK:
         # To trust an authority, or the certificate itself, would not help: it does not count now.
-        advice = "Whoever runs that registry has to renew it, unless this machine's clock is wrong (timedatectl)"
+        advice = "Whoever runs that registry has to replace it, unless this machine's clock is wrong (timedatectl)"
         common = Told("their certificates do not count at this machine's time", advice)
         seen.note(Outcome.FAILED, "connection", finding.text, advice, common=common, depends_on=Area.CLOCK)
     elif not result.shown.is_trusted:

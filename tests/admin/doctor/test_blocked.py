@@ -6,7 +6,7 @@ import pytest
 from twisted.internet import defer
 from twisted.internet import error as net_error
 
-from crproxy.admin.doctor.blocked import explain
+from crproxy.admin.doctor.blocked import connected, explain
 from crproxy.policy.urls import Origin
 from crproxy.upstream.errors import describe
 
@@ -19,7 +19,7 @@ QUAY, TABLE = Origin("https", "quay.io", 443), '[upstreams."quay.io"]'
         (
             net_error.ConnectionRefusedError(),
             "it refuses connections",
-            "see whether it is up",
+            "refuses connections to quay.io port 443",
             "they refuse connections",
         ),
         (
@@ -65,3 +65,18 @@ def test_two_registries_are_blocked_by_one_cause() -> None:
     refused = net_error.ConnectionRefusedError()
     other = Origin("https", "ghcr.io", 443)
     assert explain(refused, QUAY, TABLE).common == explain(refused, other, '[upstreams."ghcr.io"]').common
+
+
+@pytest.mark.parametrize(
+    ("reason", "may_be"),
+    [
+        (net_error.ConnectionRefusedError(), False),
+        (net_error.ConnectingCancelledError(None), False),
+        (defer.TimeoutError(), False),
+        (net_error.DNSLookupError(), False),
+        (net_error.ConnectionLost(), True),
+        (OSError("x"), True),
+    ],
+)
+def test_a_certificate_is_looked_at_only_where_there_may_be_one(reason: BaseException, may_be: bool) -> None:
+    assert connected(reason) is may_be
