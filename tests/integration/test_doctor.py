@@ -33,7 +33,7 @@ from tests.parts.registry import PASSWORD, USERNAME, DockerRegistry, htpasswd_au
 from tests.parts.requirements import need, need_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.parts.layouts import Layout
     from tests.parts.skopeo import Skopeo
@@ -404,6 +404,14 @@ def powerless() -> list[str]:
     return [need("setpriv"), "--bounding-set=-all", "--inh-caps=-all", "--securebits=+noroot"]
 
 
+@dataclass(frozen=True, slots=True)
+class Powerless(Node):
+    """A machine on which everything is run so."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        return Node(self.etc, self.authority).command([*powerless(), *command])
+
+
 def give_away(path: Path, mode: int) -> None:
     path.chmod(mode)
     os.chown(path, 65534, 65534)
@@ -423,6 +431,23 @@ def test_a_password_file_that_may_not_be_read_is_named(tmp_path: Path, house: Ho
     named = cause(look_powerless(tmp_path, house, text))
     assert (named.area, named.subject) == ("permissions", str(secret))
     assert "cannot be read by" in named.text
+
+
+def test_a_password_file_that_only_root_may_read_is_named_to_root(tmp_path: Path, house: House) -> None:
+    """The doctor is root, and the daemon is not: it has read the file before that was so."""
+    changes: dict[str, Any] = {"data_dir": tmp_path / "data", **fresh_ports()}
+    setting = replace(house.setting, **changes)
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    text = setting.text.replace(f'password = "{PASSWORD}"', f"password_file = {json.dumps(str(secret))}")
+    node = Powerless(house.node.etc, house.node.authority)
+    with Daemon(tmp_path, text, setting.data_dir, listen=setting.options, node=node):
+        give_away(secret, 0o600)
+        report = examine(tmp_path, "--config", str(tmp_path / "crproxy.toml"), node=house.node)
+    named = cause(report)
+    assert report.failed == {"permissions"}
+    assert (named.area, named.subject) == ("permissions", str(secret))
+    assert "can be read by root, and not by root, whom crproxy runs as" in named.text
 
 
 def test_a_data_directory_that_may_not_be_written_is_named(tmp_path: Path, house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
@@ -12,16 +13,19 @@ from .access import check_access
 from .authority import check_authority
 from .certificates import check_certificates
 from .clock import check_clock
+from .configuration import Reading
 from .daemon import find_daemon
 from .disk import check_disk
 from .dns import check_dns, resolve_names
 from .environment import ProbeEnvironment
 from .findings import Area, Finding, Outcome, settled, worst
+from .identity import find_user
 from .loaded_check import check_loaded
 from .nodes_check import check_fleet
 from .permissions import check_permissions
 from .ports import check_ports
 from .proxy_check import check_proxy
+from .readable import check_readable
 from .registry_check import check_registry
 from .store_check import check_store
 from .upstreams import RegistryCheck, Tools, chosen
@@ -35,19 +39,21 @@ Report = Callable[[Iterable[Finding]], None]
 
 
 async def run_checks(
-    config: Config, file: str | None, named: Iterable[Registry], environment: ProbeEnvironment, report: Report
+    config: Config, reading: Reading, named: Iterable[Registry], environment: ProbeEnvironment, report: Report
 ) -> None:
     """Look at everything, and ``report`` what was found as soon as it is.
 
     Arguments:
-        file: what the configuration was read from; None where there is no file.
+        reading: what the configuration was read from.
         named: the registries to look at, in place of those that the configuration knows.
     """
     daemon = await find_daemon(config, environment)
     report(check_permissions(config, daemon, environment))
+    readable = check_readable(reading.files, find_user(config) if os.geteuid() == 0 else None)
+    report(readable)
     report(check_disk(config))
     report([daemon.finding])
-    report(await check_loaded(config, file, daemon, environment))
+    report(await check_loaded(config, reading.file, [one.subject for one in readable], daemon, environment))
     names = await resolve_names(config, environment)
     report(check_dns(config, daemon, names, environment))
     report(check_ports(config, daemon, names, environment))

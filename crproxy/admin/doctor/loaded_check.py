@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,13 @@ _RUNNING = "what runs"
 
 
 async def check_loaded(
-    config: Config, read: str | None, daemon: Daemon, environment: ProbeEnvironment
+    config: Config, read: str | None, unreadable: Collection[str], daemon: Daemon, environment: ProbeEnvironment
 ) -> list[Finding]:
-    """Ask the daemon what it runs with; return how that is beside ``read``, the file that this was read from."""
+    """Ask the daemon what it runs with; return how that is beside ``read``, the file that this was read from.
+
+    Arguments:
+        unreadable: files of which it is told already that the daemon may not read them.
+    """
     description = admin_endpoint(config)
     if daemon.admin is None or daemon.admin.status is None or not description:
         return []
@@ -45,17 +50,22 @@ async def check_loaded(
         return [skipped(Area.CONFIGURATION, _RUNNING, f"the daemon does not say: {describe(error)}")]
     except (ValueError, KeyError, TypeError):
         return [skipped(Area.CONFIGURATION, _RUNNING, "the daemon is of another version, and does not say")]
-    return compare(version, loaded, read)
+    return compare(version, loaded, read, unreadable)
 
 
-def compare(version: str, loaded: Loaded, read: str | None) -> list[Finding]:
+def compare(version: str, loaded: Loaded, read: str | None, unreadable: Collection[str] = ()) -> list[Finding]:
     """Return how what runs is beside what its file says.
 
     Arguments:
         version: the daemon's.
         read: the file that the doctor has read; None for none.
+        unreadable: files of which it is told already that the daemon may not read them.
     """
-    found = [_file(loaded)]
+    told = next((file for file in unreadable if file in loaded.trouble), None)
+    if told is None:
+        found = [_file(loaded)]
+    else:
+        found = [skipped(Area.CONFIGURATION, loaded.file or _RUNNING, f"the daemon cannot read it again: see {told}")]
     ours = None if read is None else str(Path(read).absolute())
     if loaded.file is not None and ours is not None and not _same(loaded.file, ours):
         text = f"is not what the daemon reads: that is {loaded.file}, so what follows is of another configuration"

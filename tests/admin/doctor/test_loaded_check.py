@@ -53,6 +53,14 @@ def test_a_daemon_of_another_version_is_noticed() -> None:
     assert "it is crproxy 0.0.1" in found.text
 
 
+def test_a_file_that_the_daemon_may_not_read_is_not_told_twice() -> None:
+    loaded = replace(SAME, trouble="line 3: clients.htpasswd: /etc/htpasswd cannot be read: Permission denied")
+    (found,) = compare(__version__, loaded, FILE, ["/etc/htpasswd"])
+    assert (found.outcome.value, found.text) == ("skipped", "the daemon cannot read it again: see /etc/htpasswd")
+    (found,) = compare(__version__, loaded, FILE, ["/etc/other"])
+    assert found.outcome.value == "failed"
+
+
 def test_where_neither_has_a_file_all_is_well() -> None:
     (found,) = compare(__version__, replace(SAME, file=None), None)
     assert found.outcome.value == "ok"
