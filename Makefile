@@ -54,6 +54,10 @@ integration: $(VENV)/installed-for-tests packages ## the tests with real registr
 screenshots: $(VENV)/installed-for-tests packages ## the pictures in docs/images, by the tests of the page (fonts-noto-cjk)
 	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py -k picture $(ARGS)
 
+.PHONY: broken-setups
+broken-setups: $(VENV)/installed-for-tests packages ## write what is said of broken set-ups into docs/troubleshooting.md, as root
+	BROKEN_SETUPS=write $(BIN)/python -m pytest tests/integration/test_broken_setups.py $(ARGS)
+
 .PHONY: stress
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left
 	$(BIN)/python -m tests.stress.crashes $(ARGS)

@@ -172,7 +172,9 @@ def _made(options: Options) -> IService:
         from .workers import make_first
 
         logs_here = _logs_to_stdout(options.parent)
-        service = make_first(config, workers, reactor, options.load, source, supervisor, log, logs_here=logs_here)
+        service = make_first(
+            config, workers, reactor, options.load, source, supervisor, log, logs_here=logs_here, now=time.time
+        )
     else:
         from .service.assembly import make_service
 

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IProtocolFactory
 
 from ..admin.alias_file import Source
 from ..admin.authority_resource import AuthorityResource
+from ..admin.configuration_resource import ConfigurationResource
 from ..config import Config
 from ..peers import make_peer_site, socket_of
 from ..sharing import Sharing
@@ -59,7 +60,7 @@ def make_service(
         log: goes by the configuration that counts.
         now: seconds since the epoch; the reactor's by default.
     """
-    current = CurrentConfiguration(config, load or (lambda: config), source)
+    current = CurrentConfiguration(config, load or (lambda: config), source, now=now or reactor.seconds)
     if log is not None:
         current.changed.append(log.take)
     whole, daemon = OrderedServices(), MultiService()
@@ -129,7 +130,11 @@ class _Assembly:
         monitoring.start_with(self._daemon)
         forwarding, too_many = core.forwarding(), core.refusing_site()
         site = core.site() if forwarding is None else core.site(forwarding.shown)
-        shown = {**monitoring.resources(), "ca": AuthorityResource(lambda: forwarding)}
+        shown = {
+            **monitoring.resources(),
+            "ca": AuthorityResource(lambda: forwarding),
+            "configuration": ConfigurationResource(core.configuration.loaded),
+        }
         plain, operators = core.plain_site(site), make_operators_site(core, shown)
         for each in dict.fromkeys((site, too_many, plain, operators)):
             listeners.watch(each)

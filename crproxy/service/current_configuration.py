@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, execute
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..admin.alias_file import AliasChange, Source, keep_alias
 from ..admin.configuration_file import read_text
+from ..admin.loaded import Loaded
 from ..config import Config, ConfigError
 from ..config.changes import changes
 from ..config.clients import read_users
@@ -59,6 +60,9 @@ class Configuration(Protocol):
         Fails with ConfigError: nothing has changed.
         """
 
+    def loaded(self) -> Deferred[Loaded]:
+        """Return where it comes from, and what is different there now; nothing changes."""
+
 
 class CurrentConfiguration:
     """The running configuration, read by this process (Configuration).
@@ -70,6 +74,7 @@ class CurrentConfiguration:
         load: reads it again; raises ConfigError.
         source: the file that it is read from; None where there is none.
         read_file: returns the text of a file; raises OSError.
+        now: returns seconds since the epoch.
     """
 
     _log = Logger()
@@ -80,11 +85,15 @@ class CurrentConfiguration:
         load: Callable[[], Config],
         source: Source | None = None,
         read_file: Callable[[str], str] = read_text,
+        *,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._config = config
         self._load = load
         self._read_file = read_file
         self._source = source or Source(None, lambda _: config)
+        self._now = now
+        self._read_at = now()
         self.changed: list[Changed] = []
         self.reread: list[Callable[[None], object]] = []
 
@@ -106,6 +115,7 @@ class CurrentConfiguration:
             await _all(self.reread, None)
             self._log.error("the configuration was not read again, nothing has changed: {error}", error=error)
             return False
+        self._read_at = self._now()
         told = "; ".join(changes(self._config, read)) or "nothing has changed"
         await self._take(read)
         await _all(self.reread, None)
@@ -114,15 +124,32 @@ class CurrentConfiguration:
 
     def _read(self) -> Config:
         """Return what is to count from now on. Raises ConfigError."""
+        read, late = self._compare()
+        if late:
+            self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
+        return read
+
+    def loaded(self) -> Deferred[Loaded]:
+        """Return where it comes from, and what is different there now; nothing changes."""
+        return execute(self._loaded)
+
+    def _loaded(self) -> Loaded:
+        file = None if self._source.path is None else str(self._source.path)
+        try:
+            read, late = self._compare()
+        except ConfigError as error:
+            return Loaded(file, self._read_at, trouble=str(error))
+        return Loaded(file, self._read_at, tuple(changes(self._config, read)), tuple(late))
+
+    def _compare(self) -> tuple[Config, list[str]]:
+        """Read it again; return what of it may count, and what only a restart changes. Raises ConfigError."""
         read = self._load()
         fixed = {key: getattr(self._config, key) for key in _AT_START}
         # Of the HTTP proxy for clients no more than where it is.
         listens = self._config.forward
         fixed["forward"] = replace(read.forward, listen=listens.listen, listen_tls=listens.listen_tls)
         late = [_KEYS.get(key, key) for key, value in fixed.items() if getattr(read, key) != value]
-        if late:
-            self._log.warn("changed, but only a restart changes these: {late}", late=", ".join(late))
-        return replace(read, **fixed)
+        return replace(read, **fixed), late
 
     def set_alias(self, label: str, registry: str) -> Deferred[AliasChange]:
         """Add an alias, or with ``""`` take one away; return whether it could be written into the file, too.

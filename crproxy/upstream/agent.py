@@ -31,7 +31,17 @@ from .sockets import Sockets
 if TYPE_CHECKING:
     from treq.client import HTTPClient
 
-__all__ = ["CODING", "USER_AGENT", "Clients", "IdentityAgent", "ProxyingAgent", "ask_anything", "send", "treq_client"]
+__all__ = [
+    "CODING",
+    "USER_AGENT",
+    "Clients",
+    "IdentityAgent",
+    "ProxyingAgent",
+    "ask_anything",
+    "cancelled_as_such",
+    "send",
+    "treq_client",
+]
 
 USER_AGENT = f"crproxy/{__version__}"
 
@@ -154,7 +164,7 @@ def send(
         unbuffered=True,
         reactor=cast(Any, clock),
     )
-    return _cancelled_as_such(cast("Deferred[IResponse]", asked)).addTimeout(seconds, clock)
+    return cancelled_as_such(cast("Deferred[IResponse]", asked)).addTimeout(seconds, clock)
 
 
 def ask_anything(http: HTTPClient, origin: str, seconds: float, clock: IReactorTime) -> Deferred[IResponse]:
@@ -162,7 +172,7 @@ def ask_anything(http: HTTPClient, origin: str, seconds: float, clock: IReactorT
     return send(http, "GET", f"{origin}/v2/", {"User-Agent": [USER_AGENT]}, seconds, clock)
 
 
-def _cancelled_as_such(asked: Deferred[IResponse]) -> Deferred[IResponse]:
+def cancelled_as_such(asked: Deferred[IResponse]) -> Deferred[IResponse]:
     """Return ``asked``, which fails with CancelledError where it was cancelled, and only there.
 
     By itself it fails with ResponseNeverReceived, while a connection is being made with ConnectingCancelledError, while

@@ -23,6 +23,7 @@ __all__ = [
     "broke_off",
     "describe",
     "innermost",
+    "is_of_time",
     "is_ours",
     "kind_of",
 ]
@@ -31,6 +32,10 @@ __all__ = [
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (openssl/x509_vfy.h)
 _OTHER_NAMES = (62, 64)
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+_OF_TIME = (9, 10)
+# The kernel knows no way there, or a firewall's rule says so.
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EPERM)
 
 
 class BrokenHeader(OSError):
@@ -82,6 +87,12 @@ def is_ours(reason: BaseException) -> bool:
     return isinstance(root, TooManySockets) or _errno(root) in _NO_DESCRIPTORS
 
 
+def is_of_time(reason: BaseException) -> bool:
+    """Tell whether a certificate was refused for the time that it is: here, or there."""
+    root = innermost(reason)
+    return isinstance(root, ssl.SSLCertVerificationError) and root.verify_code in _OF_TIME
+
+
 def broke_off(reason: BaseException | None) -> bool:
     """Tell whether a server took the connection, and closed it without an answer that can be read."""
     root = None if reason is None else innermost(reason)
@@ -115,6 +126,8 @@ def describe(reason: BaseException) -> str:
             return f"TLS failed: certificate verify failed: {root.verify_message}"
         case ssl.SSLError():
             return f"TLS failed: {(root.reason or 'no reason given').lower().replace('_', ' ')}"
+        case error.ConnectError() if _errno(root) in _NO_WAY:
+            return f"it cannot be reached from here ({errno.errorcode[_errno(root) or 0]})"
         case error.ConnectionClosed() | error.ConnectError():
             return f"the connection broke ({type(root).__name__})"
         case _:

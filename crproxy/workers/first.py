@@ -57,6 +57,7 @@ def make_first(
     log: DaemonLog,
     *,
     logs_here: bool,
+    now: Callable[[], float],
 ) -> IService:
     """Return the daemon in several processes, not yet started.
 
@@ -67,8 +68,9 @@ def make_first(
         supervisor: is told how it goes.
         log: goes by the configuration that counts.
         logs_here: what workers write to standard output is in the log by that.
+        now: seconds since the epoch.
     """
-    current = CurrentConfiguration(config, load, source)
+    current = CurrentConfiguration(config, load, source, now=now)
     current.changed.append(log.take)
     whole, daemon, listeners = OrderedServices(), MultiService(), MultiService()
     daemon.setServiceParent(whole)
@@ -256,6 +258,7 @@ class First(Service):
         channel.on("fault", self._cannot_start)
         channel.on("alias", self._set_alias)
         channel.on("users", lambda _: self._current.reload_users())
+        channel.on("loaded", lambda _: self._current.loaded())
         channel.on("to all", lambda message: self._tell(message[0], message[1], but=worker))
         channel.on("of all", lambda message: self._ask_all(message[0], message[1], but=worker))
         channel.on("of the leader", lambda message: self._ask_leader(*message))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from ..admin.alias_file import AliasChange
+from ..admin.loaded import Loaded
 from ..config import Config
 from ..service.current_configuration import Changed
 from .together import Together
@@ -37,6 +38,10 @@ class TakenConfiguration:
     def reload_users(self) -> Deferred[tuple[str, ...]]:
         """Have the first process read the htpasswd file again. Fails with ConfigError."""
         return self._together.ask_first("users")
+
+    def loaded(self) -> Deferred[Loaded]:
+        """Have the first process say where it comes from, and what is different there now."""
+        return self._together.ask_first("loaded")
 
     def _take(self, config: Config) -> None:
         self._config = config

@@ -33,7 +33,7 @@ from tests.parts.registry import PASSWORD, USERNAME, DockerRegistry, htpasswd_au
 from tests.parts.requirements import need, need_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.parts.layouts import Layout
     from tests.parts.skopeo import Skopeo
@@ -110,6 +110,7 @@ class House:
     setting: Setting
     authority: Authority
     node: Node
+    daemon: Daemon
 
 
 def fresh_ports() -> dict[str, int]:
@@ -138,8 +139,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, skopeo: Skopeo, layout: Layo
     with DockerRegistry(directory, **served) as registry:  # type: ignore[arg-type]  # three kinds of values
         where = tmp_path_factory.mktemp("daemon")
         setting = Setting(where / "data", certs, endpoint=registry.url, ca_file=authority.file, **ports)
-        with Daemon(where, setting.text, setting.data_dir, listen=setting.options):
-            yield House(setting, authority, node)
+        with Daemon(where, setting.text, setting.data_dir, listen=setting.options) as daemon:
+            yield House(setting, authority, node, daemon)
 
 
 def look(directory: Path, house: House, *options: str, node: Node | None = None, **changes: Any) -> Report:
@@ -171,7 +172,7 @@ HERE = dict.fromkeys((DOMAIN, *ALIASES), "127.0.0.1")
 
 
 def test_a_healthy_set_up_passes(tmp_path: Path, house: House) -> None:
-    report = look(tmp_path, house, "--strict")
+    report = examine(tmp_path, "--config", str(house.daemon.file), "--strict", node=house.node)
     assert (report.status, report.first_cause) == (0, None), report
     assert {found.outcome for found in report.findings} <= {"ok", "skipped"}
     assert [found.outcome for found in report.about("proxy")] == ["ok"]
@@ -201,6 +202,29 @@ def test_without_the_daemon_it_says_so_and_looks_at_the_rest(tmp_path: Path, hou
     assert any(found.outcome == "ok" for found in report.about("upstreams"))
     assert look(tmp_path, house, "--strict", **changes).status == 2
     assert not data_dir.exists()
+
+
+def test_a_file_that_differs_from_what_runs_is_noticed(tmp_path: Path, house: House) -> None:
+    file = house.daemon.file
+    before = file.read_text()
+    secret = PASSWORD[::-1]
+    file.write_text(f'{before.replace(PASSWORD, secret)}\n[limits]\ntotal = "1M/s"\n[timeouts]\nidle = "59s"\n')
+    try:
+        report = examine(tmp_path, "--config", str(file), node=house.node)
+        file.write_text("domian = 1\n" + before)
+        # Of another file, which can be read.
+        broken = look(tmp_path, house)
+    finally:
+        file.write_text(before)
+    (noticed,) = [found for found in report.findings if found.outcome == "warning" and found.area == "configuration"]
+    assert noticed.subject == str(file)
+    assert "[upstreams]: docker.io changed (password), quay.io changed (password)" in noticed.text
+    assert "[limits]: total none -> 1048576" in noticed.text
+    assert "timeouts (by a restart alone)" in noticed.text
+    assert secret not in str(report)
+    told = {found.subject: found for found in broken.about("configuration")}
+    assert "could not read it as it is now: line 1: domian: there is no such key" in told[str(file)].text
+    assert f"that is {file}" in told[str(tmp_path / "crproxy.toml")].text
 
 
 # 1: wrong DNS
@@ -344,6 +368,30 @@ def test_a_clock_that_is_off_is_named(
     assert said in named.text
 
 
+def test_a_certificate_that_has_not_begun_where_the_clock_is_behind_is_no_fault_of_its_own(
+    tmp_path: Path, house: House
+) -> None:
+    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    begins = tomorrow - datetime.timedelta(hours=1)
+    certificate = house.authority.issue("127.0.0.1", not_before=begins)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    with FakeUpstream(context) as registry:
+        date = ("Date", email.utils.formatdate(tomorrow.timestamp(), usegmt=True))
+        registry.script("/v2/", Answer(body=b"{}", headers=(date,)))
+        told = look(tmp_path, house, "--upstream", "quay.io", quay=registry.url)
+        # The same certificate, where others have the same time as we.
+        registry.script("/v2/", Answer(body=b"{}"))
+        early = look(tmp_path, house, "--upstream", "quay.io", quay=registry.url)
+    assert told.failed == {"clock"}
+    assert "24.0 hours behind" in cause(told).text
+    assert {found.text for found in told.about("upstreams")} >= {"it depends on what failed: clock"}
+    named = cause(early)
+    assert (named.area, named.subject) == ("upstreams", "quay.io: connection")
+    assert f"its certificate begins on {begins:%Y-%m-%d %H:%M} UTC only" in named.text
+    assert "unless this machine's clock is wrong" in named.advice
+
+
 # 9: not enough permissions
 
 
@@ -354,6 +402,14 @@ def powerless() -> list[str]:
     """
     need_root("giving files away")
     return [need("setpriv"), "--bounding-set=-all", "--inh-caps=-all", "--securebits=+noroot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Powerless(Node):
+    """A machine on which everything is run so."""
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        return Node(self.etc, self.authority).command([*powerless(), *command])
 
 
 def give_away(path: Path, mode: int) -> None:
@@ -375,6 +431,23 @@ def test_a_password_file_that_may_not_be_read_is_named(tmp_path: Path, house: Ho
     named = cause(look_powerless(tmp_path, house, text))
     assert (named.area, named.subject) == ("permissions", str(secret))
     assert "cannot be read by" in named.text
+
+
+def test_a_password_file_that_only_root_may_read_is_named_to_root(tmp_path: Path, house: House) -> None:
+    """The doctor is root, and the daemon is not: it has read the file before that was so."""
+    changes: dict[str, Any] = {"data_dir": tmp_path / "data", **fresh_ports()}
+    setting = replace(house.setting, **changes)
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    text = setting.text.replace(f'password = "{PASSWORD}"', f"password_file = {json.dumps(str(secret))}")
+    node = Powerless(house.node.etc, house.node.authority)
+    with Daemon(tmp_path, text, setting.data_dir, listen=setting.options, node=node):
+        give_away(secret, 0o600)
+        report = examine(tmp_path, "--config", str(tmp_path / "crproxy.toml"), node=house.node)
+    named = cause(report)
+    assert report.failed == {"permissions"}
+    assert (named.area, named.subject) == ("permissions", str(secret))
+    assert "can be read by root, and not by root, whom crproxy runs as" in named.text
 
 
 def test_a_data_directory_that_may_not_be_written_is_named(tmp_path: Path, house: House) -> None:

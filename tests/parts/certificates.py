@@ -38,15 +38,22 @@ class Authority:
         self._authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
         self._authority.cert_pem.write_to_path(self.file)
 
-    def issue(self, *names: str, rsa: bool = False, not_after: datetime.datetime | None = None) -> Certificate:
+    def issue(
+        self,
+        *names: str,
+        rsa: bool = False,
+        not_before: datetime.datetime | None = None,
+        not_after: datetime.datetime | None = None,
+    ) -> Certificate:
         """Issue a certificate for host names, which may begin with ``*.``, and addresses.
 
         Arguments:
             rsa: with a key of the older kind, which many still have.
+            not_before: when it begins, if not long ago.
             not_after: when it ends, if not in the far future.
         """
         key_type = trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA
-        issued = self._authority.issue_cert(*names, key_type=key_type, not_after=not_after)
+        issued = self._authority.issue_cert(*names, key_type=key_type, not_before=not_before, not_after=not_after)
         stem = names[0].replace("*", "any")
         written = Certificate(self._directory / f"{stem}.pem", self._directory / f"{stem}.key")
         (leaf,) = issued.cert_chain_pems

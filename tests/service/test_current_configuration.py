@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
-from crproxy.config import Clients, Config, ConfigError, Forward, Listen
+from crproxy.admin.alias_file import Source
+from crproxy.admin.loaded import Loaded
+from crproxy.config import Clients, Config, ConfigError, Forward, Listen, Upstream
 from crproxy.oci.names import Registry
 from crproxy.policy.routing import Names
 from crproxy.service.current_configuration import CurrentConfiguration
@@ -69,6 +72,43 @@ def test_what_the_http_proxy_answers_counts_at_once_and_where_it_listens_with_a_
         "changed, but only a restart changes these: proxy.listen",
         "the configuration was read again: [proxy]: registries added quay.io, tunnel_idle 5 min -> 10",
     ]
+
+
+# Beside what the file says now
+
+
+def test_what_runs_is_told_beside_what_the_file_says_now(log: Log) -> None:
+    files, times = [BEFORE], [100.0]
+    source = Source(Path("/etc/crproxy.toml"), lambda _: BEFORE)
+    current = CurrentConfiguration(BEFORE, lambda: files[-1], source, now=lambda: times[-1])
+    times.append(200.0)
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0)
+    files.append(replace(AFTER, data_dir="/elsewhere"))
+    told = ("[aliases]: added new.cr.test",)
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0, told, ("data_dir",))
+    assert current() is BEFORE
+    assert log.lines == []
+    ended(current.reload())
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 200.0, (), ("data_dir",))
+
+
+def test_a_file_that_cannot_be_read_again_is_told() -> None:
+    def load() -> Config:
+        raise ConfigError("line 3: domian: there is no such key")
+
+    current = CurrentConfiguration(BEFORE, load)
+    assert ended(current.loaded()) == Loaded(None, 0.0, trouble="line 3: domian: there is no such key")
+
+
+def test_no_secret_is_told() -> None:
+    def with_password(password: str) -> Config:
+        return replace(BEFORE, upstreams={QUAY: Upstream(QUAY, "https://quay.io", username="me", password=password)})
+
+    current = CurrentConfiguration(with_password("before"), lambda: with_password("after"))
+    loaded = ended(current.loaded())
+    assert loaded.changed == ("[upstreams]: quay.io changed (password)",)
+    assert "before" not in str(loaded)
+    assert "after" not in str(loaded)
 
 
 def test_an_alias_is_added_and_taken_away_while_running() -> None:

@@ -10,7 +10,7 @@ from ... import __version__
 from ...config import Config
 from ...upstream.agent import Clients, send
 from ...upstream.connecting import Reach
-from ...upstream.errors import TRANSPORT_ERRORS, describe
+from ...upstream.errors import TRANSPORT_ERRORS, describe, is_of_time
 from ...upstream.relay import BodyBroke, BodyTooLarge, collect
 from .clock import ClockReading
 from .environment import SECONDS, ProbeEnvironment
@@ -34,7 +34,9 @@ async def check_authority(config: Config, environment: ProbeEnvironment) -> tupl
         response = await send(http, "GET", directory, {"User-Agent": [f"crproxy/{__version__}"]}, SECONDS, clock)
         body = await collect(response, _LIMIT, SECONDS, clock)
     except (*TRANSPORT_ERRORS, BodyBroke, BodyTooLarge) as error:
-        return [failed(Area.AUTHORITY, directory, f"cannot be asked: {describe(error)}", _ADVICE)], None
+        depends_on = Area.CLOCK if is_of_time(error) else None
+        text = f"cannot be asked: {describe(error)}"
+        return [failed(Area.AUTHORITY, directory, text, _ADVICE, depends_on=depends_on)], None
     reading = ClockReading.of(directory, response, environment.now())
     return [_judge(directory, response, body, clock.seconds() - began)], reading
 

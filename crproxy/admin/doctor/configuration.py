@@ -25,10 +25,14 @@ class Reading:
 
     Arguments:
         config: None where it cannot be used.
+        file: that was read; None where there is none.
+        files: all that were read: that, and those that are named in it.
     """
 
     config: Config | None
     findings: list[Finding]
+    file: str | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,7 +67,9 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
     others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
     secret = [] if where is None else list(_secrets(where))
-    return Reading(config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret])
+    return Reading(
+        config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret], where, tuple(files.read)
+    )
 
 
 def whoever() -> str:

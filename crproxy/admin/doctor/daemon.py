@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...config import Config
 from ...policy.endpoints import parse_endpoint
@@ -31,7 +31,7 @@ class Daemon:
     def runs(self) -> bool:
         """Tell whether there is one."""
         operators = self.admin is not None and self.admin.status is not None
-        return operators or any(result.is_crproxy for result in self.answers.values())
+        return operators or any(result.is_crproxy and not result.in_the_clear for result in self.answers.values())
 
     @property
     def finding(self) -> Finding:
@@ -67,4 +67,9 @@ async def _probe(
     if target is None or endpoint.proxied:
         return None
     authority = host_and_port(host, endpoint.port or {"http": 80, "https": 443}[secure], secure)
-    return await probe(environment.reactor, target, f"{secure}://{authority}{path}")
+    seen = await probe(environment.reactor, target, f"{secure}://{authority}{path}")
+    if secure == "http" or not seen.connected or seen.status is not None or seen.shown is not None:
+        return seen
+    # OpenSSL calls it a wrong version number, which tells nobody that something else is there.
+    plain = await probe(environment.reactor, target, f"http://{authority}{path}")
+    return seen if plain.status is None else replace(plain, in_the_clear=True)

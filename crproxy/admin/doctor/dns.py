@@ -10,11 +10,13 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from ...config import Config
 from .daemon import Daemon
-from .environment import SECONDS, ProbeEnvironment
-from .findings import Area, Finding, failed, fine, skipped, warning
+from .environment import CONNECT_SECONDS, ProbeEnvironment
+from .findings import Area, Finding, Told, failed, fine, skipped, warning
 from .http_probe import ProbeResult, host_and_port, probe
 
 __all__ = ["DnsResult", "check_dns", "resolve_names"]
+
+_UNKNOWN = "cannot be resolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ async def resolve_names(config: Config, environment: ProbeEnvironment) -> DnsRes
     url = f"{scheme}://{host_and_port(domain, port, scheme)}/v2/"
     answers = {}
     for address in sorted(addresses[domain]):
-        endpoint = HostnameEndpoint(environment.reactor, address, port, timeout=SECONDS)
+        endpoint = HostnameEndpoint(environment.reactor, address, port, timeout=CONNECT_SECONDS)
         answers[address] = await probe(environment.reactor, endpoint, url)
     return DnsResult(addresses, answers)
 
@@ -66,9 +68,8 @@ def check_dns(config: Config, daemon: Daemon, names: DnsResult, environment: Pro
 def _domain(domain: str, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment) -> Finding:
     addresses = names.addresses[domain]
     if not addresses:
-        return failed(
-            Area.DNS, domain, "cannot be resolved", f"Give {domain} an A or AAAA record that leads to this machine"
-        )
+        advice = f"Give {domain} an A or AAAA record that leads to this machine"
+        return failed(Area.DNS, domain, _UNKNOWN, advice, common=_all_unknown(domain))
     elsewhere = sorted(address for address in addresses if not environment.is_here(address))
     if not elsewhere:
         return fine(Area.DNS, domain, f"leads to {_listed(addresses)}, which is this machine")
@@ -95,19 +96,44 @@ def _aliases(config: Config, domain: str, names: DnsResult, environment: ProbeEn
     for name in sorted(config.names.aliases):
         addresses = names.addresses[name]
         if not addresses:
-            yield failed(Area.DNS, name, "cannot be resolved", f"Give it a record, or *.{domain} one for all of them")
+            yield _unknown_alias(name, domain, names)
         elif addresses <= names.addresses[domain] or all(map(environment.is_here, addresses)):
             right.append(name)
         else:
-            there = _listed(names.addresses[domain]) or "nowhere"
-            yield failed(
-                Area.DNS,
-                name,
-                f"leads to {_listed(addresses)}, the domain to {there}",
-                f"Let it lead to where {domain} leads: correct its record, or remove it where *.{domain} has one",
-            )
+            yield _astray(name, domain, names)
     if right:
         yield fine(Area.DNS, ", ".join(right), "lead there, too" if len(right) > 1 else "leads there, too")
+
+
+def _unknown_alias(name: str, domain: str, names: DnsResult) -> Finding:
+    common = Told(_UNKNOWN, f"Give them records, or *.{domain} one for all of them")
+    if not names.addresses[domain]:
+        common = _all_unknown(domain)
+    advice = f"Give it a record, or *.{domain} one for all of them"
+    return failed(Area.DNS, name, _UNKNOWN, advice, common=common)
+
+
+def _all_unknown(domain: str) -> Told:
+    """Return what is said where neither the domain nor an alias can be resolved."""
+    return Told(
+        _UNKNOWN,
+        f"Give {domain} and *.{domain} A or AAAA records that lead to this machine. If they have them: see whether "
+        "this machine's DNS server answers (/etc/resolv.conf)",
+    )
+
+
+def _astray(name: str, domain: str, names: DnsResult) -> Finding:
+    addresses, there = _listed(names.addresses[name]), _listed(names.addresses[domain]) or "nowhere"
+    return failed(
+        Area.DNS,
+        name,
+        f"leads to {addresses}, the domain to {there}",
+        f"Let it lead to where {domain} leads: correct its record, or remove it where *.{domain} has one",
+        common=Told(
+            f"lead to {addresses}, the domain to {there}",
+            f"Let them lead to where {domain} leads: correct their records, or remove them where *.{domain} has one",
+        ),
+    )
 
 
 def _listed(addresses: frozenset[str] | list[str]) -> str:

@@ -13,10 +13,15 @@ from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-__all__ = ["SECONDS", "ProbeEnvironment", "Resolve", "is_here", "resolver"]
+from ...policy.endpoints import Endpoint
+from .holders import Holder, find_holder
+
+__all__ = ["CONNECT_SECONDS", "SECONDS", "ProbeEnvironment", "Resolve", "is_here", "resolver"]
 
 # For one question: somebody sits and waits.
 SECONDS = 10.0
+# Until a connection stands: less, so that it is known which of both it was.
+CONNECT_SECONDS = 5.0
 
 # Returns a name's addresses; none where it has none.
 Resolve = Callable[[str], Awaitable[frozenset[str]]]
@@ -31,12 +36,14 @@ class ProbeEnvironment:
         resolve: looks names up.
         is_here: tells whether an address is one of this machine's.
         now: returns seconds since the epoch.
+        holder: returns who listens somewhere on this machine; None where that cannot be told.
     """
 
     reactor: Any
     resolve: Resolve
     is_here: Callable[[str], bool] = field(default_factory=lambda: is_here)
     now: Callable[[], float] = time.time
+    holder: Callable[[Endpoint], Holder | None] = find_holder
 
 
 def is_here(address: str) -> bool:

@@ -6,10 +6,22 @@ Knows nothing of what is looked at, nor of how it is shown.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-__all__ = ["Area", "Finding", "Outcome", "failed", "fine", "first_cause", "skipped", "warning", "worst"]
+__all__ = [
+    "Area",
+    "Finding",
+    "Outcome",
+    "Told",
+    "failed",
+    "fine",
+    "first_cause",
+    "settled",
+    "skipped",
+    "warning",
+    "worst",
+]
 
 
 class Outcome(enum.Enum):
@@ -45,6 +57,19 @@ _SEVERITY = {outcome: number for number, outcome in enumerate(Outcome)}
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of several subjects at once.
+
+    Arguments:
+        text: what was seen at all of them.
+        advice: what to do about it.
+    """
+
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at.
 
@@ -52,6 +77,8 @@ class Finding:
         subject: a name, a path, an endpoint.
         text: what was seen there.
         advice: what to do about it, as a sentence; empty where there is nothing to do.
+        common: what is said of this and others together whose cause is the same; None is the same text and advice.
+        depends_on: what this is no fault of its own beside, if that has failed.
     """
 
     area: Area
@@ -59,11 +86,13 @@ class Finding:
     outcome: Outcome
     text: str
     advice: str = ""
+    common: Told | None = None
+    depends_on: Area | None = None
 
 
-def fine(area: Area, subject: str, text: str) -> Finding:
+def fine(area: Area, subject: str, text: str, common: Told | None = None) -> Finding:
     """Return that all is well with ``subject``."""
-    return Finding(area, subject, Outcome.OK, text)
+    return Finding(area, subject, Outcome.OK, text, common=common)
 
 
 def skipped(area: Area, subject: str, why: str) -> Finding:
@@ -76,9 +105,27 @@ def warning(area: Area, subject: str, text: str, advice: str) -> Finding:
     return Finding(area, subject, Outcome.WARNING, text, advice)
 
 
-def failed(area: Area, subject: str, text: str, advice: str) -> Finding:
+def failed(
+    area: Area,
+    subject: str,
+    text: str,
+    advice: str,
+    *,
+    common: Told | None = None,
+    depends_on: Area | None = None,
+) -> Finding:
     """Return what does not work."""
-    return Finding(area, subject, Outcome.FAILED, text, advice)
+    return Finding(area, subject, Outcome.FAILED, text, advice, common, depends_on)
+
+
+def settled(findings: Iterable[Finding], broken: Collection[Area]) -> list[Finding]:
+    """Return ``findings``; what failed only because of one of the areas that are ``broken`` is skipped."""
+    return [
+        skipped(finding.area, finding.subject, f"it depends on what failed: {finding.depends_on.value}")
+        if finding.outcome is Outcome.FAILED and finding.depends_on in broken and finding.depends_on is not None
+        else finding
+        for finding in findings
+    ]
 
 
 def worst(findings: Iterable[Finding]) -> Outcome:

@@ -15,19 +15,20 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wra
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import URI, Agent
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from ... import __version__
 from ...policy.endpoints import Endpoint
 from ...policy.urls import origin_of
+from ...upstream.agent import cancelled_as_such
 from ...upstream.errors import TRANSPORT_ERRORS, describe, innermost
 from ...upstream.fields import field_of
 from ...upstream.relay import abandon
-from .environment import SECONDS
+from .environment import CONNECT_SECONDS, SECONDS
 from .tls_probe import CertificateRecorder, ShownCertificate
 
-__all__ = ["ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
+__all__ = ["Always", "ProbeResult", "client_endpoint", "host_and_port", "moment", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ProbeResult:
         date: its time, in seconds since the epoch.
         seconds: it took so long.
         shown: its certificate, where it got as far as that.
+        in_the_clear: TLS was asked for, and it speaks plain HTTP.
     """
 
     why: str = ""
@@ -53,6 +55,7 @@ class ProbeResult:
     date: float | None = None
     seconds: float = 0.0
     shown: ShownCertificate | None = None
+    in_the_clear: bool = False
 
     @property
     def is_crproxy(self) -> bool:
@@ -68,8 +71,8 @@ class ProbeResult:
 def client_endpoint(endpoint: Endpoint, reactor: Any) -> IStreamClientEndpoint | None:
     """Return what connects to where this machine listens; None where that cannot be told, such as systemd's sockets."""
     if endpoint.kind == "unix":
-        return UNIXClientEndpoint(reactor, endpoint.path, timeout=SECONDS)
-    return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=SECONDS) if endpoint.port else None
+        return UNIXClientEndpoint(reactor, endpoint.path, timeout=CONNECT_SECONDS)
+    return HostnameEndpoint(reactor, endpoint.host, endpoint.port, timeout=CONNECT_SECONDS) if endpoint.port else None
 
 
 def host_and_port(name: str, port: int, scheme: str) -> str:
@@ -88,11 +91,12 @@ async def probe(reactor: Any, endpoint: IStreamClientEndpoint, url: str, authori
     recorder = CertificateRecorder(origin.host if origin is not None else "", authorities)
     if url.startswith("https://"):
         endpoint = wrapClientTLS(recorder, endpoint)
-    agent = Agent.usingEndpointFactory(reactor, _Always(endpoint))
+    agent = Agent.usingEndpointFactory(reactor, Always(endpoint))
     began = reactor.seconds()
     headers = Headers({"User-Agent": [f"crproxy-doctor/{__version__}"]})
     try:
-        response: IResponse = await agent.request(b"GET", url.encode("ascii"), headers).addTimeout(SECONDS, reactor)
+        asked = cancelled_as_such(agent.request(b"GET", url.encode("ascii"), headers))
+        response = await asked.addTimeout(SECONDS, reactor)
     except (*TRANSPORT_ERRORS, SSL.Error) as failure:
         return _missed(failure, recorder.shown)
     abandon(response)
@@ -117,7 +121,7 @@ def moment(date: str) -> float | None:
 def _missed(failure: BaseException, shown: ShownCertificate | None) -> ProbeResult:
     root = innermost(failure)
     # Twisted tells so of sockets that are not there, and of names that are not known.
-    connected = not isinstance(root, error.ConnectError | error.DNSLookupError)
+    connected = not isinstance(root, error.ConnectError | error.DNSLookupError | error.TimeoutError)
     why = _openssl_reason(root) if isinstance(root, SSL.Error) else describe(failure)
     return ProbeResult(why, connected, isinstance(root, error.ConnectionRefusedError), shown=shown)
 
@@ -128,8 +132,12 @@ def _openssl_reason(failure: SSL.Error) -> str:
 
 
 @implementer(IAgentEndpointFactory)
-class _Always:
-    """Connects to the same endpoint, whatever is asked for."""
+class Always:
+    """Connects to the same endpoint, whatever is asked for (IAgentEndpointFactory).
+
+    Arguments:
+        endpoint: where to.
+    """
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
         self._endpoint = endpoint

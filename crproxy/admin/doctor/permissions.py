@@ -13,15 +13,29 @@ from ...policy.endpoints import Endpoint, parse_endpoint
 from ..endpoint import admin_endpoint
 from .configuration import whoever
 from .daemon import Daemon
-from .findings import Area, Finding, failed, fine
+from .environment import ProbeEnvironment
+from .filesystem import file_system
+from .findings import Area, Finding, failed, fine, skipped
+from .ports import taken
 
 __all__ = ["check_permissions", "nearest"]
 
 
-def check_permissions(config: Config, daemon: Daemon) -> list[Finding]:
+def check_permissions(config: Config, daemon: Daemon, environment: ProbeEnvironment) -> list[Finding]:
     """Return what may be done, by whoever the doctor is; a port that the daemon has already it may have."""
-    ports = [_port(one, daemon) for one, _ in config.client_endpoints]
+    ports = [_port(one, daemon, environment) for one in _descriptions(config, daemon)]
     return [*filter(None, ports), _data_dir(Path(config.data_dir)), *_certs(config), *_socket(config)]
+
+
+def _descriptions(config: Config, daemon: Daemon) -> Iterator[str]:
+    """Give where it listens for clients, and, if it does not run and so has none of them, for all others."""
+    yield from (description for description, _ in config.client_endpoints)
+    if daemon.runs:
+        return
+    if config.metrics.listen is not None:
+        yield config.metrics.listen
+    if config.fleet is not None:
+        yield from config.fleet.listen
 
 
 def nearest(directory: Path) -> Path:
@@ -32,7 +46,7 @@ def nearest(directory: Path) -> Path:
     return directory
 
 
-def _port(description: str, daemon: Daemon) -> Finding | None:
+def _port(description: str, daemon: Daemon, environment: ProbeEnvironment) -> Finding | None:
     endpoint = parse_endpoint(description)
     known = daemon.answers.get(description)
     if endpoint.kind not in ("tcp", "tcp6", "ssl") or not endpoint.port:
@@ -51,11 +65,13 @@ def _port(description: str, daemon: Daemon) -> Finding | None:
             "Start crproxy by its systemd unit, which has the right, or as root, or choose another port where it is "
             "configured",
         )
+    if why.errno == errno.EADDRINUSE:
+        return taken(description, environment.holder(endpoint))
     return failed(
         Area.PORTS,
         description,
         f"cannot be listened on: {why.strerror}",
-        "Find out what has it (ss -ltnp), or choose another endpoint under [listen] or [proxy]",
+        "Correct the endpoint where it is configured: its address has to be one of this machine's (ip address)",
     )
 
 
@@ -81,9 +97,19 @@ def _data_dir(directory: Path) -> Finding:
     except OSError as error:
         return failed(Area.PERMISSIONS, str(directory), f"cannot be looked at by {whoever()}: {error.strerror}", advice)
     if not os.access(found, os.W_OK | os.X_OK):
+        if _is_read_only(found):
+            # It is nobody's fault who may write what.
+            return skipped(Area.PERMISSIONS, str(directory), "its disk is read-only: see the disk")
         return failed(Area.PERMISSIONS, str(found), f"cannot be written by {whoever()}", advice)
     said = "can be written" if found == directory.absolute() else "is made at the first start"
     return fine(Area.PERMISSIONS, str(directory), said)
+
+
+def _is_read_only(directory: Path) -> bool:
+    try:
+        return file_system(directory).read_only
+    except OSError:
+        return False
 
 
 def _owner(directory: Path) -> str:

@@ -5,21 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...config import Config
+from ...policy.endpoints import parse_endpoint
 from .daemon import Daemon
 from .dns import DnsResult
+from .environment import ProbeEnvironment
 from .findings import Area, Finding, failed, fine, skipped
+from .holders import Holder
 from .http_probe import ProbeResult
 
-__all__ = ["check_ports"]
+__all__ = ["check_ports", "taken"]
 
 
-def check_ports(config: Config, daemon: Daemon, names: DnsResult) -> list[Finding]:
+def check_ports(config: Config, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment) -> list[Finding]:
     """Return what answers."""
-    return [*_here(config, daemon), *_by_name(config, daemon, names)]
+    return [*_here(config, daemon, environment), *_by_name(config, daemon, names, environment)]
 
 
-def _here(config: Config, daemon: Daemon) -> Iterator[Finding]:
-    for description, _ in config.client_endpoints:
+def taken(description: str, holder: Holder | None, seen: str = "") -> Finding:
+    """Return that another program has a port.
+
+    Arguments:
+        description: where crproxy is to listen.
+        holder: who has it; None where that cannot be told.
+        seen: what was seen of it.
+    """
+    more = f": {seen}" if seen else ""
+    if holder is None:
+        return failed(
+            Area.PORTS,
+            description,
+            f"another program has this port, not crproxy{more}",
+            "Find out which (sudo ss -ltnp), and stop it; or choose another port where this is configured",
+        )
+    return failed(
+        Area.PORTS,
+        description,
+        f"{holder} has this port, not crproxy{more}",
+        f"Stop it (systemctl status {holder.pid} tells its service), or choose another port where this is configured",
+    )
+
+
+def _here(config: Config, daemon: Daemon, environment: ProbeEnvironment) -> Iterator[Finding]:
+    for description, scheme in config.client_endpoints:
         result = daemon.answers.get(description)
         if result is None:
             yield skipped(Area.PORTS, description, "where that is cannot be told from here")
@@ -33,10 +60,21 @@ def _here(config: Config, daemon: Daemon) -> Iterator[Finding]:
                 "Restart crproxy, which listens where its configuration said when it started, and see its log",
             )
         else:
-            yield _answered(description, result, "Let crproxy have this port, or choose another one")
+            yield _answered_here(description, scheme, result, environment)
 
 
-def _by_name(config: Config, daemon: Daemon, names: DnsResult) -> Iterator[Finding]:
+def _answered_here(description: str, scheme: str, result: ProbeResult, environment: ProbeEnvironment) -> Finding:
+    if result.is_crproxy and not result.in_the_clear:
+        return _well(description, result)
+    holder = environment.holder(parse_endpoint(description))
+    if holder is not None and holder.is_crproxy:
+        what = f"{holder}, which is a crproxy, has this port: {_seen(result)}"
+        advice = f"See its log; if it is another one than this configuration is for, one of them needs another {scheme}"
+        return failed(Area.PORTS, description, what, advice)
+    return taken(description, holder, _seen(result))
+
+
+def _by_name(config: Config, daemon: Daemon, names: DnsResult, environment: ProbeEnvironment) -> Iterator[Finding]:
     domain = config.names.domain
     if domain is None:
         return
@@ -47,6 +85,8 @@ def _by_name(config: Config, daemon: Daemon, names: DnsResult) -> Iterator[Findi
         subject = f"{domain} at {address} port {port}"
         if not daemon.runs:
             yield skipped(Area.PORTS, subject, "crproxy is not running")
+        elif not result.is_crproxy and not environment.is_here(address):
+            yield skipped(Area.PORTS, subject, "it is not this machine: see the dns of the domain")
         elif not result.connected:
             yield failed(
                 Area.PORTS,
@@ -54,13 +94,21 @@ def _by_name(config: Config, daemon: Daemon, names: DnsResult) -> Iterator[Findi
                 f"cannot be connected to: {result.why}",
                 f"Open port {port} in the firewall, and let crproxy listen there (https under [listen])",
             )
+        elif result.is_crproxy and not result.in_the_clear:
+            yield _well(subject, result)
         else:
-            yield _answered(subject, result, f"Let port {port} of {address} lead to crproxy, whole Host and path")
+            advice = f"Let port {port} of {address} lead to crproxy, whole Host and path"
+            yield failed(Area.PORTS, subject, f"something else answers there, not crproxy: {_seen(result)}", advice)
 
 
-def _answered(subject: str, result: ProbeResult, advice: str) -> Finding:
-    if result.status is None:
-        return failed(Area.PORTS, subject, f"is connected to, but answers nothing: {result.why}", advice)
-    if not result.is_crproxy:
-        return failed(Area.PORTS, subject, f"{result.who} answers there ({result.status}), not crproxy", advice)
+def _well(subject: str, result: ProbeResult) -> Finding:
     return fine(Area.PORTS, subject, f"{result.server} answers {result.status} in {result.seconds:.2f} s")
+
+
+def _seen(result: ProbeResult) -> str:
+    """Say how it answers."""
+    if result.in_the_clear:
+        return f"no TLS is spoken there, but plain HTTP, by {result.who}"
+    if result.status is None:
+        return f"it answers nothing that can be read ({result.why})"
+    return f"{result.who} answers {result.status}"

@@ -19,10 +19,11 @@ from ...upstream.errors import TRANSPORT_ERRORS, RefusedAddress, describe, inner
 from ...upstream.fields import lines_of
 from ...upstream.quotas import Quotas
 from ...upstream.relay import abandon
+from .blocked import connected, explain
 from .certificates import judge
 from .clock import ClockReading
-from .environment import SECONDS
-from .findings import Area, Outcome
+from .environment import CONNECT_SECONDS, SECONDS
+from .findings import Area, Outcome, Told
 from .http_probe import probe
 from .upstreams import RegistryCheck, Tools
 
@@ -67,12 +68,13 @@ async def _look_up(seen: RegistryCheck, tools: Tools) -> bool:
     addresses = await tools.environment.resolve(origin.host)
     if addresses:
         return seen.note(Outcome.OK, "name", f"{origin.host} leads to {', '.join(sorted(addresses))}")
-    return seen.note(
-        Outcome.FAILED,
-        "name",
-        f"{origin.host} cannot be resolved",
-        f"See this machine's DNS (/etc/resolv.conf, getent hosts {origin.host}), or set https_proxy for crproxy",
+    advice = f"See this machine's DNS (/etc/resolv.conf, getent hosts {origin.host}), or set https_proxy for crproxy"
+    common = Told(
+        "their names cannot be resolved",
+        "See whether this machine's DNS server answers (/etc/resolv.conf, getent hosts registry-1.docker.io) and "
+        "knows names of the internet; where only an HTTP proxy leads there, set https_proxy for crproxy",
     )
+    return seen.note(Outcome.FAILED, "name", f"{origin.host} cannot be resolved", advice, common=common)
 
 
 async def _greet(seen: RegistryCheck, tools: Tools) -> bool:
@@ -100,22 +102,26 @@ def _answered(seen: RegistryCheck, status: int, seconds: float) -> bool:
 
 async def _unanswered(seen: RegistryCheck, tools: Tools, error: BaseException) -> bool:
     """Say what hinders it; of a certificate that is refused, what is wrong with it."""
-    why = describe(error)
-    advice = "See that this machine reaches it: firewall, proxy, and whether it is up (its status page)"
     origin, proxy = _reached(seen.upstream)
     if isinstance(innermost(error), RefusedAddress):
         advice = f"If that is meant, write its endpoint, or private_hosts, under {seen.table}"
-    elif proxy is not None:
-        advice = f"See the proxy {proxy}: https_proxy in the environment, or proxy under {seen.table}"
-    elif origin.scheme == "https" and await _look_at_certificate(seen, tools, origin):
+        return seen.note(Outcome.FAILED, "connection", describe(error), advice)
+    if proxy is not None:
+        # Several have it in common, and the proxy, not their own tables, is what to look at.
+        advice = f"See the proxy {proxy}: whether it runs, and lets this machine to registries"
+        where = f" ({proxy}: https_proxy in the environment, or proxy under {seen.table})"
+        common = Told(f"the proxy {proxy} does not lead there: {describe(error)}", advice)
+        return seen.note(Outcome.FAILED, "connection", describe(error), f"{advice}{where}", common=common)
+    if origin.scheme == "https" and connected(error) and await _look_at_certificate(seen, tools, origin):
         return False
-    return seen.note(Outcome.FAILED, "connection", why, advice)
+    blocked = explain(error, origin, seen.table)
+    return seen.note(Outcome.FAILED, "connection", describe(error), blocked.advice, common=blocked.common)
 
 
 async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin) -> bool:
     """Say what is wrong with its certificate; return whether that is all that is wrong."""
     upstream, now = seen.upstream, tools.environment.now()
-    endpoint = HostnameEndpoint(tools.environment.reactor, origin.host, origin.port, timeout=SECONDS)
+    endpoint = HostnameEndpoint(tools.environment.reactor, origin.host, origin.port, timeout=CONNECT_SECONDS)
     result = await probe(tools.environment.reactor, endpoint, f"{upstream.endpoint}/v2/", upstream.authorities)
     if result.shown is None:
         return False
@@ -124,18 +130,25 @@ async def _look_at_certificate(seen: RegistryCheck, tools: Tools, origin: Origin
     finding = judge(Area.UPSTREAMS, "", result.shown, now)
     if finding.outcome is not Outcome.FAILED:
         return False
-    known = "in its ca_file" if upstream.authorities is not None else "that this machine's system trusts"
-    untrusted = not result.shown.is_trusted
-    seen.note(
-        Outcome.FAILED,
-        "connection",
-        f"its certificate is by {result.shown.issuer}, for whom no authority {known} vouches"
-        if untrusted
-        else finding.text,
-        f"Name the authority's certificate as ca_file under {seen.table}"
-        if untrusted
-        else "Whoever runs that registry has to renew or replace it, unless this machine's clock is wrong",
-    )
+    if finding.depends_on is Area.CLOCK:
+        # To trust an authority, or the certificate itself, would not help: it does not count now.
+        advice = "Whoever runs that registry has to replace it, unless this machine's clock is wrong (timedatectl)"
+        common = Told("their certificates do not count at this machine's time", advice)
+        seen.note(Outcome.FAILED, "connection", finding.text, advice, common=common, depends_on=Area.CLOCK)
+    elif not result.shown.is_trusted:
+        known = "in its ca_file" if upstream.authorities is not None else "that this machine's system trusts"
+        text = f"its certificate is by {result.shown.issuer}, for whom no authority {known} vouches"
+        advice = f"Name the authority's certificate as ca_file under {seen.table}"
+        # The same authority at many registries is a proxy's on the way.
+        common = Told(
+            text.replace("its certificate is", "their certificates are", 1),
+            "Is there a proxy on the way that opens TLS? Name its authority's certificate as ca_file under "
+            "[upstreams], or have this machine's system trust it",
+        )
+        seen.note(Outcome.FAILED, "connection", text, advice, common=common)
+    else:
+        advice = "Whoever runs that registry has to replace it; see its endpoint, if that is not the registry's own"
+        seen.note(Outcome.FAILED, "connection", finding.text, advice)
     return True
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .findings import Finding, Outcome, first_cause, worst
+from .grouping import grouped
 
 __all__ = ["Printed", "exit_status", "to_json"]
 
@@ -17,7 +18,7 @@ _WIDTH = max(len(outcome.value) for outcome in Outcome)
 
 
 class Printed:
-    """Findings as lines, each as soon as it is there.
+    """Findings as lines, each as soon as it is there, and those with the same cause as one.
 
     Arguments:
         console: where they go.
@@ -25,16 +26,18 @@ class Printed:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._printed: list[Finding] = []
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Print some."""
-        for finding in findings:
+        """Print some, which are all that may have a cause in common."""
+        for finding in grouped(findings):
+            self._printed.append(finding)
             self._line(finding)
 
-    def end(self, findings: list[Finding]) -> None:
+    def end(self) -> None:
         """Print what all of them come to."""
-        cause = first_cause(findings)
-        counted = {outcome: sum(finding.outcome is outcome for finding in findings) for outcome in Outcome}
+        cause = first_cause(self._printed)
+        counted = {outcome: sum(finding.outcome is outcome for finding in self._printed) for outcome in Outcome}
         numbers = ", ".join(f"{count} {outcome.value}" for outcome, count in counted.items() if count)
         self._console.print()
         if cause is None:

@@ -14,7 +14,7 @@ from twisted.internet.task import react
 from ...config import Config, Options
 from ...oci.names import Registry
 from .checks import Report, run_checks
-from .configuration import read
+from .configuration import Reading, read
 from .environment import ProbeEnvironment, resolver
 from .findings import Finding
 from .report import Printed, exit_status, to_json
@@ -44,19 +44,20 @@ def run(
     reading = read(path, options, system)
     report(reading.findings)
     if reading.config is not None:
-        _look(reading.config, named, report)
+        _look(reading.config, reading, named, report)
     if printed is not None:
-        printed.end(findings)
+        printed.end()
     else:
         click.echo(to_json(findings))
     return exit_status(findings, strict=strict)
 
 
-def _look(config: Config, named: tuple[Registry, ...], report: Report) -> None:
+def _look(config: Config, reading: Reading, named: tuple[Registry, ...], report: Report) -> None:
     """Run a reactor for one round. react takes the global one by itself, and ends by SystemExit."""
 
     def look(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(run_checks(config, named, ProbeEnvironment(reactor, resolver(reactor)), report))
+        environment = ProbeEnvironment(reactor, resolver(reactor))
+        return Deferred.fromCoroutine(run_checks(config, reading, named, environment, report))
 
     try:
         react(look)

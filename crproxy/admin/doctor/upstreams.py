@@ -14,7 +14,7 @@ from ...upstream.exchange import Exchange
 from ...upstream.tokens import Tokens
 from .clock import ClockReading
 from .environment import SECONDS, ProbeEnvironment
-from .findings import Area, Finding, Outcome
+from .findings import Area, Finding, Outcome, Told
 
 __all__ = ["RegistryCheck", "Tools", "chosen"]
 
@@ -66,9 +66,19 @@ class RegistryCheck:
     findings: list[Finding] = field(default_factory=list)
     reading: ClockReading | None = None
 
-    def note(self, outcome: Outcome, step: str, text: str, advice: str = "") -> bool:
-        """Add what came of a step; return whether it came to something."""
-        self.findings.append(Finding(Area.UPSTREAMS, f"{self.name}: {step}", outcome, text, advice))
+    def note(
+        self,
+        outcome: Outcome,
+        step: str,
+        text: str,
+        advice: str = "",
+        *,
+        common: Told | None = None,
+        depends_on: Area | None = None,
+    ) -> bool:
+        """Add what came of a step (Finding); return whether it came to something."""
+        subject = f"{self.name}: {step}"
+        self.findings.append(Finding(Area.UPSTREAMS, subject, outcome, text, advice, common, depends_on))
         return outcome in (Outcome.OK, Outcome.WARNING)
 
     @property

@@ -10,19 +10,23 @@ from twisted.internet.testing import MemoryReactorClock
 
 from crproxy.admin.doctor.environment import ProbeEnvironment
 from crproxy.admin.doctor.findings import Finding
+from crproxy.admin.doctor.holders import Holder
 
 NOW = 784111777.0
 
 
 def environment(
-    addresses: Mapping[str, set[str]], here: frozenset[str] = frozenset(), reactor: Any = None
+    addresses: Mapping[str, set[str]],
+    here: frozenset[str] = frozenset(),
+    reactor: Any = None,
+    holder: Holder | None = None,
 ) -> ProbeEnvironment:
-    """What looks up these names alone, on a machine with these addresses."""
+    """What looks up these names alone, on a machine with these addresses, whose ports one program has."""
 
     async def resolve(name: str) -> frozenset[str]:
         return frozenset(addresses.get(name, ()))
 
-    return ProbeEnvironment(reactor or MemoryReactorClock(), resolve, here.__contains__, lambda: NOW)
+    return ProbeEnvironment(reactor or MemoryReactorClock(), resolve, here.__contains__, lambda: NOW, lambda _: holder)
 
 
 def told(findings: list[Finding]) -> dict[str, str]:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 import trustme
 from cryptography import x509
 
-from crproxy.admin.doctor.certificates import judge
+from crproxy.admin.doctor.certificates import judge, kept_file
 from crproxy.admin.doctor.findings import Area, Finding
+from crproxy.admin.doctor.grouping import grouped
 from crproxy.admin.doctor.tls_probe import ShownCertificate
 from crproxy.tls.certificates import self_signed
 
@@ -56,9 +58,59 @@ def test_an_authority_of_the_operators_own_is_a_warning() -> None:
     assert judged("cr.test", NO_ISSUER, kept_by_hand=True).outcome.value == "warning"
 
 
-def test_one_that_is_signed_by_itself_is_told_as_that() -> None:
+FILE = Path("/etc/crproxy/certs/cr.pem")
+
+
+def judged_by_itself(*, days_left: float, file: Path | None, name: str = "cr.test") -> Finding:
+    """What is said of a certificate that is signed by itself."""
     own = self_signed("cr.test", ENDS.timestamp())
-    shown = ShownCertificate("cr.test", own.leaf, frozenset({SELF_SIGNED}))
-    found = judge(Area.CERTIFICATES, "cr.test", shown, ENDS.timestamp(), kept_by_hand=True)
+    complaints = {SELF_SIGNED} if days_left > 0 else {SELF_SIGNED, ENDED}
+    shown = ShownCertificate(name, own.leaf, frozenset(complaints))
+    now = own.not_after - days_left * DAY
+    return judge(Area.CERTIFICATES, name, shown, now, kept_by_hand=True, file=file)
+
+
+def test_crproxys_own_one_is_told_as_that() -> None:
+    found = judged_by_itself(days_left=5, file=None)
     assert found.outcome.value == "failed"
-    assert "signed by itself" in found.text
+    assert "signed by itself, which clients refuse" in found.text
+    assert "No CA has issued one yet" in found.advice
+
+
+def test_the_operators_own_one_is_a_warning() -> None:
+    found = judged_by_itself(days_left=5, file=FILE)
+    assert found.outcome.value == "warning"
+    assert f"({FILE}) is signed by itself" in found.text
+    assert "Install it on every client" in found.advice
+
+
+def test_of_one_that_has_ended_that_is_told_whoever_has_signed_it() -> None:
+    found = judged_by_itself(days_left=-1, file=FILE)
+    assert found.outcome.value == "failed"
+    assert "signed by itself, ended on" in found.text
+    assert found.advice.startswith(f"Put a new one, with its key, into {FILE}")
+    assert "Who was given the old one to trust" in found.advice
+    assert "No CA" not in found.advice
+    assert found.depends_on is Area.CLOCK
+
+
+def test_of_one_that_no_file_has_the_ca_is_to_be_asked() -> None:
+    assert "why the CA issues none" in judged("cr.test", ENDED, days_left=-1).advice
+
+
+def test_one_certificate_for_many_names_is_told_once() -> None:
+    names = ("cr.test", "docker.cr.test", "quay.cr.test")
+    (cause,) = grouped(judged(name, ENDED, days_left=-1.0) for name in names)
+    assert cause.subject == ", ".join(names)
+    assert cause.text == "their certificate ended on 2026-04-01 00:00 UTC"
+    (well,) = grouped(judged(name) for name in names)
+    assert well.text.startswith("good until 2026-04-01")
+
+
+def test_the_file_that_a_certificate_comes_from_is_found(tmp_path: Path) -> None:
+    one, other = self_signed("cr.test", ENDS.timestamp()), self_signed("cr.test", ENDS.timestamp())
+    (tmp_path / "a.pem").write_text("nonsense")
+    (tmp_path / "b.pem").write_bytes(one.to_pem())
+    assert kept_file(tmp_path, one.leaf) == tmp_path / "b.pem"
+    assert kept_file(tmp_path, other.leaf) is None
+    assert kept_file(tmp_path / "nothing", one.leaf) is None

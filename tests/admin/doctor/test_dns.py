@@ -5,9 +5,9 @@ import pytest
 from crproxy.admin.doctor.daemon import Daemon
 from crproxy.admin.doctor.dns import DnsResult, check_dns
 from crproxy.admin.doctor.environment import ProbeEnvironment, is_here
-from crproxy.admin.doctor.findings import Area
+from crproxy.admin.doctor.findings import Area, Finding, Outcome
+from crproxy.admin.doctor.grouping import grouped
 from crproxy.admin.doctor.http_probe import ProbeResult
-from crproxy.admin.doctor.ports import check_ports
 from crproxy.config import Config
 from crproxy.policy.aliases import BUILT_IN
 from tests.admin.doctor.conftest import environment, told
@@ -45,7 +45,6 @@ def test_a_domain_that_leads_nowhere_fails(config: Config, machine: ProbeEnviron
     found = check_dns(config, RUNS, way(set(), quay={HERE}), machine)
     assert told(found)["cr.test"] == "failed"
     assert told(found)["quay.cr.test"] == "ok"
-    assert told(check_ports(config, RUNS, way(set())))["https://cr.test"] == "skipped"
 
 
 @pytest.mark.parametrize(
@@ -91,29 +90,34 @@ def test_an_address_is_this_machines_if_it_can_be_bound(address: str, ours: bool
     assert is_here(address) == ours
 
 
-# Ports
+# One cause, told once
 
 
-def test_a_port_that_answers_is_ours_or_somebody_elses(config: Config) -> None:
-    answers = {"tcp:80": ProbeResult(status=200, server="nginx"), "tcp:443": OURS}
-    found = told(check_ports(config, Daemon(answers), way({HERE})))
-    assert found == {"tcp:80": "failed", "tcp:443": "ok", f"cr.test at {HERE} port 443": "ok"}
+def causes(findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in grouped(findings) if finding.outcome is Outcome.FAILED]
 
 
-def test_a_port_at_which_nobody_listens_fails_if_the_daemon_runs(config: Config) -> None:
-    answers = {"tcp:80": NOBODY, "tcp:443": NOBODY}
-    assert set(told(check_ports(config, Daemon(answers, OURS), way({THERE}))).values()) == {"failed"}
-    assert set(told(check_ports(config, Daemon(answers), way({THERE}))).values()) == {"skipped"}
+def test_aliases_that_lead_to_the_same_wrong_place_are_told_at_once(config: Config, machine: ProbeEnvironment) -> None:
+    astray = DnsResult({**dict.fromkeys(ALIASES, frozenset({THERE})), "cr.test": frozenset({HERE})}, {HERE: OURS})
+    (cause,) = causes(check_dns(config, RUNS, astray, machine))
+    first = sorted(ALIASES)[:3]
+    assert cause.subject == f"{', '.join(first)} and {len(ALIASES) - 3} more"
+    assert cause.text == f"lead to {THERE}, the domain to {HERE}"
+    assert "correct their records" in cause.advice
 
 
-def test_a_socket_of_systemds_is_looked_at_by_the_name() -> None:
-    config = loaded('domain = "cr.test"\n[listen]\nhttps = ["systemd:domain=INET:index=0"]\nhttp = []')
-    found = told(check_ports(config, RUNS, way({HERE})))
-    assert found == {"systemd:domain=INET:index=0": "skipped", f"cr.test at {HERE} port 443": "ok"}
+def test_aliases_that_lead_to_different_places_are_told_apart(config: Config, machine: ProbeEnvironment) -> None:
+    found = causes(check_dns(config, RUNS, way({HERE}, quay={THERE}, ghcr={ROUTER}), machine))
+    assert [cause.subject for cause in found] == ["ghcr.cr.test", "quay.cr.test"]
 
 
-def test_what_answers_nothing_fails(config: Config) -> None:
-    mute = ProbeResult("TLS failed: wrong version number")
-    found = check_ports(config, Daemon({"tcp:80": OURS, "tcp:443": mute}), way({HERE}))
-    assert told(found)["tcp:443"] == "failed"
-    assert "wrong version number" in found[1].text
+def test_where_no_name_can_be_resolved_that_is_one_cause(config: Config, machine: ProbeEnvironment) -> None:
+    (cause,) = causes(check_dns(config, RUNS, way(set()), machine))
+    assert cause.subject.startswith("cr.test, ")
+    assert "*.cr.test" in cause.advice
+
+
+def test_a_wildcard_that_is_missing_is_one_cause(config: Config, machine: ProbeEnvironment) -> None:
+    only = DnsResult({**dict.fromkeys(ALIASES, frozenset()), "cr.test": frozenset({HERE})}, {HERE: OURS})
+    (cause,) = causes(check_dns(config, RUNS, only, machine))
+    assert "*.cr.test one for all of them" in cause.advice

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.admin.doctor.findings import Area, Finding, Outcome, failed, fine, first_cause, skipped, warning, worst
+from crproxy.admin.doctor.findings import (
+    Area,
+    Finding,
+    Outcome,
+    failed,
+    fine,
+    first_cause,
+    settled,
+    skipped,
+    warning,
+    worst,
+)
 from crproxy.admin.doctor.report import exit_status
 
 FINDINGS = st.lists(st.builds(Finding, st.sampled_from(Area), st.just("x"), st.sampled_from(Outcome), st.just("y")))
@@ -47,3 +58,13 @@ def test_there_is_a_cause_where_not_all_is_well(found: list[Finding]) -> None:
 )
 def test_the_exit_status(found: list[Finding], status: int, strictly: int) -> None:
     assert (exit_status(found, strict=False), exit_status(found, strict=True)) == (status, strictly)
+
+
+def test_what_follows_from_another_fault_is_no_fault_of_its_own() -> None:
+    late = failed(Area.CERTIFICATES, "cr.test", "its certificate ended", "Renew it", depends_on=Area.CLOCK)
+    other = failed(Area.CERTIFICATES, "quay.cr.test", "is for other names", "Get one")
+    assert settled([late, other], {Area.CLOCK}) == [
+        skipped(Area.CERTIFICATES, "cr.test", "it depends on what failed: clock"),
+        other,
+    ]
+    assert settled([late, other], {Area.DNS}) == [late, other]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from twisted.internet import error as net_error
 
+from crproxy.admin.doctor.grouping import grouped
 from crproxy.admin.doctor.registry_check import check_registry
 from crproxy.admin.doctor.upstreams import RegistryCheck, Tools, chosen
 from crproxy.config import Timeouts, Upstream
@@ -177,3 +178,13 @@ def test_those_are_looked_at_that_are_configured_or_have_an_alias() -> None:
 def test_what_is_not_served_need_not_be_reached() -> None:
     config = loaded('domain = "cr.test"\n[access]\nregistries = ["quay.io"]')
     assert chosen(config) == [QUAY]
+
+
+def test_registries_that_cannot_be_resolved_are_one_cause(network: Network) -> None:
+    registries = ("ghcr.io", "mcr.microsoft.com", "registry.k8s.io")
+    found = [finding for name in registries for finding in checked(network, Upstream.public(Registry(name))).findings]
+    cause, rest = grouped(found)
+    assert cause.subject == "ghcr.io, mcr.microsoft.com, registry.k8s.io: name"
+    assert cause.text == "their names cannot be resolved"
+    assert "/etc/resolv.conf" in cause.advice
+    assert rest.outcome.value == "skipped"

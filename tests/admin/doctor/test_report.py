@@ -15,7 +15,7 @@ def printed(*findings: Finding) -> list[str]:
     stream = io.StringIO()
     lines = Printed(Console(file=stream, width=40))
     lines.add(findings)
-    lines.end(list(findings))
+    lines.end()
     return stream.getvalue().splitlines()
 
 
@@ -30,6 +30,19 @@ def test_the_last_lines_say_where_to_begin() -> None:
     lines = printed(fine(Area.DISK, "/data", ""), FAILURE, skipped(Area.PORTS, "x", "y"))
     assert lines[-3] == "1 ok, 1 skipped, 1 failed. Begin with this:"
     assert lines[-2].startswith("failed   dns: quay.cr.test")
+
+
+def test_one_cause_is_one_line_and_counted_once() -> None:
+    names = [f"{label}.cr.test" for label in ("docker", "ghcr", "mcr", "nvcr", "quay")]
+    lines = printed(*(failed(Area.DNS, name, "cannot be resolved", "Give them records") for name in names))
+    assert lines[0] == "failed   dns: docker.cr.test, ghcr.cr.test, mcr.cr.test and 2 more: cannot be resolved"
+    assert lines[-3:] == ["1 failed. Begin with this:", *lines[:2]]
+
+
+def test_programs_get_each_name() -> None:
+    names = ["docker.cr.test", "quay.cr.test"]
+    document = json.loads(to_json([failed(Area.DNS, name, "cannot be resolved", "") for name in names]))
+    assert [found["subject"] for found in document["findings"]] == names
 
 
 def test_where_all_is_well_that_is_said() -> None:
