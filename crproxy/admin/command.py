@@ -14,6 +14,7 @@ from .cache import cache
 from .completion import completion
 from .doctor.command import doctor
 from .fleet import fleet
+from .rewrite import rewrite
 from .setup import setup
 from .warm import warm
 
@@ -44,5 +45,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, fleet, warm):
+for command in (alias, ca, cache, completion, fleet, rewrite, warm):
     main.add_command(command)
