@@ -2,6 +2,6 @@
 
 from .file_text import NotText, decode
 from .renaming import Renaming
-from .rewriting import Change, Kept, Rewriting, rewrite
+from .rewriting import Change, Kept, Rewriting, TooMany, rewrite
 
-__all__ = ["Change", "Kept", "NotText", "Renaming", "Rewriting", "decode", "rewrite"]
+__all__ = ["Change", "Kept", "NotText", "Renaming", "Rewriting", "TooMany", "decode", "rewrite"]

@@ -11,7 +11,8 @@ from .places import Place, Role
 __all__ = ["fields_in", "list_in"]
 
 _FIELD = re.compile(r"""image["']?[ \t]*(?::[ \t]+|:(?=["'])|=[ \t]*)["']?""", re.IGNORECASE)
-_NAME = re.compile(r"""[^\s"',;\]{(\[][^\s"',;\]]*""")
+# No longer than a name can be, and a letter more.
+_NAME = re.compile(r"""[^\s"',;\]{(\[][^\s"',;\]]{0,1000}""")
 _LINE = re.compile(r"[^\r\n]+")
 _WORD = re.compile(r"\S+")
 _CONTEXT = re.compile(r"docker-image://")

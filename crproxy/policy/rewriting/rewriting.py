@@ -14,7 +14,7 @@ from .renaming import Renaming
 from .templates import covered
 from .yaml_tree import Node, Scalar, Unreadable, documents
 
-__all__ = ["Change", "Kept", "Rewriting", "rewrite"]
+__all__ = ["Change", "Kept", "Rewriting", "TooMany", "rewrite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,27 @@ class _Edit:
     change: Change
 
 
-def rewrite(text: str, renaming: Renaming, name: str = "") -> Rewriting:
-    """Return ``text`` with its names rewritten. It raises nothing, whatever the text is.
+class TooMany(ValueError):
+    """There are more names than were to be looked at."""
+
+
+def rewrite(text: str, renaming: Renaming, name: str = "", most: int | None = None) -> Rewriting:
+    """Return ``text`` with its names rewritten. Whatever the text is, nothing else is raised.
 
     Arguments:
         renaming: says what stands in place of a name.
         name: of the file, which may tell its language; empty where it has none.
+        most: names that are looked at; None is any number.
+
+    Raises:
+        TooMany: there are more.
     """
     if text.startswith(BOM):
-        rest = rewrite(text[len(BOM) :], renaming, name)
+        rest = rewrite(text[len(BOM) :], renaming, name, most)
         return Rewriting(BOM + rest.text, rest.changes, rest.kept, rest.unread_from)
     places, unread_from = _places(text, kind_of(text, name))
+    if most is not None and len(places) > most:
+        raise TooMany(f"there are {len(places)} names in this, and {most} are looked at")
     lines = _Lines(text)
     edits: list[_Edit] = []
     kept: list[Kept] = []

@@ -54,15 +54,22 @@ class Mapping:
     """Keys and values, as they are written; keys that are no scalars are left out.
 
     Arguments:
+        pairs: of keys and values, in their order.
         is_flow: it stands in braces.
     """
 
     pairs: list[tuple[Scalar, Node]] = field(default_factory=list)
     is_flow: bool = False
+    _values: dict[str, Node] = field(default_factory=dict)
+
+    def add(self, key: Scalar, value: Node) -> None:
+        """Add what stands behind the others; of a key that is there twice the first counts."""
+        self.pairs.append((key, value))
+        self._values.setdefault(key.value, value)
 
     def get(self, key: str) -> Node | None:
         """Return the value of ``key``, or None."""
-        return next((value for name, value in self.pairs if name.value == key), None)
+        return self._values.get(key)
 
     def scalar(self, key: str) -> Scalar | None:
         """Return the value of ``key`` where it is a scalar that says something."""
@@ -109,7 +116,7 @@ class _Open:
             self.key, self.has_key = node, True
         else:
             if isinstance(self.key, Scalar) and node is not None:
-                self.node.pairs.append((self.key, node))
+                self.node.add(self.key, node)
             self.key, self.has_key = None, False
 
 

@@ -23,6 +23,8 @@ PASTED_FORMS = (PullMethod.PREFIX.value, PullMethod.ALIAS.value)
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _FIELDS = 8
+# Each takes some microseconds of the reactor's.
+_NAMES = 1000
 # That people read; what is more is a number.
 _SHOWN = 100
 
@@ -77,13 +79,17 @@ def pasted_of(request: Request, config: Config, asking: Asking) -> Pasted:
 
 def _rewritten(data: bytes, form: str, name: str, config: Config, asking: Asking) -> Pasted:
     # What reads YAML takes time and memory, which a page that nobody pastes files into does without.
-    from ...policy.rewriting import NotText, Renaming, decode, rewrite
+    from ...policy.rewriting import NotText, Renaming, TooMany, decode, rewrite
 
     try:
         text = decode(data)
     except NotText:
         return Pasted("", form, mistake="mistake_not_text")
-    found = rewrite(text, Renaming(asking.address, config.serves(asking.client), PullMethod(form)), name)
+    renaming = Renaming(asking.address, config.serves(asking.client), PullMethod(form))
+    try:
+        found = rewrite(text, renaming, name, _NAMES)
+    except TooMany:
+        return Pasted(text, form, mistake="status_too_long")
     kept = tuple((one.line, one.name[:_SHOWN], f"kept_{one.reason.name.lower()}") for one in found.kept[:_SHOWN])
     nothing = not found.changes and not kept
     return Pasted(

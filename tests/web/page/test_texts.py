@@ -50,8 +50,12 @@ def test_there_is_a_text_for_all_that_can_be_said() -> None:
 
 def test_no_text_is_there_for_nothing() -> None:
     package = files("crproxy.web.page")
-    sources = [*(package / "templates").iterdir(), package / "page.py", package / "converting.py"]
-    sources.append(package / "pasted_files.py")
+    sources = [
+        *(package / "templates").iterdir(),
+        package / "page.py",
+        package / "converting.py",
+        package / "pasted_files.py",
+    ]
     read = "\n".join(source.read_text("utf-8") for source in sources)
     built = ("kept_", "mistake_", "note_", "way_", "setup_")
     assert [key for key in ENGLISH if not key.startswith(built) and f'"{key}"' not in read] == []
