@@ -83,6 +83,7 @@ PURE_IMPORTS = frozenset(
         "typing",
         "unicodedata",
         "urllib.parse",
+        "yaml",
     }
 )
 """What a pure module may import beside pure layers: nothing that acts, waits, or asks what time it is."""

@@ -15,6 +15,7 @@ from .completion import completion
 from .config import config
 from .doctor.command import doctor
 from .fleet import fleet
+from .rewrite import rewrite
 from .setup import setup
 from .user import user
 from .warm import warm
@@ -46,5 +47,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, config, fleet, user, warm):
+for command in (alias, ca, cache, completion, config, fleet, rewrite, user, warm):
     main.add_command(command)

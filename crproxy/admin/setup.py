@@ -12,19 +12,16 @@ from typing import Any
 
 import click
 
-from ..config import Config, ConfigError
+from ..config import ConfigError
 from ..oci.names import Registry
-from ..policy.endpoints import parse_endpoint
 from ..policy.setups import DAEMON_JSON, SETUPS, Login, Setup, SetupError, Target, merge_docker
-from ..policy.urls import origin_of
 from .arguments import RegistryName
 from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
+from .proxy_address import configured_proxy, named_proxy
 from .setup_proxied import ASKS_FOR_LOGIN, proxied
 
 __all__ = ["setup"]
-
-_SCHEME_PORTS = {"https": 443, "http": 80}
 
 
 @click.command(short_help="Print a client's configuration for this proxy.")
@@ -158,19 +155,9 @@ def _bare(made: Setup, advice: str) -> str:
 
 
 def _at(host: str) -> Target:
-    """Return the proxy that ``--host`` names: without a scheme this machine's is plain, any other is not."""
-    origin = origin_of(host) or origin_of(f"https://{host}")
-    if (
-        origin is None
-        or host.partition("://")[2].strip("/").count("/")
-        or (not host.startswith("http") and "/" in host)
-    ):
-        raise click.BadParameter(
-            f"{host!r} is no host: write cr.example.com, or http://localhost:5000", param_hint="--host"
-        )
-    authority = host.partition("://")[2].strip("/") if "://" in host else host
-    target = Target.at(authority.lower(), secure=True)
-    return replace(target, secure=origin.scheme == "https" if "://" in host else not target.is_loopback)
+    """Return the proxy that ``--host`` names."""
+    authority, secure = named_proxy(host)
+    return Target.at(authority, secure=secure)
 
 
 def _configured(config_file: str | None, said: dict[str, Any], login: str | None) -> Target:
@@ -180,19 +167,8 @@ def _configured(config_file: str | None, said: dict[str, Any], login: str | None
         raise click.ClickException(f"{error}; or name the proxy by --host") from error
     if config.clients.users is not None and login is None:
         click.echo(ASKS_FOR_LOGIN, err=True)
-    scheme, port = config.reached_at
-    name = config.names.domain or _local_name(config)
-    authority = name if port == _SCHEME_PORTS[scheme] else f"{name}:{port}"
-    return Target.of_names(config.names, authority, secure=scheme == "https")
-
-
-def _local_name(config: Config) -> str:
-    for description in config.listen.http:
-        endpoint = parse_endpoint(description)
-        if endpoint.port:
-            host = endpoint.host
-            return "localhost" if host in ("127.0.0.1", "::1") else f"[{host}]" if ":" in host else host
-    raise click.ClickException("the configuration does not tell how clients reach this proxy: name it by --host")
+    authority, secure = configured_proxy(config)
+    return Target.of_names(config.names, authority, secure=secure)
 
 
 def _login(user: str | None, password_stdin: bool) -> Login | None:

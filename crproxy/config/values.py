@@ -14,10 +14,12 @@ from ..policy.clients import Network
 from ..policy.connecting import why_not_answered
 from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
+from ..policy.hosts import may_be_asked
 from ..policy.log_lines import LogFormat, LogLevel
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
+from ..policy.serving import Serves
 from ..policy.urls import origin_of
 from .fleet_values import Fleet, Storage
 from .forward_values import Forward
@@ -342,6 +344,21 @@ class Config:
     def upstream(self, registry: Registry) -> Upstream:
         """Return how ``registry`` is reached."""
         return self.upstreams.get(registry) or Upstream.public(registry, self.proxies, named=self._names(registry))
+
+    def serves(self, client: str | None = None) -> Serves:
+        """Return what is served to ``client`` (an IP address, where it is known)."""
+        return Serves(
+            lambda registry: self.access.check_registry(registry, client),
+            lambda repository: self.access.check(repository, client),
+            self._may_ask,
+        )
+
+    def _may_ask(self, registry: Registry) -> bool:
+        """Tell whether ``registry`` is at a host that is asked, as far as its name tells."""
+        return any(
+            may_be_asked(endpoint.endpoint, endpoint.private_hosts, named=endpoint.named)
+            for endpoint in self.upstream(registry).endpoints
+        )
 
     def credential(self, registry: Registry) -> str:
         """Return what names the credential that ``registry`` is asked with; empty where it is asked anonymously."""

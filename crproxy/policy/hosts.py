@@ -11,7 +11,7 @@ from ..oci.names import canonical_host
 from .addresses import is_address
 from .urls import DEFAULT_PORTS, Origin, origin_of
 
-__all__ = ["may_be_sent_to", "refused_host", "refused_port"]
+__all__ = ["may_be_asked", "may_be_sent_to", "refused_host", "refused_port"]
 
 # Names that mean something else in every network (RFC 6761; RFC 6762, 3 and appendix G; RFC 8375; RFC 7686; ICANN's
 # board on .internal, 2024). Cloud machines' metadata is at metadata.google.internal.
@@ -46,6 +46,21 @@ def refused_host(host: str) -> str | None:
     if len(labels) == 1 or labels[-1] in _INSIDE or ".".join(labels[-2:]) in _INSIDE:
         return f"it leads to {host}, a name that each network has of its own"
     return None
+
+
+def may_be_asked(url: str, private_hosts: Collection[str], *, named: bool) -> bool:
+    """Tell whether a registry's endpoint may be asked, as far as its URL tells.
+
+    Arguments:
+        private_hosts: those that may have addresses which are not public.
+        named: the configuration, or the built-in table, names the registry: then it may have a port of its own.
+    """
+    origin = origin_of(url)
+    if origin is None:
+        return False
+    return origin.host in private_hosts or (
+        refused_host(origin.host) is None and (named or refused_port(origin) is None)
+    )
 
 
 def may_be_sent_to(url: str, private_hosts: Collection[str]) -> bool:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.images import Image, ImageName
-from ..oci.names import DOCKER_HUB, OLLAMA, Registry, Repository, looks_like_registry
+from ..oci.names import DOCKER_HUB, Registry, Repository, looks_like_registry
 from .external_address import ExternalAddress
+from .image_pages import image_of_page
 from .ollama_names import ollama_name, says_hugging_face
 from .routing import route
 
@@ -126,18 +127,6 @@ _WRAPPING = "\"'`<>()[]{},;\\“”‘’「」"
 _TRANSPORT = re.compile(r"^(?:docker|oci|https?|docker-daemon|containers-storage)://", re.I)
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
-# Web pages about images: what stands in front of the name there, and the registry that it is of.
-_PAGES = {
-    "hub.docker.com/_/": ("docker.io/library/", 1),
-    "hub.docker.com/r/": ("docker.io/", 2),
-    "hub.docker.com/layers/": ("docker.io/", 2),
-    "quay.io/repository/": ("quay.io/", 2),
-    "ollama.com/library/": (f"{OLLAMA}/library/", 1),
-    "ollama.ai/library/": (f"{OLLAMA}/library/", 1),
-    "ollama.com/": (f"{OLLAMA}/", 2),
-    "ollama.ai/": (f"{OLLAMA}/", 2),
-}
-
 _MISTAKES = {
     ErrorCode.TAG_INVALID: Mistake.BAD_TAG,
     ErrorCode.DIGEST_INVALID: Mistake.BAD_DIGEST,
@@ -226,11 +215,8 @@ def _bare(name: str) -> str:
     bare = _TRANSPORT.sub("", name)
     if bare == name or not name.lower().startswith("http"):
         return bare.rstrip("/")
-    bare = bare.partition("?")[0].partition("#")[0].rstrip("/")
-    for page, (registry, parts) in _PAGES.items():
-        if bare.lower().startswith(page):
-            return registry + "/".join(bare[len(page) :].split("/")[:parts])
-    return bare
+    page = image_of_page(bare)
+    return page if page is not None else bare.partition("?")[0].partition("#")[0].rstrip("/")
 
 
 def _read_name(text: str, address: ExternalAddress) -> Pasted:

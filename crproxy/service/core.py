@@ -215,7 +215,8 @@ class Core:
             authorities: returns the CAs that clients of the HTTP proxy are to trust.
         """
         state = state_of(self.cache.store, self.ends, self.meters.upstreams, self.gathering.known, self.commons.state)
-        return self._site_of(PageResource(self.configuration, state, authorities), self.configuration)
+        page = PageResource(self.configuration, state, authorities, self.accounts.check_request)
+        return self._site_of(page, self.configuration)
 
     def forwarding(self) -> ForwardingService | None:
         """Return the HTTP proxy; None where there is none."""

@@ -89,6 +89,7 @@ COMPOSE = "tests/test_deployment.py reads compose.yaml; docker compose, which ru
 CLUSTER = "tests/integration/test_chart.py renders and checks what is applied; there is no cluster here"
 SETUP = "tests/integration/test_setup.py uses what is printed, with the clients that Debian 12 has"
 PROXIED = "tests/integration/test_proxied_setup.py and test_proxied_clients.py, at a free port, with real clients"
+REWRITING = "tests/integration/test_rewriting.py, at a free port; tests/admin/test_rewrite.py has the options"
 AUTHORITY = "tests/integration/test_proxy_authority.py"
 OPERATOR = "tests/integration/test_operator.py, with a domain"
 WARMING = "tests/integration/test_warming.py, with images that are there"
@@ -196,6 +197,20 @@ NOT_TYPED = {
             "kubernetes --host cr.example.com --login alice",
         )
     },
+    **{
+        f"crproxy rewrite {words}": REWRITING
+        for words in (
+            "compose.yaml > compose.cr.yaml",
+            "--in-place Dockerfile deploy/web.yaml",
+            "--diff --form alias --host cr.example.com values.yaml",
+            "--check compose.yaml",
+        )
+    },
+    "crproxy rewrite": "the name of a command",
+    "crproxy rewrite FILE": "a form of it",
+    "helm template web ./chart | crproxy rewrite - | kubectl apply -f -": CLUSTER,
+    "curl --data-binary @compose.yaml https://cr.example.com/rewrite": REWRITING,
+    "curl --data-binary @Dockerfile 'https://cr.example.com/rewrite?name=Dockerfile&form=alias'": REWRITING,
     'make run ARGS="--proxy tcp:3128"': PROXIED,
     "crproxy setup docker --proxy": PROXIED,
     "crproxy setup docker --proxy --host http://cr.example.com:3128": PROXIED,

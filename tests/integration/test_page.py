@@ -199,6 +199,64 @@ class TestConverting:
         assert shown(browser) == lines(["docker pull {d}/quay.io/a/b", "docker pull quay.{d}/a/b"])
 
 
+COMPOSE = "services:\n  a: {image: nginx}   # the web\n  b: {image: quay.io/org/app:v1}\n  c: {image: $X}"
+REWRITTEN = COMPOSE.replace("nginx", f"{DOMAIN}/docker.io/nginx").replace("quay.io", f"{DOMAIN}/quay.io")
+FILE, RESULT, REWRITE = "#file", "#rewrite-result [data-text]", "#rewrite-form .go"
+
+
+class TestWholeFiles:
+    def test_a_file_comes_back_with_its_names_rewritten(self, browser: Chromium) -> None:
+        browser.open(HOME)
+        browser.write(FILE, COMPOSE)
+        browser.click(REWRITE)
+        browser.wait_until(lambda: browser.texts("#rewrite-count") == ["Names rewritten: 2"])
+        assert browser.find(RESULT).get_property("textContent") == REWRITTEN
+        assert browser.texts("#rewrite-notes p") == ["Line 4: $X stays as it is: a variable without a default decides"]
+        assert browser.url == HOME, "no script was needed to leave the page"
+        browser.click("#rewrite-result [data-copy]")
+        browser.wait_until(lambda: "Copied" in browser.texts("#rewrite-result [data-label]"))
+        assert browser.paste(FILE) == REWRITTEN
+        assert browser.violations() == []
+        assert browser.complaints() == []
+
+    def test_by_aliases_as_well(self, browser: Chromium) -> None:
+        browser.open(HOME)
+        browser.write(FILE, "FROM nginx")
+        browser.type("#form", "Alias")
+        browser.click(REWRITE)
+        browser.wait_until(lambda: browser.texts(RESULT) == [f"FROM docker.{DOMAIN}/nginx"])
+
+    def test_without_scripts_as_well(self, browser: Chromium) -> None:
+        browser.allow_scripts(False)
+        browser.open(f"{HOME}?lang=zh")
+        browser.write(FILE, COMPOSE)
+        browser.click(REWRITE)
+        browser.wait_until(lambda: browser.texts("#rewrite-count") == ["已改写 2 个镜像名"])
+        assert browser.find(RESULT).get_property("textContent") == REWRITTEN
+        assert browser.find(FILE).get_property("value") == COMPOSE
+        browser.allow_scripts(True)
+        assert browser.violations() == []
+
+    def test_what_cannot_be_is_told(self, browser: Chromium) -> None:
+        browser.open(HOME)
+        for text, told in (("hello: world", "There is no image in that."), ("x" * 70_000, "That is too long")):
+            browser.measure(f"document.querySelector('#file').value = {text!r}")
+            browser.click(REWRITE)
+            browser.wait_until(lambda: "".join(browser.texts("#rewrite-mistake")).startswith(told))  # noqa: B023
+            assert browser.texts("#rewrite-result") == []
+
+    @pytest.mark.parametrize("width", [PHONE, WIDE])
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    def test_it_can_be_used_by_everybody(self, browser: Chromium, width: int, dark: bool) -> None:
+        browser.look(width, dark=dark)
+        browser.open(HOME)
+        browser.write(FILE, f"{COMPOSE}\n# {'long ' * 60}")
+        browser.click(REWRITE)
+        browser.wait_until(lambda: browser.texts("#rewrite-count"))
+        assert browser.measure("document.documentElement.scrollWidth") <= width
+        assert browser.violations() == []
+
+
 class TestCopying:
     @pytest.mark.parametrize("number", [0, 1, 2])
     def test_each_way_is_one_click_away(self, browser: Chromium, number: int) -> None:

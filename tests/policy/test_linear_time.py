@@ -53,11 +53,13 @@ from crproxy.policy.ranges import parse_content_range, parse_ranges, unsatisfied
 from crproxy.policy.redaction import escaped, redacted, redacted_target
 from crproxy.policy.redirects import RefusedRedirect, follow
 from crproxy.policy.refusals import parse_retry_after, refusal
+from crproxy.policy.rewriting import Renaming, TooMany, rewrite
 from crproxy.policy.routing import host_name
 from crproxy.policy.scopes import parse_scopes
 from crproxy.policy.urls import origin_of
 from crproxy.tls.client_hello import NotAHello, read_hello
 from crproxy.upstream.tunnel import _STATUS_LINE, _printable
+from crproxy.web.channel import BODY_LIMIT
 from crproxy.web.page.preferences import language_of, wants_html
 
 # Characters of the long text, of which the short one is an eighth: no longer than what is read of a field, since what
@@ -78,6 +80,7 @@ _REFUSALS = (
     NotJson,
     NotAHello,
     NotAnImage,
+    TooMany,
     Malformed,
     RefusedRedirect,
 )
@@ -110,6 +113,7 @@ class Parser:
 
 _NETWORKS = (ipaddress.ip_network("10.0.0.0/8"),)
 _FRONT = external_address(Config().names, "localhost:5000", secure=False)
+_RENAMING = Renaming(_FRONT, Config().serves())
 
 
 def _refused(body: str) -> RegistryError:
@@ -425,6 +429,35 @@ PARSERS = {
         ("", "!", " x", " AS a"),
         long=LONGEST,
     ),
+    "pasted file": Parser(
+        lambda text: [rewrite(text, _RENAMING, name, 1000) for name in ("", "Dockerfile", "a.yaml", "a.sh")],
+        (
+            *(
+                "${",
+                "${a:-",
+                "$(",
+                "{{",
+                "{{}}",
+                "{{ }} ",
+                "a: {",
+                "- ",
+                "image: nginx\n",
+                "image: ",
+                "image",
+                "image   ",
+            ),
+            *('"', "'", "\\", "\\\n", "`", "FROM a\n", "FROM a \\\n", "ARG a=b\n", "COPY --from=", "RUN <<a\n", "a;"),
+            *("docker run ", "docker pull a\n", "$(docker pull a)", "- image: &a x\n", "- *a\n", "[a, ", "{image: "),
+            *("images:\n- name: a\n  newTag: b\n", "{name: a, newTag: b}, ", "#", "# syntax=a\n", "a\n", "\r", "\t"),
+            *("\n", "x=docker-image://", "--image=a ", "? ", "&a ", "|\n a\n", "run: |\n docker pull a\n", "a=b "),
+            *("--mount=from=a,", "@", "/", ":", "\u2028", '"\\', "\"a'", "$", 'docker pull "', "docker -a", '"image":'),
+            *("image=\t", "<<", "helm oci://a ", "x: y\n", "docker tag a b\n", "image: |\n", "a: 'x\n\n", "<<: *a\n"),
+            *("https://github.com/a/b/pkgs/container/%2F ", "kubectl set image a=b ", "FROM ${a}\n", "services: ["),
+        ),
+        ("", "FROM ", "images:\n", "{", 'a: "'),
+        ("",),
+        long=BODY_LIMIT - 100,
+    ),
     "CONNECT": Parser(
         lambda text: (_decided(text), _NOT_A_PHRASE.sub("?", text)),
         ("a", ".", ":", "1", "[", "]", "@", "-", "_", "%", "é", "\x00", "a.", "::", "443", ":443"),
@@ -543,6 +576,25 @@ EXPRESSIONS = {
     "policy.pasted_text._PROMPT": "pasted text",
     "policy.pasted_text._SWITCH": "pasted text",
     "policy.pasted_text._TRANSPORT": "pasted text",
+    "policy.rewriting.dockerfile._DIRECTIVE": "pasted file",
+    "policy.rewriting.dockerfile_words._HERE": "pasted file",
+    "policy.rewriting.dockerfile_words._WORD": "pasted file",
+    "policy.rewriting.kinds._DIRECTIVE": "pasted file",
+    "policy.rewriting.kinds._DOCKERFILE": "pasted file",
+    "policy.rewriting.kinds._INSTRUCTION": "pasted file",
+    "policy.rewriting.plain_lines._CONTEXT": "pasted file",
+    "policy.rewriting.plain_lines._FIELD": "pasted file",
+    "policy.rewriting.plain_lines._LINE": "pasted file",
+    "policy.rewriting.plain_lines._NAME": "pasted file",
+    "policy.rewriting.plain_lines._WORD": "pasted file",
+    "policy.rewriting.shell_words._BLANK": "pasted file",
+    "policy.rewriting.shell_words._COMMENT": "pasted file",
+    "policy.rewriting.shell_words._DOUBLE": "pasted file",
+    "policy.rewriting.shell_words._END": "pasted file",
+    "policy.rewriting.shell_words._LETTERS": "pasted file",
+    "policy.rewriting.shell_words._SINGLE": "pasted file",
+    "policy.rewriting.shell_words._SUBSTITUTION": "pasted file",
+    "policy.rewriting.variables._NAME": "pasted file",
     "policy.proxies._BYPASSED": OPERATOR,
     "policy.proxies._PORTED": OPERATOR,
     "policy.proxies._SCHEME": OPERATOR,

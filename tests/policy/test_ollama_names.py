@@ -11,6 +11,7 @@ from crproxy.policy.ollama_names import ollama_name, says_hugging_face
 from crproxy.policy.pasted_text import Mistake, NotAnImage, read_pasted
 from crproxy.policy.pull_commands import pull_command, pull_names
 from crproxy.policy.routing import Names, route
+from crproxy.policy.serving import Serves
 from crproxy.web.page.converting import convert
 
 ALIASES = {f"{label}.cr.example.com": registry for label, registry in BUILT_IN.items()}
@@ -84,7 +85,7 @@ def test_by_plain_http_it_has_to_be_told() -> None:
 
 
 def test_without_an_alias_there_is_no_name() -> None:
-    found = convert("ollama pull llama3", LOCAL, lambda repository: None)
+    found = convert("ollama pull llama3", LOCAL, Serves(lambda _: None, lambda _: None, lambda _: True))
     assert (found.lines, found.mistake) == ((), "mistake_no_host")
 
 

@@ -198,7 +198,7 @@ def build_site(
     login = Login(current, Passwords(threads, clock), logins, Signer(lambda: KEY, clock), clock)
     pullthrough = pull_through(client, store, clock, fills=Fills(current))
     registry = RegistryResource(current, login, pullthrough, accounts)
-    page = PageResource(current, lambda: state, authorities)
+    page = PageResource(current, lambda: state, authorities, accounts.check_request)
     return make_site(page, registry, TokenResource(current, login, accounts, clock), clock)
 
 

@@ -9,7 +9,7 @@ from twisted.web.server import Request
 
 from ...config import Config
 from ...oci.errors import ErrorCode, RegistryError
-from ...oci.names import Registry, Repository
+from ...oci.names import Registry
 from ...policy.external_address import ExternalAddress, external_address
 from ...policy.routing import host_name, place
 from ..authentication import auth_request
@@ -36,6 +36,7 @@ class Asking:
         language: of the answer.
         chosen: the language was chosen, not found in a header.
         secure: it came by TLS.
+        client: who asks, as an IP address, where that is known.
     """
 
     address: ExternalAddress
@@ -45,6 +46,7 @@ class Asking:
     language: Language
     chosen: bool
     secure: bool
+    client: str | None = None
 
 
 def asking_of(request: Request, config: Config) -> Asking:
@@ -58,17 +60,15 @@ def asking_of(request: Request, config: Config) -> Asking:
     address = external_address(config.names, auth.host, secure=auth.secure)
     fields = _fields(request)
 
-    def check(repository: Repository) -> None:
-        config.access.check(repository, auth.client)
-
     return Asking(
         address,
         registry,
         address.base if registry is None else f"{host_name(auth.host)}{address.port}",
-        convert(fields.get("image", ""), address, check),
+        convert(fields.get("image", ""), address, config.serves(auth.client)),
         language_of(fields.get("lang"), field_of(request, b"accept-language")),
         fields.get("lang") in {language.value for language in Language},
         auth.secure,
+        auth.client,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...oci.errors import RegistryError
-from ...oci.names import Repository
 from ...policy.external_address import ExternalAddress
 from ...policy.pasted_text import OLLAMA_FORM, Mistake, NotAnImage, read_pasted
 from ...policy.pull_commands import PullCommand, pull_command, pull_names
+from ...policy.serving import Serves, is_inside
 
 __all__ = ["Conversion", "convert"]
 
@@ -33,23 +32,27 @@ class Conversion:
     mistake: str = ""
 
 
-def convert(text: str, address: ExternalAddress, check: Callable[[Repository], None]) -> Conversion:
+def convert(text: str, address: ExternalAddress, serves: Serves) -> Conversion:
     """Return what to type for what ``text`` means.
 
     Arguments:
-        check: raises RegistryError for what this proxy does not serve.
+        serves: what this proxy serves.
     """
     try:
         pasted = read_pasted(text, address)
     except NotAnImage as error:
         nothing = error.mistake is Mistake.NOTHING
         return Conversion(text, mistake="" if nothing else f"mistake_{error.mistake.name.lower()}")
-    image = str(pasted.image)
+    image, registry = str(pasted.image), pasted.image.repository.registry
+    names = pull_names(pasted.image, address)
+    # What has no way here may get one: an alias, of which the configuration says where it leads.
+    if not serves.may_ask(registry) and (names or is_inside(registry)):
+        return Conversion(text, image, mistake="mistake_inside")
     try:
-        check(pasted.image.repository)
+        serves.repository(pasted.image.repository)
     except RegistryError:
         return Conversion(text, image, mistake="mistake_refused")
-    commands = (pull_command(pasted.form, name, address) for name in pull_names(pasted.image, address))
+    commands = (pull_command(pasted.form, name, address) for name in names)
     lines = tuple(line for line in commands if line is not None)
     notes = tuple(f"note_{note.name.lower()}" for note in pasted.notes)
     no_way = "mistake_no_host" if pasted.form == OLLAMA_FORM else "mistake_no_way"

@@ -26,6 +26,7 @@ from ..request import field_of
 from .asking import Asking, asking_of
 from .assets import PATH, Assets
 from .clients import sections_of
+from .pasted_files import PASTED_FORMS, Pasted, pasted_of, plain_document
 from .preferences import wants_html
 from .proxied import PATH as CA_PATH
 from .proxied import Proxied, ReadAuthorities, proxied_of
@@ -60,21 +61,26 @@ Answer = Callable[[Request, Config], bytes]
 class _Readable(Branch):
     """Can be read, at hosts of ours."""
 
-    def __init__(self, current: Callable[[], Config], answer: Answer) -> None:
+    def __init__(
+        self, current: Callable[[], Config], answer: Answer, methods: tuple[str, ...] = ("GET", "HEAD")
+    ) -> None:
         super().__init__()
         self._current = current
         self._answer = answer
+        self._methods = methods
 
     def render(self, request: Request) -> bytes | int:
         """Answer (IResource)."""
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader("Allow", "GET, HEAD")
+        if request.method.decode("latin-1") not in self._methods:
+            request.setHeader("Allow", ", ".join(self._methods))
             return error_page(request, 405, "This can only be read.")
         try:
             return self._answer(request, self._current())
         except RegistryError as error:
+            if error.retry_after is not None:
+                request.setHeader("Retry-After", str(error.retry_after))
             return error_page(request, error.status, error.message)
 
 
@@ -85,17 +91,25 @@ class PageResource(_Readable):
         current: returns the configuration that counts now.
         read_state: returns how this proxy is doing.
         authorities: returns the CAs that clients of the HTTP proxy are to trust.
+        count_request: counts one of a client's (its IP address, where it is known) that takes time to answer, or
+            raises TOOMANYREQUESTS.
     """
 
     def __init__(
-        self, current: Callable[[], Config], read_state: ReadState, authorities: ReadAuthorities = tuple
+        self,
+        current: Callable[[], Config],
+        read_state: ReadState,
+        authorities: ReadAuthorities = tuple,
+        count_request: Callable[[str | None], None] = lambda client: None,
     ) -> None:
         super().__init__(current, self._welcome)
         self._read_state = read_state
         self._authorities = authorities
+        self._count_request = count_request
         self._assets = Assets()
         self.putChild(PATH.encode("ascii"), self._assets)
         self.putChild(b"convert", _Readable(current, _convert))
+        self.putChild(b"rewrite", _Readable(current, self._rewrite, ("GET", "HEAD", "POST")))
         self.putChild(CA_PATH.encode("ascii"), _Readable(current, self._authority))
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -112,7 +126,7 @@ class PageResource(_Readable):
             return b""
         return self._page(request, config, asking)
 
-    def _page(self, request: Request, config: Config, asking: Asking) -> bytes:
+    def _page(self, request: Request, config: Config, asking: Asking, pasted: Pasted | None = None) -> bytes:
         request.setHeader("Content-Type", "text/html; charset=utf-8")
         request.setHeader("Content-Language", asking.language.tag)
         address, kept = asking.address, asking.language.value if asking.chosen else ""
@@ -122,6 +136,8 @@ class PageResource(_Readable):
             t=Words(asking.language),
             asking=asking,
             conversion=asking.conversion,
+            pasted=pasted,
+            forms=PASTED_FORMS if address.base is not None and address.names.aliases else (),
             address=address,
             kinds=[kind.value for kind in PullMethod],
             kept=kept,
@@ -137,6 +153,26 @@ class PageResource(_Readable):
             asset=self._assets.url,
             version=__version__,
         )
+
+    def _rewrite(self, request: Request, config: Config) -> bytes:
+        """Answer ``/rewrite``: a whole file, as the page, as its script, or as a command sends it."""
+        request.setHeader("Vary", "Accept, Accept-Language")
+        asking = asking_of(request, config)
+        accepted = field_of(request, b"accept")
+        if request.method != b"POST":
+            return self._page(request, config, asking)
+        self._count_request(asking.client)
+        pasted = pasted_of(request, config, asking)
+        if accepted == "application/json":
+            request.setHeader("Content-Type", "application/json")
+            return plain_document(pasted, Words(asking.language))
+        if wants_html(accepted):
+            return self._page(request, config, asking, pasted)
+        request.setHeader("Content-Type", "text/plain; charset=utf-8")
+        if pasted.mistake:
+            request.setResponseCode(400)
+            return f"{Words(asking.language).plain(pasted.mistake)}\n".encode()
+        return pasted.rewritten.encode()
 
     def _proxied(self, asking: Asking, config: Config) -> Proxied | None:
         try:

@@ -8,11 +8,12 @@ import pytest
 
 from crproxy.policy.pasted_text import Mistake, Note
 from crproxy.policy.pull_commands import PullMethod
+from crproxy.policy.rewriting.places import Reason
 from crproxy.web.page.clients import Client
 from crproxy.web.page.texts import TEXTS, Language
 
 ENGLISH = TEXTS[Language.ENGLISH]
-PLAIN = ("mistake_", "note_", "status_")
+PLAIN = ("kept_", "mistake_", "note_", "status_")
 
 
 def fields(text: str) -> set[str | None]:
@@ -43,12 +44,18 @@ def test_there_is_a_text_for_all_that_can_be_said() -> None:
     needed |= {f"note_{note.name.lower()}" for note in Note}
     needed |= {f"way_{kind.value}{about}" for kind in PullMethod for about in ("", "_about")}
     needed |= {f"setup_{client}{about}" for client in Client for about in ("", "_about")}
+    needed |= {f"kept_{reason.name.lower()}" for reason in Reason if reason.is_told}
     assert needed <= set(ENGLISH)
 
 
 def test_no_text_is_there_for_nothing() -> None:
     package = files("crproxy.web.page")
-    sources = [*(package / "templates").iterdir(), package / "page.py", package / "converting.py"]
+    sources = [
+        *(package / "templates").iterdir(),
+        package / "page.py",
+        package / "converting.py",
+        package / "pasted_files.py",
+    ]
     read = "\n".join(source.read_text("utf-8") for source in sources)
-    built = ("mistake_", "note_", "way_", "setup_")
+    built = ("kept_", "mistake_", "note_", "way_", "setup_")
     assert [key for key in ENGLISH if not key.startswith(built) and f'"{key}"' not in read] == []

@@ -87,6 +87,44 @@ form.addEventListener("submit", (event) => {
   convert();
 });
 
+// A whole file: sent as it is, so that it comes back with its own ends of lines. Without an answer the form says why.
+const whole = document.getElementById("rewrite-form");
+
+function note(text) {
+  const made = document.createElement("p");
+  made.className = "note";
+  made.textContent = text;
+  return made;
+}
+
+function showWhole(found) {
+  const wrong = document.getElementById("rewrite-mistake");
+  wrong.textContent = found.mistake;
+  wrong.hidden = found.mistake === "";
+  document.getElementById("rewrite-result").hidden = found.mistake !== "";
+  document.getElementById("rewrite-count").textContent = found.status;
+  document.querySelector("#rewrite-result [data-text]").textContent = found.text;
+  document.getElementById("rewrite-notes").replaceChildren(...[found.unread, ...found.kept].filter(Boolean).map(note));
+  document.getElementById("rewritten").hidden = false;
+  status.textContent = found.status;
+}
+
+whole.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const fields = new URLSearchParams({ lang: document.documentElement.lang.slice(0, 2), form: whole.elements.form?.value ?? "" });
+  try {
+    const response = await fetch(`/rewrite?${fields}`, {
+      method: "POST",
+      headers: { "Accept": "application/json", "Content-Type": "text/plain; charset=utf-8" },
+      body: whole.elements.text.value,
+    });
+    if (!response.ok) throw new Error(response.statusText);
+    showWhole(await response.json());
+  } catch {
+    showWhole({ mistake: whole.dataset.failed, status: whole.dataset.failed, text: "", unread: "", kept: [] });
+  }
+});
+
 for (const example of document.querySelectorAll("[data-example]")) {
   example.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
