@@ -74,6 +74,13 @@ def setup(
 
     The proxy is the one of the configuration, or --host. Nothing is written, and nobody is asked, but for the CA that
     clients are to trust with --proxy.
+
+    \b
+    Examples:
+      crproxy setup docker --host cr.example.com
+      crproxy setup containerd --host cr.example.com --login alice
+      crproxy setup podman --host http://localhost:5000 --registry quay.io --bare
+      crproxy setup docker --proxy --host http://cr.example.com:3128
     """
     user = _login(login, password_stdin)
     for option, value in (("--ca", ca_file), ("--socket", socket)):

@@ -9,7 +9,7 @@ import click
 from ...oci.names import Registry
 from ..arguments import RegistryName
 from ..configuration_file import SYSTEM_CONFIG
-from ..options import config_option, daemon_options, options_of
+from ..options import config_option, daemon_options, options_of, proxy_option
 
 __all__ = ["doctor"]
 
@@ -17,6 +17,7 @@ __all__ = ["doctor"]
 @click.command(short_help="Look for what is wrong, and say what to do.")
 @config_option
 @daemon_options
+@proxy_option
 @click.option(
     "--upstream", "upstreams", multiple=True, type=RegistryName(), help="Look at this registry alone. Repeatable."
 )
@@ -27,8 +28,14 @@ def doctor(config_file: str | None, upstreams: tuple[Registry, ...], strict: boo
     and of a fleet at Valkey, the other nodes, and the object store.
 
     Each is a line: ok, warning, failed, or skipped because it depends on another, and what to do. The last lines name
-    where to begin. Nothing is changed, but for a small object that is put into the object
-    store and removed, and the daemon need not run. Exits with 1 where something failed.
+    where to begin. Nothing is changed, but for a small object that is put into the object store and removed, and the
+    daemon need not run. Exits with 1 where something failed.
+
+    \b
+    Examples:
+      crproxy doctor
+      crproxy doctor --domain cr.example.com --strict
+      crproxy doctor --upstream quay.io --json
     """
     # What it looks with takes most of a second to import, which the other commands need not spend.
     from .running import run
