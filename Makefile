@@ -138,6 +138,10 @@ packages: $(VENV)/installed-for-tests ## the programs of the integration tests, 
 manifests: $(VENV)/installed-for-tests ## write deploy/kubernetes and the chart's table of values from the chart
 	$(BIN)/python -m tests.manifests --write
 
+.PHONY: man
+man: $(VENV)/installed-for-tests ## write share/man/man1/crproxy.1 from the commands and their options
+	$(BIN)/python -m tests.manual --write
+
 .PHONY: clean
 clean: ## remove everything that was made here
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

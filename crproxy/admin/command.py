@@ -47,10 +47,17 @@ main.add_command(setup)
 @main.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     short_help="Run the proxy in the foreground.",
+    options_metavar="",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def serve(options: tuple[str, ...]) -> None:
-    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help)."""
+    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help).
+
+    \b
+    Examples:
+      crproxy serve
+      crproxy serve --domain cr.example.com --acme-email ops@example.com
+    """
     words = ("--help" if option == "-h" else option for option in options)
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "crproxy", *words]
     run()
