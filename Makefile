@@ -3,6 +3,7 @@
 #   make run ARGS="--default-registry quay.io"     options of `twistd crproxy`
 #   make unit ARGS="-k routing -x"                 options of pytest
 #   make test PYTHON=python3.13                    another interpreter, 3.11 or newer, in an environment of its own
+#   make release VERSION=0.2.0                     see CONTRIBUTING.md
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -126,8 +127,24 @@ wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dis
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 .PHONY: changelog
-changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
-	$(BIN)/towncrier build --yes
+changelog: $(VENV)/installed-for-development ## show what changes/ will be in CHANGELOG.md
+	$(BIN)/towncrier build --draft --version next
+
+.PHONY: release
+release: $(VENV)/installed-for-development packages ## write VERSION=0.2.0 everywhere, and changes/ into CHANGELOG.md
+	$(BIN)/python -m tests.release write "$(VERSION)"
+	$(BIN)/towncrier build --yes --version "$(VERSION)"
+	$(BIN)/python -m tests.manifests --write
+	$(BIN)/python -m tests.manual --write
+	$(BIN)/python -m tests.release check "v$(VERSION)"
+
+.PHONY: release-check
+release-check: $(VENV)/installed-for-tests ## whether the tree can be released as TAG=v0.2.0
+	$(BIN)/python -m tests.release check "$(TAG)"
+
+.PHONY: release-notes
+release-notes: $(VENV)/installed-for-tests ## print what CHANGELOG.md says of TAG=v0.2.0
+	@$(BIN)/python -m tests.release notes "$(TAG)"
 
 .PHONY: packages
 packages: $(VENV)/installed-for-tests ## the programs of the integration tests, where they are missing

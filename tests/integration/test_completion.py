@@ -15,8 +15,15 @@ from tests.parts.terminal import Terminal
 pytestmark = pytest.mark.integration
 
 SHARE = Path(__file__).parent.parent.parent / "share"
-BASH = f"source {SHARE}/bash-completion/completions/crproxy"
-ZSH = f"fpath=({SHARE}/zsh/site-functions $fpath); autoload -U compinit; compinit -u -D"
+COMPINIT = "autoload -U compinit; compinit -u -D"
+# As docs/operations.md has it, and by the file that is installed.
+EVAL = 'eval "$(crproxy completion {})"'
+PREPARED = {
+    "bash": ("bash", ["--norc", "--noprofile", "-i"], f"source {SHARE}/bash-completion/completions/crproxy"),
+    "bash, eval": ("bash", ["--norc", "--noprofile", "-i"], EVAL.format("bash")),
+    "zsh": ("zsh", ["-f", "-i"], f"fpath=({SHARE}/zsh/site-functions $fpath); {COMPINIT}"),
+    "zsh, eval": ("zsh", ["-f", "-i"], f"{COMPINIT}; {EVAL.format('zsh')}"),
+}
 # What is typed, and what a tabulator makes of it.
 CASES = [
     ("crproxy cac", "he "),
@@ -34,14 +41,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("typed", "completed"), CASES)
-@pytest.mark.parametrize(
-    ("shell", "words", "line"),
-    [("bash", ["--norc", "--noprofile", "-i"], BASH), ("zsh", ["-f", "-i"], ZSH)],
-    ids=["bash", "zsh"],
-)
-def test_a_tabulator_completes(
-    tmp_path: Path, shell: str, words: list[str], line: str, typed: str, completed: str
-) -> None:
+@pytest.mark.parametrize("prepared", PREPARED)
+def test_a_tabulator_completes(tmp_path: Path, prepared: str, typed: str, completed: str) -> None:
+    shell, words, line = PREPARED[prepared]
     with Terminal([need(shell), *words], environment(tmp_path)) as terminal:
         terminal.wait_for("ready: ")
         terminal.type(f"{line}; echo s''ourced\n")
@@ -60,6 +62,17 @@ def test_fish_completes(tmp_path: Path, typed: str, completed: str) -> None:
     assert printed
     word = typed.rpartition(" ")[2] + completed.strip()
     assert [each.partition("\t")[0] for each in printed] == [word]
+
+
+def test_fish_completes_by_what_the_command_prints(tmp_path: Path) -> None:
+    fish = Program([need("fish")], tmp_path, **environment(tmp_path))
+    printed = fish.run("-c", f"{EVAL.format('fish')}; complete -C 'crproxy cache sta'").decode()
+    assert printed.startswith("stats\t")
+
+
+def test_the_page_of_operations_says_so() -> None:
+    page = (SHARE.parent / "docs" / "operations.md").read_text("utf-8")
+    assert f"`{EVAL.format('bash')}` (or `zsh`, `fish`)" in page
 
 
 def test_fish_says_what_a_command_is_for(tmp_path: Path) -> None:
