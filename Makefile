@@ -127,11 +127,11 @@ wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dis
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 .PHONY: changelog
-changelog: $(VENV)/installed-for-development ## show what changes/ will be in CHANGELOG.md
+changelog: $(VENV)/installed-for-tests ## show what changes/ will be in CHANGELOG.md
 	$(BIN)/towncrier build --draft --version next
 
 .PHONY: release
-release: $(VENV)/installed-for-development packages ## write VERSION=0.2.0 everywhere, and changes/ into CHANGELOG.md
+release: $(VENV)/installed-for-tests packages ## write VERSION=0.2.0 everywhere, and changes/ into CHANGELOG.md
 	$(BIN)/python -m tests.release write "$(VERSION)"
 	$(BIN)/towncrier build --yes --version "$(VERSION)"
 	$(BIN)/python -m tests.manifests --write
@@ -145,6 +145,10 @@ release-check: $(VENV)/installed-for-tests ## whether the tree can be released a
 .PHONY: release-notes
 release-notes: $(VENV)/installed-for-tests ## print what CHANGELOG.md says of TAG=v0.2.0
 	@$(BIN)/python -m tests.release notes "$(TAG)"
+
+.PHONY: hooks
+hooks: $(VENV)/installed-for-development ## let git lint each commit
+	$(BIN)/pre-commit install
 
 .PHONY: packages
 packages: $(VENV)/installed-for-tests ## the programs of the integration tests, where they are missing

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 
 from crproxy.admin.command import main
 from crproxy.admin.doctor.findings import Area
@@ -266,6 +267,26 @@ def test_what_a_standard_says_is_named_where_the_page_says_it_is() -> None:
         if "RFC" in specification:
             missing += [f"RFC {number}" for number in re.findall(r"\d{4}", specification) if number not in text]
     assert missing == []
+
+
+def test_values_of_the_chart_that_are_named_are_there() -> None:
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "crproxy" / "values.yaml").read_text("utf-8"))
+    text = (DOCS / "kubernetes.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z]\w*(?:\.(?!yaml|md|toml)[a-zA-Z]+)+)(?:[:=][^`]*)?`", text))
+    named |= set(re.findall(r"`([a-z][a-zA-Z]+): [^`]*`", text)) - {"additionalOutputFormats"}
+    assert {name for name in named if not _is_in(values, name.split("."))} == {"s3.env"}
+    assert len(named) > 8
+
+
+def _is_in(values: Any, path: list[str]) -> bool:
+    return not path or (isinstance(values, dict) and path[0] in values and _is_in(values[path[0]], path[1:]))
+
+
+def test_the_kubernetes_that_is_needed_is_what_the_chart_asks_for() -> None:
+    chart = yaml.safe_load((ROOT / "deploy" / "helm" / "crproxy" / "Chart.yaml").read_text("utf-8"))
+    version = re.fullmatch(r">=(\d+\.\d+)\.0-0", chart["kubeVersion"])
+    assert version is not None
+    assert f"Kubernetes {version[1]} or newer" in words(DOCS / "kubernetes.md")
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,9 @@ import yaml
 
 from crproxy import __version__
 from tests import release
+from tests.parts.requirements import need
 from tests.test_deployment import instructions
+from tests.test_packaging import NOT_SOURCE
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
@@ -113,6 +118,25 @@ class TestCheck:
         (tree / "changes" / "+new.feature.md").write_text("New.\n")
         told = list(release.check(tree, f"v{__version__}"))
         assert told == ["changes/ has what is not in CHANGELOG.md: +new.feature.md"]
+
+
+@pytest.mark.integration
+def test_a_release_is_written_by_one_command(tmp_path: Path) -> None:
+    """In a copy of the tree, by the lines of the Makefile as they stand there."""
+    need("helm")
+    copy = shutil.copytree(ROOT, tmp_path / "copy", ignore=NOT_SOURCE)
+    (copy / "changes" / "+more.feature.md").write_text("There is more.\n")
+    recipe = re.search(r"^release: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert recipe is not None
+    lines = recipe[1].replace("$(BIN)", str(Path(sys.executable).parent)).replace("$(VERSION)", "98.7.6").splitlines()
+    for line in lines:
+        done = subprocess.run(shlex.split(line), cwd=copy, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    assert [path.name for path in (copy / "changes").iterdir()] == ["README.md"]
+    assert "- There is more.\n" in release.notes(copy, "98.7.6")
+    assert 'newTag: "98.7.6"' in (copy / "deploy" / "kubernetes" / "kustomization.yaml").read_text("utf-8")
+    assert list(release.released(copy))[:2] == ["98.7.6", __version__]
+    assert release.released(copy)["98.7.6"] in (copy / "share" / "man" / "man1" / "crproxy.1").read_text("utf-8")
 
 
 class TestImage:
