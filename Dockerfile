@@ -17,6 +17,13 @@ RUN python3 -m venv /opt/crproxy \
  && find /opt/crproxy -name tests -path '*/site-packages/*' -prune -exec rm -r {} +
 
 FROM ${BASE}
+ARG BASE
+# What is known before it is built; a release adds when it was made, of which commit, and where that is.
+LABEL org.opencontainers.image.title="crproxy" \
+      org.opencontainers.image.description="A private mirror proxy for every container registry" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY --from=build /opt/crproxy /opt/crproxy
 # Numbers, so that runAsNonRoot can be checked; a volume that is new gets the owner of what it covers.
 RUN mkdir --mode=0750 /data && chown 65532:65532 /data && mkdir /etc/crproxy

@@ -3,6 +3,7 @@
 #   make run ARGS="--default-registry quay.io"     options of `twistd crproxy`
 #   make unit ARGS="-k routing -x"                 options of pytest
 #   make test PYTHON=python3.13                    another interpreter, 3.11 or newer, in an environment of its own
+#   make release VERSION=0.2.0                     see CONTRIBUTING.md
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -130,8 +131,28 @@ wheel: $(VENV)/installed-for-tests ## the source and wheel distributions, in dis
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 .PHONY: changelog
-changelog: $(VENV)/installed-for-development ## move changes/ into CHANGELOG.md
-	$(BIN)/towncrier build --yes
+changelog: $(VENV)/installed-for-tests ## show what changes/ will be in CHANGELOG.md
+	$(BIN)/towncrier build --draft --version next
+
+.PHONY: release
+release: $(VENV)/installed-for-tests packages ## write VERSION=0.2.0 everywhere, and changes/ into CHANGELOG.md
+	$(BIN)/python -m tests.release write "$(VERSION)"
+	$(BIN)/towncrier build --yes --version "$(VERSION)"
+	$(BIN)/python -m tests.manifests --write
+	$(BIN)/python -m tests.manual --write
+	$(BIN)/python -m tests.release check "v$(VERSION)"
+
+.PHONY: release-check
+release-check: $(VENV)/installed-for-tests ## whether the tree can be released as TAG=v0.2.0
+	$(BIN)/python -m tests.release check "$(TAG)"
+
+.PHONY: release-notes
+release-notes: $(VENV)/installed-for-tests ## print what CHANGELOG.md says of TAG=v0.2.0
+	@$(BIN)/python -m tests.release notes "$(TAG)"
+
+.PHONY: hooks
+hooks: $(VENV)/installed-for-development ## let git lint each commit
+	$(BIN)/pre-commit install
 
 .PHONY: packages
 packages: $(VENV)/installed-for-tests ## the programs of the integration tests, where they are missing
@@ -141,6 +162,10 @@ packages: $(VENV)/installed-for-tests ## the programs of the integration tests, 
 .PHONY: manifests
 manifests: $(VENV)/installed-for-tests ## write deploy/kubernetes and the chart's table of values from the chart
 	$(BIN)/python -m tests.manifests --write
+
+.PHONY: man
+man: $(VENV)/installed-for-tests ## write share/man/man1/crproxy.1 from the commands and their options
+	$(BIN)/python -m tests.manual --write
 
 .PHONY: clean
 clean: ## remove everything that was made here

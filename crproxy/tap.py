@@ -38,6 +38,12 @@ class Options(usage.Options):
         (option.name, option.short or None, None, option.help) for option in OPTIONS if not option.repeated
     )
 
+    examples = (
+        "twistd -n crproxy",
+        "twistd -n crproxy --domain cr.example.com --acme-email ops@example.com",
+        "twistd -n crproxy --http tcp:5000 --cache-size 50G --default-registry quay.io",
+    )
+
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
 
     def __init__(self) -> None:
@@ -46,6 +52,13 @@ class Options(usage.Options):
         self["https"] = []
         self["proxy"] = []
         self["alias"] = []
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Return what --help prints, examples included."""
+        # Docstrings have line ends in them.
+        self.docs = {name: " ".join(text.split()) for name, text in self.docs.items()}
+        examples = "".join(f"  {line}\n" for line in self.examples)
+        return f"{super().getUsage(width)}\nExamples:\n{examples}"
 
     def opt_http(self, endpoint: str) -> None:
         """Listen here for plain HTTP: a Twisted endpoint string. Repeatable. [default:

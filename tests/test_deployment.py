@@ -38,8 +38,10 @@ def instructions(name: str) -> list[str]:
 
 class TestImage:
     def test_its_base_is_an_argument(self) -> None:
-        (argument,) = instructions("ARG")
+        argument, again = instructions("ARG")
         assert argument.startswith("BASE=")
+        # For its label: what is said before the first FROM is not known behind it.
+        assert again == "BASE"
         assert [stage.split()[0] for stage in instructions("FROM")] == ["${BASE}", "${BASE}"]
 
     def test_it_is_nobody_in_particular_with_a_volume_and_ports(self) -> None:
@@ -63,7 +65,8 @@ class TestImage:
         lines = (ROOT / ".dockerignore").read_text().splitlines()
         let_in = {line[1:] for line in lines if line.startswith("!")}
         assert lines[1] == "*"
-        assert let_in == {"crproxy", "twisted", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"}
+        data = {"share", "systemd", "deploy/prometheus", "docs/grafana-dashboard.json", "crproxy.tac"}
+        assert let_in == {"crproxy", "twisted", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"} | data
         assert all((ROOT / name).exists() for name in let_in)
 
 
@@ -114,7 +117,7 @@ class TestCompose:
         assert self.service["stop_grace_period"] == f"{Config().listen.grace + TIDYING:g}s"
 
     def test_its_base_is_the_images_own(self) -> None:
-        (argument,) = instructions("ARG")
+        argument, _ = instructions("ARG")
         assert self.service["build"]["args"]["BASE"] == f"${{CRPROXY_BASE:-{argument.removeprefix('BASE=')}}}"
 
 

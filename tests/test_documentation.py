@@ -4,6 +4,7 @@ import json
 import operator
 import re
 from collections import Counter
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from crproxy.policy.aliases import BUILT_IN
 from crproxy.policy.setups import SETUPS
 from crproxy.tap import Options
 from tests import security_table
+from tests.parts.command_lines import read
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -119,6 +121,37 @@ class TestEveryPage:
         named = re.compile(r"(?:crproxy|tests|docs|benchmarks|systemd|twisted|changes|\.ci)/[\w./-]*")
         for code in CODE.findall(prose(page)):
             assert not named.fullmatch(code) or (ROOT / code).exists(), code
+
+
+CALL = re.compile(r"(?:^|(?<=/bin/)|(?<=\| )|(?<= -- )|(?<=sudo )|(?<=\$\())(?:crproxy|twistd) (?:-|[a-z]).*")
+FORMS = {
+    # What stands for something else in a form.
+    "COMMAND": "cache",
+    "CLIENT": "docker",
+}
+SENTENCES = {"crproxy itself failed; its log says why"}
+
+
+def calls(page: Path) -> Iterator[str]:
+    """The lines of a page, in blocks and in its text, that call crproxy."""
+    lines = (line.partition(" # ")[0] for block in blocks(page, "sh") for line in block.splitlines())
+    codes = (code for code in CODE.findall(prose(page)) if re.match(r"(?:\S*/)?(?:crproxy|twistd) [-a-z]", code))
+    for line in (*lines, *codes):
+        if CALL.search(line) and line not in SENTENCES:
+            yield re.sub(r"\b[A-Z]+\b", lambda word: FORMS.get(word[0], word[0]), line)
+
+
+def all_calls() -> list[str]:
+    return sorted({line for page in PAGES for line in calls(page)})
+
+
+@pytest.mark.parametrize("line", all_calls())
+def test_a_call_has_commands_and_options_that_there_are(line: str) -> None:
+    read(line[CALL.search(line).start() :].rstrip(')"'))  # type: ignore[union-attr]
+
+
+def test_there_are_calls() -> None:
+    assert len(all_calls()) > 40
 
 
 @pytest.mark.parametrize(

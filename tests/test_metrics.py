@@ -1,9 +1,10 @@
-"""docs/metrics.md, the dashboard and the alerts: they name what the daemon exposes, and nothing else."""
+"""docs/metrics.md, the dashboard and the rules for alerts: they name what the daemon exposes, and nothing else."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import yaml
 from prometheus_client.metrics_core import Metric
 
 from tests.metrics.exercised import exercised
+from tests.parts.requirements import need
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
 DASHBOARD = ROOT / "docs" / "grafana-dashboard.json"
 OPERATIONS = ROOT / "docs" / "operations.md"
+RULES = ROOT / "deploy" / "prometheus" / "crproxy.rules.yaml"
+RULES_TESTS = RULES.with_name("crproxy.rules.test.yaml")
 
 # Made by Prometheus itself for each target.
 ITS_OWN = {"up"}
@@ -65,12 +69,19 @@ def expressions_of_the_dashboard() -> list[tuple[str, str]]:
     return [(panel["title"], target["expr"]) for panel in panels(dashboard) for target in panel.get("targets", [])]
 
 
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
 def expressions_of_the_alerts() -> list[tuple[str, str]]:
-    for block in re.findall(r"^```yaml\n(.*?)^```$", OPERATIONS.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-        document = yaml.safe_load(block)
-        if "groups" in document:
-            return [(rule["alert"], rule["expr"]) for group in document["groups"] for rule in group["rules"]]
-    return []
+    return [(rule["alert"], rule["expr"]) for rule in alerts()]
+
+
+def row_of_alert(rule: dict[str, Any]) -> str:
+    """What the page says of an alert."""
+    advice = rule["annotations"]["description"]
+    return f"| `{rule['alert']}` | `{rule['expr']}` | {rule.get('for', '')} | {advice} |"
 
 
 def test_the_page_has_a_row_for_each_metric(families: list[Metric]) -> None:
@@ -87,7 +98,43 @@ def test_an_expression_asks_for_what_there_is(title: str, expression: str, serie
 
 def test_there_are_expressions() -> None:
     assert len(expressions_of_the_dashboard()) >= 15
-    assert len(expressions_of_the_alerts()) >= 5
+    assert len(expressions_of_the_alerts()) >= 16
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions_of_the_alerts())
+def test_an_alert_asks_for_labels_that_there_are(title: str, expression: str, families: list[Metric]) -> None:
+    values: dict[tuple[str, str], set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                values.setdefault((sample.name, label), set()).add(value)
+    for name, selector in re.findall(r"([a-z_]+)\{([^}]*)\}", expression):
+        for label, value in re.findall(r'(\w+)="([^"$]*)"', selector):
+            assert name in ITS_OWN or value in values[name, label], title
+
+
+def test_the_page_of_operations_has_a_row_for_each_alert() -> None:
+    written = [line for line in OPERATIONS.read_text("utf-8").splitlines() if line.startswith("| `Crproxy")]
+    assert written == [row_of_alert(rule) for rule in alerts()]
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: str(rule["alert"]))
+def test_an_alert_says_how_grave_it_is_what_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_each_alert_is_seen_quiet_and_firing() -> None:
+    tests = yaml.safe_load(RULES_TESTS.read_text("utf-8"))["tests"]
+    seen = {(looked["alertname"], bool(looked["exp_alerts"])) for test in tests for looked in test["alert_rule_test"]}
+    assert seen == {(rule["alert"], fires) for rule in alerts() for fires in (True, False)}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("words", [["check", "rules", RULES.name], ["test", "rules", RULES_TESTS.name]], ids=" ".join)
+def test_prometheus_takes_the_rules(words: list[str]) -> None:
+    done = subprocess.run([need("promtool"), *words], cwd=RULES.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

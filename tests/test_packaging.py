@@ -23,9 +23,13 @@ from twisted.application.service import IServiceCollection, loadApplication
 
 from crproxy import __version__, tap
 
+from .parts.layouts import Layout
 from .parts.process import Process, clean_environment
+from .parts.program import Program
 from .parts.raw_http import ask
+from .parts.registry import DockerRegistry
 from .parts.requirements import need
+from .parts.skopeo import Skopeo
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +44,19 @@ PAGE = {
     )
 }
 """What the page is made of beside its code."""
+
+DATA = {
+    "share/bash-completion/completions/crproxy": "share/bash-completion/completions/crproxy",
+    "share/crproxy/crproxy.tac": "crproxy.tac",
+    "share/crproxy/grafana-dashboard.json": "docs/grafana-dashboard.json",
+    "share/crproxy/prometheus/crproxy.rules.yaml": "deploy/prometheus/crproxy.rules.yaml",
+    "share/crproxy/systemd/crproxy.service": "systemd/crproxy.service",
+    "share/crproxy/systemd/crproxy.socket": "systemd/crproxy.socket",
+    "share/fish/vendor_completions.d/crproxy.fish": "share/fish/vendor_completions.d/crproxy.fish",
+    "share/man/man1/crproxy.1": "share/man/man1/crproxy.1",
+    "share/zsh/site-functions/_crproxy": "share/zsh/site-functions/_crproxy",
+}
+"""What goes elsewhere below the prefix, and where it is in the tree."""
 
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv*", "build", "dist", "*.egg-info", "*_cache", "__pycache__", ".hypothesis"
@@ -78,7 +95,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
 
 @dataclass(frozen=True)
 class Installation:
-    """A virtual environment with the wheel and what it requires, and nothing else."""
+    """A virtual environment with a distribution and what it requires, and nothing else."""
 
     directory: Path
 
@@ -89,13 +106,17 @@ class Installation:
         return run(str(self.directory / "bin" / program), *arguments, cwd=elsewhere)
 
 
-@pytest.fixture(scope="module")
-def installation(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+@pytest.fixture(scope="module", params=["wheel", "sdist"])
+def installation(
+    request: pytest.FixtureRequest, distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
+) -> Installation:
+    """Of each kind, moved away from where it was built: nothing of the tree is in reach."""
     directory = tmp_path_factory.mktemp("installation")
+    distribution = shutil.copy(getattr(distributions, request.param), directory)
     venv.create(directory, with_pip=True)
     installed = Installation(directory)
     # What is not looked at need not be compiled.
-    installed.run("pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", str(distributions.wheel))
+    installed.run("pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", str(distribution))
     return installed
 
 
@@ -117,7 +138,8 @@ def sources(top: str) -> set[str]:
 class TestDistributions:
     def test_the_wheel_has_every_module_and_nothing_else(self, distributions: Distributions) -> None:
         files = {name for name in distributions.files_of_wheel() if ".dist-info/" not in name}
-        assert files == sources("crproxy") | sources("twisted") | PAGE | {"crproxy/py.typed"}
+        data = {f"crproxy-{__version__}.data/data/{name}" for name in DATA}
+        assert files == sources("crproxy") | sources("twisted") | PAGE | data | {"crproxy/py.typed"}
 
     def test_the_wheel_leaves_twisted_its_packages(self, distributions: Distributions) -> None:
         files = distributions.files_of_wheel()
@@ -128,12 +150,15 @@ class TestDistributions:
         needed = {
             ".ci/run",
             ".dockerignore",
+            ".github/workflows/release.yml",
             "CHANGELOG.md",
+            "CONTRIBUTING.md",
             "Dockerfile",
             "LICENSE",
             "Makefile",
             "README.md",
             "README.zh-CN.md",
+            "SECURITY.md",
             "benchmarks/cache.py",
             "compose.yaml",
             "crproxy.tac",
@@ -148,7 +173,9 @@ class TestDistributions:
             "systemd/crproxy.service",
             "systemd/crproxy.socket",
         }
-        assert needed | sources("tests") | sources("crproxy") | PAGE <= distributions.files_of_sdist()
+        assert (
+            needed | sources("tests") | sources("crproxy") | PAGE | set(DATA.values()) <= distributions.files_of_sdist()
+        )
 
     def test_metadata(self, distributions: Distributions) -> None:
         metadata = distributions.metadata()
@@ -190,6 +217,37 @@ class TestInstallation:
         printed = installation.run("python", "-c", program).split()
         assert len(printed) == len(PAGE)
         assert printed[3:] == ["page.html", "parts.html"]
+
+    @pytest.mark.parametrize(("name", "origin"), DATA.items())
+    def test_it_has_what_a_system_takes(self, installation: Installation, name: str, origin: str) -> None:
+        assert (installation.directory / name).read_bytes() == (ROOT / origin).read_bytes()
+
+    def test_the_manual_page_is_found_where_the_command_is(self, installation: Installation) -> None:
+        """man-db looks for share/man beside the directories of PATH."""
+        path = f"{installation.directory / 'bin'}:{os.environ['PATH']}"
+        man = Program([need("man")], installation.directory, PATH=path, MANPAGER="cat")
+        assert b"a private mirror proxy for every container registry" in man.run("crproxy")
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_it_lets_a_shell_complete_it(self, installation: Installation, shell: str) -> None:
+        assert "crproxy" in installation.run("crproxy", "completion", shell)
+
+    @pytest.mark.parametrize("words", [["twistd", "--nodaemon", "--pidfile=", "crproxy"], ["crproxy", "serve"]])
+    def test_it_serves_a_pull(self, installation: Installation, tmp_path: Path, words: list[str]) -> None:
+        skopeo, layout = Skopeo(tmp_path), Layout(tmp_path / "layout")
+        image = layout.image()
+        config = tmp_path / "crproxy.toml"
+        environment = clean_environment(tmp_path, STATE_DIRECTORY=str(tmp_path / "data"))
+        program = str(installation.directory / "bin" / words[0])
+        command = [program, *words[1:], "--config", str(config), "--http", "tcp:0:interface=127.0.0.1"]
+        with DockerRegistry(tmp_path) as registry:
+            skopeo.push(layout.source(image), registry.authority, "org/app:v1")
+            config.write_text(f'[upstreams."registry.example.org"]\nendpoint = "{registry.url}"\n')
+            with Process(command, tmp_path, environment=environment) as daemon:
+                port = daemon.wait_for(r"listens on http://127\.0\.0\.1:(\d+)", 60)[1]
+                pulled = skopeo.pull(f"127.0.0.1:{port}/registry.example.org/org/app:v1")
+                assert pulled == image.digests
+                assert "Traceback" not in daemon.log
 
     def test_what_it_requires_agrees(self, installation: Installation) -> None:
         assert "No broken requirements found." in installation.run("pip", "check")

@@ -37,7 +37,13 @@ def alias() -> None:
 @socket_option
 @json_option
 def list_aliases(client: AdminClient, as_json: bool) -> None:
-    """List the host names and their registries."""
+    """List the host names and their registries.
+
+    \b
+    Examples:
+      crproxy alias list
+      crproxy alias list --json
+    """
     aliases = client.ask("GET", "/aliases")
     if as_json:
         print_json(aliases)
@@ -70,6 +76,8 @@ def add(label: str, registry: str, client: AdminClient, as_json: bool) -> None:
 @json_option
 def remove(label: str, client: AdminClient, as_json: bool) -> None:
     """Let LABEL stand for nothing any more: also one that is built in.
+
+    Exits with 1 where it counts now but could not be written down, and says what to do then.
 
     \b
     Example:

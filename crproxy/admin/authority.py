@@ -33,7 +33,12 @@ def ca() -> None:
 @socket_option
 @json_option
 def show(client: AdminClient, as_json: bool) -> None:
-    """Say which there is, until when it counts, and for which names."""
+    """Say which there is, until when it counts, and for which names.
+
+    \b
+    Example:
+      crproxy ca show
+    """
     found = client.ask("GET", "/ca")
     if as_json:
         print_json(found)
@@ -48,6 +53,11 @@ def export(client: AdminClient) -> None:
     """Print what clients are to trust, in PEM.
 
     While clients change over from one CA to the next these are two.
+
+    \b
+    Examples:
+      crproxy ca export > crproxy-ca.pem
+      crproxy ca export | sudo tee /usr/local/share/ca-certificates/crproxy.crt
     """
     for one in client.ask("GET", "/ca")["authorities"]:
         click.echo(one["certificate"], nl=False)
@@ -63,6 +73,11 @@ def renew(client: AdminClient, as_json: bool, at_once: bool) -> None:
     The one before goes on signing for 90 days: give clients what crproxy ca export prints within that time. With
     --at-once it is removed, and clients are answered only once they trust the new one; remove the old one from those
     that they trust, too.
+
+    \b
+    Examples:
+      crproxy ca renew
+      crproxy ca renew --at-once
     """
     made = client.ask("POST", "/ca", json.dumps({"at_once": at_once}))
     if as_json:

@@ -133,7 +133,7 @@ def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_
     click.echo(f"{number}, {format_size(total)}; the cache has {format_size(on_disk)} on disk")
 
 
-@cache.command()
+@cache.command(short_help="Remove IMAGE, or all of a repository.")
 @click.argument("image")
 @socket_option
 @json_option
@@ -165,6 +165,11 @@ def gc(dry_run: bool, client: AdminClient, as_json: bool) -> None:
     That is what was used the longest ago, where the cache is over its size; contents that no repository has a right to
     and nobody asked for in a week; and partial files that nobody has filled for a day. The daemon does the first and
     the last by itself, too.
+
+    \b
+    Examples:
+      crproxy cache gc --dry-run
+      crproxy cache gc
     """
     found = client.ask("POST", "/cache/gc", dry_run="1" if dry_run else "")
     if as_json:

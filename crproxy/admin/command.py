@@ -23,12 +23,23 @@ from .warm import warm
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    short_help="Run a mirror proxy for every registry, and look after it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="crproxy %(version)s")
 def main() -> None:
     """Run a mirror proxy for every container registry, and look after one that runs.
 
-    What changes or shows a running daemon asks it through its admin socket.
+    What changes or shows a running daemon asks it through its admin socket. Exits with 0 where all went well, 1 where
+    something did not, 2 for a command line that is wrong, and 3 where no daemon answers.
+
+    \b
+    Examples:
+      crproxy serve --domain cr.example.com --acme-email ops@example.com
+      crproxy doctor
+      crproxy setup docker --host cr.example.com
+      crproxy warm nginx:1.27
     """
 
 
@@ -39,11 +50,19 @@ main.add_command(setup)
 @main.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     short_help="Run the proxy in the foreground.",
+    options_metavar="",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def serve(options: tuple[str, ...]) -> None:
-    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help)."""
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "crproxy", *options]
+    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help).
+
+    \b
+    Examples:
+      crproxy serve
+      crproxy serve --domain cr.example.com --acme-email ops@example.com
+    """
+    words = ("--help" if option == "-h" else option for option in options)
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "crproxy", *words]
     run()
 
 

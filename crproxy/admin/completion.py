@@ -7,6 +7,8 @@ from click.shell_completion import get_completion_class
 
 __all__ = ["completion"]
 
+# What click writes for fish would end each description at its first comma.
+_COMMAS = ('string split "," $completion', 'string split --max 1 "," $completion')
 _SHELLS = ("bash", "zsh", "fish")
 
 
@@ -28,4 +30,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     root = ctx.find_root()
     name = root.info_name or "crproxy"
     variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
-    click.echo(made(root.command, {}, name, variable).source())
+    click.echo(made(root.command, {}, name, variable).source().replace(*_COMMAS))

@@ -26,7 +26,7 @@ def fleet() -> None:
     """
 
 
-@fleet.command()
+@fleet.command(short_help="Say which nodes there are, and what they have in common.")
 @socket_option
 @json_option
 def status(client: AdminClient, as_json: bool) -> None:
@@ -34,6 +34,11 @@ def status(client: AdminClient, as_json: bool) -> None:
 
     That is Valkey, where they agree, and the object store, where what is kept is for all of them. Exits with 1 where
     one of the two cannot be reached: each node goes on alone then.
+
+    \b
+    Examples:
+      crproxy fleet status
+      crproxy fleet status --json
     """
     found = client.ask("GET", "/fleet")
     if as_json:

@@ -90,6 +90,7 @@ def setup(
       crproxy setup podman --host http://localhost:5000 --registry quay.io
       crproxy setup k3s --host cr.example.com --login alice --password-stdin < password
       crproxy setup ollama --host cr.example.com
+      crproxy setup docker --proxy --host http://cr.example.com:3128
     """
     user = _login(login, password_stdin)
     for option, value in (("--ca", ca_file), ("--socket", socket)):

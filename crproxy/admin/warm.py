@@ -54,8 +54,7 @@ def warm(
     proxy's own name in front. What is kept is not fetched again; interrupted, the same command goes on where it was.
     The same images are refused that clients are refused.
 
-    Exits with 0 if all are here, 1 if some are not, 3 if there is no daemon. With --json, prints a line of JSON for
-    each step.
+    Exits with 1 where an image is not here. With --json, prints a line of JSON for each step.
 
     \b
     Examples:

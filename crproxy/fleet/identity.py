@@ -124,6 +124,7 @@ class Secret:
         shown = private + certificate.public_bytes(Encoding.PEM)
         server, client = _server_context(), _client_context()
         for context in (server, client):
+            # A certificate on both sides, the client's sealed as well (RFC 8446, 4.3.2 and 4.4.2).
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             context.verify_flags |= ssl.VERIFY_X509_STRICT
             context.load_verify_locations(cadata=trusted)

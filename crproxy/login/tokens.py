@@ -21,6 +21,7 @@ def read(signer: Signer, names: Names, token: str, request: AuthRequest, target:
     try:
         claims = signer.read(token, request.name)
     except BadToken as error:
+        # The words of RFC 6750, 3.1.
         request.refuse(names, target, f"{error}: log in again", "invalid_token")
     if target is not None and not any(_means(names, name, request, target) for name in claims.names):
         request.refuse(names, target, f"this token is not for {target.name}", "insufficient_scope")

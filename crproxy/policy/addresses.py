@@ -9,7 +9,8 @@ import ipaddress
 
 __all__ = ["is_address", "is_public"]
 
-# Global unicast (RFC 4291, 2.4; IANA's registry of IPv6 addresses). Nothing else of IPv6 is the internet's.
+# Global unicast (RFC 4291, 2.4; IANA's registry of IPv6 addresses). Nothing else of IPv6 is the internet's:
+# neither what NAT64 makes of IPv4 addresses (RFC 6052, RFC 8215) nor what was site-local (RFC 3879).
 _UNICAST = ipaddress.ip_network("2000::/3")
 # What ipaddress, depending on its age, counts as reachable and is not: IPv6's protocol assignments (RFC 2928), Teredo
 # (RFC 4380) among them, and IPv4's (RFC 6890, 2.1); 6to4 (RFC 3056) and its relays (RFC 7526), which hold an IPv4

@@ -58,7 +58,7 @@ class Record:
 
     Arguments:
         moment: when it came, in seconds since the epoch.
-        site: which of ours it was: ``registry``, ``plain`` or ``admin``.
+        site: which of ours it was, such as ``registry``, ``plain`` or ``admin``.
         client: the client's address; None where it came by a socket of this machine.
         user: who has logged in; None where nobody has.
         method, target, protocol: the request line's.

@@ -40,7 +40,7 @@ class Table:
         self._makeshift.pop(name, None)
 
     def place(self, files: Mapping[str, Certified]) -> None:
-        """Show these, which win over what was issued; a name may begin with ``*.``."""
+        """Show these, which win over what was issued; a name may begin with ``*.``, for one label (RFC 9525, 6.3)."""
         self._files = dict(files)
         self._makeshift.clear()
 

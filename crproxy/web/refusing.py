@@ -1,4 +1,4 @@
-"""What is answered on connections that are too many: 429, and to come back on fewer."""
+"""What is answered on connections that are too many: 429 (RFC 6585, 4), and to come back on fewer."""
 
 from __future__ import annotations
 

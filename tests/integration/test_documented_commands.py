@@ -42,6 +42,8 @@ PROGRAMS = [
     "journalctl",
     "kubectl",
     "make",
+    "man",
+    "pipx",
     "podman",
     "python3",
     "skopeo",
@@ -74,6 +76,12 @@ TYPED = {
     "cp systemd/crproxy.service /etc/systemd/system/",
     "cp systemd/crproxy.socket /etc/systemd/system/",
     "crproxy user add alice --file /etc/crproxy/htpasswd",
+    "cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/",
+    "mkdir -p /usr/local/share/man/man1",
+    "ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/",
+    "ln -s /opt/crproxy/bin/crproxy /usr/local/bin/",
+    "man crproxy",
+    "pipx install .",
     "curl --unix-socket /var/lib/crproxy/admin.sock http://crproxy/certificates",
     "crproxy alias list",
     "crproxy cache stats",
@@ -143,6 +151,9 @@ NOT_TYPED = {
     "curl https://NAME/v2/": "asks the internet",
     "htpasswd -B": "an option's name, not a command",
     "make test": "is what runs this",
+    "make wheel": "tests/test_packaging.py builds both",
+    "/opt/crproxy/bin/pip install ./crproxy-*.whl": "tests/test_packaging.py installs each by itself",
+    "pipx install '.[fleet]'": "asks for what pip install 'crproxy[fleet]' asks for",
     "make test PYTHON=python3.13": "the same, with an interpreter that may not be here",
     "make unit": "a part of what runs this",
     "make bench-cache": BENCHMARK,
@@ -358,6 +369,12 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
     for unit in ("service", "socket"):
         machine.type("mkdir -p /etc/systemd/system", source)
         machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
+    machine.type(typed("cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/"), source)
+    machine.type(typed("mkdir -p /usr/local/share/man/man1"), source)
+    machine.type(typed("ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/"), source)
+    machine.type(typed("ln -s /opt/crproxy/bin/crproxy /usr/local/bin/"), source)
+    assert "crproxy alias add" in machine.type(typed("man crproxy"), tmp_path)
+    assert machine.type("/usr/local/bin/crproxy --version", tmp_path).startswith("crproxy ")
     machine.environment |= {
         "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
         "STATE_DIRECTORY": "/var/lib/crproxy",
@@ -376,6 +393,16 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
             daemon.wait_for("listens on admin:")
             machine.type("curl --fail http://127.0.0.1:5000/v2/quay.io/org/app/manifests/v1", tmp_path)
             the_admin_socket(machine, tmp_path, daemon)
+
+
+def test_the_installation_for_one_user(machine: Machine, tmp_path: Path) -> None:
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_SOURCE)
+    need("pipx")
+    machine.type(typed("pipx install ."), source, outside=True)
+    machine.environment["PATH"] = f"{machine.home}/.local/bin:{machine.environment['PATH']}"
+    with machine.start(typed("crproxy serve"), tmp_path) as daemon:
+        daemon.wait_for(r"listens on http://127\.0\.0\.1:5000")
+        machine.type("curl --fail http://127.0.0.1:5000/v2/quay.io/org/app/manifests/v1", tmp_path)
 
 
 def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None:

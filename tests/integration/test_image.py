@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crproxy import __version__
 from tests.parts.base_image import make_base
 from tests.parts.ports import reserve_port
 from tests.parts.program import Failed, Program
@@ -120,6 +121,26 @@ def test_its_configuration_is_what_the_dockerfile_says(images: Images) -> None:
     assert set(config["Volumes"]) == {"/data"}
     assert config["Entrypoint"] == ["twistd", "--nodaemon", "--pidfile=", "crproxy"]
     assert images.image("localhost/crproxy")["Healthcheck"]["Test"] == ["CMD", *HEALTH]
+
+
+def test_its_labels_say_what_it_is(images: Images) -> None:
+    labels = images.image("localhost/crproxy")["Config"]["Labels"]
+    prefix = "org.opencontainers.image."
+    assert {name.removeprefix(prefix): text for name, text in labels.items() if name.startswith(prefix)} == {
+        "title": "crproxy",
+        "description": "A private mirror proxy for every container registry",
+        "version": __version__,
+        "licenses": "MIT",
+        "base.name": "localhost/base",
+    }
+
+
+def test_it_has_what_a_system_takes(images: Images, container: str) -> None:
+    """As a wheel has it: the manual page, completion, units, rules for alerts."""
+    share = "/opt/crproxy/share"
+    assert "crproxy.1" in images.run("exec", container, "ls", f"{share}/man/man1")
+    found = set(images.run("exec", container, "ls", f"{share}/crproxy").split())
+    assert found == {"crproxy.tac", "grafana-dashboard.json", "prometheus", "systemd"}
 
 
 def test_it_serves_and_is_healthy(images: Images, container: str, port: int) -> None:

@@ -27,8 +27,14 @@ def doctor(config_file: str | None, upstreams: tuple[Registry, ...], strict: boo
     and of a fleet at Valkey, the other nodes, and the object store.
 
     Each is a line: ok, warning, failed, or skipped because it depends on another, and what to do. The last lines name
-    where to begin. Nothing is changed, but for a small object that is put into the object
-    store and removed, and the daemon need not run. Exits with 1 where something failed.
+    where to begin. Nothing is changed, but for a small object that is put into the object store and removed, and the
+    daemon need not run. Exits with 1 where something failed.
+
+    \b
+    Examples:
+      crproxy doctor
+      crproxy doctor --domain cr.example.com --strict
+      crproxy doctor --upstream quay.io --json
     """
     # What it looks with takes most of a second to import, which the other commands need not spend.
     from .running import run

@@ -1,0 +1,2 @@
+# Completion of fish, for crproxy: what the command itself says.
+crproxy completion fish | source
