@@ -101,6 +101,8 @@ REWRITING = "tests/integration/test_rewriting.py, at a free port; tests/admin/te
 AUTHORITY = "tests/integration/test_proxy_authority.py"
 OPERATOR = "tests/integration/test_operator.py, with a domain"
 WARMING = "tests/integration/test_warming.py, with images that are there"
+GUIDES = "tests/integration/test_guides.py, as it stands, on a machine of its own"
+NOWHERE = "needs a program or a service that is not here; tests/test_guides.py reads the files beside it"
 BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, they take minutes of a quiet machine"
 
 NOT_TYPED = {
@@ -252,6 +254,81 @@ NOT_TYPED = {
             "stop crproxy",
         )
     },
+}
+NOT_TYPED |= {
+    # docs/guides
+    **dict.fromkeys(
+        (
+            "/opt/crproxy/bin/python -c \"import sqlite3; sqlite3.connect('/var/lib/crproxy/index.sqlite')"
+            ".execute('VACUUM INTO ?', ['/mnt/index.sqlite'])\"",
+            "chmod 600 crproxy-backup.tar.gz",
+            "cp --archive /var/lib/crproxy/cache /mnt/cache",
+            "ctr images pull --hosts-dir /etc/containerd/certs.d quay.io/prometheus/busybox:latest",
+            "curl http://192.0.2.10:5000/v2/",
+            "docker pull 192.0.2.10:5000/quay.io/prometheus/busybox:latest",
+            "podman pull quay.io/prometheus/busybox:latest",
+            "tar --create --gzip --file crproxy-backup.tar.gz --directory / --ignore-failed-read etc/crproxy "
+            "var/lib/crproxy/acme var/lib/crproxy/proxy-ca var/lib/crproxy/login.key",
+            "tar --extract --gzip --file crproxy-backup.tar.gz --directory /",
+        ),
+        GUIDES,
+    ),
+    **dict.fromkeys(
+        (
+            "crproxy setup CLIENT --host http://192.0.2.10:5000",
+            "crproxy setup containerd --host https://cr.example.com --bare > "
+            "~/.minikube/files/etc/containerd/certs.d/_default/hosts.toml",
+            "crproxy setup k3s",
+            "crproxy setup kubernetes --login alice",
+            "mkdir -p ~/.minikube/files/etc/containerd/certs.d/_default",
+        ),
+        SETUP,
+    ),
+    **dict.fromkeys(
+        (
+            "docker compose build --pull",
+            "docker compose cp crproxy:/data/acme ./backup",
+        ),
+        COMPOSE,
+    ),
+    **dict.fromkeys(
+        (
+            "helm upgrade crproxy deploy/helm/crproxy --namespace crproxy --reset-then-reuse-values "
+            "--set image.tag=NEW",
+            "kubectl --namespace crproxy exec crproxy-0 -- tar -C /data -cf - acme login.key > crproxy-backup.tar",
+            "kubectl rollout restart",
+        ),
+        CLUSTER,
+    ),
+    **dict.fromkeys(
+        (
+            "docker buildx",
+            "docker info",
+            "docker info --format '{{.RegistryConfig.Mirrors}}'",
+            "docker logs crproxy",
+            "docker network create kind",
+            "docker run --detach --restart always --name crproxy --network kind --volume crproxy:/data crproxy",
+            "docker run --detach --restart always --name crproxy --publish 127.0.0.1:5000:5000 "
+            "--volume crproxy:/data crproxy",
+            "flux get sources all",
+            "flux install --registry cr.example.com/ghcr.io/fluxcd",
+            "kind create cluster --config kind.yaml",
+            "kubectl --namespace argocd get applications",
+            "kubectl apply -f crproxy-policy.yaml",
+            "kubectl get pod busybox --output jsonpath='{.spec.containers[0].image}'",
+            "kubectl run busybox --image quay.io/prometheus/busybox:latest --restart Never -- true",
+            "minikube start --container-runtime containerd",
+            "minikube start --container-runtime docker --registry-mirror https://docker.cr.example.com",
+            "systemctl restart k3s",
+            "talosctl --nodes 192.0.2.21 patch machineconfig --patch @crproxy.yaml",
+        ),
+        NOWHERE,
+    ),
+    "/opt/crproxy/bin/pip install '.[fleet]'": "asks the internet for what is installed here already",
+    "crproxy warm --file LIST": "a form of it",
+    "curl https://cr.example.com/v2/": GUIDES.replace("as it stands, on a machine of its own", "behind each server"),
+    "docker pull cr.example.com/quay.io/prometheus/busybox:latest": "tests/integration/test_ways.py, over TLS",
+    "docker pull quay.cr.example.com/prometheus/busybox:latest": "tests/integration/test_ways.py, over TLS",
 }
 # The page of each client's files ends its sections with what to type: that is compared with what is printed.
 CLIENTS = ROOT / "docs" / "clients.md"

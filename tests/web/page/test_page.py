@@ -293,8 +293,8 @@ class TestState:
 
             def test_in_the_other_language_as_well(self, browser: Browser) -> None:
                 read = text(browser.get("/?lang=zh", HTML))
-                assert "node-1 （本节点）" in read
-                assert "对象存储 不可用：本节点独立运行 等待上传 12 个对象，5.0 MiB" in read
+                assert "node-1（本节点）" in read
+                assert "对象存储 不可用：本节点独自运行 等待上传 12 个对象，5.0 MiB" in read
 
         class TestOfAStoreAlone:
             @pytest.fixture
