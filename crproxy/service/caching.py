@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import stat
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -23,7 +22,6 @@ from ..flights.tiers import Elsewhere
 from ..peers import Asking, OtherWorkers
 from ..sharing import REPLACED, Alone, Sharing
 from ..store.activity import Activity
-from ..store.blobs import Blobs as StoredBlobs
 from ..store.index import Index
 from ..store.inventory import Inventory
 from ..store.janitor import Janitor
@@ -31,12 +29,9 @@ from ..store.opening import row_limit
 from ..store.scrubbing import Scrub
 from ..store.settling import Settling
 from ..store.store import Store
-from .starting import CannotStart
+from .data_directory import files_of, prepare_data_directory
 
-__all__ = ["CacheService", "prepare_data_directory"]
-
-# Of the data directory.
-_CACHE = "cache"
+__all__ = ["CacheService"]
 
 
 class CacheService(Service):
@@ -66,7 +61,7 @@ class CacheService(Service):
         try:
             files = prepare_data_directory(config)
         except OSError as error:
-            files = _files(config)
+            files = files_of(config)
             self._log.error("nothing will be kept, all is passed on: {error}", error=error)
         path = self.index_path = Path(config.data_dir) / "index.sqlite"
         _warn_of_readers(path.parent)
@@ -132,33 +127,6 @@ class CacheService(Service):
         yield self.store.index.flush()
         self._index_pool.stop()
         self.store.index.close()
-
-
-def prepare_data_directory(config: Config) -> StoredBlobs:
-    """Make the data directory, and return the files of the cache in it.
-
-    Raises:
-        CannotStart: it is not for this user, or cannot be a directory: nobody has meant that.
-        OSError: it cannot be written, such as on a disk that is full or read-only: all can be passed on.
-    """
-    files, directory = _files(config), Path(config.data_dir)
-    try:
-        files.prepare()
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        # A directory of another owner's whose mode cannot be changed may be written all the same.
-        if os.access(directory / _CACHE, os.R_OK | os.W_OK | os.X_OK) and (directory / _CACHE).is_dir():
-            raise
-        user = os.geteuid()
-        give = f"chown -R {user}" if directory.exists() else f"install -d -m 700 -o {user}"
-        raise CannotStart(
-            f"the data directory {directory} cannot be used by the user with the number {user}: {error.filename}: "
-            f"{error.strerror}. Let that user have it ({give} {directory}), or name another with --data-dir"
-        ) from error
-    return files
-
-
-def _files(config: Config) -> StoredBlobs:
-    return StoredBlobs(Path(config.data_dir) / _CACHE)
 
 
 def _warn_of_readers(directory: Path) -> None:

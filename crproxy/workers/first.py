@@ -20,9 +20,9 @@ from twisted.logger import Logger, eventFromJSON, globalLogPublisher
 
 from ..admin.alias_file import AliasChange, Source
 from ..config import Config
-from ..service.caching import prepare_data_directory
 from ..service.current_configuration import CurrentConfiguration
 from ..service.daemon_log import DaemonLog
+from ..service.data_directory import prepare_data_directory
 from ..service.listening import Listener, status_of
 from ..service.ordered_services import OrderedServices
 from ..service.port_plans import PortPlan, port_plans

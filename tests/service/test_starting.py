@@ -8,7 +8,7 @@ import pytest
 from twisted.application.service import Service
 
 from crproxy.config import ConfigError, OptionError
-from crproxy.service.caching import prepare_data_directory
+from crproxy.service.data_directory import prepare_data_directory
 from crproxy.service.listening import ListenError
 from crproxy.service.starting import (
     CannotStart,
@@ -156,7 +156,7 @@ def test_one_that_is_anothers_is_a_fault_unless_it_may_be_used(tmp_path: Path, m
     monkeypatch.setattr(Path, "chmod", denied)
     with pytest.raises(PermissionError):
         prepare_data_directory(loaded(data_dir=str(tmp_path)))
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK)
     with pytest.raises(CannotStart, match=r"Operation not permitted\. Let that user have it \(chown -R \d+ "):
         prepare_data_directory(loaded(data_dir=str(tmp_path)))
 
