@@ -13,7 +13,7 @@ from ..policy.units import parse_size
 from .client import AdminClient
 from .paths import SOCKET_VARIABLE, SYSTEM_CONFIG, find_socket
 
-__all__ = ["Size", "json_option", "socket_option"]
+__all__ = ["Size", "json_option", "named_config", "socket_option"]
 
 # Where a command keeps what --config said.
 _CONFIG = "crproxy.config_file"
@@ -57,6 +57,12 @@ def socket_option(command: Command) -> Command:
         help=f"The configuration that says where that is.  [default: $CRPROXY_CONFIG, else {SYSTEM_CONFIG}]",
     )
     return socket(config(command))
+
+
+def named_config() -> str | None:
+    """Return the file that ``--config`` of the command that runs names, which `socket_option` has given it."""
+    named: Path | None = click.get_current_context().meta.get(_CONFIG)
+    return None if named is None else str(named)
 
 
 def json_option(command: Command) -> Command:

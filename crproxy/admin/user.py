@@ -17,9 +17,8 @@ from ..config.htpasswd import check_name, names_in, with_user, without_user
 from .client import AdminClient, Refused, Unreachable
 from .configuration_file import SYSTEM_CONFIG, config_file, read_config, read_text
 from .htpasswd_file import edit_file, is_open_to_all
-from .options import config_option
 from .printing import print_json, print_table
-from .shared_options import json_option, socket_option
+from .shared_options import json_option, named_config, socket_option
 
 __all__ = ["user"]
 
@@ -31,12 +30,12 @@ _LEAST_COST, _MOST_COST = 10, 14
 _PASSWORD_BYTES = 72
 
 
-def _file_options(command: Command) -> Command:
-    """Give ``command`` the options --file and --config, and as its argument ``file`` what they say."""
+def _file_option(command: Command) -> Command:
+    """Give ``command`` the option --file, and as its argument ``file`` what that says, or the configuration."""
 
     @functools.wraps(command)
-    def with_file(*args: Any, file: Path | None, config_file: str | None, **options: Any) -> Any:
-        return command(*args, file=file or _configured(config_file), **options)
+    def with_file(*args: Any, file: Path | None, **options: Any) -> Any:
+        return command(*args, file=file or _configured(named_config()), **options)
 
     option = click.option(
         "--file",
@@ -44,7 +43,7 @@ def _file_options(command: Command) -> Command:
         type=click.Path(dir_okay=False, path_type=Path),
         help="The htpasswd file.  [default: the one that the configuration names]",
     )
-    return config_option(option(with_file))
+    return option(with_file)
 
 
 @click.group(short_help="Who may log in.")
@@ -73,7 +72,7 @@ def user() -> None:
     show_default=True,
     help="Of bcrypt: each step doubles the work of who guesses, and of the daemon at each login.",
 )
-@_file_options
+@_file_option
 @socket_option
 def add(name: str, password_stdin: bool, replace: bool, cost: int, file: Path, client: AdminClient) -> None:
     """Let NAME log in.
@@ -107,7 +106,7 @@ def add(name: str, password_stdin: bool, replace: bool, cost: int, file: Path, c
 
 @user.command()
 @click.argument("name")
-@_file_options
+@_file_option
 @socket_option
 def remove(name: str, file: Path, client: AdminClient) -> None:
     """Let NAME log in no more. Tokens that they have count no more, either.
@@ -138,7 +137,7 @@ def remove(name: str, file: Path, client: AdminClient) -> None:
 
 
 @user.command("list")
-@_file_options
+@_file_option
 @socket_option
 @json_option
 def list_users(file: Path, client: AdminClient, as_json: bool) -> None:
