@@ -26,6 +26,7 @@ from tests.parts.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.parts.containerd import Containerd
     from tests.parts.docker_engine import DockerEngine
     from tests.parts.fake_upstream import FakeUpstream
     from tests.parts.podman import Podman
@@ -172,6 +173,20 @@ def test_real_clients_show_the_id(
             shown = re.search(rf"not for you.*\(request ({ID.pattern})\)", str(raised.value))
             assert shown is not None, raised.value
             daemon.wait_for_log(rf"403 DENIED: .*not for you.*\(request {shown[1]}\)")
+
+
+def test_who_shows_no_more_than_the_status_shows_the_id(
+    tmp_path: Path, fake: FakeUpstream, docker: DockerEngine, containerd: Containerd
+) -> None:
+    fake.script(BAD.path, error(502, "UNKNOWN", "broken"))
+    clients: tuple[Callable[[str], object], ...] = (docker.pull, containerd.pull)
+    with Daemon(tmp_path, config_of(fake)) as daemon:
+        for pull in clients:
+            with pytest.raises(Failed) as raised:
+                pull(f"{daemon.url.removeprefix('http://')}/{REGISTRY}/team/app:bad")
+            shown = re.search(rf"503 Service Unavailable \(request ({ID.pattern})\)", str(raised.value))
+            assert shown is not None, raised.value
+            daemon.wait_for_log(rf"503 UNAVAILABLE: .*answered 502.*\(request {shown[1]}\)")
 
 
 @pytest.mark.parametrize("where", ["stdout", "file"])

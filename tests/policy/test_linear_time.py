@@ -47,12 +47,14 @@ from crproxy.policy.external_address import external_address
 from crproxy.policy.fields import FIELD_LIMIT
 from crproxy.policy.headers import answer_headers, next_page
 from crproxy.policy.images import parse_image
+from crproxy.policy.log_lines import plain
 from crproxy.policy.pasted_text import LONGEST, NotAnImage, read_pasted
 from crproxy.policy.quotas import parse_quota
 from crproxy.policy.ranges import parse_content_range, parse_ranges, unsatisfied_size
 from crproxy.policy.redaction import escaped, redacted, redacted_target
 from crproxy.policy.redirects import RefusedRedirect, follow
 from crproxy.policy.refusals import parse_retry_after, refusal
+from crproxy.policy.request_ids import believed, error_with_id
 from crproxy.policy.rewriting import Renaming, TooMany, rewrite
 from crproxy.policy.routing import host_name
 from crproxy.policy.scopes import parse_scopes
@@ -296,6 +298,13 @@ PARSERS = {
         lambda text: (Platform.of({"platform": {"os": text, "architecture": text}}), Platform.parse(text)),
         ("a", "/", "\ud800"),
     ),
+    "X-Request-Id": Parser(lambda text: believed([text]), ("a", ".", "-", " ", "\n")),
+    "challenge of ours": Parser(
+        lambda text: error_with_id(RegistryError(ErrorCode.UNAUTHORIZED, "no", challenge=text), "a"),
+        ("a", '"', "error_description=", 'error_description="'),
+        ("", 'error_description="'),
+    ),
+    "name of a field that is logged": Parser(lambda text: plain(text, 0), ("a", "tok", "passw ", "Token", "credentia")),
     # CAs
     "a CA's document": Parser(
         lambda text: (parse_ca_json(text.encode()), Problem.read({"type": text, "detail": text})),
@@ -620,6 +629,9 @@ EXPRESSIONS = {
     "policy.redaction._SCHEME": "what is logged",
     "policy.redaction._SEGMENT": "what is logged",
     "policy.redaction._UNPRINTABLE": "what is logged",
+    "policy.log_lines._SECRET_NAME": "name of a field that is logged",
+    "policy.request_ids._BELIEVED": "X-Request-Id",
+    "policy.request_ids._DESCRIPTION": "challenge of ours",
     "policy.scopes._SCOPE": "scope",
     "policy.urls._AUTHORITY": "URL",
     "policy.urls._PLAIN": "URL",
