@@ -147,8 +147,8 @@ CLIENT_KEYS = (
         "clients",
         "htpasswd",
         Kind.FILE,
-        "a file of users and their passwords, as `htpasswd -B` writes it; with it nobody is served who "
-        "does not [log in](operations.md#who-can-reach-it)",
+        "a file of users and their passwords, as `crproxy user add` and `htpasswd -B` write it; with it nobody is "
+        "served who does not [log in](operations.md#who-can-reach-it)",
         "none: everybody is",
     ),
     Key(

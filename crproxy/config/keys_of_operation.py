@@ -28,6 +28,23 @@ OPERATION_KEYS = (
         choices=("json", "combined"),
     ),
     Key(
+        "log",
+        "level",
+        Kind.CHOICE,
+        'what is in it: `"debug"`, `"info"`, `"warning"` or `"error"`, and what is worse. From `"warning"` on it has '
+        "no lines for requests: give [`[audit]`](#audit) a file",
+        '`"info"`',
+        choices=("debug", "info", "warning", "error"),
+    ),
+    Key(
+        "log",
+        "format",
+        Kind.CHOICE,
+        'of a line: `"text"`, or `"json"`, an object',
+        '`"text"`',
+        choices=("text", "json"),
+    ),
+    Key(
         "metrics",
         "listen",
         Kind.TEXT,
