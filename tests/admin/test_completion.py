@@ -13,8 +13,12 @@ def test_a_shell_is_given_what_completes_the_command(shell: str) -> None:
     assert f"_CRPROXY_COMPLETE={shell}_complete" in result.output
 
 
-def test_the_commands_are_completed() -> None:
-    environment = {"_CRPROXY_COMPLETE": "bash_complete", "COMP_WORDS": "crproxy cache ", "COMP_CWORD": "2"}
+@pytest.mark.parametrize(
+    ("noun", "commands"),
+    [("cache", {"gc", "list", "push", "remove", "stats", "verify"}), ("user", {"add", "list", "remove"})],
+)
+def test_the_commands_are_completed(noun: str, commands: set[str]) -> None:
+    environment = {"_CRPROXY_COMPLETE": "bash_complete", "COMP_WORDS": f"crproxy {noun} ", "COMP_CWORD": "2"}
     result = CliRunner().invoke(main, [], prog_name="crproxy", env=environment)
     words = {line.partition(",")[2] for line in result.output.splitlines()}
-    assert words == {"gc", "list", "push", "remove", "stats", "verify"}
+    assert words == commands

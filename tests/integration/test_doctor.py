@@ -308,7 +308,7 @@ def test_a_disk_that_is_smaller_than_the_cache_may_be_is_told(tmp_path: Path, ho
     with small_disk(tmp_path / "disk", "100M") as disk:
         report = look(tmp_path, house, data_dir=disk, size="1G")
     (told,) = [found for found in report.about("disk") if found.outcome == "warning"]
-    assert "the cache may take 1.0G" in told.text
+    assert "the cache may take 1.0 GiB" in told.text
 
 
 # 5: an upstream that is down
@@ -356,7 +356,7 @@ def test_a_ca_of_another_authority_is_named(tmp_path: Path, house: House) -> Non
 # 8: a clock that is off
 
 
-@pytest.mark.parametrize(("ours_is", "said"), [(-DAY, "24.0 hours behind"), (DAY, "24.0 hours ahead")])
+@pytest.mark.parametrize(("ours_is", "said"), [(-DAY, "24 h behind"), (DAY, "24 h ahead")])
 def test_a_clock_that_is_off_is_named(
     tmp_path: Path, house: House, fake: FakeUpstream, ours_is: float, said: str
 ) -> None:

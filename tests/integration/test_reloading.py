@@ -71,7 +71,7 @@ def test_64_clients_pull_through_reloads_and_mistakes(tmp_path: Path, fake: Fake
                     (text + OTHERS, "nothing has changed"),
                     (
                         text,
-                        "[aliases]: removed corp.cr.test; [access]: deny 1 -> 0; [limits]: total 2147483648 -> ",
+                        "[aliases]: removed corp.cr.test; [access]: deny 1 -> 0; [limits]: total 2 GiB/s -> ",
                     ),
                 ):
                     seen = len(daemon.log)
