@@ -16,7 +16,9 @@ __all__ = ["PAGE", "Advised", "Words", "row_of", "rows_of", "with_rows"]
 PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.md"
 
 _BEGIN, _END = "<!-- broken set-ups: written by make broken-setups -->", "<!-- end of the broken set-ups -->"
-_HEAD = "| what is broken | what `twistd crproxy` says | what `crproxy doctor` says, and advises |\n|---|---|---|\n"
+_HEAD = (
+    "| what is broken | what the daemon says as it starts | what `crproxy doctor` says, and advises |\n|---|---|---|\n"
+)
 _GAP = "…"
 _DIFFERING = (
     r"\d{4}-\d\d-\d\d(?: at)? \d\d:\d\d(?::\d\d)?(?= UTC)",

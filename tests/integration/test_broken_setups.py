@@ -23,15 +23,12 @@ from socket import create_connection, create_server
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from crproxy.config import Upstream
 from crproxy.policy.aliases import BUILT_IN
 from tests.broken_setups import PAGE, Advised, Words, row_of, rows_of, with_rows
 from tests.parts.answers import Answer, Request
-from tests.parts.certificates import Authority
+from tests.parts.certificates import Authority, signed_by_itself
 from tests.parts.date import Date
 from tests.parts.fake_upstream import FakeUpstream
 from tests.parts.images import OCI_MANIFEST
@@ -283,25 +280,9 @@ def unreadable(machine: SetUp, directory: Path) -> Iterator[SetUp]:
 def expired(machine: SetUp, directory: Path) -> Iterator[SetUp]:
     certs = directory / "certs"
     certs.mkdir()
-    (certs / "cr.pem").write_bytes(signed_by_itself(DOMAIN, f"*.{DOMAIN}"))
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    (certs / "cr.pem").write_bytes(signed_by_itself(DOMAIN, f"*.{DOMAIN}", not_after=yesterday))
     yield at(machine, directory, certs=certs)
-
-
-def signed_by_itself(*names: str) -> bytes:
-    """Return a key and its certificate, which ended yesterday."""
-    key, today = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=366))
-        .not_valid_after(today - datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
 @broken("DNS that leads elsewhere", rf"dns: \S+, \S+, \S+ and 11 more: lead to {ELSEWHERE}, the domain to {MACHINE}")

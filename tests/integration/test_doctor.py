@@ -20,7 +20,7 @@ import pytest
 
 from crproxy.policy.aliases import BUILT_IN
 from tests.parts.answers import Answer
-from tests.parts.certificates import Authority, Certificate
+from tests.parts.certificates import Authority, Certificate, signed_by_itself
 from tests.parts.daemon import Daemon
 from tests.parts.doctor import Found, Report, examine
 from tests.parts.fake_upstream import FakeUpstream
@@ -339,6 +339,23 @@ def test_an_upstream_of_another_authority_is_named(tmp_path: Path, house: House)
     named = cause(look(tmp_path, house, ca_file=Authority(tmp_path).file))
     assert (named.area, named.subject) == ("upstreams", "docker.io: connection")
     assert "for whom no authority in its ca_file vouches" in named.text
+
+
+def test_an_upstreams_certificate_that_has_ended_is_not_to_be_trusted_but_replaced(
+    tmp_path: Path, house: House
+) -> None:
+    """Whoever has signed it: to name it as ca_file would not help."""
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    file = tmp_path / "registry.pem"
+    file.write_bytes(signed_by_itself("localhost", not_after=yesterday))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    with FakeUpstream(context) as registry:
+        named = cause(look(tmp_path, house, quay=f"https://localhost:{registry.address[1]}"))
+    assert (named.area, named.subject) == ("upstreams", "quay.io: connection")
+    assert f"its certificate, signed by itself, ended on {yesterday:%Y-%m-%d %H:%M} UTC" in named.text
+    assert "has to replace it" in named.advice
+    assert "ca_file" not in named.advice
 
 
 def test_a_ca_of_another_authority_is_named(tmp_path: Path, house: House) -> None:

@@ -22,6 +22,7 @@ def text(password: str) -> str:
     return configuration({"quay.io": Upstream("https://quay.io", "me", password)})
 
 
+@pytest.mark.security("S26")
 @pytest.mark.parametrize("workers", [1, 2], ids=["one-worker", "two-workers"])
 def test_what_is_different_in_the_file_is_told_until_it_counts(tmp_path: Path, workers: int) -> None:
     with Daemon(tmp_path, text(BEFORE), workers=workers) as daemon:

@@ -5,16 +5,19 @@ ECDSA P-256, as certificate authorities issue it today.
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 if TYPE_CHECKING:
-    import datetime
     from pathlib import Path
 
-__all__ = ["Authority", "Certificate"]
+__all__ = ["Authority", "Certificate", "signed_by_itself"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +63,20 @@ class Authority:
         leaf.write_to_path(written.chain)
         issued.private_key_pem.write_to_path(written.key)
         return written
+
+
+def signed_by_itself(*names: str, not_after: datetime.datetime) -> bytes:
+    """Return a key and a certificate for these names that nobody vouches for, in PEM; it counted for a year."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(not_after - datetime.timedelta(days=365))
+        .not_valid_after(not_after)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)

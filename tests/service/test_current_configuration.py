@@ -100,6 +100,7 @@ def test_a_file_that_cannot_be_read_again_is_told() -> None:
     assert ended(current.loaded()) == Loaded(None, 0.0, trouble="line 3: domian: there is no such key")
 
 
+@pytest.mark.security("S26")
 def test_no_secret_is_told() -> None:
     def with_password(password: str) -> Config:
         return replace(BEFORE, upstreams={QUAY: Upstream(QUAY, "https://quay.io", username="me", password=password)})

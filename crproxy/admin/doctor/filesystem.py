@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["FileSystem", "file_system", "mounted_at"]
 
 _MOUNTS = Path("/proc/self/mountinfo")
+# What would end a field or a line, as octal digits; the backslash comes last, since it begins the others.
+_ESCAPED = ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +70,7 @@ def _mount(directory: Path) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Return a name as it is: blanks and backslashes are written as three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda digits: chr(int(digits[1], 8)), text)
+    """Return a name as it is."""
+    for written, meant in _ESCAPED:
+        text = text.replace(written, meant)
+    return text

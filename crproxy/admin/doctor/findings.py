@@ -50,6 +50,7 @@ class Area(enum.Enum):
     STORAGE = "storage"
     UPSTREAMS = "upstreams"
     ACCESS = "access"
+    DOCTOR = "doctor"
 
 
 _CAUSES_FIRST = {area: number for number, area in enumerate(Area)}
