@@ -195,7 +195,8 @@ NOT_TYPED = {
         )
     },
     "crproxy rewrite": "the name of a command",
-    "crproxy rewrite FILE": "a form of it",
+    "curl --data-binary @FILE": "a form of it",
+    "helm template": "the name of a command",
     "helm template web ./chart | crproxy rewrite - | kubectl apply -f -": CLUSTER,
     "curl --data-binary @compose.yaml https://cr.example.com/rewrite": REWRITING,
     "curl --data-binary @Dockerfile 'https://cr.example.com/rewrite?name=Dockerfile&form=alias'": REWRITING,
@@ -210,6 +211,9 @@ NOT_TYPED = {
     "crproxy itself failed; its log says why": "a message, not a command",
     "docker pull": "the name of a command",
     "docker push": "the name of a command",
+    "docker rmi": "the name of a command",
+    "docker save": "the name of a command",
+    "docker tag": "the name of a command",
     "docker logout": "the name of a command",
     "journalctl -u crproxy": SYSTEMD,
     **{
