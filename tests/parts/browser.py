@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from axe_core_python.selenium import Axe  # type: ignore[import-untyped]
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -150,7 +150,7 @@ class Chromium:
         """Wait until something is true."""
         # A script may replace what is just being looked at.
         waiting = WebDriverWait(self._driver, _PATIENCE, 0.02, [StaleElementReferenceException])
-        waiting.until(lambda _: happened())
+        waiting.until(lambda _: _happened(happened))
 
     def measure(self, script: str) -> Any:
         """What an expression of its language is."""
@@ -173,3 +173,13 @@ class Chromium:
 
     def _command(self, command: str, **arguments: Any) -> Any:
         return self._driver.execute_cdp_cmd(command, arguments)
+
+
+def _happened(happened: Callable[[], object]) -> object:
+    """Ask, and take for no what fails because the page has just been replaced by the next one."""
+    try:
+        return happened()
+    except WebDriverException as error:
+        if "does not belong to the document" not in (error.msg or ""):
+            raise
+        return False

@@ -61,7 +61,6 @@ from crproxy.policy.scopes import parse_scopes
 from crproxy.policy.urls import origin_of
 from crproxy.tls.client_hello import NotAHello, read_hello
 from crproxy.upstream.tunnel import _STATUS_LINE, _printable
-from crproxy.web.channel import BODY_LIMIT
 from crproxy.web.page.preferences import language_of, wants_html
 
 # Characters of the long text, of which the short one is an eighth: no longer than what is read of a field, since what
@@ -463,9 +462,8 @@ PARSERS = {
             *("image=\t", "<<", "helm oci://a ", "x: y\n", "docker tag a b\n", "image: |\n", "a: 'x\n\n", "<<: *a\n"),
             *("https://github.com/a/b/pkgs/container/%2F ", "kubectl set image a=b ", "FROM ${a}\n", "services: ["),
         ),
-        ("", "FROM ", "images:\n", "{", 'a: "'),
+        ("", "images:\n"),
         ("",),
-        long=BODY_LIMIT - 100,
     ),
     "CONNECT": Parser(
         lambda text: (_decided(text), _NOT_A_PHRASE.sub("?", text)),

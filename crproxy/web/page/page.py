@@ -169,7 +169,7 @@ class PageResource(_Readable):
         if wants_html(accepted):
             return self._page(request, config, asking, pasted)
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
-        if pasted.mistake:
+        if pasted.mistake and not pasted.rewritten:
             request.setResponseCode(400)
             return f"{Words(asking.language).plain(pasted.mistake)}\n".encode()
         return pasted.rewritten.encode()
