@@ -185,6 +185,7 @@ NOT_TYPED = {
     "crproxy cache verify": "the name of a command",
     "crproxy setup": "the name of a command",
     "crproxy setup CLIENT": "a form of it",
+    "crproxy completion SHELL": "a form of it; tests/integration/test_completion.py types it into three shells",
     "crproxy setup CLIENT --proxy": "a form of it",
     "crproxy COMMAND --help": "a form of it",
     "crproxy user": "the name of a command",
