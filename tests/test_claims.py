@@ -182,7 +182,7 @@ def _command(path: tuple[str, ...]) -> click.Command:
 def test_the_requests_of_the_admin_socket_are_those_that_there_are() -> None:
     table = section(OPERATIONS, "### The admin socket")
     said = set(re.findall(r"`(?:GET|PUT|POST|DELETE) /(\w+)", table))
-    names = ("admin/site", "service/core", "service/assembly", "service/monitoring")
+    names = ("admin/site", "service/admin_api", "service/assembly", "service/monitoring")
     source = "\n".join((ROOT / "crproxy" / f"{name}.py").read_text("utf-8") for name in names)
     put = set(re.findall(r'putChild\(b"(\w+)"|"(\w+)": \w*(?:Resource|Exposition)\(', source))
     assert said == {one or other for one, other in put} | {"healthz", "readyz"}

@@ -17,6 +17,7 @@ HOUSE = Path(crproxy.__file__).parent
 # What reads the date itself: where the reactor is known, and programs of their own.
 READ_THE_DATE = {
     "admin/cache.py",
+    "admin/config_reading.py",
     "admin/doctor/environment.py",
     "admin/fleet.py",
     "store/opening.py",

@@ -87,7 +87,7 @@ class TestWhatIsPrinted:
     PLAIN = Target.at("192.0.2.10:5000", secure=False)
 
     def test_for_docker(self) -> None:
-        (file,) = SETUPS["docker"](self.PLAIN).files
+        (file,) = SETUPS["docker"](self.PLAIN).added
         assert json.loads(only("plain-http", "json")) == json.loads(file.text)
 
     @pytest.mark.parametrize(

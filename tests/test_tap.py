@@ -232,7 +232,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"crproxy {__version__}\n"
 
 
-def test_what_the_log_has_may_be_said() -> None:
+def test_what_the_log_has_may_be_said(mistake: Mistake) -> None:
     assert loaded("--log-level", "debug", "--log-format=json").log == Log(LogLevel.DEBUG, LogFormat.JSON)
     assert "--log-level loud: write one of debug" in mistake("--log-level", "loud")
 

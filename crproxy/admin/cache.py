@@ -39,7 +39,7 @@ def cache() -> None:
     """
 
 
-@cache.command()
+@cache.command(short_help="How much is kept, and what it was good for.")
 @socket_option
 @json_option
 def stats(client: AdminClient, as_json: bool) -> None:

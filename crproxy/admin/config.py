@@ -62,7 +62,7 @@ def check(file: str | None, config_file: str | None, as_json: bool, **said: Any)
     raise click.exceptions.Exit(_FAULTY if reading.faults else 0)
 
 
-@config.command()
+@config.command(short_help="Say what counts, and where it comes from.")
 @config_option
 @daemon_options
 @json_option
@@ -91,7 +91,7 @@ def show(config_file: str | None, as_json: bool, **said: Any) -> None:
     print_table(("KEY", "VALUE", "FROM"), rows)
 
 
-@config.command()
+@config.command(short_help="Print the JSON Schema of the file.")
 def schema() -> None:
     """Print the JSON Schema of the file, by which editors complete and check it.
 

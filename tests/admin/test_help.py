@@ -45,11 +45,23 @@ SHOWN = {
     (1, "fleet status"): ("tests/integration/test_fleet.py", {"test_the_operator_sees_who_is_there"}),
     (1, "warm"): ("tests/integration/test_warming.py", {"test_a_list_with_a_missing_image_in_the_middle"}),
     (2, "all"): ("tests/admin/test_help.py", {"test_what_it_does_not_know_is_a_wrong_command_line"}),
+    (2, "config check"): ("tests/admin/test_config.py", {"test_all_that_is_wrong_is_told"}),
+    (2, "config show"): ("tests/admin/test_config.py", {"test_what_cannot_be_used_is_not_shown"}),
     (2, "doctor --strict"): ("tests/admin/doctor/test_findings.py", {"test_the_exit_status"}),
     (3, "all that ask the daemon"): ("tests/admin/test_help.py", {"test_without_a_daemon_it_exits_with_3"}),
 }
 # They print what is no data for programs, or have no end.
-WITHOUT_JSON = {("ca", "export"), ("completion",), ("serve",)}
+WITHOUT_JSON = {
+    ("ca", "export"),
+    ("completion",),
+    ("config", "schema"),
+    ("rewrite",),
+    ("serve",),
+    ("user", "add"),
+    ("user", "remove"),
+}
+# They do without it: the setup asks it for one thing, with --proxy alone, and the others tell it what they have done.
+WITHOUT_A_DAEMON = {("setup",), ("user", "add"), ("user", "list"), ("user", "remove")}
 
 
 def command(path: tuple[str, ...]) -> click.Command:
@@ -83,7 +95,7 @@ class TestEach:
 
     def test_what_it_does_not_know_is_a_wrong_command_line(self, path: tuple[str, ...]) -> None:
         if path == ("serve",):
-            with pytest.raises(UsageError):
+            with pytest.raises(SystemExit, match="2"):
                 Options().parseOptions(["--no-such-option"])
             return
         assert CliRunner().invoke(main, [*path, "--no-such-option"]).exit_code == 2
@@ -95,8 +107,7 @@ def test_what_prints_data_prints_it_for_programs() -> None:
 
 
 def test_those_that_ask_the_daemon_are_those_that_are_told_where_it_is() -> None:
-    # The setup asks it for one thing, and only with --proxy.
-    assert {path for path in COMMANDS if "--socket" in options(path)} == {*ASKING, ("setup",)}
+    assert {path for path in COMMANDS if "--socket" in options(path)} == {*ASKING, *WITHOUT_A_DAEMON}
 
 
 @pytest.mark.parametrize("path", ASKING, ids=" ".join)

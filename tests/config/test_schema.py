@@ -20,8 +20,8 @@ BLOCKS = [
     pytest.param(block, id=f"{page.name}-{number}")
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
-    # containerd's and buildkit's, and those of registries.conf
-    if not re.search(r"^\[+(host|registry|plugins|proxy_plugins)\b", block, re.M) and "server = " not in block
+    # containerd's and buildkit's, those of registries.conf, and of a runner of GitLab's
+    if not re.search(r"^\[+(host|registry|plugins|proxy_plugins|runners)\b", block, re.M) and "server = " not in block
 ]
 
 

@@ -24,6 +24,8 @@ SAMPLES = {
     "acme-directory": "letsencrypt-staging",
     "acme-email": "ops@example.com",
     "fleet-advertise": "https://10.0.0.5:5443",
+    "log-level": "warning",
+    "log-format": "json",
 }
 NAMED = [option for option in OPTIONS if option.key]
 
