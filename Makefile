@@ -52,7 +52,7 @@ integration: $(VENV)/installed-for-tests packages ## the tests with real registr
 
 .PHONY: screenshots
 screenshots: $(VENV)/installed-for-tests packages ## the pictures in docs/images, by the tests of the page (fonts-noto-cjk)
-	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py -k picture $(ARGS)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py tests/integration/test_operators_page.py -k picture $(ARGS)
 
 .PHONY: stress
 stress: $(VENV)/installed-for-tests ## kill the daemon 100 times in mid-pull, and look what is left

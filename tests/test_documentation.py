@@ -142,6 +142,7 @@ TABLES = {
     "## `[limits]`": "[limits]",
     "## `[acme]`": "[acme]",
     "## `[page]`": "[page]",
+    "## `[admin]`": "[admin]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
     "## `[storage]`": '[storage]\nurl = "s3://bucket"',
@@ -156,6 +157,7 @@ TABLES = {
 SECTIONS = {
     "access",
     "acme",
+    "admin",
     "aliases",
     "audit",
     "cache",
@@ -250,7 +252,7 @@ def test_what_is_private_is_recognised(text: str) -> None:
 class TestSecurity:
     def test_every_row_is_there(self) -> None:
         assert security_table.rows_of(security_table.PAGE.read_text("utf-8")) == [
-            f"S{number}" for number in range(1, 33)
+            f"S{number}" for number in range(1, 37)
         ]
 
     def test_the_page_has_the_tests_of_the_suite(self) -> None:

@@ -10,6 +10,7 @@ from .loading import Options, load
 from .table import ConfigError, OptionError
 from .values import (
     Acme,
+    Admin,
     Audit,
     Cache,
     Clients,
@@ -23,6 +24,7 @@ from .values import (
 
 __all__ = [
     "Acme",
+    "Admin",
     "Audit",
     "Cache",
     "Clients",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from twisted.application.service import MultiService, Service
@@ -34,7 +34,6 @@ from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
 from ..upstream.availability import Availability
 from ..upstream.client import RegistryClient
-from ..upstream.connecting import Reach
 from ..upstream.endpoint_health import EndpointHealth
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
@@ -52,6 +51,7 @@ from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
 from .auditing import AuditLog
 from .caching import CacheService
+from .certificates import make_certificates
 from .commons import Commons
 from .current_configuration import Configuration
 from .descriptors import raise_limit
@@ -59,6 +59,7 @@ from .fleet import FleetService
 from .login_service import LoginService
 from .page_state import state_of
 from .second_tier import SecondTierService
+from .traffic import Traffic
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -91,6 +92,7 @@ class Core:
         now: seconds since the epoch.
         sharing: what other workers know as well.
         commons: what it has in common with other nodes.
+        traffic: what clients do.
     """
 
     configuration: Configuration
@@ -108,6 +110,7 @@ class Core:
     now: Callable[[], float]
     sharing: Sharing
     commons: Commons
+    traffic: Traffic = field(default_factory=Traffic)
 
     @classmethod
     def make(
@@ -175,7 +178,7 @@ class Core:
                 commons=commons,
             ),
             LoginService(current, logins, reactor, now=now, sharing=sharing, token_key=commons.token_key),
-            _certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,
+            make_certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,
             reactor,
             now,
             sharing,
@@ -201,11 +204,13 @@ class Core:
         record = replace(record, moment=self.now() - record.seconds)
         self.meters.requests.observe(record)
         self.audit.observe(record)
+        self.traffic.observe(record)
 
     def observe_again(self, repeated: Repeated, client: str | None) -> None:
         """Write down and count a request that was answered before, and now came again from ``client``."""
         self.meters.requests.observe(repeated.record)
         self.audit.observe_again(repeated, self.now(), client)
+        self.traffic.observe_again(repeated.record, self.now(), client)
 
     def ends(self) -> list[tuple[str, float | None]]:
         """Return each name that has, or shall have, a certificate, and when that ends, in seconds since 1970."""
@@ -246,6 +251,7 @@ class Core:
         registry = RegistryResource(configuration, login, self.pullthrough, self.accounts)
         tokens = TokenResource(configuration, login, self.accounts, self.reactor, now=self.now)
         site = make_site(page, registry, tokens, self.reactor, configuration().timeouts.write, self.observe)
+        site.under_way = self.traffic.under_way
         site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now, most=most)
         return site
 
@@ -257,7 +263,9 @@ class Core:
         otherwise = site.resource if config.listen.serve_plain else None
         _, port = config.reached_at
         find_answer = self.certificates.find_answer
-        return make_plain_site(find_answer, otherwise, self.configuration, port, self.reactor, self.observe)
+        plain = make_plain_site(find_answer, otherwise, self.configuration, port, self.reactor, self.observe)
+        plain.under_way = self.traffic.under_way
+        return plain
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
@@ -278,13 +286,21 @@ class Core:
             {**self._admin_resources(), **monitoring},
         )
 
+    def warming(self) -> Warming:
+        """Return what pulls images for nobody: those that clients may have."""
+        return Warming(
+            self.pullthrough,
+            self.cache.store,
+            lambda repository: self.configuration().access.check(repository),
+            self.reactor,
+        )
+
     def _admin_resources(self) -> dict[str, IResource]:
         current, cache, reactor = self.configuration, self.cache, self.reactor
 
         def names() -> Names:
             return current().names
 
-        warming = Warming(self.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
         commons = self.commons
         return {
             "fleet": FleetResource(commons.describe_fleet, commons.describe_storage),
@@ -297,7 +313,7 @@ class Core:
                 now=self.now,
                 pushing=None if commons.tier is None else commons.tier.pushing(cache),
             ),
-            "warm": WarmResource(warming, names, reactor),
+            "warm": WarmResource(self.warming(), names, reactor),
         }
 
 
@@ -373,26 +389,3 @@ def make_pullthrough(
         cache.settled,
         recall,
     )
-
-
-def _certificates(
-    configuration: Configuration,
-    clients: Clients,
-    reactor: Any,
-    now: Callable[[], float],
-    sharing: Sharing,
-    commons: Commons,
-) -> Certificates:
-    # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
-    from ..tls.certifying import Certificates, names_of
-
-    certificates = Certificates(
-        configuration(),
-        lambda: clients.reaching(Reach.of_ca(configuration())),
-        reactor,
-        now=now,
-        sharing=sharing,
-        membership=None if commons.fleet is None else commons.fleet.membership,
-    )
-    configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
-    return certificates

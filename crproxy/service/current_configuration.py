@@ -28,6 +28,7 @@ _AT_START = (
     "timeouts",
     "certs",
     "acme",
+    "admin",
     "metrics",
     "storage",
     "fleet",

@@ -30,6 +30,7 @@ __all__ = [
     "host_of",
     "note",
     "note_client",
+    "note_image",
     "note_user",
 ]
 
@@ -74,11 +75,13 @@ class ObservedSite(Site):
     Arguments (attributes, since Twisted makes sites in its own way):
         called: the site's name in a record.
         observe: is told.
+        under_way: holds those that are being answered; None where nobody looks.
     """
 
     noisy = False  # otherwise it says of itself, as an object at an address, that it starts and stops
     called = "registry"
     observe: Observe | None = None
+    under_way: set[ObservedRequest] | None = None
 
     def startFactory(self) -> None:
         """Begin no log of Twisted's own, which has whole URIs in it (IFactory)."""
@@ -109,6 +112,11 @@ class ObservedRequest(Request):
         super().__init__(*args, **{"parsePOSTFormSubmission": False, **kwargs})
         self.noted = _Noted()
 
+    @property
+    def began(self) -> float | None:
+        """When it was given to a resource, by the reactor's clock; None before, and once it was told of."""
+        return self._began
+
     def __repr__(self) -> str:
         """Return what Twisted writes into the log now and then: no secret is in it."""
         target = redacted_target(self.uri.decode("latin-1"))
@@ -120,7 +128,10 @@ class ObservedRequest(Request):
             self.responseHeaders.setRawHeaders(name, value)
         self.whole = getattr(self.channel, "whole", None)
         self.noted.user = getattr(self.channel, "user", None)
-        self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
+        site = self.channel.site  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
+        self._began = site.reactor.seconds()
+        if isinstance(site, ObservedSite) and site.under_way is not None:
+            site.under_way.add(self)
         super().process()
 
     def render(self, resrc: IResource) -> None:
@@ -163,6 +174,8 @@ class ObservedRequest(Request):
     def tell(self, ending: Ending) -> None:
         """Tell of it, unless that was done."""
         began, self._began = self._began, None
+        if isinstance(self.site, ObservedSite) and self.site.under_way is not None:
+            self.site.under_way.discard(self)
         if began is None or not isinstance(self.site, ObservedSite) or self.site.observe is None:
             return
         try:
@@ -228,6 +241,14 @@ def note(request: Request, repository: Repository, wanted: RegistryRequest) -> N
             request.noted.reference = str(reference)
         case BlobRequest(digest=digest) | ReferrersRequest(digest=digest):
             request.noted.reference = str(digest)
+
+
+def note_image(request: Request, repository: Repository, reference: object | None) -> None:
+    """Note the image that an operator's ``request`` is about."""
+    if isinstance(request, ObservedRequest):
+        request.noted.registry = str(repository.registry)
+        request.noted.repository = repository.path
+        request.noted.reference = None if reference is None else str(reference)
 
 
 def note_client(request: Request, client: str | None) -> None:

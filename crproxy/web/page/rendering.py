@@ -20,10 +20,15 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class Words:
-    """The texts of one language."""
+    """The texts of one language.
 
-    def __init__(self, language: Language) -> None:
-        self._texts: Mapping[str, str] = TEXTS[language]
+    Arguments:
+        language: which.
+        texts: those of each; by default the public page's.
+    """
+
+    def __init__(self, language: Language, texts: Mapping[Language, Mapping[str, str]] = TEXTS) -> None:
+        self._texts = texts[language]
 
     def __call__(self, key: str, **values: object) -> Markup:
         """Return a text as markup, with these values, escaped, in its braces."""
@@ -59,6 +64,11 @@ def _date(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
 
 
+def _moment(seconds: float) -> str:
+    """Return a moment, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+
+
 def _percent(part: float) -> str:
     """Return a part of one; all and nothing are said only where they are true."""
     rounded = round(part * 100)
@@ -77,5 +87,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(breakable=_breakable, size=_size, date=_date, percent=_percent)
+    templates.filters.update(breakable=_breakable, size=_size, date=_date, moment=_moment, percent=_percent)
     return templates
