@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.resource import IResource
 
 from ..admin.cache_work import CacheWork
@@ -41,6 +41,10 @@ from .recent_errors import RecentErrors
 
 __all__ = ["OperatorsPage"]
 
+Result = TypeVar("Result")
+# How it stands with each name, and who has issued its certificate.
+_Certificates = tuple[list[NameState], dict[str, str]]
+
 _SEEN, _HISTORY, _CERTIFICATES = "operator: seen", "operator: history", "operator: certificates"
 # Seconds that an overview is good for, of all who look.
 _FRESH = 0.5
@@ -69,6 +73,7 @@ class OperatorsPage(MultiService):
             core.cache.store, core.ends, core.meters.upstreams, core.gathering.known, core.commons.state
         )
         self._asking: SingleFlight[str, Overview] = SingleFlight()
+        self._answered: dict[str, Any] = {}
         self._last: tuple[float, Overview] | None = None
         self._assets = Assets()
         self._wrong = wrong_logins(sharing.levels("wrong logins of operators"), core.reactor)
@@ -115,8 +120,8 @@ class OperatorsPage(MultiService):
     async def _look(self) -> Overview:
         sharing = self._core.sharing
         others: list[Seen] = await sharing.ask_all(_SEEN)
-        history: History = await sharing.ask_leader(_HISTORY)
-        certificates: tuple[list[NameState], dict[str, str]] = await sharing.ask_leader(_CERTIFICATES)
+        history: History = await self._ask_leader(_HISTORY, History())
+        certificates: _Certificates = await self._ask_leader(_CERTIFICATES, ([], {}))
         seen = merged([self.seen(), *others])
         return Overview(
             self._core.now(),
@@ -129,6 +134,18 @@ class OperatorsPage(MultiService):
             self._users(seen),
         )
 
+    async def _ask_leader(self, topic: str, otherwise: Result) -> Result:
+        """Return what the leading worker answers, and while it is being replaced, what it answered last."""
+        try:
+            answered: Result = await self._core.sharing.ask_leader(topic)
+        except CancelledError:
+            raise
+        except Exception:
+            known: Result = self._answered.get(topic, otherwise)
+            return known
+        self._answered[topic] = answered
+        return answered
+
     def _fills(self) -> Iterator[Fill]:
         for flight in self._core.cache.flights.running:
             source = flight.source
@@ -138,7 +155,7 @@ class OperatorsPage(MultiService):
     def _history_of_all(self) -> History:
         return History() if self._history is None else self._history.look()
 
-    def _certificates(self) -> tuple[list[NameState], dict[str, str]]:
+    def _certificates(self) -> _Certificates:
         certificates = self._core.certificates
         if certificates is None:
             return [], {}

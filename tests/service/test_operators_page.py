@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 
@@ -17,7 +17,7 @@ from crproxy.config import Admin, Clients, Config
 from crproxy.oci.errors import ErrorCode, RegistryError
 from crproxy.oci.names import DOCKER_HUB, Registry
 from crproxy.policy.audit import CacheState, Ending, Record
-from crproxy.policy.history import DAY, Totals
+from crproxy.policy.history import DAY, History, Totals
 from crproxy.policy.quotas import limited
 from crproxy.service.core import Core
 from crproxy.service.current_configuration import CurrentConfiguration
@@ -135,6 +135,20 @@ def test_upstreams_have_quotas_and_limits_and_those_in_trouble_are_first(house: 
 def test_without_tls_there_are_no_certificates(house: House) -> None:
     overview = house.overview()
     assert (overview.certificates, overview.issuers) == ((), {})
+
+
+def test_while_the_leader_is_away_what_it_said_last_is_shown(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.core.observe(PULL)
+    history = house.overview().history
+
+    def away(topic: str, payload: Any = None) -> Deferred[Any]:
+        return fail(RuntimeError("nobody answers"))
+
+    monkeypatch.setattr(house.sharing, "ask_leader", away)
+    assert house.overview().history == history
+    house.page._answered.clear()
+    overview = house.overview()
+    assert (overview.history, overview.certificates) == (History(), ())
 
 
 def test_history_is_kept_when_it_stops(house: House, tmp_path: Path) -> None:
