@@ -17,4 +17,4 @@ def test_the_commands_are_completed() -> None:
     environment = {"_CRPROXY_COMPLETE": "bash_complete", "COMP_WORDS": "crproxy cache ", "COMP_CWORD": "2"}
     result = CliRunner().invoke(main, [], prog_name="crproxy", env=environment)
     words = {line.partition(",")[2] for line in result.output.splitlines()}
-    assert words == {"gc", "list", "push", "remove", "stats", "verify"}
+    assert words == {"gc", "list", "pin", "push", "remove", "stats", "unpin", "verify"}
