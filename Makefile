@@ -53,7 +53,7 @@ integration: $(VENV)/installed-for-tests packages ## the tests with real registr
 
 .PHONY: screenshots
 screenshots: $(VENV)/installed-for-tests packages ## the pictures in docs/images, by the tests of the page (fonts-noto-cjk)
-	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py -k picture $(ARGS)
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/integration/test_page.py tests/integration/test_operators_page.py -k picture $(ARGS)
 
 .PHONY: broken-setups
 broken-setups: $(VENV)/installed-for-tests packages ## write what is said of broken set-ups into docs/troubleshooting.md, as root

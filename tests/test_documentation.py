@@ -178,6 +178,7 @@ TABLES = {
     "## `[limits]`": "[limits]",
     "## `[acme]`": "[acme]",
     "## `[page]`": "[page]",
+    "## `[admin]`": "[admin]",
     '## `[upstreams."NAME"]`': '[upstreams."quay.io"]',
     "## `[cache]`": "[cache]",
     "## `[storage]`": '[storage]\nurl = "s3://bucket"',
@@ -193,6 +194,7 @@ TABLES = {
 SECTIONS = {
     "access",
     "acme",
+    "admin",
     "aliases",
     "audit",
     "cache",
@@ -298,7 +300,7 @@ def test_what_is_private_is_recognised(text: str) -> None:
 class TestSecurity:
     def test_every_row_is_there(self) -> None:
         assert security_table.rows_of(security_table.PAGE.read_text("utf-8")) == [
-            f"S{number}" for number in range(1, 34)
+            f"S{number}" for number in range(1, 38)
         ]
 
     def test_the_page_has_the_tests_of_the_suite(self) -> None:

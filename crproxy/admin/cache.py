@@ -35,6 +35,7 @@ def cache() -> None:
       crproxy cache stats
       crproxy cache list --sort size
       crproxy cache remove quay.io/org/app:v1
+      crproxy cache pin quay.io/org/app:v2
       crproxy cache gc --dry-run
     """
 
@@ -107,9 +108,10 @@ def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_
     """List the images that are kept.
 
     PATTERN is a part of the name, or a pattern of the shell's for all of it. KEPT says whether all of an image is here:
-    "complete", or which platforms of it, or "partly"; "gone" is one of which only the tag is remembered. Bytes that
-    several images share count for each; the last line says how many there are on disk. A terminal that is too narrow
-    is shown fewer columns, and long names without their middle; a pipe or a file gets all of it.
+    "complete", or which platforms of it, or "partly"; "gone" is one of which only the tag is remembered. What is
+    "pinned" stays. Bytes that several images share count for each; the last line says how many there are on disk. A
+    terminal that is too narrow is shown fewer columns, and long names without their middle; a pipe or a file gets all
+    of it.
 
     \b
     Examples:
@@ -152,6 +154,46 @@ def remove(image: str, client: AdminClient, as_json: bool) -> None:
     if as_json:
         return print_json(gone)
     click.echo(f"{gone['removed']}: removed, {format_size(gone['freed_bytes'])} freed ({gone['freed_bytes']} bytes)")
+    return None
+
+
+@cache.command()
+@click.argument("image")
+@socket_option
+@json_option
+def pin(image: str, client: AdminClient, as_json: bool) -> None:
+    """Have IMAGE, by tag or digest, stay in the cache whatever room is needed.
+
+    All of it that is here stays, and what comes of it later; where a tag moves, what it points to then. So room is made
+    by other images alone: pin what is needed while its registry is away, not all there is.
+
+    \b
+    Examples:
+      crproxy cache pin quay.io/org/app:v1
+      crproxy cache pin nginx
+    """
+    pinned = client.ask("POST", "/cache/pins", image=image)
+    if as_json:
+        return print_json(pinned)
+    click.echo(f"{pinned['pinned']}: pinned")
+    return None
+
+
+@cache.command()
+@click.argument("image")
+@socket_option
+@json_option
+def unpin(image: str, client: AdminClient, as_json: bool) -> None:
+    """Let IMAGE go again when its room is needed.
+
+    \b
+    Example:
+      crproxy cache unpin quay.io/org/app:v1
+    """
+    unpinned = client.ask("DELETE", "/cache/pins", image=image)
+    if as_json:
+        return print_json(unpinned)
+    click.echo(f"{unpinned['unpinned']}: not pinned any more")
     return None
 
 
@@ -276,9 +318,9 @@ _KINDS = {
 
 
 def _kept(image: dict[str, Any]) -> str:
-    if image["complete"]:
-        return "complete"
-    return ", ".join(image["platforms"]) or ("partly" if image["bytes"] else "gone")
+    kept = "complete" if image["complete"] else ", ".join(image["platforms"])
+    kept = kept or ("partly" if image["bytes"] else "gone")
+    return f"{kept}, pinned" if image["pinned"] else kept
 
 
 def _short(digest: str) -> str:

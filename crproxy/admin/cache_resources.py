@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -12,16 +11,16 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from ..objects.errors import TierFailed
-from ..policy.images import parse_image
 from ..policy.routing import Names
 from ..policy.units import parse_size
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.inventory import Inventory, StoredImage
-from ..store.removing import Sweepings, plan_removal, remove, sweep, sweepings
+from ..store.removing import Sweepings, sweep, sweepings
 from ..store.scrubbing import verify_gently
 from ..store.store import Store
 from ..web.branch import Branch
+from .cache_work import CacheWork
 from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ ReadServed = Callable[[], Coroutine[Deferred[Any], Any, Mapping[str, Any]]]
 class CacheResource(Branch):
     """``GET /cache``: how much is kept.
 
-    Below it ``GET`` and ``DELETE /cache/images``, ``POST /cache/verify``, ``POST /cache/gc`` and ``POST /cache/push``.
+    Below it ``GET`` and ``DELETE /cache/images``, ``POST`` and ``DELETE /cache/pins``, ``POST /cache/verify``,
+    ``POST /cache/gc`` and ``POST /cache/push``.
 
     Arguments:
         store: what is kept.
@@ -67,7 +67,9 @@ class CacheResource(Branch):
         self._inventory = inventory
         self._threads = threads
         self.putChild(b"push", _Push(store, pushing))
-        self.putChild(b"images", _Images(store, inventory, threads, names, clock))
+        work = CacheWork(store, inventory, threads, names, clock, now)
+        self.putChild(b"images", _Images(work))
+        self.putChild(b"pins", _Pins(work))
         self.putChild(b"verify", _Verify(store, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
@@ -85,38 +87,34 @@ class CacheResource(Branch):
 class _Images(Branch):
     """``GET /cache/images?pattern=``; ``DELETE /cache/images?image=``."""
 
-    def __init__(
-        self, store: Store, inventory: Inventory, threads: Threads, names: Callable[[], Names], clock: IReactorTime
-    ) -> None:
+    def __init__(self, work: CacheWork) -> None:
         super().__init__()
-        self._store = store
-        self._inventory = inventory
-        self._threads = threads
-        self._names = names
-        self._clock = clock
+        self._work = work
 
     def render_GET(self, request: Request) -> int:
         return answer_later(request, self._list(_argument(request, "pattern")))
 
     def render_DELETE(self, request: Request) -> int:
-        return answer_later(request, self._remove(_argument(request, "image")))
+        return answer_later(request, self._work.remove(_argument(request, "image")))
 
     async def _list(self, pattern: str) -> list[dict[str, Any]]:
-        self._store.note_use()
-        images: list[StoredImage] = await self._threads(lambda: list(self._inventory.images()))
-        return [_described(image) for image in images if _matches(image, pattern)]
+        return [_described(image) for image in await self._work.images(pattern)]
 
-    async def _remove(self, name: str) -> dict[str, Any]:
-        image = parse_image(self._names(), name)
-        repository, reference = image.repository, image.reference
-        views = await self._threads(self._inventory.by_credential, repository)
-        removals = await self._threads(plan_removal, views, reference)
-        what = str(repository) if reference is None else image.full_name
-        if not removals:
-            raise Mistake(f"{what} is not in the cache: crproxy cache list shows what is", 404)
-        freed = await remove(self._store, removals, self._clock)
-        tags = sorted({tag for removal in removals for tag in removal.tags})
-        return {"removed": what, "tags": tags, "freed_bytes": freed.bytes, "freed_contents": freed.contents}
+
+class _Pins(Branch):
+    """``POST`` and ``DELETE /cache/pins?image=``: what is to stay."""
+
+    isLeaf = True
+
+    def __init__(self, work: CacheWork) -> None:
+        super().__init__()
+        self._work = work
+
+    def render_POST(self, request: Request) -> int:
+        return answer_later(request, self._work.pin(_argument(request, "image")))
+
+    def render_DELETE(self, request: Request) -> int:
+        return answer_later(request, self._work.unpin(_argument(request, "image")))
 
 
 class _Verify(Branch):
@@ -233,16 +231,8 @@ def _described(image: StoredImage) -> dict[str, Any]:
         "complete": image.complete,
         "platforms": list(image.platforms),
         "private": image.private,
+        "pinned": image.pinned,
     }
-
-
-def _matches(image: StoredImage, pattern: str) -> bool:
-    """Tell whether a pattern of the shell's is an image's name, its repository's, or a part of it."""
-    if not pattern:
-        return True
-    if not any(character in pattern for character in "*?["):
-        pattern = f"*{pattern}*"
-    return fnmatchcase(image.name, pattern) or fnmatchcase(str(image.repository), pattern)
 
 
 def _argument(request: Request, name: str) -> str:

@@ -11,6 +11,7 @@ from .options import Options
 from .table import ConfigError, OptionError
 from .values import (
     Acme,
+    Admin,
     Audit,
     Cache,
     Clients,
@@ -25,6 +26,7 @@ from .values import (
 
 __all__ = [
     "Acme",
+    "Admin",
     "Audit",
     "Cache",
     "Clients",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .table import Table
 from .values import Clients
@@ -29,8 +29,10 @@ def read_clients(table: Table, read_named: Callable[[Table, str], str | None]) -
     """
     usual = Clients()
     text, htpasswd = read_named(table, "htpasswd"), table.string("htpasswd")
+    users = None if text is None else _users(table, text)
     clients = Clients(
-        users=None if text is None else _users(table, text),
+        users=users,
+        admins=_admins(table, users or {}),
         token_ttl=table.duration("token_ttl", usual.token_ttl),
         privileged_login=table.boolean("privileged_login", usual.privileged_login),
         htpasswd=htpasswd,
@@ -39,6 +41,15 @@ def read_clients(table: Table, read_named: Callable[[Table, str], str | None]) -
         table.fail("token_ttl", "a token lasts from 60s to 1h")
     table.refuse_the_rest()
     return clients
+
+
+def _admins(table: Table, users: Mapping[str, bytes]) -> frozenset[str]:
+    """Return who is let in to the operator's page."""
+    names = table.strings("admins")
+    for name in names:
+        if name not in users:
+            table.fail("admins", f"{name!r} is no user of the htpasswd file: add it there first")
+    return frozenset(names)
 
 
 def read_users(text: str) -> dict[str, bytes]:

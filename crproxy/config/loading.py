@@ -11,6 +11,7 @@ from ..policy.proxies import Proxies, from_environment
 from ..policy.routing import Names
 from ..policy.units import parse_size
 from .access import read_access
+from .admin import read_admin
 from .audit import read_audit
 from .clients import read_clients
 from .fleet import read_fleet
@@ -108,6 +109,7 @@ def _config(
         limits=read_limits(top.table("limits")),
         audit=read_audit(top.table("audit")),
         page=read_page(top.table("page")),
+        admin=read_admin(top.table("admin")),
         metrics=read_metrics(top.table("metrics")),
         storage=read_storage(top.table("storage"), named),
         workers=_workers(top, options),

@@ -29,6 +29,7 @@ __all__ = [
     "LETSENCRYPT",
     "LOCAL_HTTP",
     "Acme",
+    "Admin",
     "Audit",
     "Cache",
     "Clients",
@@ -242,12 +243,14 @@ class Clients:
         token_ttl: seconds that a token lasts which they get for their password.
         privileged_login: clients in privileged networks log in as everybody does.
         htpasswd: the file that the users were read from; None where there is none.
+        admins: the users that the operator's page lets in.
     """
 
     users: Mapping[str, bytes] | None = field(default=None, repr=False)
     token_ttl: float = 300.0
     privileged_login: bool = True
     htpasswd: str | None = None
+    admins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,17 @@ class Page:
 
     redirect: str | None = None
     state: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Where the operator's page is, besides ``/admin`` of the proxy itself.
+
+    Arguments:
+        listen: Twisted's endpoint string, which only this machine reaches; None is nowhere.
+    """
+
+    listen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +315,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
     page: Page = field(default_factory=Page)
+    admin: Admin = field(default_factory=Admin)
     metrics: Metrics = field(default_factory=Metrics)
     storage: Storage | None = None
     workers: int | None = 1

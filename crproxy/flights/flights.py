@@ -35,6 +35,11 @@ class Flights:
         """How many are under way."""
         return len(self._running)
 
+    @property
+    def running(self) -> tuple[Flight, ...]:
+        """Those that are under way."""
+        return tuple(self._running)
+
     def get(self, entry: Entry) -> Flight | None:
         """Return the flight of ``entry``, if there is one that can be joined."""
         flight = self._flights.get(entry)

@@ -153,6 +153,19 @@ class Login:
             raise RegistryError(ErrorCode.UNAUTHORIZED, "the username or the password is wrong")
         return said.username
 
+    async def is_user(self, said: Credentials, client: str | None) -> bool:
+        """Tell whether these are the credentials of a user of the htpasswd file, wherever ``client`` asks from.
+
+        Raises:
+            RegistryError: TOOMANYREQUESTS while too many of this client's are being checked.
+        """
+        users = self._current().clients.users
+        if not users:
+            return False
+        right = await self._passwords.are_right(users, said, client)
+        self._count(right)
+        return right
+
     def lets_in(self, user: str | None, client: str | None) -> bool:
         """Tell whether a client is let in still whom `user_of` has let in as ``user``, by the configuration of now."""
         users = self._users(client)

@@ -15,7 +15,6 @@ from ..admin.warm_resource import WarmResource
 from ..metrics.gathering import Gathering
 from ..metrics.requests import Served
 from ..policy.routing import Names
-from ..pullthrough.warming import Warming
 from ..sharing import Sharing
 from ..web.site import PlainSite
 
@@ -48,7 +47,6 @@ def _resources(core: Core) -> dict[str, IResource]:
     def names() -> Names:
         return current().names
 
-    warming = Warming(core.pullthrough, cache.store, lambda repository: current().access.check(repository), reactor)
     return {
         "fleet": FleetResource(commons.describe_fleet, commons.describe_storage),
         "cache": CacheResource(
@@ -62,7 +60,7 @@ def _resources(core: Core) -> dict[str, IResource]:
             served=ServedSince(core.gathering, core.sharing, core.now),
         ),
         "users": UsersResource(lambda: current().clients, current.reload_users),
-        "warm": WarmResource(warming, names, reactor),
+        "warm": WarmResource(core.warming(), names, reactor),
     }
 
 

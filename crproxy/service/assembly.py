@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.web.resource import Resource
 
 from ..admin.alias_file import Source
 from ..admin.authority_resource import AuthorityResource
@@ -29,6 +30,7 @@ from .forwarding import ForwardingService
 from .graceful_shutdown import Listeners
 from .listening import Listener, status_of
 from .monitoring import Monitoring
+from .operators_page import OperatorsPage
 from .ordered_services import OrderedServices
 from .port_plans import PortPlan, port_plans
 from .ports import OwnPorts, Ports
@@ -135,8 +137,11 @@ class _Assembly:
             "ca": AuthorityResource(lambda: forwarding),
             "configuration": ConfigurationResource(core.configuration.loaded),
         }
-        plain, operators = core.plain_site(site), make_operators_site(core, shown)
-        for each in dict.fromkeys((site, too_many, plain, operators)):
+        page = OperatorsPage(core)
+        page.setServiceParent(self._daemon)
+        cast(Resource, site.resource).putChild(b"admin", page.resource())
+        plain, operators, own_page = core.plain_site(site), make_operators_site(core, shown), page.site()
+        for each in dict.fromkeys((site, too_many, plain, operators, own_page)):
             listeners.watch(each)
         if forwarding is not None:
             listeners.watch(forwarding.site)
@@ -156,6 +161,8 @@ class _Assembly:
                     self._listen_for_proxied(number, plan, forwarding, too_many)
             elif plan.scheme == "admin":
                 self._listen(number, plan, operators, listeners)
+            elif plan.scheme == "page":
+                self._listen(number, plan, own_page, listeners)
             elif plan.scheme == "fleet":
                 if core.commons.fleet is not None:
                     self._listen_for_nodes(number, plan, core.commons.fleet)

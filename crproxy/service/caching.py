@@ -26,6 +26,7 @@ from ..store.index import Index
 from ..store.inventory import Inventory
 from ..store.janitor import Janitor
 from ..store.opening import row_limit
+from ..store.pinning import Pins
 from ..store.scrubbing import Scrub
 from ..store.settling import Settling
 from ..store.store import Store
@@ -97,7 +98,13 @@ class CacheService(Service):
             every = config.cache.verify_every
             self._scrub = Scrub(self.store, every, self._activity, reactor, now=now or reactor.seconds)
         self._janitor = Janitor(
-            self.store, threads, reactor, now=now, leads=sharing.leads, on_found=self._look_at_what_was_found
+            self.store,
+            threads,
+            reactor,
+            now=now,
+            leads=sharing.leads,
+            on_found=self._look_at_what_was_found,
+            pin_again=Pins(index, self.inventory, threads).look,
         )
         sharing.on(REPLACED, lambda _: self._janitor.look_for_files())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from twisted.application.service import MultiService, Service
@@ -24,11 +24,11 @@ from ..pullthrough.patience import Patience
 from ..pullthrough.permissions import Permissions
 from ..pullthrough.redirecting import Redirecting
 from ..pullthrough.references import KeptReferences
+from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
 from ..upstream.availability import Availability
 from ..upstream.client import RegistryClient
-from ..upstream.connecting import Reach
 from ..upstream.endpoint_health import EndpointHealth
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
@@ -46,6 +46,7 @@ from ..web.site import PlainSite, make_site
 from ..web.token import TokenResource
 from .auditing import AuditLog
 from .caching import CacheService
+from .certificates import make_certificates
 from .commons import Commons
 from .current_configuration import Configuration
 from .descriptors import raise_limit
@@ -53,6 +54,7 @@ from .fleet import FleetService
 from .login_service import LoginService
 from .page_state import state_of
 from .second_tier import SecondTierService
+from .traffic import Traffic
 
 if TYPE_CHECKING:
     from ..tls.certifying import Certificates
@@ -85,6 +87,7 @@ class Core:
         now: seconds since the epoch.
         sharing: what other workers know as well.
         commons: what it has in common with other nodes.
+        traffic: what clients do.
     """
 
     configuration: Configuration
@@ -102,6 +105,7 @@ class Core:
     now: Callable[[], float]
     sharing: Sharing
     commons: Commons
+    traffic: Traffic = field(default_factory=Traffic)
 
     @classmethod
     def make(
@@ -169,7 +173,7 @@ class Core:
                 commons=commons,
             ),
             LoginService(current, logins, reactor, now=now, sharing=sharing, token_key=commons.token_key),
-            _certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,
+            make_certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,
             reactor,
             now,
             sharing,
@@ -195,11 +199,13 @@ class Core:
         record = replace(record, moment=self.now() - record.seconds)
         self.meters.requests.observe(record)
         self.audit.observe(record)
+        self.traffic.observe(record)
 
     def observe_again(self, repeated: Repeated, client: str | None) -> None:
         """Write down and count a request that was answered before, and now came again from ``client``."""
         self.meters.requests.observe(repeated.record)
         self.audit.observe_again(repeated, self.now(), client)
+        self.traffic.observe_again(repeated.record, self.now(), client)
 
     def ends(self) -> list[tuple[str, float | None]]:
         """Return each name that has, or shall have, a certificate, and when that ends, in seconds since 1970."""
@@ -242,6 +248,7 @@ class Core:
         tokens = TokenResource(configuration, login, self.accounts, self.reactor, now=self.now)
         site = make_site(page, registry, tokens, self.reactor, configuration().timeouts.write, self.observe)
         site.trusted = lambda: configuration().listen.trusted_proxies
+        site.under_way = self.traffic.under_way
         site.prepared = PreparedAnswers(configuration, self.accounts, self.observe_again, self.now, most=most)
         return site
 
@@ -253,11 +260,22 @@ class Core:
         otherwise = site.resource if config.listen.serve_plain else None
         _, port = config.reached_at
         find_answer = self.certificates.find_answer
-        return make_plain_site(find_answer, otherwise, self.configuration, port, self.reactor, self.observe)
+        plain = make_plain_site(find_answer, otherwise, self.configuration, port, self.reactor, self.observe)
+        plain.under_way = self.traffic.under_way
+        return plain
 
     def refusing_site(self) -> PlainSite:
         """Return the site of connections that are too many."""
         return make_refusing_site(self.reactor, lambda: self.configuration().listen.trusted_proxies, self.observe)
+
+    def warming(self) -> Warming:
+        """Return what pulls images for nobody: those that clients may have."""
+        return Warming(
+            self.pullthrough,
+            self.cache.store,
+            lambda repository: self.configuration().access.check(repository),
+            self.reactor,
+        )
 
 
 def make_pullthrough(
@@ -332,26 +350,3 @@ def make_pullthrough(
         cache.settled,
         recall,
     )
-
-
-def _certificates(
-    configuration: Configuration,
-    clients: Clients,
-    reactor: Any,
-    now: Callable[[], float],
-    sharing: Sharing,
-    commons: Commons,
-) -> Certificates:
-    # Its libraries take a fifth of a second and 10 MiB, which a proxy without TLS need not spend.
-    from ..tls.certifying import Certificates, names_of
-
-    certificates = Certificates(
-        configuration(),
-        lambda: clients.reaching(Reach.of_ca(configuration())),
-        reactor,
-        now=now,
-        sharing=sharing,
-        membership=None if commons.fleet is None else commons.fleet.membership,
-    )
-    configuration.changed.append(lambda changed: certificates.rename(names_of(changed)))
-    return certificates

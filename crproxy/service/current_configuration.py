@@ -31,6 +31,7 @@ _AT_START = (
     "timeouts",
     "certs",
     "acme",
+    "admin",
     "metrics",
     "storage",
     "fleet",

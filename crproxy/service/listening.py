@@ -21,7 +21,7 @@ __all__ = ["ListenError", "Listener", "status_of"]
 
 # Ports of Twisted's say by themselves that they start. This empties what they say: the line below says more.
 _UNSAID = {"log_format": ""}
-_URL_SCHEMES = {"metrics": "http", "fleet": "https", "proxy": "http", "proxy_tls": "https"}
+_URL_SCHEMES = {"metrics": "http", "page": "http", "fleet": "https", "proxy": "http", "proxy_tls": "https"}
 # What Twisted says where a living process has the lock beside a Unix socket.
 _LOCKED = "Cannot acquire lock"
 _HINTS = {
@@ -49,7 +49,7 @@ class Listener(Service):
         endpoint: listens.
         factory: makes what speaks there.
         scheme: of its URLs; also the option that sets it, but for the admin socket's, ``admin``, that of monitoring,
-            ``metrics``, and that of other nodes, ``fleet``.
+            ``metrics``, that of the operator's page, ``page``, and that of other nodes, ``fleet``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
         on_port: is called with the port that listens, which has accepted nothing yet.
@@ -117,6 +117,12 @@ class Listener(Service):
         if self._scheme == "metrics":
             self._log.info("monitoring may ask at {url}/metrics", url=self.url)
             return
+        if self._scheme == "page":
+            if isinstance(address, UNIXAddress):
+                self._log.info("the operator's page is at /admin of {path}", path=_written(address))
+            else:
+                self._log.info("the operator's page is at {url}/admin", url=self.url)
+            return
         if self._scheme == "fleet":
             self._log.info("other nodes may ask at {url}", url=self.url)
             return
@@ -135,6 +141,8 @@ class Listener(Service):
             advice = 'Set another endpoint as admin under [listen], or admin = "" for none'
         if self._scheme == "metrics":
             advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
+        if self._scheme == "page":
+            advice = "Set another endpoint as listen under [admin], such as tcp:5081:interface=127.0.0.1"
         if self._scheme == "fleet":
             advice = "Set another endpoint as listen under [fleet], such as tcp:5444"
         if self._scheme in ("proxy", "proxy_tls"):

@@ -18,7 +18,8 @@ class PortPlan:
 
     Arguments:
         description: the endpoint string.
-        scheme: of its URLs, or ``admin``, ``metrics``, ``fleet``, where other nodes ask, ``proxy`` or ``proxy_tls``.
+        scheme: of its URLs, or ``admin``, ``page``, ``metrics``, ``fleet``, where other nodes ask, ``proxy`` or
+            ``proxy_tls``.
         known_as: what clients write for it, if that is not its address; empty where no image is pulled there.
         optional: the daemon runs without it, too.
     """
@@ -46,6 +47,8 @@ def port_plans(config: Config) -> Iterator[PortPlan]:
     admin = admin_endpoint(config)
     if admin:
         yield PortPlan(admin, "admin", "", optional=config.listen.admin is None)
+    if config.admin.listen is not None:
+        yield PortPlan(config.admin.listen, "page", "")
     if config.metrics.listen is not None:
         yield PortPlan(config.metrics.listen, "metrics", "")
     for description in config.forward.listen:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -23,13 +23,14 @@ from ..sharing import Alone, Sharing
 from .entries import Entry, View
 from .filling import Threads, at_once
 from .keys import blob_key, entry_of, tag_key, view_key
-from .notes import NEVER, Link, Notes, Stored, TagEntry, unless_revoked
-from .schema import POOL, connect, is_damage, open_file, open_read_only, set_aside
-from .tidying import forget_empty, orphans
+from .notes import NEVER, BlobKey, Link, Notes, Stored, TagEntry, unless_revoked
+from .schema import NOT_PINNED, POOL, connect, is_damage, open_file, open_read_only, set_aside
 from .write_behind import WriteBehind
 from .writing import Totals, Writer
 
 __all__ = ["Index", "Link", "TagEntry"]
+
+Result = TypeVar("Result")
 
 # Repositories that are looked at for one that may lend its permission.
 _LENDERS = 64
@@ -190,13 +191,20 @@ class Index:
             self._pending.found(self._totals_in_file())
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
-        """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first."""
+        """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first.
+
+        What is pinned is not among them.
+        """
         gone = {key for notes in self._pending.waiting() for key, kept in notes.blobs.items() if kept is None}
-        rows = self.read("SELECT digest, pool, size FROM blob ORDER BY used LIMIT ?", limit + len(gone))
+        rows = self.read(f"SELECT digest, pool, size FROM blob {NOT_PINNED} ORDER BY used LIMIT ?", limit + len(gone))  # noqa: S608
         found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
+        written = frozenset(found)
         for notes in self._pending.waiting():
             found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
-        return [(entry_of(*key), size) for key, size in found.items()]
+        return [(entry_of(*key), size) for key, size in found.items() if key in written or not self._is_pinned(key)]
+
+    def _is_pinned(self, key: BlobKey) -> bool:
+        return bool(self.read("SELECT 1 FROM pinned WHERE digest = ? AND pool = ?", *key))
 
     def after(self, entry: Entry | None, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of up to ``limit`` contents in a fixed order, from the one after ``entry`` on.
@@ -275,16 +283,9 @@ class Index:
         self._pending.notes.links.update(((str(digest), *view_key(view)), None) for digest in digests)
         self._pending.begin()
 
-    def orphans(self, before: float, limit: int) -> Deferred[list[tuple[Entry, int]]]:
-        """Return entry and size of up to ``limit`` contents, not used since ``before``, that no repository may have."""
-        return self._pending.ask(lambda database: orphans(database, before, limit))
-
-    def forget_empty(self, before: float, limit: int) -> Deferred[int]:
-        """Forget up to ``limit`` links and as many tags, made before ``before``, that lead to nothing stored.
-
-        Returns how many there were.
-        """
-        return self._pending.ask(lambda database: forget_empty(database, before, limit))
+    def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
+        """Return the result of what takes longer than a request may, once all notes are written."""
+        return self._pending.ask(work)
 
     # Tags
 

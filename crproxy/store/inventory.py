@@ -57,6 +57,7 @@ class StoredImage:
         used: when something of it was last asked for, seconds since the epoch; None where nothing of it is here.
         complete: all of it is here, for every platform.
         platforms: those that are here completely, of an index.
+        pinned: it stays whatever room is needed.
     """
 
     repository: Repository
@@ -67,6 +68,7 @@ class StoredImage:
     used: float | None
     complete: bool
     platforms: tuple[str, ...] = ()
+    pinned: bool = False
 
     @property
     def name(self) -> str:
@@ -91,6 +93,7 @@ class RepositoryContents:
         lists: of tags and of referrers, by what was asked for, and where each is kept.
         links: digests it has a permission to have, and whether they are manifests.
         kept: what is stored of those, and of what its manifests refer to.
+        pins: the tags and digests that are pinned, as they are written.
     """
 
     view: View
@@ -99,6 +102,7 @@ class RepositoryContents:
     lists: dict[str, Digest] = field(default_factory=dict)
     links: dict[Digest, bool] = field(default_factory=dict)
     kept: dict[Digest, Kept] = field(default_factory=dict)
+    pins: frozenset[str] = frozenset()
     _references: dict[Digest, list[Descriptor] | None] = field(default_factory=dict)
 
     def references(self, digest: Digest) -> list[Descriptor] | None:
@@ -147,6 +151,7 @@ class RepositoryContents:
             used=max((kept.used for kept in here), default=None),
             complete=self._is_complete(digest),
             platforms=tuple(platforms),
+            pinned=not self.pins.isdisjoint((str(reference), str(digest))),
         )
 
     def _is_complete(self, digest: Digest, depth: int = 3) -> bool:
@@ -229,6 +234,7 @@ class Inventory:
             contents.links[digest] = media_type is not None
             if size is not None:
                 contents.kept[digest] = Kept(size, used)
+        contents.pins = frozenset(reference for (reference,) in database.execute(_PINS, whose[:2]))
         # A layer may be here by another repository's doing.
         manifests = [digest for digest, is_manifest in contents.links.items() if is_manifest]
         referred = {found.digest for digest in manifests for found in contents.references(digest) or ()}
@@ -282,5 +288,7 @@ _LINKS = """
     FROM link LEFT JOIN blob ON blob.digest = link.digest AND blob.pool = ?
     WHERE link.registry = ? AND link.repository = ? AND link.credential = ?
 """
+
+_PINS = "SELECT reference FROM pin WHERE registry = ? AND repository = ?"
 
 _KEPT = "SELECT size, used FROM blob WHERE digest = ? AND pool = ?"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +16,7 @@ from .blobs import PartialKey
 from .entries import Entry
 from .filling import Threads
 from .store import Store
+from .tidying import forget_empty
 
 __all__ = ["LINK_AGE", "PARTIAL_AGE", "Janitor"]
 
@@ -38,6 +39,7 @@ class Janitor:
         now: seconds since the epoch; the clock's by default.
         leads: does what is for one worker alone; the others only keep in agreement with the files.
         on_found: is called when something was found on disk and taken up.
+        pin_again: finds out what contents pinned images have by now; None where nothing is pinned.
     """
 
     _log = Logger()
@@ -51,7 +53,9 @@ class Janitor:
         now: Callable[[], float] | None = None,
         leads: bool = True,
         on_found: Callable[[], object] = lambda: None,
+        pin_again: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._pin_again = pin_again
         self._on_found = on_found
         self._leads = leads
         self._store = store
@@ -90,7 +94,17 @@ class Janitor:
         await self._sweep_partials()
         while await self._forget_empty():
             await deferLater(self._clock, 0)
+        await self._look_for_pinned()
         self._store.evict(self._store.budget)
+
+    async def _look_for_pinned(self) -> None:
+        if self._pin_again is None:
+            return
+        try:
+            await self._pin_again()
+        except (OSError, sqlite3.Error) as error:
+            # What was found before stays.
+            self._log.warn("what pinned images need cannot be looked for: {error}", error=error)
 
     def _stumbled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
@@ -112,6 +126,7 @@ class Janitor:
         await self._sweep_partials()
         if self._leads:
             await self._forget_empty()
+            await self._look_for_pinned()
             self._store.evict(self._store.budget)
 
     async def _adopt_files(self) -> None:
@@ -138,7 +153,8 @@ class Janitor:
     async def _forget_empty(self) -> int:
         """Forget some rows that lead to nothing; return how many, 0 where the index cannot be written."""
         try:
-            return await self._store.index.forget_empty(self._now() - LINK_AGE, _STEP)
+            before = self._now() - LINK_AGE
+            return await self._store.index.ask(lambda database: forget_empty(database, before, _STEP))
         except (OSError, sqlite3.Error) as error:
             self._log.warn("the index cannot be tidied: {error}", error=error)
             return 0

@@ -21,8 +21,9 @@ from .filling import Threads
 from .inventory import RepositoryContents
 from .janitor import LINK_AGE, PARTIAL_AGE
 from .store import Store
+from .tidying import orphans as orphans_of
 
-__all__ = ["Freed", "Removal", "Sweepings", "plan_removal", "remove", "sweep", "sweepings"]
+__all__ = ["Freed", "Removal", "Sweepings", "pinned_among", "plan_removal", "remove", "sweep", "sweepings"]
 
 # What is removed between two chances for others to run.
 _STEP = 50
@@ -81,6 +82,21 @@ def plan_removal(views: Iterable[RepositoryContents], reference: Reference | Non
     return [removal for removal in planned if removal.tags or removal.digests]
 
 
+def pinned_among(views: Iterable[RepositoryContents], removals: Iterable[Removal]) -> frozenset[str]:
+    """Return the tags and digests that are pinned, and that would go."""
+    by_view = {removal.view: removal for removal in removals}
+    return frozenset(
+        reference
+        for contents in views
+        for removal in [by_view.get(contents.view)]
+        if removal is not None
+        for reference in contents.pins
+        if reference in removal.tags
+        or contents.tags.get(reference) in removal.digests
+        or reference in {str(digest) for digest in removal.digests}
+    )
+
+
 def _all_of(contents: RepositoryContents) -> Removal:
     return Removal(contents.view, frozenset(contents.tags), frozenset(contents.links), frozenset(contents.lists))
 
@@ -126,7 +142,7 @@ async def remove(store: Store, removals: Iterable[Removal], clock: IReactorTime)
 async def sweepings(store: Store, threads: Threads, now: float) -> Sweepings:
     """Return what can go at ``now``, in seconds since the epoch."""
     store.note_use()
-    orphans = await store.index.orphans(now - LINK_AGE, _MOST)
+    orphans = await store.index.ask(lambda database: orphans_of(database, now - LINK_AGE, _MOST))
     over = store.taken - sum(size for _, size in orphans) - store.budget
     known, evicted = frozenset(orphans), []
     if over > 0:

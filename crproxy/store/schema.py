@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["POOL", "connect", "is_damage", "open_file", "open_read_only", "row_bytes", "set_aside"]
+__all__ = ["NOT_PINNED", "POOL", "connect", "is_damage", "open_file", "open_read_only", "row_bytes", "set_aside"]
 
-_VERSION = 4
+_VERSION = 5
 
 # A pool is '' where anybody can have the content, else the registry whose credentials it took. A credential is '' where
 # a registry was asked anonymously, '*' where clients brought their own, else it names one of the proxy's.
@@ -70,13 +70,30 @@ _CHECKED = """
     UPDATE blob SET checked = strftime('%s', 'now');
     CREATE INDEX blob_by_check ON blob (checked);
 """
+# Images that are to stay, by a tag or a digest, since when; and the contents that this is about, as the manifests that
+# are here tell.
+_PINS = """
+    CREATE TABLE pin (
+        registry TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        made REAL NOT NULL,
+        PRIMARY KEY (registry, repository, reference)
+    ) WITHOUT ROWID;
+    CREATE TABLE pinned (
+        digest TEXT NOT NULL,
+        pool TEXT NOT NULL,
+        PRIMARY KEY (digest, pool)
+    ) WITHOUT ROWID;
+"""
 # Up to version 2 a link was made by what a manifest said, too: none of them counts now. What is stored stays.
 _ANEW = "DROP TABLE link; DROP TABLE tag; DROP TRIGGER blob_added; DROP TRIGGER blob_dropped; DROP TABLE total;"
 _MIGRATIONS = {
-    0: _CONTENTS + _TOTAL + _TABLES + _CHECKED,
-    1: _ANEW + _TOTAL + _TABLES + _CHECKED,
-    2: _ANEW + _TOTAL + _TABLES + _CHECKED,
-    3: _CHECKED,
+    0: _CONTENTS + _TOTAL + _TABLES + _CHECKED + _PINS,
+    1: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS,
+    2: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS,
+    3: _CHECKED + _PINS,
+    4: _PINS,
 }
 
 # Asked of each connection once: a table or a column that is missing is found before it is needed.
@@ -84,10 +101,15 @@ _CHECKS = (
     "SELECT digest, pool, size, used, checked FROM blob LIMIT 0",
     "SELECT digest, registry, repository, credential, media_type, size, confirmed FROM link LIMIT 0",
     "SELECT registry, repository, name, credential, digest, checked FROM tag LIMIT 0",
+    "SELECT registry, repository, reference, made FROM pin LIMIT 0",
+    "SELECT digest, pool FROM pinned LIMIT 0",
 )
 
 # The pool that a link leads into.
 POOL = "CASE link.credential WHEN '' THEN '' ELSE link.registry END"
+
+# Of contents those that may go to make room.
+NOT_PINNED = "WHERE NOT EXISTS (SELECT 1 FROM pinned WHERE pinned.digest = blob.digest AND pinned.pool = blob.pool)"
 
 # SQLite's primary result codes for a file that is no index of ours: no such table or column, a malformed one, none.
 _DAMAGE = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA})

@@ -146,6 +146,11 @@ class Certificates(MultiService):
         found = ((name, self.table.certificate(name)) for name in self.table.names)
         return [(name, None if certified is None else certified.not_after) for name, certified in found]
 
+    def issuers(self) -> dict[str, str]:
+        """Return who has issued the certificate of each name that has one, as that says it (RFC 4514)."""
+        found = ((name, self.table.certificate(name)) for name in self.table.names)
+        return {name: certified.leaf.issuer.rfc4514_string() for name, certified in found if certified is not None}
+
     def states(self) -> list[NameState]:
         """Return how it stands with each name."""
         states = self.plan.states(self._now())

@@ -44,6 +44,11 @@ class Quotas:
         """Return what each said last that said something."""
         return self._seen.all()
 
+    def limits(self) -> dict[Limited, Limit]:
+        """Return what is not asked now, or only now and then, and until when."""
+        limits: dict[Limited, Limit] = self._limits.all()
+        return {limited: limit for limited, limit in limits.items() if not limit.is_over(self.now())}
+
     def low(self, registry: Registry) -> Quota | None:
         """Return the quota of ``registry`` if it is so low that what is stored is served without asking."""
         quota = self.seen(registry)

@@ -35,6 +35,7 @@ __all__ = [
     "id_of",
     "note",
     "note_client",
+    "note_image",
     "note_user",
 ]
 
@@ -83,12 +84,14 @@ class ObservedSite(Site):
         called: the site's name in a record.
         observe: is told.
         trusted: returns the networks of proxies whose ids of requests count.
+        under_way: holds those that are being answered; None where nobody looks.
     """
 
     noisy = False  # otherwise it says of itself, as an object at an address, that it starts and stops
     called = "registry"
     observe: Observe | None = None
     trusted: Callable[[], Sequence[Network]] = tuple
+    under_way: set[ObservedRequest] | None = None
 
     def startFactory(self) -> None:
         """Begin no log of Twisted's own, which has whole URIs in it (IFactory)."""
@@ -120,6 +123,11 @@ class ObservedRequest(Request):
         self.noted = _Noted()
         self.request_id = RequestId(self._given_id)
 
+    @property
+    def began(self) -> float | None:
+        """When it was given to a resource, by the reactor's clock; None before, and once it was told of."""
+        return self._began
+
     def __repr__(self) -> str:
         """Return what Twisted writes into the log now and then: no secret is in it."""
         target = redacted_target(self.uri.decode("latin-1"))
@@ -131,7 +139,10 @@ class ObservedRequest(Request):
             self.responseHeaders.setRawHeaders(name, value)
         self.whole = getattr(self.channel, "whole", None)
         self.noted.user = getattr(self.channel, "user", None)
-        self._began = self.channel.site.reactor.seconds()  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
+        site = self.channel.site  # type: ignore[attr-defined]  # HTTPFactory's protocols have it
+        self._began = site.reactor.seconds()
+        if isinstance(site, ObservedSite) and site.under_way is not None:
+            site.under_way.add(self)
         with on_behalf_of(self.request_id):
             super().process()
 
@@ -208,6 +219,8 @@ class ObservedRequest(Request):
     def tell(self, ending: Ending) -> None:
         """Tell of it, unless that was done."""
         began, self._began = self._began, None
+        if isinstance(self.site, ObservedSite) and self.site.under_way is not None:
+            self.site.under_way.discard(self)
         if began is None or not isinstance(self.site, ObservedSite) or self.site.observe is None:
             self.request_id.end()
             return
@@ -291,6 +304,14 @@ def note(request: Request, repository: Repository, wanted: RegistryRequest) -> N
             request.noted.reference = str(reference)
         case BlobRequest(digest=digest) | ReferrersRequest(digest=digest):
             request.noted.reference = str(digest)
+
+
+def note_image(request: Request, repository: Repository, reference: object | None) -> None:
+    """Note the image that an operator's ``request`` is about."""
+    if isinstance(request, ObservedRequest):
+        request.noted.registry = str(repository.registry)
+        request.noted.repository = repository.path
+        request.noted.reference = None if reference is None else str(reference)
 
 
 def note_client(request: Request, client: str | None) -> None:

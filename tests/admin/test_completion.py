@@ -15,7 +15,10 @@ def test_a_shell_is_given_what_completes_the_command(shell: str) -> None:
 
 @pytest.mark.parametrize(
     ("noun", "commands"),
-    [("cache", {"gc", "list", "push", "remove", "stats", "verify"}), ("user", {"add", "list", "remove"})],
+    [
+        ("cache", {"gc", "list", "pin", "push", "remove", "stats", "unpin", "verify"}),
+        ("user", {"add", "list", "remove"}),
+    ],
 )
 def test_the_commands_are_completed(noun: str, commands: set[str]) -> None:
     environment = {"_CRPROXY_COMPLETE": "bash_complete", "COMP_WORDS": f"crproxy {noun} ", "COMP_CWORD": "2"}

@@ -128,6 +128,7 @@ def test_images_are_listed(client: AdminClient) -> None:
         "complete": True,
         "platforms": [],
         "private": False,
+        "pinned": False,
     }
 
 
@@ -156,6 +157,38 @@ def test_an_image_is_removed(client: AdminClient) -> None:
 @pytest.mark.parametrize("image", ["", "UPPER", "quay.io/a@sha256:1"])
 def test_what_names_no_image_is_told(client: AdminClient, image: str) -> None:
     assert client.json("DELETE", f"/cache/images?image={image}", 400)["error"]
+
+
+def test_an_image_is_pinned_and_let_go(client: AdminClient) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    name = "quay.io/org/app:v1"
+    assert client.json("POST", f"/cache/pins?image={name}") == {"pinned": name}
+    (image,) = client.json("GET", "/cache/images")
+    assert image["pinned"] is True
+    client.store.evict(0)
+    assert client.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
+    assert client.json("DELETE", f"/cache/pins?image={name}") == {"unpinned": name}
+    assert client.json("DELETE", f"/cache/pins?image={name}", 404)["error"].startswith(f"{name} is not pinned")
+    client.store.evict(0)
+    assert client.store.size(Entry(Digest.of(LAYER))) is None
+
+
+def test_what_is_not_here_is_not_pinned(client: AdminClient) -> None:
+    assert "is not in the cache" in client.json("POST", "/cache/pins?image=quay.io/org/app:v1", 404)["error"]
+
+
+@pytest.mark.parametrize("removed", ["quay.io/org/app:v1", "quay.io/org/app", "DIGEST"])
+@pytest.mark.parametrize("pinned", ["quay.io/org/app:v1", "DIGEST"])
+def test_what_is_pinned_is_not_removed(client: AdminClient, removed: str, pinned: str) -> None:
+    digest = client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    by_name = {"DIGEST": f"quay.io/org/app@{digest}"}
+    client.json("POST", f"/cache/pins?image={by_name.get(pinned, pinned)}")
+    error = client.json("DELETE", f"/cache/images?image={by_name.get(removed, removed)}", 409)["error"]
+    assert (
+        error
+        == f"{by_name.get(pinned, pinned)} is pinned: crproxy cache unpin {by_name.get(pinned, pinned)} lets it go"
+    )
+    assert client.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
 
 
 def test_all_is_verified(client: AdminClient) -> None:

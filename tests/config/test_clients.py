@@ -203,3 +203,15 @@ def test_without_such_a_host_there_is_nowhere_to_log_in(where: str) -> None:
 def test_either_clients_log_in_there_or_the_proxy_does() -> None:
     said = mistake('domain = "cr.test"\n' + TABLE + 'username = "u"\npassword = "p"\n')
     assert said.startswith('line 3: upstreams."ghcr.io".passthrough: there is a username as well')
+
+
+def test_admins_are_users_of_the_file() -> None:
+    text = f'{NAMED}\nadmins = ["bob"]\n'
+    assert read("\n".join(LINES), text).clients.admins == {"bob"}
+    assert read("\n".join(LINES)).clients.admins == frozenset()
+
+
+@pytest.mark.security("S35")
+def test_an_admin_without_a_password_is_a_mistake() -> None:
+    assert "'eve' is no user of the htpasswd file" in refused("\n".join(LINES), f'{NAMED}\nadmins = ["eve"]\n')
+    assert "'eve' is no user of the htpasswd file" in mistake('[clients]\nadmins = ["eve"]\n')

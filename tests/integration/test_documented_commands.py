@@ -89,6 +89,8 @@ TYPED = {
     "crproxy cache list 'docker.io/library/*' --json",
     "crproxy cache gc --dry-run",
     "crproxy cache verify --rate 50M",
+    "crproxy cache pin quay.io/org/app:v1",
+    "crproxy cache unpin quay.io/org/app:v1",
     "crproxy cache remove quay.io/org/app:v1",
 }
 
@@ -498,5 +500,8 @@ def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None
     assert "org/app" in machine.type(typed("crproxy cache list --sort size"), directory)
     json.loads(machine.type(typed("crproxy cache list 'docker.io/library/*' --json"), directory))
     machine.type(typed("crproxy cache verify --rate 50M"), directory)
+    machine.type(typed("crproxy cache pin quay.io/org/app:v1"), directory)
+    assert "pinned" in machine.type(typed("crproxy cache list --sort size"), directory)
+    machine.type(typed("crproxy cache unpin quay.io/org/app:v1"), directory)
     machine.type(typed("crproxy cache remove quay.io/org/app:v1"), directory)
     assert "Traceback" not in daemon.log

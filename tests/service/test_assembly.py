@@ -240,6 +240,17 @@ def test_where_other_nodes_ask_no_image_is_pulled(log: Log) -> None:
         listener(OSError(), "fleet").privilegedStartService()
 
 
+def test_where_the_operators_page_is_is_told(log: Log) -> None:
+    listener(Port(IPv4Address("TCP", "127.0.0.1", 5080)), "page", known_as="").privilegedStartService()
+    listener(Port(UNIXAddress("/run/page.sock")), "page", known_as="").privilegedStartService()
+    assert log.lines == [
+        "the operator's page is at http://127.0.0.1:5080/admin",
+        "the operator's page is at /admin of /run/page.sock",
+    ]
+    with pytest.raises(ListenError, match=r"Set another endpoint as listen under \[admin\], such as tcp:5081"):
+        listener(OSError(), "page").privilegedStartService()
+
+
 @pytest.mark.parametrize(("scheme", "url"), [("proxy", "http://"), ("proxy_tls", "https://")])
 def test_where_clients_have_their_http_proxy_is_told(log: Log, scheme: str, url: str) -> None:
     listener(Port(IPv4Address("TCP", "10.0.0.5", 3128)), scheme).privilegedStartService()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crproxy.config import Config, Forward, Listen, Metrics
+from crproxy.config import Admin, Config, Forward, Listen, Metrics
 from crproxy.policy.routing import Names
 from crproxy.service.port_plans import PortPlan, port_plans
 from crproxy.transports.servers import Turns
@@ -26,13 +26,14 @@ def test_without_a_word_it_is_this_machine_and_the_operator(tmp_path: Path) -> N
 def test_each_endpoint_has_one_in_their_order() -> None:
     listen = Listen(http=("tcp:80", "haproxy:tcp:81"), https=("tcp:443", "tcp:8443"), admin="unix:/x")
     forward = Forward(listen=("tcp:3128", "tcp:3129"), listen_tls=("tcp:3130",))
-    found = plans(Config(listen=listen, metrics=Metrics("tcp:9090"), forward=forward))
+    found = plans(Config(listen=listen, admin=Admin("unix:/p"), metrics=Metrics("tcp:9090"), forward=forward))
     assert [(plan.description, plan.scheme) for plan in found] == [
         ("tcp:443", "https"),
         ("tcp:8443", "https"),
         ("tcp:80", "http"),
         ("haproxy:tcp:81", "http"),
         ("unix:/x", "admin"),
+        ("unix:/p", "page"),
         ("tcp:9090", "metrics"),
         ("tcp:3128", "proxy"),
         ("tcp:3129", "proxy"),

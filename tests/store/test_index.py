@@ -21,6 +21,7 @@ from crproxy.store.entries import Entry, View
 from crproxy.store.index import Index, Link, TagEntry
 from crproxy.store.notes import Notes
 from crproxy.store.schema import connect
+from crproxy.store.tidying import forget_empty
 from tests.logs import Log
 from tests.memory import ended, not_yet
 from tests.stores import make_index
@@ -628,7 +629,7 @@ def test_an_empty_index_has_no_rows(index: Index) -> None:
 
 
 def forgotten(index: Index, before: float, limit: int) -> int:
-    return ended(index.forget_empty(before, limit))
+    return ended(index.ask(lambda database: forget_empty(database, before, limit)))
 
 
 def test_no_question_goes_through_all_rows(path: Path, clock: Clock) -> None:

@@ -137,6 +137,20 @@ def test_what_is_not_written_yet_is_passed_over(slow: Index, clock: Clock, threa
     assert longest_unchecked(slow) is None
 
 
+def test_of_version_4_everything_stays(index: Index, path: Path, clock: Clock) -> None:
+    index.stored(Entry(A), 10)
+    index.link(VIEW, A, "type/x", 10)
+    index.close()
+    database = sqlite3.connect(path)
+    database.executescript("DROP TABLE pin; DROP TABLE pinned; PRAGMA user_version = 4")
+    database.close()
+    again = make_index(path, clock.seconds)
+    assert again.size(Entry(A)) == 10
+    assert again.linked(VIEW, A) is not None
+    assert again.read("SELECT * FROM pin") == again.read("SELECT * FROM pinned") == []
+    assert not list(path.parent.glob("*.damaged-*"))
+
+
 def test_of_version_3_everything_stays_and_counts_as_read_now(index: Index, path: Path, clock: Clock, log: Log) -> None:
     index.stored(Entry(A), 10)
     index.link(VIEW, A, "type/x", 10)
@@ -144,6 +158,7 @@ def test_of_version_3_everything_stays_and_counts_as_read_now(index: Index, path
     index.close()
     database = sqlite3.connect(path)
     database.executescript("DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked; PRAGMA user_version = 3")
+    database.executescript("DROP TABLE pin; DROP TABLE pinned")
     database.close()
     began = time.time()
     again = make_index(path, clock.seconds)

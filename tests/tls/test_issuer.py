@@ -28,6 +28,8 @@ def test_every_name_gets_its_own_certificate_the_domain_first(certifying: Certif
     assert certifying.ca.ordered[0] == "cr.test"
     assert sorted(certifying.ca.ordered) == sorted(NAMES)
     assert {state.state for state in certifying.certificates.states()} == {State.VALID}
+    assert {state.name for state in certifying.certificates.states()} == certifying.certificates.issuers().keys()
+    assert all("=" in issuer for issuer in certifying.certificates.issuers().values())
 
 
 def test_no_answer_is_left_standing(certifying: Certifying) -> None:

@@ -145,3 +145,10 @@ def test_what_was_said_last_counts(quotas: Quotas) -> None:
 def test_a_quota_that_is_not_low_is_not(quotas: Quotas) -> None:
     quotas.note(DOCKER_HUB, {"ratelimit-limit": "100", "ratelimit-remaining": "50"})
     assert quotas.low(DOCKER_HUB) is None
+
+
+def test_what_is_refused_for_now_is_known(quotas: Quotas, clock: Clock) -> None:
+    quotas.refused(getting(), BUSY)
+    assert {limited: limit.until for limited, limit in quotas.limits().items()} == {getting(): 60.0}
+    clock.advance(60)
+    assert quotas.limits() == {}

@@ -19,10 +19,15 @@ __all__ = ["Words", "render"]
 
 
 class Words:
-    """The texts of one language."""
+    """The texts of one language.
 
-    def __init__(self, language: Language) -> None:
-        self._texts: Mapping[str, str] = TEXTS[language]
+    Arguments:
+        language: which.
+        texts: those of each; by default the public page's.
+    """
+
+    def __init__(self, language: Language, texts: Mapping[Language, Mapping[str, str]] = TEXTS) -> None:
+        self._texts = texts[language]
 
     def __call__(self, key: str, **values: object) -> Markup:
         """Return a text as markup, with these values, escaped, in its braces."""
@@ -49,6 +54,11 @@ def _date(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")
 
 
+def _moment(seconds: float) -> str:
+    """Return a moment, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+
+
 @functools.cache
 def _templates() -> Environment:
     # A proxy that nobody looks at does without.
@@ -61,5 +71,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(breakable=_breakable, size=format_size, date=_date, percent=format_share)
+    templates.filters.update(breakable=_breakable, size=format_size, date=_date, moment=_moment, percent=format_share)
     return templates
