@@ -6,6 +6,7 @@ for the parts behind, which are kept in memory until it is their turn. One that 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -200,16 +201,18 @@ class _Transfer:
 
     def _ask(self, segment: Segment) -> None:
         on_size = self._compared.check if self._has_begun else self._know
-        pouring = Pouring(self._open, segment, segment.reached, segment.stop, self._clock, on_size=on_size)
+        open_ = functools.partial(self._open, segment)
+        pouring = Pouring(open_, segment, segment.reached, segment.stop, self._clock, on_size=on_size)
         segment.begin(pouring)
-        was_alone = self._is_alone
         running = self._context.copy().run(lambda: Deferred.fromCoroutine(pouring.run()))
         segment.runs(running)
-        running.addBoth(self._ended, segment, was_alone=was_alone)
+        running.addBoth(self._ended, segment)
 
-    async def _open(self, start: int, stop: int | None) -> Streamed:
+    async def _open(self, segment: Segment, start: int, stop: int | None) -> Streamed:
+        # One that broke is asked for again: others may have begun, or ended, since.
+        segment.was_alone = self._is_alone
         # The last that is left may have the whole, and leave out what is here.
-        open_ = self._compared.open if self._is_alone else self._compared.open_part
+        open_ = self._compared.open if segment.was_alone else self._compared.open_part
         return await open_(start, stop)
 
     def _know(self, size: int | None) -> None:
@@ -228,12 +231,12 @@ class _Transfer:
 
     # How it ends
 
-    def _ended(self, result: Failure | None, segment: Segment, *, was_alone: bool) -> None:
+    def _ended(self, result: Failure | None, segment: Segment) -> None:
         segment.ended()
         if self._segments.is_over:
             return
         if isinstance(result, Failure):
-            self._failed(result, was_alone=was_alone)
+            self._failed(result, was_alone=segment.was_alone)
         else:
             self._segments.came_whole(segment)
         self._go_on()

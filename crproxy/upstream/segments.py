@@ -48,6 +48,8 @@ class Segment:
         self.stop = stop
         self.reserved = reserved
         self.is_through = False
+        # It was asked for, the last time, by the one connection that there was.
+        self.was_alone = True
         # Takes in a piece, which is copied (IConsumer). What goes straight on costs no call more for each piece.
         self.write: Write = self._keep
         self._memory = memory
