@@ -157,7 +157,7 @@ def remove(image: str, client: AdminClient, as_json: bool) -> None:
     return None
 
 
-@cache.command()
+@cache.command(short_help="Have IMAGE stay in the cache.")
 @click.argument("image")
 @socket_option
 @json_option

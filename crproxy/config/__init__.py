@@ -3,6 +3,7 @@
 Pure: the text of files and the environment are handed in. Every error names the key, and its line where there is one.
 """
 
+from .client_values import Clients
 from .fleet_values import Fleet, Storage, ValkeyAddress
 from .forward_values import Forward
 from .limits import Limits
@@ -14,7 +15,6 @@ from .values import (
     Admin,
     Audit,
     Cache,
-    Clients,
     Config,
     Listen,
     Log,

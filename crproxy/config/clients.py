@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from .client_values import Clients
 from .table import Table
-from .values import Clients
 
 __all__ = ["read_clients", "read_users"]
 

@@ -180,6 +180,14 @@ CLIENT_KEYS = (
         "`[]`",
     ),
     Key(
+        "clients",
+        "admins",
+        Kind.TEXTS,
+        "users of the `htpasswd` file whom [the operator's page](operations.md#the-operators-page) at `/admin` lets "
+        "in, by TLS or from this machine; where there are none there is no such page",
+        "`[]`",
+    ),
+    Key(
         "limits",
         "per_transfer",
         Kind.RATE,

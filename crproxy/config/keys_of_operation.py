@@ -45,6 +45,13 @@ OPERATION_KEYS = (
         choices=("text", "json"),
     ),
     Key(
+        "admin",
+        "listen",
+        Kind.TEXT,
+        "an endpoint of loopback's or a Unix socket, such as `tcp:5080:interface=127.0.0.1`",
+        "none",
+    ),
+    Key(
         "metrics",
         "listen",
         Kind.TEXT,

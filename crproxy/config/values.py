@@ -21,6 +21,7 @@ from ..policy.quirks import quirks
 from ..policy.routing import Names
 from ..policy.serving import Serves
 from ..policy.urls import origin_of
+from .client_values import Clients
 from .fleet_values import Fleet, Storage
 from .forward_values import Forward
 from .limits import Limits
@@ -32,7 +33,6 @@ __all__ = [
     "Admin",
     "Audit",
     "Cache",
-    "Clients",
     "Config",
     "Listen",
     "Metrics",
@@ -232,25 +232,6 @@ class Listen:
     serve_plain: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     grace: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """Whom this proxy serves.
-
-    Arguments:
-        users: names, and their passwords as bcrypt hashed them; None serves everybody.
-        token_ttl: seconds that a token lasts which they get for their password.
-        privileged_login: clients in privileged networks log in as everybody does.
-        htpasswd: the file that the users were read from; None where there is none.
-        admins: the users that the operator's page lets in.
-    """
-
-    users: Mapping[str, bytes] | None = field(default=None, repr=False)
-    token_ttl: float = 300.0
-    privileged_login: bool = True
-    htpasswd: str | None = None
-    admins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.config import Config, ConfigError, Options, load
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.oci.names import DOCKER_HUB, Registry
 from tests.configs import loaded, mistake
 from tests.outcomes import outcome

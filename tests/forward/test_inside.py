@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from crproxy.config import Config
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.forward.authority import Authority
 from crproxy.forward.connect import ConnectResource, Settings
 from crproxy.forward.inside import Inside, InsideConfiguration

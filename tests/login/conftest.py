@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from crproxy.config import Config, Upstream
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.login import AuthRequest, Identity, IssuedToken, Login, Target
 from crproxy.login.passwords import Passwords
 from crproxy.login.signing import Claims, Signer

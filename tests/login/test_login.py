@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from twisted.internet.defer import Deferred
 
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.login import Identity
 from crproxy.oci.errors import ErrorCode
 from crproxy.oci.names import DOCKER_HUB, Registry

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from crproxy.config import Config
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.login import Target
 from crproxy.login.signing import Claims, Signer
 from crproxy.login.tokens import issue, read

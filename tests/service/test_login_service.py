@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from crproxy.config import Config, Fleet, ValkeyAddress
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.login import AuthRequest, Identity
 from crproxy.login.keys import KEY_BYTES
 from crproxy.oci.errors import RegistryError

@@ -14,7 +14,7 @@ from zope.interface import alsoProvides
 
 from crproxy import __version__
 from crproxy.config import Upstream
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry
 from crproxy.policy.access import Access

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.config import Config
-from crproxy.config.values import Clients
+from crproxy.config.client_values import Clients
 from tests.logs import Log
 from tests.memory import Network
 from tests.web.conftest import KEY, NAMES, Browse, Browser, Received
