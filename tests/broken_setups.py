@@ -22,6 +22,7 @@ _HEAD = (
 _GAP = "…"
 _DIFFERING = (
     r"\d{4}-\d\d-\d\d(?: at)? \d\d:\d\d(?::\d\d)?(?= UTC)",
+    r"(?<=ended on )\d{4}-\d\d-\d\d",
     r"(?<=process )\d+",
     r"(?<=systemctl status )\d+",
     r"\d+(?:\.\d+)? (?=s\b)",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Started", "started"]
 
-_PATIENCE = 30
+_PATIENCE = 60
 # What Twisted's log puts in front of a line, and twistd in front of a mistake in its options: its own name.
 _PREFIX = re.compile(r"^(?:\S+ \[[^\]]*\] |\S*twistd(?: -\S+)*: )")
 _COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:warn|error|critical)\] (.*)$", re.MULTILINE)
