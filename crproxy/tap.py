@@ -154,15 +154,12 @@ def makeService(options: Options) -> IService:
     """Return the daemon for ``options`` (twistd calls it by this name). What keeps it from that ends the process."""
     say_faults_in_a_line()
     try:
-        made = _made(options)
+        return _made(options)
     except Exception as error:
         fault = fault_of(error)
         if fault is None:
             raise
         end_by(fault)
-    starting = Starting(background=_goes_to_background(options.parent))
-    made.setServiceParent(starting)
-    return starting
 
 
 def _made(options: Options) -> IService:
@@ -192,7 +189,10 @@ def _made(options: Options) -> IService:
         from .service.assembly import make_service
 
         service = make_service(config, reactor, options.load, source, supervisor, log, now=time.time)
-    service.setServiceParent(daemon)
+    starting = Starting(background=_goes_to_background(options.parent))
+    service.setServiceParent(starting)
+    # The outermost is the application's, which has the log's observer by it.
+    starting.setServiceParent(daemon)
     return daemon
 
 

@@ -219,7 +219,7 @@ def test_a_file_that_differs_from_what_runs_is_noticed(tmp_path: Path, house: Ho
     (noticed,) = [found for found in report.findings if found.outcome == "warning" and found.area == "configuration"]
     assert noticed.subject == str(file)
     assert "[upstreams]: docker.io changed (password), quay.io changed (password)" in noticed.text
-    assert "[limits]: total none -> 1048576" in noticed.text
+    assert "[limits]: total none -> 1 MiB/s" in noticed.text
     assert "timeouts (by a restart alone)" in noticed.text
     assert secret not in str(report)
     told = {found.subject: found for found in broken.about("configuration")}

@@ -190,6 +190,7 @@ NOT_TYPED = {
     "crproxy completion SHELL": "a form of it; tests/integration/test_completion.py types it into three shells",
     "crproxy setup CLIENT --proxy": "a form of it",
     "crproxy COMMAND --help": "a form of it",
+    "crproxy rewrite FILE": "a form of it",
     "crproxy user": "the name of a command",
     **{
         f"crproxy user {words}": "tests/integration/test_users.py, with a daemon"

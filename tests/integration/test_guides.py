@@ -10,6 +10,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -224,12 +225,16 @@ def rewrite(data: Path, script: str) -> None:
         database.executescript(script)
 
 
+# What versions after 3 have added to the index, taken away.
+TO_VERSION_3 = "DROP TABLE pin; DROP TABLE pinned; DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked"
+
+
 @pytest.mark.usefixtures("workers")
 class TestUpgrade:
     def test_from_version_3_of_the_index_all_is_served_while_upstream_is_away(
         self, kept: Path, start: Start, fake: FakeUpstream
     ) -> None:
-        rewrite(kept, "DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked; PRAGMA user_version = 3")
+        rewrite(kept, f"{TO_VERSION_3}; PRAGMA user_version = 3")
         fake.stop()
         daemon = start({REGISTRY: Upstream(fake.url)}, data_dir=kept)
         assert ask(daemon.address, "GET", TAG.through).body == DOCUMENT
@@ -237,7 +242,7 @@ class TestUpgrade:
         assert "damaged" not in daemon.log
 
     def test_from_version_2_each_is_fetched_once_more(self, kept: Path, start: Start, fake: FakeUpstream) -> None:
-        rewrite(kept, "DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked; PRAGMA user_version = 2")
+        rewrite(kept, f"{TO_VERSION_3}; PRAGMA user_version = 2")
         seen = len(fake.seen.requests())
         daemon = start({REGISTRY: Upstream(fake.url)}, data_dir=kept)
         assert ask(daemon.address, "GET", TAG.through).body == DOCUMENT
@@ -322,7 +327,9 @@ class TestPlainHttp:
         machine.type("ip address add 192.0.2.10/32 dev lo", tmp_path)
         with ExitStack() as running:
             daemon = running.enter_context(crproxy_on(machine, tmp_path))
-            self.engines(machine, tmp_path, running)
+            # The paths of their sockets are long, and may not be.
+            engines = running.enter_context(tempfile.TemporaryDirectory(prefix="engines-"))
+            self.engines(machine, Path(engines), running)
             lines = only("plain-http", "sh").splitlines()
             assert [line.split()[0] for line in lines] == ["curl", "docker", "docker", "ctr", "podman"]
             assert machine.type(lines[0], tmp_path).endswith("{}")

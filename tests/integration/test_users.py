@@ -25,8 +25,13 @@ PASSWORD = "right: horse@stable"
 ASKED = 8
 
 
+def where(daemon: Daemon) -> tuple[str, ...]:
+    """Its configuration, and its socket: by that file alone it would be in the usual data directory."""
+    return ("--config", str(daemon.file), "--socket", str(daemon.data_dir / "admin.sock"))
+
+
 def add(operator: Operator, daemon: Daemon, name: str, *words: str, password: str = PASSWORD) -> Said:
-    config = ("--config", str(daemon.file))
+    config = where(daemon)
     return operator.runs("user", "add", name, "--password-stdin", *config, *words, stdin=f"{password}\n")
 
 
@@ -56,9 +61,9 @@ def test_who_is_added_may_log_in_and_who_is_removed_may_not(tmp_path: Path) -> N
         assert statuses(daemon, "bob") == {200}
         assert add(operator, daemon, "bob", "--replace", password="other").status == 0
         assert (statuses(daemon, "bob"), statuses(daemon, "bob", "other")) == ({401}, {200})
-        listed = operator.runs("user", "list", "--config", str(daemon.file), "--json").json()
+        listed = operator.runs("user", "list", *where(daemon), "--json").json()
         assert [(each["name"], each["counts"]) for each in listed["users"]] == [("alice", True), ("bob", True)]
-        assert operator.runs("user", "remove", "alice", "--config", str(daemon.file)).status == 0
+        assert operator.runs("user", "remove", "alice", *where(daemon)).status == 0
         assert (statuses(daemon, "alice"), statuses(daemon, "bob", "other")) == ({401}, {200})
         assert file.read_bytes().startswith(b"# ours\r\nbob:")
         daemon.assert_calm()
