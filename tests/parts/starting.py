@@ -24,7 +24,7 @@ __all__ = ["Started", "started"]
 _PATIENCE = 60
 # What Twisted's log puts in front of a line, and twistd in front of a mistake in its options: its own name.
 _PREFIX = re.compile(r"^(?:\S+ \[[^\]]*\] |\S*twistd(?: -\S+)*: )")
-_COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:warn|error|critical)\] (.*)$", re.MULTILINE)
+_COMPLAINT = re.compile(r"^\S+ \[[^\]]*#(?:warning|error|critical)\] (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
