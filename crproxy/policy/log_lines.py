@@ -6,6 +6,7 @@ No secret is in either. Which entries count, and where lines go, is not known he
 from __future__ import annotations
 
 import enum
+import functools
 import json
 import math
 import re
@@ -77,14 +78,19 @@ class Entry:
 
 def text_line(entry: Entry) -> str:
     """Return the line for people: time, who tells it, level, message. What does not fit on it is indented below."""
-    moment = datetime.fromtimestamp(entry.moment, UTC).astimezone()
     message = _message(entry)
     if entry.request is not None and not entry.is_request:
         message = with_id(message, entry.request)
     if entry.traceback is not None:
         message = f"{message}\n{_without_secrets(entry.traceback)}"
     text = "\n\t".join(message.rstrip("\n").splitlines())
-    return f"{moment:%Y-%m-%dT%H:%M:%S%z} [{entry.logger}#{entry.level.value}] {text}\n"
+    return f"{_local_time(int(entry.moment))} [{entry.logger}#{entry.level.value}] {text}\n"
+
+
+# Many lines come in one second.
+@functools.lru_cache(2)
+def _local_time(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC).astimezone():%Y-%m-%dT%H:%M:%S%z}"
 
 
 def json_line(entry: Entry) -> str:

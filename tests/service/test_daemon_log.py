@@ -138,6 +138,18 @@ def test_what_is_not_in_the_log_makes_no_id() -> None:
     assert request.known is None
 
 
+def test_of_a_line_of_the_audit_log_nothing_is_made_text_again() -> None:
+    class NoText:
+        def __str__(self) -> str:
+            raise AssertionError("each answer has such a line: what it is made of is text already")
+
+        __repr__ = __str__
+
+    written = Written()
+    written.tell.info("it was asked", line=NoText(), audit=fields(record()))
+    assert written.lines[0].endswith("it was asked")
+
+
 @pytest.mark.parametrize("style", LogFormat)
 def test_a_line_of_the_audit_log_stays_what_it_is_and_makes_no_id(style: LogFormat) -> None:
     written, request = Written(style=style), RequestId(lambda: None)
