@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from ..oci.digests import Digest
 from ..policy.access import Access, Patterns, parse_pattern
+from ..policy.denied_digests import parse_denied
 from .table import Table
 
 __all__ = ["read_access"]
@@ -34,9 +36,18 @@ def read_access(table: Table, clients: Table, read_named: ReadNamed) -> Access:
         privileged=clients.networks("privileged"),
         privileged_images=Patterns(_listed(clients, "privileged_images")),
         tags=table.boolean("tags", True),
+        deny_digests_file=table.string("deny_digests_file"),
+        denied_digests=_denied(table, read_named),
     )
     table.refuse_the_rest()
     return access
+
+
+def _denied(table: Table, read_named: ReadNamed) -> frozenset[Digest]:
+    try:
+        return parse_denied(read_named(table, "deny_digests_file") or "")
+    except ValueError as error:
+        table.fail("deny_digests_file", str(error))
 
 
 def _both(table: Table, key: str, read_named: ReadNamed) -> Patterns:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..policy.redaction import redacted
-from .key import EACH
+from .key import EACH, ITEM
 from .keys import KEYS, names_in
 from .loading import read_document
 from .options import OPTIONS, Options
@@ -94,6 +94,9 @@ def _tables(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[st
     """Yield where each table is, the table, and what may stand in it."""
     yield (), document, names_in("")
     for name, table in document.items():
+        if isinstance(table, list):
+            listed = (found for found in table if isinstance(found, dict))
+            yield from (((name,), found, names_in(f"{name}.{ITEM}")) for found in listed if names_in(f"{name}.{ITEM}"))
         if not isinstance(table, dict):
             continue
         if name in _WITH_EACH:

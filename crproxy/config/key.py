@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-__all__ = ["EACH", "Key", "Kind"]
+__all__ = ["EACH", "ITEM", "Key", "Kind"]
 
-# In a table's name: any name, such as a registry's.
+# In a table's name: any name, such as a registry's; and each table of a list.
 EACH = "*"
+ITEM = "[]"
 
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")

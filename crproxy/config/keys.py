@@ -8,14 +8,15 @@ from __future__ import annotations
 from .key import EACH, Key
 from .keys_of_clients import CLIENT_KEYS
 from .keys_of_operation import OPERATION_KEYS
+from .keys_of_rules import RULE_KEYS
 from .keys_of_upstreams import UPSTREAM_KEYS
 
 __all__ = ["ENDPOINT_KEYS", "FREE_TABLES", "KEYS", "key_at", "names_in", "tables"]
 
-KEYS: tuple[Key, ...] = (*CLIENT_KEYS, *UPSTREAM_KEYS, *OPERATION_KEYS)
+KEYS: tuple[Key, ...] = (*CLIENT_KEYS, *UPSTREAM_KEYS, *RULE_KEYS, *OPERATION_KEYS)
 
 # Tables whose keys are names of the operator's own, and their values texts.
-FREE_TABLES = ("aliases",)
+FREE_TABLES = ("aliases", "pins")
 
 _OF_ENDPOINTS = ("username", "password", "password_file", "ca_file", "proxy", "private_hosts", "token_hosts")
 # Of one endpoint of several that has a table of its own, besides ``url`` and ``trust_tags``.

@@ -131,6 +131,15 @@ CLIENT_KEYS = (
     ),
     Key(
         "access",
+        "deny_digests_file",
+        Kind.FILE,
+        "a file of digests that nobody is served, be they images or parts of them, kept or not: one a line, `#` begins a "
+        "comment. It is read again within seconds when it changes, without a reload, and wins over "
+        "[everything else](policy.md#digests-that-are-denied)",
+        "none",
+    ),
+    Key(
+        "access",
         "tags",
         Kind.BOOLEAN,
         "whether lists of tags are served; `false` answers an empty one without asking upstream",

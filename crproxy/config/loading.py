@@ -24,10 +24,11 @@ from .metrics import read_metrics
 from .naming import read_names
 from .options import Options
 from .page import read_page
+from .rules import read_pins, read_rules
 from .storage import read_storage
 from .table import ConfigError, OptionError, Table, parse_toml
 from .tls import read_acme, read_listen
-from .upstreams import read_named, read_upstreams
+from .upstreams import read_all_named, read_named, read_upstreams
 from .values import Cache, Config, Timeouts, Upstream
 
 __all__ = ["MOST_WORKERS", "load", "read_document"]
@@ -91,6 +92,9 @@ def _config(
     def named(table: Table, key: str) -> str | None:
         return read_named(table, key, read_file)
 
+    def named_files(table: Table, key: str) -> tuple[str, ...]:
+        return read_all_named(table, key, read_file)
+
     tables, clients = top.table("upstreams"), top.table("clients")
     listen = read_listen(top.table("listen"), spoken, has_domain=names.domain is not None)
     forward = read_forward(top.table("proxy"), spoken, has_tls=bool(listen.https))
@@ -116,6 +120,8 @@ def _config(
         fleet=_fleet(top, options, named),
         forward=forward,
         log=read_log(top.table("log"), options),
+        rules=read_rules(top, named_files),
+        pins=read_pins(top.table("pins"), names.default_registry),
     )
 
 

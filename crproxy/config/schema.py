@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .key import EACH, Key, Kind
+from .key import EACH, ITEM, Key, Kind
 from .keys import ENDPOINT_KEYS, FREE_TABLES, KEYS
 from .loading import MOST_WORKERS
 
@@ -29,14 +29,20 @@ def schema() -> dict[str, Any]:
     """Return the schema, as JSON has it."""
     top = _table("")
     for name in dict.fromkeys(key.path[0] for key in KEYS if key.table):
-        top["properties"][name] = _each(name) if any(key.table == f"{name}.{EACH}" for key in KEYS) else _table(name)
+        top["properties"][name] = _tables_of(name)
     for name in FREE_TABLES:
         top["properties"][name] = {"type": "object", "additionalProperties": _TEXT}
     return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "crproxy", **top}
 
 
-def _each(name: str) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": _table(f"{name}.{EACH}")}
+def _tables_of(name: str) -> dict[str, Any]:
+    """Return what stands at the top by this name: a table, one of tables, or a list of them."""
+    tables = {key.table for key in KEYS}
+    if f"{name}.{EACH}" in tables:
+        return {"type": "object", "additionalProperties": _table(f"{name}.{EACH}")}
+    if f"{name}.{ITEM}" in tables:
+        return {"type": "array", "items": _table(f"{name}.{ITEM}")}
+    return _table(name)
 
 
 def _table(table: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..policy.redaction import REDACTED, redacted
-from .key import EACH, Key, Kind
+from .key import EACH, ITEM, Key, Kind
 from .keys import KEYS
 from .naming import alias_host
 from .options import Option, Options
@@ -83,13 +83,17 @@ def settings(
     """
     said = {option.key: (option, value) for option, value in options.said()}
     for key in KEYS:
-        if EACH not in key.path:
+        if ITEM in key.path:
+            if key is _first_of(key.table):
+                yield from _of_list(key.path[0], document, text)
+        elif EACH not in key.path:
             setting = _setting(key, key.path, document, text, options, said, computed)
             by_systemd = key.name == "data_dir" and setting.source is _DEFAULT and environment.get(_BY_SYSTEMD)
             yield replace(setting, source=Source("variable", _BY_SYSTEMD)) if by_systemd else setting
         elif key is _first_of(key.table):
             yield from _of_each(key.path[0], document, text)
     yield from _aliases(document, text, options, config)
+    yield from _free("pins", document, text)
     for name in _PROXY_VARIABLES:
         for variable in (name, name.upper()):
             if environment.get(variable):
@@ -139,6 +143,19 @@ def _of_each(table: str, document: Mapping[str, Any], text: str) -> Iterator[Set
         for key in KEYS:
             if key.path[:2] == (table, EACH):
                 yield _setting(key, (table, name, key.name), document, text, Options(), {}, {})
+
+
+def _of_list(table: str, document: Mapping[str, Any], text: str) -> Iterator[Setting]:
+    """Give what each table of a list says; what it leaves out is as the documentation has it."""
+    for number, item in enumerate(document.get(table, []), 1):
+        for name, value in item.items():
+            line = line_of(text, (table, name), number)
+            yield Setting(f"{table}[{number}].{name}", _hidden(name, value), Source("file", line=line))
+
+
+def _free(table: str, document: Mapping[str, Any], text: str) -> Iterator[Setting]:
+    for name, value in document.get(table, {}).items():
+        yield Setting(dotted((table, name)), _shown(value), Source("file", line=line_of(text, (table, name))))
 
 
 def _aliases(document: Mapping[str, Any], text: str, options: Options, config: Config) -> Iterator[Setting]:

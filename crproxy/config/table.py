@@ -81,6 +81,7 @@ class Table:
         error: what a mistake is.
         within: where its mistakes are to be found, if it is one of a list's, of whose keys no line tells.
         called: says how the operator has written a key, where there is no file.
+        number: which of a list's tables it is, from 1 on.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Table:
         error: type[ConfigError] = ConfigError,
         within: tuple[str, ...] | None = None,
         called: Callable[[tuple[str, ...]], str] = dotted,
+        number: int | None = None,
     ) -> None:
         self.values = values
         self._path = path
@@ -98,6 +100,7 @@ class Table:
         self._error = error
         self._within = within
         self._called = called
+        self._number = number
         self._known: list[str] = []
 
     def take(self, key: str) -> Any:
@@ -113,6 +116,19 @@ class Table:
         if not isinstance(value, dict):
             self.fail(key, "this is a table: write its keys below [" + dotted((*self._path, key)) + "]")
         return Table(value, (*self._path, key), self._text, self._error, called=self._called)
+
+    def tables(self, key: str) -> list[Table]:
+        """Return the tables listed at ``key``, each written below ``[[key]]``."""
+        value = self.take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.fail(key, f"this is a list of tables: write the keys of each below [[{dotted((*self._path, key))}]]")
+        path = (*self._path, key)
+        return [
+            Table(item, path, self._text, self._error, called=self._called, number=number)
+            for number, item in enumerate(value, 1)
+        ]
 
     def texts_or_tables(self, key: str) -> list[str | Table] | None:
         """Return what is listed at ``key``; a text that stands there by itself is one, None where nothing does."""
@@ -224,7 +240,7 @@ class Table:
     def fail(self, key: str, what: str) -> Never:
         """Raise the error that blames ``key``."""
         path = (*self._path, key)
-        line = line_of(self._text, self._within or path)
+        line = line_of(self._text, self._within or path, self._number)
         where = f"line {line}: " if line else ""
         raise self._error(f"{where}{self._called(path)}: {redacted(what)}", self._within or path)
 
@@ -238,18 +254,28 @@ class Table:
         return seconds
 
 
-def line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """Return the number of the line that sets ``path``. tomllib keeps no positions, so it is asked line by line."""
+def line_of(text: str, path: tuple[str, ...], item: int | None = None) -> int | None:
+    """Return the number of the line that sets ``path``. tomllib keeps no positions, so it is asked line by line.
+
+    Arguments:
+        item: in which of a list's tables, from 1 on; that where it begins, where it does not set the key.
+    """
     above: tuple[str, ...] = ()
+    begun, begins = 0, None
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if stripped.startswith("["):
             above = _key_path(stripped)
+            if item is not None and above == path[:-1]:
+                begun += 1
+                begins = number if begun == item else begins
             if above == path:
                 return number
+        elif item is not None and begun != item:
+            continue
         elif path[: len(above)] == above and _key_path(f"{stripped.partition('=')[0]}=0") == path[len(above) :]:
             return number
-    return None
+    return begins
 
 
 def _key_path(toml: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ..policy.urls import origin_of
 from .table import Table
 from .values import Upstream
 
-__all__ = ["read_named", "read_upstreams", "unreadable"]
+__all__ = ["read_all_named", "read_named", "read_upstreams", "unreadable"]
 
 # More for one blob would be at the others' cost; what they hold in memory is bounded in any case.
 _MOST_CONNECTIONS = 16
@@ -215,8 +215,15 @@ def unreadable(path: str, error: OSError) -> str:
 def read_named(table: Table, key: str, read_file: ReadFile) -> str | None:
     """Return the text of the file that ``key`` names; None where it names none. Raises ConfigError."""
     path = table.string(key)
-    if path is None:
-        return None
+    return None if path is None else _read(table, key, path, read_file)
+
+
+def read_all_named(table: Table, key: str, read_file: ReadFile) -> tuple[str, ...]:
+    """Return the texts of the files that ``key`` lists. Raises ConfigError."""
+    return tuple(_read(table, key, path, read_file) for path in table.strings(key))
+
+
+def _read(table: Table, key: str, path: str, read_file: ReadFile) -> str:
     try:
         return read_file(path)
     except OSError as error:

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..oci.names import Registry, Repository
+from ..oci.digests import Digest
+from ..oci.names import Registry, Repository, Tag
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
 from ..policy.audit import Format
@@ -19,6 +20,7 @@ from ..policy.log_lines import LogFormat, LogLevel
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
+from ..policy.rules import NO_RULE, Decision, Rules, Subject
 from ..policy.serving import Serves
 from ..policy.urls import origin_of
 from .client_values import Clients
@@ -280,6 +282,8 @@ class Config:
         fleet: the other nodes; None where there are none.
         forward: the HTTP proxy for clients.
         log: the daemon's own.
+        rules: what may be pulled, by whom, and on which conditions.
+        pins: by which digest tags are answered, whatever upstream says.
     """
 
     names: Names = field(default_factory=Names)
@@ -303,6 +307,8 @@ class Config:
     fleet: Fleet | None = None
     forward: Forward = field(default_factory=Forward)
     log: Log = field(default_factory=Log)
+    rules: Rules = field(default_factory=Rules)
+    pins: Mapping[tuple[Repository, Tag], Digest] = field(default_factory=dict)
 
     @property
     def reached_at(self) -> tuple[str, int]:
@@ -362,7 +368,14 @@ class Config:
 
     def is_open(self, repository: Repository) -> bool:
         """Tell whether every client may pull from ``repository``, which its registry is asked for anonymously."""
-        return not self.credential(repository.registry) and self.access.is_open(repository)
+        is_open = self.access.is_open(repository) and self.rules.is_open(repository)
+        return is_open and not self.credential(repository.registry)
+
+    def decide(self, subject: Subject) -> Decision:
+        """Return which rule decides about ``subject``: none, where the lists let it have everything."""
+        if not self.rules.rules or self.access.is_privileged(subject.repository, subject.client):
+            return NO_RULE
+        return self.rules.decide(subject)
 
     def may_share(self, registry: Registry) -> bool:
         """Tell whether who is let in at ``registry`` may have what other registries gave to everybody.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..oci.digests import Digest
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.names import Registry, Repository
 from .clients import Network, is_in
 
-__all__ = ["Access", "Patterns", "parse_pattern"]
+__all__ = ["Access", "Patterns", "parse_pattern", "patterns_about"]
 
 # A name is looked up in as many steps as it has parts, however long the list is.
 Patterns = frozenset[str]
@@ -44,8 +45,8 @@ def parse_pattern(text: str) -> str:
     return pattern
 
 
-def _most_specific_first(repository: Repository) -> Iterator[str]:
-    """Give the patterns that are about ``repository``."""
+def patterns_about(repository: Repository) -> Iterator[str]:
+    """Give the patterns that are about ``repository``, the most specific first."""
     name = str(repository)
     yield name
     while "/" in name:
@@ -67,6 +68,8 @@ class Access:
         privileged: networks whose clients are served everything.
         privileged_images: images that everybody is served.
         tags: lists of tags are served; otherwise they are empty.
+        deny_digests_file: where digests are listed that are served to nobody; None is nowhere.
+        denied_digests: those, as they were when the configuration was read.
     """
 
     registries: frozenset[Registry] | None = None
@@ -77,6 +80,8 @@ class Access:
     privileged: tuple[Network, ...] = ()
     privileged_images: Patterns = frozenset()
     tags: bool = True
+    deny_digests_file: str | None = None
+    denied_digests: frozenset[Digest] = frozenset()
 
     def check_registry(self, registry: Registry, client: str | None = None) -> None:
         """Raise DENIED where nothing of ``registry`` is served to ``client`` (an IP address, where it is known)."""
@@ -88,9 +93,7 @@ class Access:
 
     def check(self, repository: Repository, client: str | None = None) -> None:
         """Raise DENIED unless ``repository`` is served to ``client`` (an IP address, where it is known)."""
-        if is_in(client, self.privileged) or any(
-            one in self.privileged_images for one in _most_specific_first(repository)
-        ):
+        if self.is_privileged(repository, client):
             return
         if self.registries is not None and repository.registry not in self.registries:
             self._deny_registry(repository.registry)
@@ -99,6 +102,12 @@ class Access:
                 f"this proxy does not serve {repository}: its list of images does not allow it",
                 f"whoever runs it may add {repository} to that",
             )
+
+    def is_privileged(self, repository: Repository, client: str | None = None) -> bool:
+        """Tell whether no list, and no rule, is about ``repository`` as ``client`` asks for it."""
+        if is_in(client, self.privileged):
+            return True
+        return bool(self.privileged_images) and not self.privileged_images.isdisjoint(patterns_about(repository))
 
     def is_open(self, repository: Repository) -> bool:
         """Tell whether ``repository`` is served to every client."""
@@ -109,7 +118,7 @@ class Access:
         return True
 
     def _is_listed(self, repository: Repository) -> bool:
-        for pattern in _most_specific_first(repository):
+        for pattern in patterns_about(repository):
             if pattern in self.deny:
                 return False
             if pattern in self.allow:

@@ -12,7 +12,7 @@ from ..oci.errors import ErrorCode, RegistryError
 from .refusals import Unconfirmed
 from .units import format_age
 
-__all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "permission_counts", "warning"]
+__all__ = ["Freshness", "Lifetimes", "freshness", "may_serve_stale", "permission_counts", "warning", "warning_field"]
 
 
 class Freshness(enum.Enum):
@@ -76,7 +76,11 @@ def warning(why: str, age: float) -> str:
         why: upstream was not asked, or could not be.
         age: seconds since it was.
     """
-    text = f"served from the cache, last checked {format_age(age)} ago: {why}"
+    return warning_field(f"served from the cache, last checked {format_age(age)} ago: {why}")
+
+
+def warning_field(text: str) -> str:
+    """Return the value of a Warning field (RFC 7234, 5.5) that says ``text``, in ASCII."""
     quotable = "".join(character if " " <= character <= "~" else "?" for character in text)
     quoted = quotable.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 crproxy "{quoted}"'

@@ -44,3 +44,13 @@ class Lasting:
             return False
         self._seen, self._since, self._until = self._version(), now, min(until, now + _LEASE)
         return True
+
+    def only_while(self, confirm: Callable[[], float | None]) -> Lasting:
+        """Return what tells the same, where ``confirm`` says so, too: until when (seconds since the epoch), or None."""
+        inner = self._confirm
+
+        def both() -> float | None:
+            until, also = inner(), confirm()
+            return None if until is None or also is None else min(until, also)
+
+        return Lasting(self._version, both, self._now)

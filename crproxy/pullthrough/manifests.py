@@ -14,6 +14,7 @@ from ..oci.errors import RegistryError
 from ..oci.manifests import NoManifest, manifest_type
 from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Tag
+from ..limits.current_client import asked_for
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, warning
 from ..policy.headers import answer_headers
@@ -23,6 +24,7 @@ from ..store.entries import View
 from ..store.index import Link
 from ..store.notes import TagEntry
 from ..store.store import Store
+from ..store.tag_history import TagHistory
 from ..upstream.client import Manifest, RegistryClient
 from ..upstream.single_flight import SingleFlight
 from .patience import Patience
@@ -75,6 +77,7 @@ class Manifests:
         now: seconds since the epoch, by which tags have an age; the clock's by default.
         claims: to what one worker asks upstream for, so that the others need not.
         news: of other nodes; None where there are none.
+        history: keeps where tags point; one of its own by default.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Manifests:
         now: Callable[[], float] | None = None,
         claims: Claims | None = None,
         news: News | None = None,
+        history: TagHistory | None = None,
     ) -> None:
         self._news = news
         # Where other workers are to find it there.
@@ -100,6 +104,7 @@ class Manifests:
         self._lifetimes = lifetimes
         self._patience = patience
         self._now = now or clock.seconds
+        self._history = history or TagHistory(store.index, self._now)
         self._fetches: SingleFlight[tuple[View, Reference], Manifest] = SingleFlight()
         self._checks: SingleFlight[tuple[View, Tag], Mapping[str, str] | None] = SingleFlight()
 
@@ -285,7 +290,7 @@ class Manifests:
     def _instead(self, view: View, tag: Tag, error: RegistryError, kept: _Kept | None) -> Reply:
         """Return what is served though upstream gave ``error``; or raise that."""
         if error.status == 404 and not isinstance(error, Unconfirmed):
-            self._store.index.untag(view, tag.name, before(tag))
+            self._history.gone(view, tag, before(tag))
             raise error
         return self._stale(view, tag, error, kept)
 
@@ -325,7 +330,7 @@ class Manifests:
 
     def _note_tag(self, view: View, tag: Tag, digest: Digest) -> None:
         checked = self._now()
-        self._store.index.tag(view, tag.name, digest, checked)
+        self._history.point(view, tag, digest, checked, asked_for())
         self._tell(view, tag, TagEntry(digest, checked))
 
     def _tell(self, view: View, reference: Reference, entry: TagEntry) -> None:
@@ -344,6 +349,7 @@ class Manifests:
             raise
         written = self._store.keep(view.entry(manifest.digest), manifest.content)
         self._permissions.given(view, manifest.digest, manifest.media_type, len(manifest.content))
+        self._history.saw(view.repository, manifest.digest)
         if self._awaits_disk:
             await written
         # Others come for it as soon as they are told.

@@ -17,10 +17,11 @@ from ..store.entries import View
 from .blobs import Blobs
 from .invalidation import Invalidation
 from .lists import ListRequest, Lists
-from .manifests import Manifests, before
+from .manifests import before
 from .permissions import Permissions
 from .recall import Recall
 from .reply import Asked, Reply
+from .ruled_manifests import RuledManifests
 
 __all__ = ["PullThrough"]
 
@@ -42,7 +43,7 @@ class PullThrough:
 
     def __init__(
         self,
-        manifests: Manifests,
+        manifests: RuledManifests,
         blobs: Blobs,
         lists: Lists,
         permissions: Permissions,
@@ -65,6 +66,7 @@ class PullThrough:
             RegistryError: upstream refuses.
             NotKept: nothing can be stored.
         """
+        self._manifests.refuse_denied(repository, digest)
         return await self._blobs.fetch(self.view(repository), digest)
 
     async def answer(
@@ -95,6 +97,7 @@ class PullThrough:
         request: ManifestRequest | BlobRequest | TagsRequest | ReferrersRequest,
         asked: Asked,
     ) -> Reply:
+        self._manifests.check(asked.decision, repository)
         view = self.view(repository, asked.caller)
         if self._recall is not None and view.caller is None:
             await _recall(self._recall, view, request, asked)
@@ -114,11 +117,12 @@ class PullThrough:
     ) -> Reply:
         match request:
             case ManifestRequest(reference=reference):
-                return await self._manifests.get(view, reference, asked.method)
-            case BlobRequest(digest=digest) if asked.method == "HEAD":
-                return _located(await self._blobs.head(view, digest), asked)
+                return await self._manifests.get(view, reference, asked.method, asked.decision)
             case BlobRequest(digest=digest):
-                return _located(await self._blobs.get(view, digest, asked), asked)
+                self._manifests.refuse_denied(view.repository, digest)
+                is_head = asked.method == "HEAD"
+                reply = await (self._blobs.head(view, digest) if is_head else self._blobs.get(view, digest, asked))
+                return self._manifests.unless_denied(_located(reply, asked), digest)
             case TagsRequest() | ReferrersRequest():
                 return await self._lists.get(view, _list_of(request, asked), asked)
 

@@ -22,6 +22,7 @@ from ..sharing.bounding import drop_oldest
 from ..store.entries import Entry, View
 from ..store.notes import Link, TagEntry
 from ..store.store import Store
+from ..store.tag_history import TagHistory
 from ..upstream.single_flight import SingleFlight
 
 __all__ = ["Facts", "FactsFailed", "Recall"]
@@ -30,6 +31,8 @@ __all__ = ["Facts", "FactsFailed", "Recall"]
 _SECONDS = 2.0
 # For which nobody is asked again what nobody knew.
 _IN_VAIN_SECONDS = 10.0
+# Is in the names of lists, and of what tags pointed to before, and in no tag.
+_SEPARATOR = "/"
 
 # Whose it is, and what.
 _What = tuple[View, str]
@@ -67,13 +70,21 @@ class Recall:
         lifetimes: how long tags count.
         clock: for a limit.
         now: seconds since the epoch.
+        history: keeps where tags point; one of its own by default.
     """
 
     _log = Logger()
 
     def __init__(
-        self, facts: Facts, store: Store, lifetimes: Lifetimes, clock: IReactorTime, now: Callable[[], float]
+        self,
+        facts: Facts,
+        store: Store,
+        lifetimes: Lifetimes,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        history: TagHistory | None = None,
     ) -> None:
+        self._history = history or TagHistory(store.index, now)
         self._facts = facts
         self._store = store
         self._index = store.index
@@ -138,9 +149,16 @@ class Recall:
         known, found = self._index.tagged(view, name), await self._facts.tag(view, name)
         is_newer = found is not None and (known is None or found.checked > known.checked)
         if found is not None and is_newer:
-            self._index.tag(view, name, found.digest, found.checked)
+            self._point(view, name, found)
         newest = found if is_newer else known
         return newest is not None and (await self._recall_content(view, newest.digest) or is_newer)
+
+    def _point(self, view: View, name: str, entry: TagEntry) -> None:
+        if _SEPARATOR in name:
+            # A list, or what a tag pointed to before.
+            self._index.tag(view, name, entry.digest, entry.checked)
+        else:
+            self._history.point(view, Tag(name), entry.digest, entry.checked)
 
     async def _recall_content(self, view: View, digest: Digest) -> bool:
         is_new, entry = await self._recall_permission(view, digest), view.entry(digest)

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IConsumer
 from ..limits import Body
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
+from ..policy.rules import Decision
 from .lasting import Lasting
 from .pieces import PIECE, Pieces
 
@@ -85,6 +86,7 @@ class Asked:
         query: the parameters, decoded.
         caller: the Authorization for the registry, of a client that has its own.
         client: the IP address of who asks, where that is known.
+        decision: which rule decides.
     """
 
     method: str
@@ -93,6 +95,7 @@ class Asked:
     query: Mapping[str, str] = field(default_factory=dict)
     caller: str | None = field(default=None, repr=False)
     client: str | None = None
+    decision: Decision = field(default_factory=Decision)
 
 
 class CacheStatus:

@@ -39,7 +39,8 @@ class CacheService(Service):
     """The cache, open while the service runs.
 
     ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``;
-    ``settled`` waits until other workers see it; ``index_path`` is where the index's file is.
+    ``settled`` waits until other workers see it; ``index_path`` is where the index's file is. ``rules`` has what rules are
+    applied with, ``pins`` the images that stay.
     """
 
     _log = Logger()
@@ -52,6 +53,7 @@ class CacheService(Service):
         now: Callable[[], float] | None = None,
         sharing: Sharing | None = None,
         elsewhere: Elsewhere | None = None,
+        current: Callable[[], Config] | None = None,
     ) -> None:
         sharing = sharing or Alone()
         # Disks gain nothing from more at once; the reactor's own pool is left to name look-ups.
@@ -75,6 +77,8 @@ class CacheService(Service):
             sharing,
         )
         self.inventory = Inventory(path, files)
+        self.rules = RulesState(current or (lambda: config), index, reactor, now or reactor.seconds)
+        self.pins = Pins(index, self.inventory, threads, self.rules.pinned)
         self._activity = Activity(sharing, reactor)
         self.store = Store(files, index, budget, threads, files.block_size(), sharing, self._activity)
         self.settled = Settling(index.settled, reactor)
@@ -104,7 +108,7 @@ class CacheService(Service):
             now=now,
             leads=sharing.leads,
             on_found=self._look_at_what_was_found,
-            pin_again=Pins(index, self.inventory, threads).look,
+            pin_again=self.pins.look,
         )
         sharing.on(REPLACED, lambda _: self._janitor.look_for_files())
 
@@ -114,6 +118,7 @@ class CacheService(Service):
         self._pool.start()
         self._index_pool.start()
         self._janitor.start()
+        self.rules.denied.startService()
         if self._scrub is not None:
             self._scrub.start()
 
@@ -127,6 +132,7 @@ class CacheService(Service):
         super().stopService()
         yield self.flights.stop()
         self._janitor.stop()
+        self.rules.denied.stopService()
         if self._scrub is not None:
             self._scrub.stop()
         self._activity.stop()

@@ -16,20 +16,10 @@ from ..metrics.gathering import Gathering
 from ..policy.audit import Record, Repeated
 from ..policy.descriptors import Descriptors
 from ..pullthrough import PullThrough
-from ..pullthrough.blobs import Blobs
-from ..pullthrough.invalidation import Invalidation
-from ..pullthrough.lists import Lists
-from ..pullthrough.manifests import Manifests
-from ..pullthrough.patience import Patience
-from ..pullthrough.permissions import Permissions
-from ..pullthrough.redirecting import Redirecting
-from ..pullthrough.references import KeptReferences
 from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
 from ..upstream.agent import Clients
 from ..upstream.availability import Availability
-from ..upstream.client import RegistryClient
-from ..upstream.endpoint_health import EndpointHealth
 from ..upstream.exchange import Exchange
 from ..upstream.logins import Logins
 from ..upstream.parallelism import Parallelism
@@ -53,6 +43,7 @@ from .descriptors import raise_limit
 from .fleet import FleetService
 from .login_service import LoginService
 from .page_state import state_of
+from .pullthrough import make_pullthrough
 from .second_tier import SecondTierService
 from .traffic import Traffic
 
@@ -61,7 +52,7 @@ if TYPE_CHECKING:
     from ..tls.plan import NameState
     from .forwarding import ForwardingService
 
-__all__ = ["Core", "make_pullthrough"]
+__all__ = ["Core"]
 
 # Bytes of answers that are kept as they go out, for each name that is answered for inside of the HTTP proxy.
 _PREPARED_OF_REGISTRY = 4 * 1024 * 1024
@@ -131,7 +122,7 @@ class Core:
         redirect_ttl = None if config.storage is None or not config.storage.redirect else config.storage.redirect_ttl
         commons = Commons.of(fleet, tier, reactor, redirect_ttl)
         meters = Meters(current, sharing)
-        cache = CacheService(config, reactor, now=now, sharing=sharing, elsewhere=commons.elsewhere)
+        cache = CacheService(config, reactor, now=now, sharing=sharing, elsewhere=commons.elsewhere, current=current)
         commons.attach(cache)
         accounts = Accounts(current, reactor, bounds.clients, bounds.of_client, sharing)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
@@ -276,77 +267,3 @@ class Core:
             lambda repository: self.configuration().access.check(repository),
             self.reactor,
         )
-
-
-def make_pullthrough(
-    current: Callable[[], Config],
-    cache: CacheService,
-    exchange: Exchange,
-    reactor: Any,
-    fills: Fills,
-    quotas: Quotas,
-    *,
-    now: Callable[[], float] | None = None,
-    sharing: Sharing | None = None,
-    parallelism: Parallelism | None = None,
-    commons: Commons | None = None,
-) -> PullThrough:
-    """Return what answers requests, with all that it needs behind it.
-
-    Arguments:
-        current: returns the configuration that counts now.
-        exchange: asks upstreams.
-        fills: what is being fetched for clients.
-        quotas: what upstreams said of ours.
-        now: seconds since the epoch; the reactor's by default.
-        sharing: what other workers know as well.
-        parallelism: over how many connections upstreams may be asked for one blob.
-        commons: what all nodes have; nothing by default.
-    """
-    commons = commons or Commons()
-    claims = None if sharing is None or (sharing.is_alone and not commons.has_nodes) else sharing.claims("manifests")
-    lifetimes = current().cache.lifetimes
-    health = EndpointHealth(quotas.now, sharing)
-    permissions = Permissions(cache.store, current, lifetimes, now or reactor.seconds)
-    references = KeptReferences(cache.store, permissions)
-    client = RegistryClient(
-        lambda registry: current().upstream(registry),
-        exchange,
-        quotas,
-        references=references,
-        parallelism=parallelism,
-        health=health,
-    )
-    patience = Patience(lifetimes.patience, reactor)
-    recall = commons.recall(cache.store, lifetimes, reactor, now or reactor.seconds)
-    return PullThrough(
-        Manifests(
-            client,
-            cache.store,
-            permissions,
-            lifetimes,
-            patience,
-            reactor,
-            now=now,
-            claims=claims,
-            news=commons.news(recall),
-        ),
-        Blobs(
-            client,
-            cache.store,
-            permissions,
-            cache.flights,
-            fills,
-            patience,
-            reactor,
-            cache.settled,
-            objects=commons.objects,
-            recall=recall,
-            redirecting=Redirecting(client, permissions, now or reactor.seconds, commons.signer),
-        ),
-        Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
-        permissions,
-        Invalidation(cache.store.index, references, lifetimes, now or reactor.seconds),
-        cache.settled,
-        recall,
-    )

@@ -48,7 +48,7 @@ _WRITES = "writes"
 
 
 class Index:
-    """The index of one cache.
+    """The index of one cache. ``pending`` are its notes on their way to the file.
 
     Arguments:
         path: the SQLite file; made where it is not there.
@@ -86,8 +86,8 @@ class Index:
         self._writer = Writer(path, self._memory, limit)
         # Are told of each batch, by the thread that writes it.
         self.observers = self._writer.observers
-        self._pending = WriteBehind(self._writer, threads, self._is_mended, self._note_write)
-        self._pending.totals = self._totals_in_file()
+        self.pending = WriteBehind(self._writer, threads, self._is_mended, self._note_write)
+        self.pending.totals = self._totals_in_file()
 
     def close(self) -> None:
         """Let go of the file; what was not written is lost."""
@@ -96,15 +96,15 @@ class Index:
 
     def flush(self) -> Deferred[None]:
         """Write what waits for it; fires when nothing does any more, or when it cannot be written now."""
-        return self._pending.flush()
+        return self.pending.flush()
 
     def settled(self) -> Deferred[None]:
         """Fire when what is noted so far is known to every worker, or cannot be written now."""
-        return succeed(None) if self._is_alone or not self._pending.is_waiting else self._pending.flush()
+        return succeed(None) if self._is_alone or not self.pending.is_waiting else self.pending.flush()
 
     def version(self) -> Hashable:
         """Return what is something else after whatever this worker notes, or another one writes."""
-        return self._pending.version if self._is_alone else (self._pending.version, self._writes.of(_WRITES))
+        return self.pending.version if self._is_alone else (self.pending.version, self._writes.of(_WRITES))
 
     # What is stored
 
@@ -116,15 +116,15 @@ class Index:
     def found(self, entry: Entry, size: int) -> bool:
         """Note that a file is on disk, which nobody has read; tell whether that is new: of others more is known."""
         # What was dropped just now, and is there all the same, is the next look's: it would not be gone from the file.
-        if any(blob_key(entry) in notes.blobs for notes in self._pending.waiting()) or self.size(entry) is not None:
+        if any(blob_key(entry) in notes.blobs for notes in self.pending.waiting()) or self.size(entry) is not None:
             return False
         self._note_blob(entry, Stored(size, self._now()))
         return True
 
     def checked(self, entry: Entry) -> None:
         """Note that stored content was read just now, and is what it should be."""
-        self._pending.notes.checked[blob_key(entry)] = self._now()
-        self._pending.begin()
+        self.pending.notes.checked[blob_key(entry)] = self._now()
+        self.pending.begin()
 
     def dropped(self, entry: Entry) -> None:
         """Forget content that is not on disk any more."""
@@ -138,7 +138,7 @@ class Index:
     def kept(self, entry: Entry) -> Stored | None:
         """Return what is known of stored content; None where it is not stored. Its use is as it was last written."""
         key, checked = blob_key(entry), NEVER
-        for notes in self._pending.waiting():
+        for notes in self.pending.waiting():
             checked = max(checked, notes.checked.get(key, NEVER))
             if key in notes.blobs:
                 kept = notes.blobs[key]
@@ -154,7 +154,7 @@ class Index:
         What is said to be read later than now comes before all else. What is not written yet is passed over; where that
         is much, as it is of a file that cannot be written, there is none.
         """
-        passed = self._pending.blobs_waiting() | {blob_key(entry) for entry in besides}
+        passed = self.pending.blobs_waiting() | {blob_key(entry) for entry in besides}
         if len(passed) > _MOST_PASSED:
             return None
         rows = self.read(_BLOB + "WHERE checked > ? LIMIT ?", self._now(), len(passed) + 1)
@@ -164,20 +164,20 @@ class Index:
 
     def used(self, entries: Iterable[Entry]) -> None:
         """Note that these were asked for now."""
-        self._pending.notes.used.update(dict.fromkeys(map(blob_key, entries), self._now()))
-        self._pending.begin()
+        self.pending.notes.used.update(dict.fromkeys(map(blob_key, entries), self._now()))
+        self.pending.begin()
 
     def bytes_stored(self) -> int:
         """Return the bytes of everything stored; what other processes stored counts from the next `refresh` on."""
-        return self._pending.totals.bytes + sum(notes.bytes for notes in self._pending.waiting())
+        return self.pending.totals.bytes + sum(notes.bytes for notes in self.pending.waiting())
 
     def row_bytes(self) -> int:
         """Return the bytes that the index itself takes on disk, as it was last written."""
-        return self._pending.totals.rows
+        return self.pending.totals.rows
 
     def contents(self) -> int:
         """Return how many contents are stored."""
-        return self._pending.totals.contents + sum(notes.files for notes in self._pending.waiting())
+        return self.pending.totals.contents + sum(notes.files for notes in self.pending.waiting())
 
     def check(self) -> None:
         """Raise sqlite3.Error where it cannot be read."""
@@ -188,18 +188,18 @@ class Index:
         writes = None if self._is_alone else self._writes.of(_WRITES)
         if writes is None or writes != self._writes_seen:
             self._writes_seen = writes
-            self._pending.found(self._totals_in_file())
+            self.pending.found(self._totals_in_file())
 
     def oldest(self, limit: int) -> list[tuple[Entry, int]]:
         """Return entry and size of some contents, ``limit`` or more where there are, the least recently used first.
 
         What is pinned is not among them.
         """
-        gone = {key for notes in self._pending.waiting() for key, kept in notes.blobs.items() if kept is None}
+        gone = {key for notes in self.pending.waiting() for key, kept in notes.blobs.items() if kept is None}
         rows = self.read(f"SELECT digest, pool, size FROM blob {NOT_PINNED} ORDER BY used LIMIT ?", limit + len(gone))  # noqa: S608
         found = {(digest, pool): size for digest, pool, size in rows if (digest, pool) not in gone}
         written = frozenset(found)
-        for notes in self._pending.waiting():
+        for notes in self.pending.waiting():
             found.update((key, kept.size) for key, kept in notes.blobs.items() if kept is not None and key not in gone)
         return [(entry_of(*key), size) for key, size in found.items() if key in written or not self._is_pinned(key)]
 
@@ -227,14 +227,14 @@ class Index:
 
     def take_up(self, view: View, digest: Digest, link: Link) -> None:
         """Note a permission that another node has noted."""
-        if self._pending.has_room:
-            self._pending.notes.links[str(digest), *view_key(view)] = link
-        self._pending.begin()
+        if self.pending.has_room:
+            self.pending.notes.links[str(digest), *view_key(view)] = link
+        self.pending.begin()
 
     def linked(self, view: View, digest: Digest) -> Link | None:
         """Return the permission of ``view`` to have ``digest``; None where it has none."""
         whose = view_key(view)
-        for notes in self._pending.waiting():
+        for notes in self.pending.waiting():
             if (str(digest), *whose) in notes.links:
                 link = notes.links[str(digest), *whose]
                 break
@@ -246,16 +246,16 @@ class Index:
                 *whose,
             )
             link = Link(*rows[0]) if rows else None
-        return None if link is None else unless_revoked(self._pending.waiting(), whose, link)
+        return None if link is None else unless_revoked(self.pending.waiting(), whose, link)
 
     def revoke(self, view: View) -> None:
         """Note that upstream refuses ``view``: no permission of its counts before it is confirmed anew."""
-        self._pending.notes.revoke(view_key(view), self._now())
-        self._pending.begin()
+        self.pending.notes.revoke(view_key(view), self._now())
+        self.pending.begin()
 
     def has_delivered(self, registry: Registry, digest: Digest) -> bool:
         """Tell whether ``registry`` has given these bytes, for any of its repositories."""
-        if any(key[:2] == (str(digest), registry.name) for notes in self._pending.waiting() for key in notes.links):
+        if any(key[:2] == (str(digest), registry.name) for notes in self.pending.waiting() for key in notes.links):
             return True
         rows = self.read("SELECT 1 FROM link WHERE digest = ? AND registry = ? LIMIT 1", str(digest), registry.name)
         return bool(rows)
@@ -264,7 +264,7 @@ class Index:
         """Return repositories, some if there are many, that upstream gave the content for without credentials."""
         noted = [
             key[1:3]
-            for notes in self._pending.waiting()
+            for notes in self.pending.waiting()
             for key, link in notes.links.items()
             if link is not None and key[0] == str(digest) and key[3] == ""
         ]
@@ -280,25 +280,25 @@ class Index:
 
     def unlink(self, view: View, digests: Iterable[Digest]) -> None:
         """Take the permission to have some contents from ``view``."""
-        self._pending.notes.links.update(((str(digest), *view_key(view)), None) for digest in digests)
-        self._pending.begin()
+        self.pending.notes.links.update(((str(digest), *view_key(view)), None) for digest in digests)
+        self.pending.begin()
 
     def ask(self, work: Callable[[sqlite3.Connection], Result]) -> Deferred[Result]:
         """Return the result of what takes longer than a request may, once all notes are written."""
-        return self._pending.ask(work)
+        return self.pending.ask(work)
 
     # Tags
 
     def tag(self, view: View, name: str, digest: Digest, checked: float | None = None) -> None:
         """Note that upstream said at ``checked``, just now by default, that the tag points to ``digest``."""
-        if self._pending.has_room:
-            self._pending.notes.tags[tag_key(view, name)] = TagEntry(digest, checked or self._now())
-        self._pending.begin()
+        if self.pending.has_room:
+            self.pending.notes.tags[tag_key(view, name)] = TagEntry(digest, checked or self._now())
+        self.pending.begin()
 
     def tagged(self, view: View, name: str) -> TagEntry | None:
         """Return where the tag pointed when it was last checked."""
         key = tag_key(view, name)
-        for notes in self._pending.waiting():
+        for notes in self.pending.waiting():
             if key in notes.tags:
                 return notes.tags[key]
         rows = self.read(
@@ -309,21 +309,21 @@ class Index:
 
     def untag(self, view: View, *names: str) -> None:
         """Forget tags, such as one that upstream does not have any more."""
-        self._pending.notes.tags.update((tag_key(view, name), None) for name in names)
-        self._pending.begin()
+        self.pending.notes.tags.update((tag_key(view, name), None) for name in names)
+        self.pending.begin()
 
     def noted(self) -> Iterable[Notes]:
         """Return what is not in the file yet, the latest first."""
-        return self._pending.waiting()
+        return self.pending.waiting()
 
     def _note_blob(self, entry: Entry, kept: Stored | None) -> None:
         before, key = self.size(entry), blob_key(entry)
         if kept is None and before is None:
             return
-        self._pending.notes.note(key, kept)
+        self.pending.notes.note(key, kept)
         size = (0 if kept is None else kept.size) - (before or 0)
-        self._pending.notes.change(key, size, int(kept is not None) - int(before is not None))
-        self._pending.begin()
+        self.pending.notes.change(key, size, int(kept is not None) - int(before is not None))
+        self.pending.begin()
 
     def _note_write(self) -> None:
         if not self._is_alone:
@@ -345,9 +345,9 @@ class Index:
         rows = self.read("SELECT bytes, contents FROM total")
         if not rows:
             # It cannot be read now: that says nothing of what is kept.
-            return self._pending.totals
+            return self.pending.totals
         ((size, contents),) = rows
-        return Totals(size, contents, self._pending.totals.rows)
+        return Totals(size, contents, self.pending.totals.rows)
 
     def _is_mended(self, error: BaseException) -> bool:
         """Tell whether what could not be written can be now: to another file, in the place of a damaged one."""
@@ -367,7 +367,7 @@ class Index:
         before, self._reader = self._reader, mended
         before.close()
         self._writer.leave()
-        self._pending.totals = Totals()
+        self.pending.totals = Totals()
         self.rebuilt = True
         return True
 

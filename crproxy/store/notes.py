@@ -11,7 +11,21 @@ from typing import Any
 
 from ..oci.digests import Digest
 
-__all__ = ["NEVER", "BlobKey", "Link", "LinkKey", "Notes", "Stored", "TagEntry", "TagKey", "ViewKey", "unless_revoked"]
+__all__ = [
+    "NEVER",
+    "BlobKey",
+    "Change",
+    "Link",
+    "LinkKey",
+    "Notes",
+    "Sighting",
+    "SightingKey",
+    "Stored",
+    "TagEntry",
+    "TagKey",
+    "ViewKey",
+    "unless_revoked",
+]
 
 # Before all times.
 NEVER = -1.0
@@ -24,6 +38,8 @@ ViewKey = tuple[str, str, str]
 LinkKey = tuple[str, str, str, str]
 # registry, repository, name, credential
 TagKey = tuple[str, str, str, str]
+# registry, repository, digest
+SightingKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,34 @@ class Stored:
         return self.checked < 0
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """That a tag points elsewhere than before.
+
+    Arguments:
+        tag: whose it is.
+        digest: where it points; empty where it is gone.
+        seen: when that was seen, in seconds since the epoch.
+        before: when upstream last said that it points where it did before; None where it did not.
+        asked_by: for whom it was asked; None is nobody.
+    """
+
+    tag: TagKey
+    digest: str
+    seen: float
+    before: float | None = None
+    asked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """When a digest was seen first in a repository, and since when it is there by somebody else's word (``source``)."""
+
+    seen: float
+    dated: float | None = None
+    source: str | None = None
+
+
 @dataclass(slots=True)
 class Notes:
     """Rows to be written; None deletes one. ``changed`` is by how many bytes and files each changes what is stored."""
@@ -78,6 +122,9 @@ class Notes:
     checked: dict[BlobKey, float] = field(default_factory=dict)
     links: dict[LinkKey, Link | None] = field(default_factory=dict)
     tags: dict[TagKey, TagEntry | None] = field(default_factory=dict)
+    # By numbers that grow.
+    changes: dict[int, Change] = field(default_factory=dict)
+    sightings: dict[SightingKey, Sighting] = field(default_factory=dict)
     # Nothing that was confirmed up to then counts any more.
     revoked: dict[ViewKey, float] = field(default_factory=dict)
 
@@ -142,7 +189,7 @@ class Notes:
                 self.links[key] = replace(link, confirmed=0.0)
 
     def _kinds(self) -> tuple[dict[Any, Any], ...]:
-        return self.revoked, self.blobs, self.used, self.checked, self.links, self.tags
+        return self.revoked, self.blobs, self.used, self.checked, self.links, self.tags, self.changes, self.sightings
 
 
 def unless_revoked(waiting: Iterable[Notes], whose: ViewKey, link: Link) -> Link:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..oci.digests import Digest
@@ -44,9 +44,17 @@ class Pins:
         index: keeps them.
         inventory: looks at what they are about.
         threads: for blocking work.
+        also: gives contents that stay besides, with all that they refer to: what tags are answered by.
     """
 
-    def __init__(self, index: Index, inventory: Inventory, threads: Threads) -> None:
+    def __init__(
+        self,
+        index: Index,
+        inventory: Inventory,
+        threads: Threads,
+        also: Callable[[], Iterable[tuple[Repository, Digest]]] = tuple,
+    ) -> None:
+        self._also = also
         self._index = index
         self._inventory = inventory
         self._threads = threads
@@ -79,7 +87,8 @@ class Pins:
 
     async def look(self) -> None:
         """Find out what contents the pins are about by now. Raises as `pin` does."""
-        pins, known = self.all(), set(self._index.read("SELECT digest, pool FROM pinned"))
+        pins = self.all() | {Pin(repository, digest) for repository, digest in self._also()}
+        known = set(self._index.read("SELECT digest, pool FROM pinned"))
         if not pins and not known:
             return
         await self._index.flush()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["NOT_PINNED", "POOL", "connect", "is_damage", "open_file", "open_read_only", "row_bytes", "set_aside"]
 
-_VERSION = 5
+_VERSION = 6
 
 # A pool is '' where anybody can have the content, else the registry whose credentials it took. A credential is '' where
 # a registry was asked anonymously, '*' where clients brought their own, else it names one of the proxy's.
@@ -86,14 +86,68 @@ _PINS = """
         PRIMARY KEY (digest, pool)
     ) WITHOUT ROWID;
 """
+# Where tags pointed: each change that was seen, until when upstream said so last, and for whom it was asked; '' where the
+# tag was gone. When digests were seen first in a repository, and since when they are there by others' words. By which
+# digest a tag is answered until the operator says otherwise. Who has signed what, as it was found out.
+_HISTORY = """
+    CREATE TABLE tag_change (
+        number INTEGER PRIMARY KEY,
+        registry TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        name TEXT NOT NULL,
+        credential TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        seen REAL NOT NULL,
+        last REAL NOT NULL,
+        asked_by TEXT
+    );
+    CREATE INDEX tag_change_by_tag ON tag_change (registry, repository, name, credential, number);
+    CREATE TRIGGER tag_confirmed AFTER INSERT ON tag BEGIN
+        UPDATE tag_change SET last = max(last, new.checked) WHERE digest = new.digest AND number = (
+            SELECT max(number) FROM tag_change WHERE registry = new.registry AND repository = new.repository
+            AND name = new.name AND credential = new.credential);
+    END;
+    CREATE TABLE sighting (
+        registry TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        seen REAL NOT NULL,
+        dated REAL,
+        source TEXT,
+        PRIMARY KEY (registry, repository, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX sighting_by_age ON sighting (seen);
+    CREATE TABLE tag_pin (
+        registry TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        made REAL NOT NULL,
+        PRIMARY KEY (registry, repository, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE verdict (
+        registry TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        trust TEXT NOT NULL,
+        checked REAL NOT NULL,
+        PRIMARY KEY (registry, repository, digest, trust)
+    ) WITHOUT ROWID;
+    INSERT INTO tag_change (registry, repository, name, credential, digest, seen, last)
+        SELECT registry, repository, name, credential, digest, checked, checked FROM tag WHERE name NOT LIKE '%/%';
+    INSERT INTO sighting (registry, repository, digest, seen)
+        SELECT registry, repository, digest, min(confirmed) FROM link
+        WHERE media_type IS NOT NULL AND confirmed > 0 GROUP BY registry, repository, digest;
+"""
 # Up to version 2 a link was made by what a manifest said, too: none of them counts now. What is stored stays.
 _ANEW = "DROP TABLE link; DROP TABLE tag; DROP TRIGGER blob_added; DROP TRIGGER blob_dropped; DROP TABLE total;"
 _MIGRATIONS = {
-    0: _CONTENTS + _TOTAL + _TABLES + _CHECKED + _PINS,
-    1: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS,
-    2: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS,
-    3: _CHECKED + _PINS,
-    4: _PINS,
+    0: _CONTENTS + _TOTAL + _TABLES + _CHECKED + _PINS + _HISTORY,
+    1: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS + _HISTORY,
+    2: _ANEW + _TOTAL + _TABLES + _CHECKED + _PINS + _HISTORY,
+    3: _CHECKED + _PINS + _HISTORY,
+    4: _PINS + _HISTORY,
+    5: _HISTORY,
 }
 
 # Asked of each connection once: a table or a column that is missing is found before it is needed.
@@ -103,6 +157,10 @@ _CHECKS = (
     "SELECT registry, repository, name, credential, digest, checked FROM tag LIMIT 0",
     "SELECT registry, repository, reference, made FROM pin LIMIT 0",
     "SELECT digest, pool FROM pinned LIMIT 0",
+    "SELECT number, registry, repository, name, credential, digest, seen, last, asked_by FROM tag_change LIMIT 0",
+    "SELECT registry, repository, digest, seen, dated, source FROM sighting LIMIT 0",
+    "SELECT registry, repository, name, digest, made FROM tag_pin LIMIT 0",
+    "SELECT registry, repository, digest, trust, checked FROM verdict LIMIT 0",
 )
 
 # The pool that a link leads into.

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from .notes import Notes
+from .notes import Change, Notes
 from .schema import connect, row_bytes
 
 __all__ = ["Totals", "Writer"]
@@ -33,6 +33,14 @@ _BLOB = """
     INSERT INTO blob VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
         used = max(used, excluded.used), checked = max(checked, excluded.checked)
 """
+_SIGHTING = """
+    INSERT INTO sighting VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        seen = min(seen, excluded.seen),
+        dated = coalesce(excluded.dated, dated), source = coalesce(excluded.source, source)
+"""
+_OF_TAG = "registry = ? AND repository = ? AND name = ? AND credential = ?"
+# Changes of one tag that are remembered. One that moves all the time forgets what it pointed to before.
+_MOST_CHANGES = 100
 
 # The oldest go, and of these first what leads to nothing.
 _SHED = (
@@ -53,6 +61,15 @@ _SHED = (
     """
     DELETE FROM link WHERE (digest, registry, repository, credential) IN (
         SELECT digest, registry, repository, credential FROM link ORDER BY confirmed LIMIT ?)
+    """,
+    """
+    DELETE FROM sighting WHERE (registry, repository, digest) IN (
+        SELECT registry, repository, digest FROM sighting ORDER BY seen LIMIT ?)
+    """,
+    "DELETE FROM tag_change WHERE number IN (SELECT number FROM tag_change ORDER BY number LIMIT ?)",
+    """
+    DELETE FROM verdict WHERE (registry, repository, digest, trust) IN (
+        SELECT registry, repository, digest, trust FROM verdict ORDER BY checked LIMIT ?)
     """,
 )
 
@@ -189,3 +206,25 @@ def _statements(notes: Notes) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
         "DELETE FROM tag WHERE registry = ? AND repository = ? AND name = ? AND credential = ?",
         [key for key, tag in notes.tags.items() if tag is None],
     )
+    yield (
+        _SIGHTING,
+        [(*key, sighting.seen, sighting.dated, sighting.source) for key, sighting in notes.sightings.items()],
+    )
+    for _, change in sorted(notes.changes.items()):
+        yield from _changed(change)
+
+
+def _changed(change: Change) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    if change.before is not None:
+        newest = f"SELECT max(number) FROM tag_change WHERE {_OF_TAG}"  # noqa: S608 - nothing from outside
+        yield (
+            f"UPDATE tag_change SET last = max(last, ?) WHERE number = ({newest})",  # noqa: S608 - nor here
+            [(change.before, *change.tag)],
+        )
+    yield (
+        "INSERT INTO tag_change (registry, repository, name, credential, digest, seen, last, asked_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(*change.tag, change.digest, change.seen, change.seen, change.asked_by)],
+    )
+    earlier = f"SELECT number FROM tag_change WHERE {_OF_TAG} ORDER BY number DESC LIMIT -1 OFFSET ?"  # noqa: S608
+    yield f"DELETE FROM tag_change WHERE number IN ({earlier})", [(*change.tag, _MOST_CHANGES)]  # noqa: S608

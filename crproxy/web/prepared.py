@@ -163,7 +163,9 @@ class PreparedAnswers:
             self._bytes = 0
             self._config = config
             # These may have something else answered to some clients, or have it depend on what they say of others.
-            self._is_by_client = bool(config.access.privileged or config.listen.trusted_proxies)
+            self._is_by_client = bool(
+                config.access.privileged or config.listen.trusted_proxies or config.rules.are_about_clients
+            )
         return asked, (peer if self._is_by_client else None)
 
     def _forget(self, key: tuple[bytes, str | None]) -> None:

@@ -17,6 +17,7 @@ from ..login import AuthRequest, Identity, Login, Target
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, TagsRequest, parse_path
 from ..policy.routing import Route, route
+from ..policy.rules import NO_RULE, Subject
 from ..pullthrough import Asked, Content, PullThrough, Reply
 from .answering import answer
 from .authentication import auth_request
@@ -76,11 +77,14 @@ class RegistryResource(Resource):
         identity = await self._login.authenticate(auth, Target(found.repository, wanted.name, ns))
         note_user(request, identity.user)
         config.access.check(found.repository, auth.client)
+        decision = config.decide(Subject(found.repository, auth.client, identity.user))
         if isinstance(wanted, TagsRequest) and not config.access.tags:
             return _no_tags(wanted.name)
         try:
             if identity.authorization is not None:
                 asked = replace(asked, caller=identity.authorization)
+            if decision != NO_RULE:
+                asked = replace(asked, decision=decision)
             reply = await self._pullthrough.answer(found.repository, wanted, asked)
         except RegistryError as error:
             raise _with_advice(error, found, identity) from error

@@ -559,7 +559,7 @@ def test_notes_that_cannot_be_written_have_a_bound(
         slow.tag(VIEW, f"v{number}", A)
         slow.stored(Entry(Digest.of(bytes([number]))), 1)
         thread.run()
-    assert len(slow._pending.notes.links) + len(slow._pending.notes.tags) <= 10
+    assert len(slow.pending.notes.links) + len(slow.pending.notes.tags) <= 10
     assert slow.bytes_stored() == 100
     assert len(log.complaints) == 1
 

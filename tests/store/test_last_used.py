@@ -43,8 +43,8 @@ def test_what_is_not_in_the_file_yet_counts(tmp_path: Path, clock: Clock) -> Non
     store = make_store(tmp_path, clock)
     store.stored(A, 1)
     ended(store.index.flush())
-    store.index._pending.notes.note((str(B.digest), ""), None)
-    store.index._pending.notes.used[str(A.digest), ""] = 500.0
+    store.index.pending.notes.note((str(B.digest), ""), None)
+    store.index.pending.notes.used[str(A.digest), ""] = 500.0
     assert asked(store, [A, B], clock) == {A: 500.0}
 
 

@@ -119,7 +119,7 @@ def test_what_is_not_written_yet_stays_as_well(kept: Kept, monkeypatch: pytest.M
     index.dropped(entry)
     ended(index.flush())
     # Nothing is written from here on.
-    monkeypatch.setattr(index._pending, "_threads", lambda *work: Deferred())
+    monkeypatch.setattr(index.pending, "_threads", lambda *work: Deferred())
     index.stored(entry, len(OLD))
     index.stored(Entry(Digest.of(b"other")), 5)
     oldest = dict(index.oldest(99))

@@ -1,0 +1,342 @@
+"""Manifests as the rules want them: a tag is answered by a pin, by what it points to, or by what it pointed to before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from ..oci.digests import Digest
+from ..oci.errors import RegistryError
+from ..oci.manifests import references
+from ..oci.names import Reference, Repository, Tag
+from ..policy import rule_texts
+from ..policy.freshness import Freshness, Lifetimes, freshness
+from ..policy.minimum_age import Judgement
+from ..policy.rules import Action, Decision, Rule
+from ..policy.trust import Trust
+from ..store.entries import View
+from ..store.index import Index
+from .ages import Ages
+from .manifests import Manifests
+from .reply import Content, Reply
+
+__all__ = ["Counted", "Outcome", "RuledManifests", "Signatures"]
+
+
+class Outcome:
+    """What has come of a rule, as it is counted."""
+
+    SERVED = "served"
+    DENIED = "denied"
+    HELD = "held"  # answered by what the tag pointed to before
+    TOO_YOUNG = "too-young"
+    NOT_PINNED = "not-pinned"
+    UNSIGNED = "unsigned"
+
+
+class Signatures(Protocol):
+    """Tells whether something is signed."""
+
+    async def check(self, view: View, digest: Digest, trust: Trust) -> None:
+        """Return where a manifest was signed by who is trusted. Raises RegistryError."""
+
+    def children(self, view: View, digest: Digest, content: bytes, trust: Trust) -> None:
+        """Have what an index refers to count as signed with it."""
+
+
+# Is told what has come of a rule; and of a rule that is not enforced, what would have.
+Counted = Callable[[Rule, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a rule makes of a tag or digest.
+
+    Arguments:
+        digest: to answer with; None where it is refused.
+        outcome: what is counted.
+        error: where it is refused.
+        judged: how old it is, where that was asked.
+    """
+
+    digest: Digest | None
+    outcome: str
+    error: RegistryError | None = None
+    judged: Judgement | None = None
+
+
+class RuledManifests:
+    """Answers requests for manifests.
+
+    Arguments:
+        manifests: as upstream has them.
+        ages: how old they are.
+        index: has when tags were checked last.
+        lifetimes: how long that counts.
+        pin_of: returns by which digest a tag is answered in any case; None where it is not pinned.
+        denied: returns the digests that are known to be bad.
+        signatures: tell whether something is signed.
+        counted: is told what has come of rules.
+        now: seconds since the epoch.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        ages: Ages,
+        index: Index,
+        lifetimes: Lifetimes,
+        pin_of: Callable[[Repository, Tag], Digest | None],
+        denied: Callable[[], Collection[Digest]],
+        signatures: Signatures,
+        counted: Counted,
+        now: Callable[[], float],
+    ) -> None:
+        self._manifests = manifests
+        self._ages = ages
+        self._index = index
+        self._lifetimes = lifetimes
+        self._pin_of = pin_of
+        self._denied = denied
+        self._signatures = signatures
+        self._counted = counted
+        self._now = now
+
+    async def get(self, view: View, reference: Reference, method: str, decision: Decision) -> Reply:
+        """Return the reply to a GET or HEAD of a manifest. Raises RegistryError."""
+        if isinstance(reference, Digest):
+            reply = await self._by_digest(view, reference, method, decision)
+        else:
+            reply = await self._by_tag(view, reference, method, decision)
+        self._refuse_denied(view.repository.named(reference), reply)
+        digest = _digest_of(reply)
+        return reply if digest is None else self.unless_denied(reply, digest)
+
+    def unless_denied(self, reply: Reply, digest: Digest) -> Reply:
+        """Return ``reply``, which is not given again once ``digest`` is known to be bad."""
+        return self._lasting(reply, lambda: None if digest in self._denied() else math.inf)
+
+    def check(self, decision: Decision, repository: Repository) -> None:
+        """Raise DENIED where the rules serve nothing of a repository."""
+        for rule in decision.trials:
+            if rule.action is Action.DENY:
+                self._try(rule, str(repository), Outcome.DENIED)
+        if decision.rule is not None and decision.rule.action is Action.DENY:
+            self._counted(decision.rule, Outcome.DENIED)
+            raise rule_texts.denied(decision.rule, repository)
+
+    def refuse_denied(self, repository: Repository, digest: Digest) -> None:
+        """Raise DENIED where a digest is known to be bad."""
+        if digest in self._denied():
+            raise rule_texts.is_denied_digest(repository.named(digest), digest)
+
+    # By digest
+
+    async def _by_digest(self, view: View, digest: Digest, method: str, decision: Decision) -> Reply:
+        self.refuse_denied(view.repository, digest)
+        for trial in _conditional(decision.trials):
+            self._try(trial, view.repository.named(digest), (await self._of_digest(view, digest, trial)).outcome)
+        rule = decision.rule
+        verdict = None if rule is None else await self._of_digest(view, digest, rule)
+        if rule is not None and verdict is not None:
+            self._counted(rule, verdict.outcome)
+            if verdict.error is not None:
+                raise verdict.error
+        reply = await self._manifests.get(view, digest, method)
+        if rule is not None and verdict is not None:
+            self._of_children(view, reply, rule, verdict.judged)
+        return reply
+
+    async def _of_digest(self, view: View, digest: Digest, rule: Rule) -> _Verdict:
+        judged = None
+        if rule.minimum_age and rule.digests:
+            judged = self._ages.judge_digest(view.repository, digest, rule)
+            if judged.digest is None and await self._ages.learn(view, digest, rule):
+                judged = self._ages.judge_digest(view.repository, digest, rule)
+            if judged.digest is None:
+                error = rule_texts.too_young(rule, view.repository, digest, judged)
+                return _Verdict(None, Outcome.TOO_YOUNG, error, judged)
+        return await self._signed(view, _Verdict(digest, Outcome.SERVED, judged=judged), rule)
+
+    # By tag
+
+    async def _by_tag(self, view: View, tag: Tag, method: str, decision: Decision) -> Reply:
+        pin = self._pin_of(view.repository, tag)
+        if pin is not None:
+            self.refuse_denied(view.repository, pin)
+            trust = None if decision.rule is None else decision.rule.trust
+            if trust is not None:
+                await self._signatures.check(view, pin, trust)
+            reply = _warned(await self._manifests.get(view, pin, method), rule_texts.pinned(view.repository, tag))
+            if decision.rule is not None:
+                self._of_children(view, reply, decision.rule, None)
+            return self._lasting(reply, lambda: math.inf if self._pin_of(view.repository, tag) == pin else None)
+        if decision.rule is not None and decision.rule.pinned:
+            rule = decision.rule
+            self._counted(rule, Outcome.NOT_PINNED)
+            raise rule_texts.not_pinned(rule, view.repository, tag)
+        reply = await self._manifests.get(view, tag, method)
+        try:
+            return await self._of_tag(view, tag, method, decision, reply)
+        except BaseException:
+            reply.body.abandon()
+            raise
+
+    async def _of_tag(self, view: View, tag: Tag, method: str, decision: Decision, reply: Reply) -> Reply:
+        """Return what is answered in the place of ``reply``, which is upstream's."""
+        if any(True for _ in _conditional(decision.trials)) or (decision.rule is not None and decision.rule.has_terms):
+            reply = await self._with_digest(view, tag, reply)
+        for trial in _conditional(decision.trials):
+            outcome = Outcome.NOT_PINNED
+            if not trial.pinned:
+                outcome = (await self._verdict(view, tag, _digest_of(reply), trial)).outcome
+            self._try(trial, view.repository.named(tag), outcome)
+        rule = decision.rule
+        if rule is None or not rule.has_terms:
+            if rule is not None:
+                self._counted(rule, Outcome.SERVED)
+            return self._lasting(reply, lambda: math.inf if self._pin_of(view.repository, tag) is None else None)
+        return await self._by_rule(view, tag, method, rule, reply)
+
+    async def _by_rule(self, view: View, tag: Tag, method: str, rule: Rule, reply: Reply) -> Reply:
+        upstreams = _digest_of(reply)
+        verdict = await self._verdict(view, tag, upstreams, rule)
+        self._counted(rule, verdict.outcome)
+        if verdict.error is not None:
+            raise verdict.error
+        answered, judged = verdict.digest, verdict.judged
+        if answered is not None and answered != upstreams:
+            reply.body.abandon()
+            reply = await self._manifests.get(view, answered, method)
+        if judged is not None and judged.is_held:
+            reply = _warned(reply, rule_texts.held(rule, view.repository, tag, judged))
+        self._of_children(view, reply, rule, judged)
+        return self._lasting(reply, lambda: self._still(view, tag, rule, answered))
+
+    async def _with_digest(self, view: View, tag: Tag, reply: Reply) -> Reply:
+        """Return a reply that says which digest it is: of what upstream answers to HEAD not all do."""
+        if _digest_of(reply) is not None:
+            return reply
+        reply.body.abandon()
+        return await self._manifests.get(view, tag, "GET")
+
+    async def _verdict(self, view: View, tag: Tag, upstreams: Digest | None, rule: Rule) -> _Verdict:
+        if upstreams is None:
+            # A manifest that is served has a digest; what has none is nothing that could be judged.
+            return _Verdict(None, Outcome.SERVED)
+        verdict = _Verdict(upstreams, Outcome.SERVED)
+        if rule.minimum_age:
+            verdict = self._aged(view, tag, rule, await self._judge(view, tag, upstreams, rule))
+        return await self._signed(view, verdict, rule)
+
+    async def _judge(self, view: View, tag: Tag, upstreams: Digest, rule: Rule) -> Judgement:
+        # What a client's own login shows is asked for each time, and so is confirmed just now.
+        confirmed = upstreams if view.caller is not None else None
+        judged = self._ages.judge(view, tag, rule, confirmed)
+        if judged is None:
+            # Nothing could be noted of it.
+            return self._ages.judge_digest(view.repository, upstreams, rule)
+        if judged.is_held and await self._ages.learn(view, judged.current, rule):
+            return self._ages.judge(view, tag, rule, confirmed) or judged
+        return judged
+
+    def _aged(self, view: View, tag: Tag, rule: Rule, judged: Judgement) -> _Verdict:
+        if judged.digest is None:
+            error = rule_texts.too_young(rule, view.repository, tag, judged)
+            return _Verdict(None, Outcome.TOO_YOUNG, error, judged)
+        return _Verdict(judged.digest, Outcome.HELD if judged.is_held else Outcome.SERVED, judged=judged)
+
+    async def _signed(self, view: View, verdict: _Verdict, rule: Rule) -> _Verdict:
+        if rule.trust is None or verdict.digest is None:
+            return verdict
+        try:
+            await self._signatures.check(view, verdict.digest, rule.trust)
+        except RegistryError as error:
+            return _Verdict(None, Outcome.UNSIGNED, error, verdict.judged)
+        return verdict
+
+    def _still(self, view: View, tag: Tag, rule: Rule, answered: Digest | None) -> float | None:
+        """Return until when a tag is answered by this digest, if nothing happens; None: not any more."""
+        entry = self._index.tagged(view, tag.name)
+        if self._pin_of(view.repository, tag) is not None or entry is None:
+            return None
+        if not rule.minimum_age:
+            return math.inf
+        judged = self._ages.judge(view, tag, rule)
+        if judged is None or judged.digest != answered:
+            return None
+        if not judged.is_held:
+            return math.inf
+        # Upstream is to be asked again where the tag points, though another digest is served.
+        is_fresh = freshness(entry.checked, self._now(), self._lifetimes) is Freshness.FRESH
+        return min(entry.checked + self._lifetimes.tag_ttl, judged.until) if is_fresh else None
+
+    # All
+
+    def _of_children(self, view: View, reply: Reply, rule: Rule, judged: Judgement | None) -> None:
+        """Note of what an index refers to that it may be had with it: clients ask for it by its digest."""
+        digest = _digest_of(reply)
+        if digest is None or not isinstance(reply.body, Content):
+            return
+        if rule.digests and judged is not None:
+            self._ages.of_children(view, reply.body.content, judged.since)
+        if rule.trust is not None:
+            self._signatures.children(view, digest, reply.body.content, rule.trust)
+
+    def _refuse_denied(self, name: str, reply: Reply) -> None:
+        """Raise DENIED where a reply is known to be bad, or a part of it."""
+        denied = self._denied()
+        if not denied:
+            return
+        digest = _digest_of(reply)
+        found = [] if digest is None else [digest]
+        if isinstance(reply.body, Content):
+            found += [each.digest for each in references(reply.body.content)]
+        for each in found:
+            if each in denied:
+                reply.body.abandon()
+                raise rule_texts.is_denied_digest(name, each)
+
+    def _lasting(self, reply: Reply, confirm: Callable[[], float | None]) -> Reply:
+        return reply if reply.lasting is None else replace(reply, lasting=reply.lasting.only_while(confirm))
+
+    def _try(self, rule: Rule, name: str, outcome: str) -> None:
+        """Tell what a rule would have done that is not enforced."""
+        self._counted(rule, outcome)
+        if outcome != Outcome.SERVED:
+            self._log.info(
+                "{rule} is not enforced; it would have {outcome} {name}",
+                rule=rule.name,
+                outcome=_WOULD[outcome],
+                name=name,
+            )
+
+
+_WOULD = {
+    Outcome.DENIED: "refused",
+    Outcome.HELD: "answered by what it pointed to before",
+    Outcome.TOO_YOUNG: "refused as too young",
+    Outcome.NOT_PINNED: "refused without a pin",
+    Outcome.UNSIGNED: "refused as not signed",
+}
+
+
+def _conditional(trials: tuple[Rule, ...]) -> list[Rule]:
+    return [rule for rule in trials if rule.action is Action.ALLOW]
+
+
+def _digest_of(reply: Reply) -> Digest | None:
+    said = reply.headers.get("Docker-Content-Digest")
+    return None if said is None else Digest.parse(said)
+
+
+def _warned(reply: Reply, warning: str) -> Reply:
+    """Return ``reply`` with one more Warning, in front of what it has (RFC 7234, 5.5: a list)."""
+    others = reply.headers.get("Warning")
+    return replace(reply, headers={**reply.headers, "Warning": f"{warning}, {others}" if others else warning})

@@ -1,0 +1,190 @@
+"""Where tags have pointed, and when digests were seen first: what the index keeps of it, notes on their way included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import count
+
+from ..oci.digests import Digest
+from ..oci.names import Registry, Repository, Tag
+from ..policy.minimum_age import Dated, TagChange, with_last
+from .entries import View
+from .index import Index
+from .keys import tag_key
+from .notes import Change, Sighting, SightingKey, TagKey
+
+__all__ = ["Moved", "TagHistory"]
+
+# Numbers of notes, which several histories of one index must not share.
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A change of some tag, for people: what it pointed to before, and what since."""
+
+    repository: Repository
+    tag: Tag
+    before: Digest | None
+    change: TagChange
+
+
+class TagHistory:
+    """The history of the tags of one cache.
+
+    ``observers`` are called with each change that is noted here: view, tag, and what is known of it now.
+
+    Arguments:
+        index: keeps it.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, index: Index, now: Callable[[], float]) -> None:
+        self._index = index
+        self._now = now
+        self.observers: list[Callable[[View, Tag, TagChange], object]] = []
+
+    def changes(self, view: View, tag: Tag) -> list[TagChange]:
+        """Return the tag's history, the oldest first. The last one's ``last`` is when upstream confirmed it."""
+        key = tag_key(view, tag.name)
+        found = self._read(key)
+        entry = self._index.tagged(view, tag.name)
+        return found if entry is None else with_last(found, entry.digest, entry.checked)
+
+    def dated(self, repository: Repository, digests: Iterable[Digest]) -> dict[Digest, Dated]:
+        """Return what is known of the age of digests; those of which nothing is are left out."""
+        found = {}
+        for digest in set(digests):
+            sighting = self._sighting(_sighting_key(repository, digest))
+            if sighting is not None:
+                found[digest] = Dated(sighting.seen, sighting.dated, sighting.source)
+        return found
+
+    def point(
+        self, view: View, tag: Tag, digest: Digest, checked: float | None = None, asked_by: str | None = None
+    ) -> None:
+        """Note that upstream said at ``checked``, just now by default, that the tag points to ``digest``.
+
+        Arguments:
+            asked_by: the client that asked; None is nobody.
+        """
+        entry = self._index.tagged(view, tag.name)
+        self.saw(view.repository, digest)
+        if entry is None or entry.digest != digest:
+            self._note(view, tag, digest, asked_by)
+        self._index.tag(view, tag.name, digest, checked)
+
+    def gone(self, view: View, tag: Tag, *also: str) -> None:
+        """Note that upstream does not have the tag any more, and forget what else is kept by the names of ``also``."""
+        self._note(view, tag, None, None)
+        self._index.untag(view, tag.name, *also)
+
+    def _note(self, view: View, tag: Tag, digest: Digest | None, asked_by: str | None) -> None:
+        """Note a change, before the index is told where the tag points now."""
+        key = tag_key(view, tag.name)
+        known, entry = self._read(key), self._index.tagged(view, tag.name)
+        # Of a tag that nobody knows it is no news that it is gone.
+        if (known[-1].digest if known else None) == digest:
+            return
+        before = entry.checked if entry is not None and known and known[-1].digest == entry.digest else None
+        self._add(Change(key, str(digest or ""), self._now(), before, asked_by))
+        change = TagChange(digest, self._now(), self._now(), asked_by)
+        for observe in self.observers:
+            observe(view, tag, change)
+
+    def take_up(self, view: View, tag: Tag, changes: Iterable[TagChange]) -> None:
+        """Note what another node has seen of a tag of which nothing is known here."""
+        before: TagChange | None = None
+        for change in changes:
+            last = None if before is None else before.last
+            digest = str(change.digest or "")
+            self._add(Change(tag_key(view, tag.name), digest, change.seen, last, change.asked_by))
+            before = change
+
+    def saw(self, repository: Repository, digest: Digest, at: float | None = None) -> None:
+        """Note that a digest was seen, just now by default: the first time counts."""
+        key, moment = _sighting_key(repository, digest), self._now() if at is None else at
+        known = self._sighting(key)
+        if known is None or moment < known.seen:
+            self._note_sighting(key, Sighting(moment) if known is None else replace(known, seen=moment))
+
+    def date(self, repository: Repository, digest: Digest, dated: float, source: str) -> None:
+        """Note since when a digest is there by somebody else's word (``source``, of `Sources`)."""
+        key = _sighting_key(repository, digest)
+        known = self._sighting(key) or Sighting(self._now())
+        self._note_sighting(key, replace(known, dated=dated, source=source))
+
+    def recent(self, limit: int) -> list[Moved]:
+        """Return the last changes of all tags that are written, the latest first; not that a tag was seen first."""
+        rows = self._index.read(
+            """
+            SELECT registry, repository, name, digest, seen, last, asked_by, (
+                SELECT digest FROM tag_change AS former WHERE former.registry = tag_change.registry
+                AND former.repository = tag_change.repository AND former.name = tag_change.name
+                AND former.credential = tag_change.credential AND former.number < tag_change.number
+                ORDER BY former.number DESC LIMIT 1) AS before
+            FROM tag_change WHERE before IS NOT NULL ORDER BY number DESC LIMIT ?
+            """,
+            limit,
+        )
+        return [
+            Moved(
+                Repository(Registry(registry), path),
+                Tag(name),
+                _digest(before),
+                TagChange(_digest(digest), seen, last, asked_by),
+            )
+            for registry, path, name, digest, seen, last, asked_by, before in rows
+        ]
+
+    def _read(self, key: TagKey) -> list[TagChange]:
+        rows = self._index.read(
+            "SELECT digest, seen, last, asked_by FROM tag_change WHERE registry = ? AND repository = ? AND name = ? "
+            "AND credential = ? ORDER BY number",
+            *key,
+        )
+        found = [TagChange(_digest(digest), seen, last, asked_by) for digest, seen, last, asked_by in rows]
+        # What is written meanwhile may be among both.
+        for notes in reversed(self._index.pending.waiting()):
+            for _, change in sorted(notes.changes.items()):
+                if change.tag == key:
+                    found = _with(found, change)
+        return found
+
+    def _sighting(self, key: SightingKey) -> Sighting | None:
+        for notes in self._index.pending.waiting():
+            if key in notes.sightings:
+                return notes.sightings[key]
+        rows = self._index.read(
+            "SELECT seen, dated, source FROM sighting WHERE registry = ? AND repository = ? AND digest = ?", *key
+        )
+        return Sighting(*rows[0]) if rows else None
+
+    def _note_sighting(self, key: SightingKey, sighting: Sighting) -> None:
+        if self._index.pending.has_room:
+            self._index.pending.notes.sightings[key] = sighting
+        self._index.pending.begin()
+
+    def _add(self, change: Change) -> None:
+        if self._index.pending.has_room:
+            self._index.pending.notes.changes[next(_numbers)] = change
+        self._index.pending.begin()
+
+
+def _with(found: list[TagChange], change: Change) -> list[TagChange]:
+    """Return a history with one more change, which it may have already."""
+    new = TagChange(_digest(change.digest), change.seen, change.seen, change.asked_by)
+    if any((each.digest, each.seen) == (new.digest, new.seen) for each in found):
+        return found
+    if found and change.before is not None:
+        found[-1] = replace(found[-1], last=max(found[-1].last, change.before))
+    return [*found, new]
+
+
+def _digest(text: str) -> Digest | None:
+    return Digest.parse(text) if text else None
+
+
+def _sighting_key(repository: Repository, digest: Digest) -> SightingKey:
+    return repository.registry.name, repository.path, str(digest)
