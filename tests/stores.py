@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from crproxy.config import Config
 from crproxy.flights import Dependencies, Flights
 from crproxy.flights.tiers import Elsewhere
 from crproxy.limits import Fills
-from crproxy.oci.names import Registry, Repository
+from crproxy.oci.digests import Digest
+from crproxy.oci.names import Registry, Repository, Tag
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
+from crproxy.pullthrough.ages import Ages
+from crproxy.pullthrough.artifacts import Artifacts
 from crproxy.pullthrough.blobs import Blobs
 from crproxy.pullthrough.invalidation import Invalidation
 from crproxy.pullthrough.lists import Lists
@@ -26,12 +29,17 @@ from crproxy.pullthrough.permissions import Permissions, Rules
 from crproxy.pullthrough.recall import Recall
 from crproxy.pullthrough.redirecting import Redirecting, Signer
 from crproxy.pullthrough.references import KeptReferences
+from crproxy.pullthrough.ruled_manifests import Counted, RuledManifests
+from crproxy.pullthrough.signatures import Signatures
+from crproxy.pullthrough.verdicts import MemoryVerdicts
 from crproxy.sharing import Sharing
 from crproxy.store.blobs import Blobs as StoredBlobs
 from crproxy.store.entries import Entry
 from crproxy.store.filling import Threads
 from crproxy.store.index import Index
 from crproxy.store.store import Store
+from crproxy.store.tag_history import TagHistory
+from crproxy.store.tag_pins import TagPins
 
 __all__ = [
     "MIB",
@@ -133,25 +141,57 @@ def pull_through(
     recall = None if commons is None else Recall(commons, store, Lifetimes(), clock, clock.seconds)
     redirecting = Redirecting(client, permissions, clock.seconds, signer)
     flights = Flights(make_dependencies(store, clock, Elsewhere(store=commons)))
+    manifests = Manifests(client, store, permissions, Lifetimes(), patience, clock)
+    blobs = Blobs(
+        client,
+        store,
+        permissions,
+        flights,
+        fills,
+        patience,
+        clock,
+        objects=commons,
+        recall=recall,
+        redirecting=redirecting,
+    )
+    lists = Lists(client, store, permissions, Lifetimes(), patience, clock.seconds)
     return PullThrough(
-        Manifests(client, store, permissions, Lifetimes(), patience, clock),
-        Blobs(
-            client,
-            store,
-            permissions,
-            flights,
-            fills,
-            patience,
-            clock,
-            objects=commons,
-            recall=recall,
-            redirecting=redirecting,
-        ),
-        Lists(client, store, permissions, Lifetimes(), patience, clock.seconds),
+        ruled(client, store, manifests, Artifacts(manifests, blobs, lists), clock),
+        blobs,
+        lists,
         permissions,
         Invalidation(store.index, references, Lifetimes(), clock.seconds),
         settled,
         recall,
+    )
+
+
+def ruled(
+    client: Any,
+    store: Store,
+    manifests: Manifests,
+    artifacts: Artifacts,
+    clock: IReactorTime,
+    counted: Counted = lambda rule, outcome: None,
+    denied: Callable[[], Collection[Digest]] = tuple,
+) -> RuledManifests:
+    """Manifests by the rules, with pins that are in the index."""
+    pins = TagPins(store.index)
+
+    def pin_of(repository: Repository, tag: Tag) -> Digest | None:
+        pin = pins.of(repository, tag)
+        return None if pin is None else pin.digest
+
+    return RuledManifests(
+        manifests,
+        Ages(client, TagHistory(store.index, clock.seconds), artifacts, clock.seconds),
+        store.index,
+        Lifetimes(),
+        pin_of,
+        denied,
+        Signatures(artifacts, threads, MemoryVerdicts(), Lifetimes(), clock.seconds),
+        counted,
+        clock.seconds,
     )
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     "oci",
+    "signatures",
     "policy",
     "config",
     "transports",

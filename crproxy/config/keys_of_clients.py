@@ -133,8 +133,8 @@ CLIENT_KEYS = (
         "access",
         "deny_digests_file",
         Kind.FILE,
-        "a file of digests that nobody is served, be they images or parts of them, kept or not: one a line, `#` begins a "
-        "comment. It is read again within seconds when it changes, without a reload, and wins over "
+        "a file of digests that nobody is served, be they images or parts of them, kept or not: one a line, `#` begins "
+        "a comment. It is read again within seconds when it changes, without a reload, and wins over "
         "[everything else](policy.md#digests-that-are-denied)",
         "none",
     ),

@@ -10,7 +10,7 @@ from ..oci.images import ImageName
 from ..oci.names import Registry, Repository, Tag
 from ..policy.access import Patterns, parse_pattern
 from ..policy.rules import Action, Rule, Rules
-from ..policy.trust import Trust
+from ..signatures.trust import Trust
 from .table import Table
 
 __all__ = ["read_pins", "read_rules"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..oci.names import Registry, Repository
+from ..signatures.trust import Trust
 from .access import Patterns, patterns_about
 from .clients import Network, is_in
-from .trust import Trust
 
 __all__ = ["NO_RULE", "Action", "Decision", "Match", "Rule", "Rules", "Subject"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email.utils
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from twisted.logger import Logger
@@ -19,6 +19,7 @@ from ..sharing.bounding import drop_oldest
 from ..store.entries import View
 from ..store.tag_history import TagHistory
 from ..upstream.client import RegistryClient
+from .artifacts import Artifacts
 
 __all__ = ["Ages"]
 
@@ -26,11 +27,10 @@ __all__ = ["Ages"]
 _MOST_IMAGES = 32
 # Seconds for which a registry that said nothing of some digest is not asked again.
 _IN_VAIN_SECONDS = 600.0
+# Bytes of a configuration.
+_CONFIG_LIMIT = 4 * 1024 * 1024
 # An HTTP date of any form (RFC 9110, 5.6.7), and a date of RFC 3339 with nanoseconds.
 _LONGEST_DATE = 64
-
-# Returns the bytes of a manifest, or of a small blob. Raises RegistryError.
-ReadContent = Callable[[View, Digest], Awaitable[bytes]]
 
 
 class Ages:
@@ -39,7 +39,7 @@ class Ages:
     Arguments:
         client: asks registries.
         history: where tags have pointed, and when digests were seen.
-        read_manifest, read_config: read what an image consists of.
+        artifacts: reads what an image consists of.
         now: seconds since the epoch.
     """
 
@@ -49,14 +49,12 @@ class Ages:
         self,
         client: RegistryClient,
         history: TagHistory,
-        read_manifest: ReadContent,
-        read_config: ReadContent,
+        artifacts: Artifacts,
         now: Callable[[], float],
     ) -> None:
         self._client = client
         self._history = history
-        self._read_manifest = read_manifest
-        self._read_config = read_config
+        self._artifacts = artifacts
         self._now = now
         self._asked_in_vain: dict[tuple[Repository, Digest], float] = {}
 
@@ -114,7 +112,9 @@ class Ages:
             if newest is not None and newest <= self._now():
                 return newest, Sources.LAST_MODIFIED
             if trust_created:
-                created = _newest([_created(await self._read_config(view, config)) for config in configs])
+                created = _newest(
+                    [_created(await self._artifacts.blob(view, config, _CONFIG_LIMIT)) for config in configs]
+                )
                 return None if created is None else (created, Sources.CREATED)
         except RegistryError as error:
             self._log.debug("how old {digest} is cannot be asked: {error}", digest=str(digest), error=error)
@@ -122,7 +122,7 @@ class Ages:
 
     async def _configs(self, view: View, digest: Digest) -> list[Digest]:
         """Return the configurations of an image, or of all images of an index; none where there are too many."""
-        parts = references(await self._read_manifest(view, digest))
+        parts = references(await self._artifacts.manifest(view, digest))
         children = [part.digest for part in parts if part.is_manifest]
         if not children:
             return [part.digest for part in parts if not part.is_manifest][:1]
@@ -134,7 +134,7 @@ class Ages:
         return found
 
     async def _configs_of_image(self, view: View, digest: Digest) -> list[Digest]:
-        parts = references(await self._read_manifest(view, digest))
+        parts = references(await self._artifacts.manifest(view, digest))
         return [part.digest for part in parts if not part.is_manifest][:1]
 
     async def _last_modified_of_blob(self, view: View, digest: Digest) -> float | None:

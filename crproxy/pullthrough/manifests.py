@@ -9,12 +9,12 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from ..limits.current_client import asked_for
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..oci.manifests import NoManifest, manifest_type
 from ..oci.media_types import ANY, is_specific, passed_type
 from ..oci.names import Reference, Registry, Tag
-from ..limits.current_client import asked_for
 from ..oci.sizes import parse_size
 from ..policy.freshness import Freshness, Lifetimes, freshness, warning
 from ..policy.headers import answer_headers

@@ -87,6 +87,7 @@ class Asked:
         caller: the Authorization for the registry, of a client that has its own.
         client: the IP address of who asks, where that is known.
         decision: which rule decides.
+        may_redirect: whether it can be sent elsewhere for a blob.
     """
 
     method: str
@@ -96,6 +97,7 @@ class Asked:
     caller: str | None = field(default=None, repr=False)
     client: str | None = None
     decision: Decision = field(default_factory=Decision)
+    may_redirect: bool = True
 
 
 class CacheStatus:

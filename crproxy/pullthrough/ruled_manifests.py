@@ -1,4 +1,4 @@
-"""Manifests as the rules want them: a tag is answered by a pin, by what it points to, or by what it pointed to before."""
+"""Manifests as the rules want them: a tag is answered by a pin, by what it points to, or what it pointed to before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..policy import rule_texts
 from ..policy.freshness import Freshness, Lifetimes, freshness
 from ..policy.minimum_age import Judgement
 from ..policy.rules import Action, Decision, Rule
-from ..policy.trust import Trust
+from ..signatures.trust import Trust
 from ..store.entries import View
 from ..store.index import Index
 from .ages import Ages

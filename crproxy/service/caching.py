@@ -31,6 +31,7 @@ from ..store.scrubbing import Scrub
 from ..store.settling import Settling
 from ..store.store import Store
 from .data_directory import files_of, prepare_data_directory
+from .rules import RulesState
 
 __all__ = ["CacheService"]
 
@@ -39,8 +40,8 @@ class CacheService(Service):
     """The cache, open while the service runs.
 
     ``store`` is what is kept, ``flights`` what is on its way there; ``inventory`` looks at it, in ``threads``;
-    ``settled`` waits until other workers see it; ``index_path`` is where the index's file is. ``rules`` has what rules are
-    applied with, ``pins`` the images that stay.
+    ``settled`` waits until other workers see it; ``index_path`` is where the index's file is. ``rules`` has what rules
+    are applied with, ``pins`` the images that stay.
     """
 
     _log = Logger()

@@ -11,6 +11,7 @@ from ..metrics import CommonReadings, FleetNumbers, StorageNumbers
 from ..policy.freshness import Lifetimes
 from ..pullthrough.recall import Recall
 from ..store.store import Store
+from ..store.tag_history import TagHistory
 from ..web import page
 
 if TYPE_CHECKING:
@@ -123,9 +124,11 @@ class Commons:
         """Return what the operator is shown of the object store; None where there is none."""
         return None if self.tier is None else await self.tier.describe()
 
-    def recall(self, store: Store, lifetimes: Lifetimes, reactor: Any, now: Callable[[], float]) -> Recall | None:
+    def recall(
+        self, store: Store, lifetimes: Lifetimes, reactor: Any, now: Callable[[], float], history: TagHistory
+    ) -> Recall | None:
         """Return what looks up what other nodes know; None where there are none."""
-        return None if self.objects is None else Recall(self.objects, store, lifetimes, reactor, now)
+        return None if self.objects is None else Recall(self.objects, store, lifetimes, reactor, now, history)
 
     def news(self, recall: Recall | None) -> FleetNews | None:
         """Return what tells other nodes of tags, and what they have told; None where there are none."""

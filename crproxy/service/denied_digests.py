@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
@@ -88,7 +88,7 @@ class DeniedDigests(Service):
 
 def _state(path: str) -> _State:
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return path, 0, 0, 0
     return path, found.st_mtime_ns, found.st_size, found.st_ino

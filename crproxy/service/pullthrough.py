@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config import Config
 from ..limits import Fills
+from ..policy.rules import Rule
 from ..pullthrough import PullThrough
 from ..pullthrough.ages import Ages
 from ..pullthrough.artifacts import Artifacts
@@ -20,7 +21,9 @@ from ..pullthrough.redirecting import Redirecting
 from ..pullthrough.references import KeptReferences
 from ..pullthrough.ruled_manifests import Counted, RuledManifests
 from ..pullthrough.signatures import Signatures
+from ..pullthrough.verdicts import IndexVerdicts
 from ..sharing import Sharing
+from ..store.kept_verdicts import KeptVerdicts
 from ..upstream.client import RegistryClient
 from ..upstream.endpoint_health import EndpointHealth
 from ..upstream.exchange import Exchange
@@ -44,6 +47,7 @@ def make_pullthrough(
     sharing: Sharing | None = None,
     parallelism: Parallelism | None = None,
     commons: Commons | None = None,
+    counted: Counted | None = None,
 ) -> PullThrough:
     """Return what answers requests, with all that it needs behind it.
 
@@ -56,6 +60,7 @@ def make_pullthrough(
         sharing: what other workers know as well.
         parallelism: over how many connections upstreams may be asked for one blob.
         commons: what all nodes have; nothing by default.
+        counted: is told what has come of rules; nobody by default.
     """
     commons = commons or Commons()
     claims = None if sharing is None or (sharing.is_alone and not commons.has_nodes) else sharing.claims("manifests")
@@ -72,35 +77,57 @@ def make_pullthrough(
         health=health,
     )
     patience = Patience(lifetimes.patience, reactor)
-    recall = commons.recall(cache.store, lifetimes, reactor, now or reactor.seconds)
-    return PullThrough(
-        Manifests(
-            client,
-            cache.store,
-            permissions,
-            lifetimes,
-            patience,
-            reactor,
-            now=now,
-            claims=claims,
-            news=commons.news(recall),
-        ),
-        Blobs(
-            client,
-            cache.store,
-            permissions,
-            cache.flights,
-            fills,
-            patience,
-            reactor,
-            cache.settled,
-            objects=commons.objects,
-            recall=recall,
-            redirecting=Redirecting(client, permissions, now or reactor.seconds, commons.signer),
-        ),
-        Lists(client, cache.store, permissions, lifetimes, patience, now or reactor.seconds),
+    recall = commons.recall(cache.store, lifetimes, reactor, now or reactor.seconds, cache.rules.history)
+    moment = now or reactor.seconds
+    manifests = Manifests(
+        client,
+        cache.store,
         permissions,
-        Invalidation(cache.store.index, references, lifetimes, now or reactor.seconds),
+        lifetimes,
+        patience,
+        reactor,
+        now=now,
+        claims=claims,
+        news=commons.news(recall),
+        history=cache.rules.history,
+    )
+    blobs = Blobs(
+        client,
+        cache.store,
+        permissions,
+        cache.flights,
+        fills,
+        patience,
+        reactor,
+        cache.settled,
+        objects=commons.objects,
+        recall=recall,
+        redirecting=Redirecting(client, permissions, moment, commons.signer),
+    )
+    lists = Lists(client, cache.store, permissions, lifetimes, patience, moment)
+    artifacts = Artifacts(manifests, blobs, lists)
+    verdicts = IndexVerdicts(KeptVerdicts(cache.store.index), moment)
+    ruled = RuledManifests(
+        manifests,
+        Ages(client, cache.rules.history, artifacts, moment),
+        cache.store.index,
+        lifetimes,
+        cache.rules.pin_of,
+        cache.rules.denied,
+        Signatures(artifacts, cache.threads, verdicts, lifetimes, moment),
+        counted or _nobody,
+        moment,
+    )
+    return PullThrough(
+        ruled,
+        blobs,
+        lists,
+        permissions,
+        Invalidation(cache.store.index, references, lifetimes, moment),
         cache.settled,
         recall,
     )
+
+
+def _nobody(rule: Rule, outcome: str) -> None:
+    """Count nothing (Counted)."""

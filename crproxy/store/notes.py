@@ -23,6 +23,7 @@ __all__ = [
     "Stored",
     "TagEntry",
     "TagKey",
+    "VerdictKey",
     "ViewKey",
     "unless_revoked",
 ]
@@ -40,6 +41,8 @@ LinkKey = tuple[str, str, str, str]
 TagKey = tuple[str, str, str, str]
 # registry, repository, digest
 SightingKey = tuple[str, str, str]
+# registry, repository, digest, and who is trusted
+VerdictKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ class Notes:
     # By numbers that grow.
     changes: dict[int, Change] = field(default_factory=dict)
     sightings: dict[SightingKey, Sighting] = field(default_factory=dict)
+    # When it was found that something is signed.
+    verdicts: dict[VerdictKey, float] = field(default_factory=dict)
     # Nothing that was confirmed up to then counts any more.
     revoked: dict[ViewKey, float] = field(default_factory=dict)
 
@@ -189,7 +194,8 @@ class Notes:
                 self.links[key] = replace(link, confirmed=0.0)
 
     def _kinds(self) -> tuple[dict[Any, Any], ...]:
-        return self.revoked, self.blobs, self.used, self.checked, self.links, self.tags, self.changes, self.sightings
+        first = self.revoked, self.blobs, self.used, self.checked
+        return *first, self.links, self.tags, self.changes, self.sightings, self.verdicts
 
 
 def unless_revoked(waiting: Iterable[Notes], whose: ViewKey, link: Link) -> Link:

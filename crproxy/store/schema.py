@@ -86,9 +86,9 @@ _PINS = """
         PRIMARY KEY (digest, pool)
     ) WITHOUT ROWID;
 """
-# Where tags pointed: each change that was seen, until when upstream said so last, and for whom it was asked; '' where the
-# tag was gone. When digests were seen first in a repository, and since when they are there by others' words. By which
-# digest a tag is answered until the operator says otherwise. Who has signed what, as it was found out.
+# Where tags pointed: each change that was seen, until when upstream said so last, and for whom it was asked; '' where
+# the tag was gone. When digests were seen first in a repository, and since when they are there by others' words. By
+# which digest a tag is answered until the operator says otherwise. Who has signed what, as it was found out.
 _HISTORY = """
     CREATE TABLE tag_change (
         number INTEGER PRIMARY KEY,

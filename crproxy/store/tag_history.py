@@ -1,4 +1,4 @@
-"""Where tags have pointed, and when digests were seen first: what the index keeps of it, notes on their way included."""
+"""Where tags have pointed, and when digests were seen first: what the index keeps of it, and notes on their way."""
 
 from __future__ import annotations
 

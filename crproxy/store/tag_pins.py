@@ -70,6 +70,4 @@ def _parsed(rows: list[tuple[str, str, str, str, float]]) -> Iterator[TagPin]:
     for registry, path, name, digest, made in rows:
         # Of another version's grammar, perhaps.
         with contextlib.suppress(RegistryError):
-            yield TagPin(
-                Repository.parse(Registry.parse(registry), path), Tag.parse(name), Digest.parse(digest), made
-            )
+            yield TagPin(Repository.parse(Registry.parse(registry), path), Tag.parse(name), Digest.parse(digest), made)

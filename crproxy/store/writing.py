@@ -210,6 +210,7 @@ def _statements(notes: Notes) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
         _SIGHTING,
         [(*key, sighting.seen, sighting.dated, sighting.source) for key, sighting in notes.sightings.items()],
     )
+    yield "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?)", [(*key, at) for key, at in notes.verdicts.items()]
     for _, change in sorted(notes.changes.items()):
         yield from _changed(change)
 

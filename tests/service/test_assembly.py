@@ -27,8 +27,8 @@ from crproxy.policy.routing import Names
 from crproxy.pullthrough import PullThrough
 from crproxy.service.assembly import make_service
 from crproxy.service.caching import CacheService
-from crproxy.service.core import make_pullthrough
 from crproxy.service.listening import Listener, ListenError
+from crproxy.service.pullthrough import make_pullthrough
 from crproxy.store.entries import Entry
 from crproxy.upstream.agent import Clients
 from crproxy.upstream.exchange import Exchange

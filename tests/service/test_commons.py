@@ -24,7 +24,7 @@ def test_a_node_alone_has_nothing_in_common(world: InCommon) -> None:
     commons.attach(cache)
     assert commons.elsewhere.is_nowhere
     assert not commons.has_nodes
-    assert commons.recall(cache.store, Lifetimes(), world.reactor, world.now) is None
+    assert commons.recall(cache.store, Lifetimes(), world.reactor, world.now, cache.rules.history) is None
     assert commons.news(None) is None
     assert commons.readings(lambda: 0) is None
     assert commons.state() == (None, None)
@@ -40,7 +40,7 @@ def test_a_store_alone_is_where_bytes_are_and_nobody_is_followed(world: InCommon
     assert commons.elsewhere.store is commons.objects
     assert not commons.has_nodes
     assert commons.signer is None
-    recall = commons.recall(cache.store, Lifetimes(), world.reactor, world.now)
+    recall = commons.recall(cache.store, Lifetimes(), world.reactor, world.now, cache.rules.history)
     assert recall is not None
     assert commons.news(recall) is None
     assert tier.uploading is not None
@@ -55,7 +55,7 @@ def test_a_fleet_without_a_store_follows_other_nodes(world: InCommon) -> None:
     assert commons.elsewhere.nodes is fleet.nodes
     assert commons.elsewhere.store is None
     assert commons.has_nodes
-    recall = commons.recall(cache.store, Lifetimes(), world.reactor, world.now)
+    recall = commons.recall(cache.store, Lifetimes(), world.reactor, world.now, cache.rules.history)
     assert isinstance(commons.news(recall), FleetNews)
     assert commons.news(None) is None
 

@@ -10,13 +10,12 @@ import pytest
 from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
-from crproxy.oci.names import Registry
-from crproxy.oci.names import Tag
+from crproxy.oci.names import Registry, Tag
 from crproxy.policy.minimum_age import Dated, TagChange
 from crproxy.store.entries import Entry, View
 from crproxy.store.index import Index
-from crproxy.store.tag_history import TagHistory
 from crproxy.store.notes import NEVER
+from crproxy.store.tag_history import TagHistory
 from tests.logs import Log
 from tests.store.test_index import Thread
 from tests.stores import make_index
@@ -145,8 +144,9 @@ def test_of_version_4_everything_stays(index: Index, path: Path, clock: Clock) -
     index.link(VIEW, A, "type/x", 10)
     index.close()
     database = sqlite3.connect(path)
-    database.executescript("DROP TABLE pin; DROP TABLE pinned"
-        "; DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict; PRAGMA user_version = 4")
+    database.executescript("DROP TABLE pin; DROP TABLE pinned")
+    database.executescript("DROP TRIGGER tag_confirmed; DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin")
+    database.executescript("DROP TABLE verdict; PRAGMA user_version = 4")
     database.close()
     again = make_index(path, clock.seconds)
     assert again.size(Entry(A)) == 10
@@ -163,7 +163,9 @@ def test_of_version_3_everything_stays_and_counts_as_read_now(index: Index, path
     database = sqlite3.connect(path)
     database.executescript("DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked; PRAGMA user_version = 3")
     database.executescript("DROP TABLE pin; DROP TABLE pinned")
-    database.executescript("DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict")
+    database.executescript(
+        "DROP TRIGGER tag_confirmed; DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict"
+    )
     database.close()
     began = time.time()
     again = make_index(path, clock.seconds)
@@ -192,13 +194,16 @@ def test_where_much_is_not_written_nothing_is_looked_for(slow: Index, clock: Clo
 
 
 def test_of_version_5_tags_have_a_history_from_now_on(index: Index, path: Path, clock: Clock) -> None:
+    clock.advance(100)
     index.link(VIEW, A, "type/x", 10)
     index.tag(VIEW, "v1", A)
     index.tag(VIEW, "before/v1", B)
     seen = clock.seconds()
     index.close()
     database = sqlite3.connect(path)
-    database.executescript("DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict")
+    database.executescript(
+        "DROP TRIGGER tag_confirmed; DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict"
+    )
     database.executescript("PRAGMA user_version = 5")
     database.close()
     clock.advance(100)
