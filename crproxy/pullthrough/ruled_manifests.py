@@ -213,7 +213,9 @@ class RuledManifests:
         answered, judged = verdict.digest, verdict.judged
         if answered is not None and answered != upstreams:
             reply.body.abandon()
+            stale = reply.headers.get("Warning")
             reply = await self._manifests.get(view, answered, method)
+            reply = reply if stale is None else _warned(reply, stale)
         if judged is not None and judged.is_held:
             reply = _warned(reply, rule_texts.held(rule, view.repository, tag, judged))
         self._of_children(view, reply, rule, judged)

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from twisted.internet.defer import Deferred
+
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..oci.names import Registry, Repository, Tag
@@ -47,23 +49,23 @@ class TagPins:
         )
         return next(_parsed(rows), None)
 
-    async def pin(self, pin: TagPin) -> None:
-        """Answer a tag by a digest from now on. Raises OSError, sqlite3.Error: the index cannot be written."""
+    def pin(self, pin: TagPin) -> Deferred[None]:
+        """Answer a tag by a digest from now on. Fails with OSError, sqlite3.Error: the index cannot be written."""
 
         def write(database: sqlite3.Connection) -> None:
             row = pin.repository.registry.name, pin.repository.path, pin.tag.name, str(pin.digest), pin.made
             database.execute("INSERT OR REPLACE INTO tag_pin VALUES (?, ?, ?, ?, ?)", row)
 
-        await self._index.ask(write)
+        return self._index.ask(write)
 
-    async def unpin(self, repository: Repository, tag: Tag) -> bool:
-        """Answer a tag as upstream does again; tell whether it was pinned. Raises as `pin` does."""
+    def unpin(self, repository: Repository, tag: Tag) -> Deferred[bool]:
+        """Answer a tag as upstream does again; tell whether it was pinned. Fails as `pin` does."""
 
         def write(database: sqlite3.Connection) -> bool:
             statement = "DELETE FROM tag_pin WHERE registry = ? AND repository = ? AND name = ?"
             return database.execute(statement, (repository.registry.name, repository.path, tag.name)).rowcount > 0
 
-        return await self._index.ask(write)
+        return self._index.ask(write)
 
 
 def _parsed(rows: list[tuple[str, str, str, str, float]]) -> Iterator[TagPin]:
