@@ -16,6 +16,7 @@ from ..policy.units import parse_size
 from ..store.entries import Entry
 from ..store.filling import Threads
 from ..store.inventory import Inventory, StoredImage
+from ..store.pinning import Pins
 from ..store.removing import Sweepings, sweep, sweepings
 from ..store.scrubbing import verify_gently
 from ..store.store import Store
@@ -44,6 +45,7 @@ class CacheResource(Branch):
         threads: for blocking work.
         names: returns the names this proxy answers to.
         clock: the time.
+        pins: the images that stay.
         now: seconds since the epoch, by which contents have an age; the clock's by default.
         pushing: uploads all of it to the object store; None where there is none.
         served: returns what the cache was good for since the daemon started, as JSON has it.
@@ -56,6 +58,7 @@ class CacheResource(Branch):
         threads: Threads,
         names: Callable[[], Names],
         clock: IReactorTime,
+        pins: Pins,
         *,
         now: Callable[[], float] | None = None,
         pushing: Pushing | None = None,
@@ -67,7 +70,7 @@ class CacheResource(Branch):
         self._inventory = inventory
         self._threads = threads
         self.putChild(b"push", _Push(store, pushing))
-        work = CacheWork(store, inventory, threads, names, clock, now)
+        work = CacheWork(store, inventory, threads, names, clock, pins, now)
         self.putChild(b"images", _Images(work))
         self.putChild(b"pins", _Pins(work))
         self.putChild(b"verify", _Verify(store, clock))

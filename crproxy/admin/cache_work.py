@@ -30,6 +30,7 @@ class CacheWork:
         threads: for blocking work.
         names: returns the names this proxy answers to.
         clock: the time.
+        pins: the images that stay.
         now: seconds since the epoch; the clock's by default.
     """
 
@@ -40,9 +41,10 @@ class CacheWork:
         threads: Threads,
         names: Callable[[], Names],
         clock: IReactorTime,
+        pins: Pins,
         now: Callable[[], float] | None = None,
     ) -> None:
-        self._pins = Pins(store.index, inventory, threads)
+        self._pins = pins
         self._now = now or clock.seconds
         self._store = store
         self._inventory = inventory

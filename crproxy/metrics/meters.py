@@ -10,6 +10,7 @@ from ..config import Config
 from ..sharing import Alone, Sharing
 from .labels import Registries
 from .requests import Requests
+from .rules import RuleMeter
 from .upstreams import Upstreams
 
 __all__ = ["Meters"]
@@ -18,8 +19,8 @@ _LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Meters:
-    """What is counted. ``requests`` and ``upstreams`` do it; ``lag`` is told how late the reactor is, in seconds,
-    ``turn`` how long each of its turns took; ``registries`` makes labels.
+    """What is counted. ``requests``, ``rules`` and ``upstreams`` do it; ``lag`` is told how late the reactor is, in
+    seconds, ``turn`` how long each of its turns took; ``registries`` makes labels.
 
     Arguments:
         current: returns the configuration that counts now.
@@ -32,6 +33,7 @@ class Meters:
         self.registry = CollectorRegistry()
         self.registries = registries = Registries(current)
         self.requests = Requests(self.registry, registries)
+        self.rules = RuleMeter(self.registry, registries)
         sharing = sharing or Alone()
         up, endpoints_up = sharing.records("upstreams up"), sharing.records("endpoints up")
         self.upstreams = Upstreams(self.registry, registries, up, endpoints_up)

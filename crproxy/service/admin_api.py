@@ -55,6 +55,7 @@ def _resources(core: Core) -> dict[str, IResource]:
             cache.threads,
             names,
             reactor,
+            cache.pins,
             now=core.now,
             pushing=None if commons.tier is None else commons.tier.pushing(cache),
             served=ServedSince(core.gathering, core.sharing, core.now),

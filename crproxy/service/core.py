@@ -123,6 +123,7 @@ class Core:
         commons = Commons.of(fleet, tier, reactor, redirect_ttl)
         meters = Meters(current, sharing)
         cache = CacheService(config, reactor, now=now, sharing=sharing, elsewhere=commons.elsewhere, current=current)
+        cache.rules.history.observers.append(meters.rules.moved)
         commons.attach(cache)
         accounts = Accounts(current, reactor, bounds.clients, bounds.of_client, sharing)
         sockets = Sockets(bounds.upstreams, bounds.for_client, bounds.idle)
@@ -162,6 +163,7 @@ class Core:
                 sharing=sharing,
                 parallelism=parallelism,
                 commons=commons,
+                counted=meters.rules.decided,
             ),
             LoginService(current, logins, reactor, now=now, sharing=sharing, token_key=commons.token_key),
             make_certificates(current, clients, reactor, now, sharing, commons) if config.listen.https else None,

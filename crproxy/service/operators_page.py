@@ -29,6 +29,7 @@ from ..admin.page.gate import wrong_logins
 from ..admin.page.jobs import Jobs
 from ..admin.page.stream import Streams
 from ..policy.history import History
+from ..policy.routing import Names
 from ..pullthrough.passing import BlobSource
 from ..tls.plan import NameState
 from ..upstream.single_flight import SingleFlight
@@ -185,7 +186,11 @@ class OperatorsPage(MultiService):
     def _make_sources(self) -> Sources:
         core = self._core
         cache = core.cache
-        work = CacheWork(cache.store, cache.inventory, cache.threads, lambda: core.configuration().names, core.reactor)
+
+        def names() -> Names:
+            return core.configuration().names
+
+        work = CacheWork(cache.store, cache.inventory, cache.threads, names, core.reactor, cache.pins)
         return Sources(
             self.overview,
             work.images,

@@ -33,7 +33,8 @@ class Moved:
 class TagHistory:
     """The history of the tags of one cache.
 
-    ``observers`` are called with each change that is noted here: view, tag, and what is known of it now.
+    ``observers`` are called with each change that is noted here of a tag that was known: repository, tag, the digest
+    that it pointed to, and the change.
 
     Arguments:
         index: keeps it.
@@ -43,7 +44,7 @@ class TagHistory:
     def __init__(self, index: Index, now: Callable[[], float]) -> None:
         self._index = index
         self._now = now
-        self.observers: list[Callable[[View, Tag, TagChange], object]] = []
+        self.observers: list[Callable[[Repository, Tag, Digest | None, TagChange], object]] = []
 
     def changes(self, view: View, tag: Tag) -> list[TagChange]:
         """Return the tag's history, the oldest first. The last one's ``last`` is when upstream confirmed it."""
@@ -90,8 +91,8 @@ class TagHistory:
         before = entry.checked if entry is not None and known and known[-1].digest == entry.digest else None
         self._add(Change(key, str(digest or ""), self._now(), before, asked_by))
         change = TagChange(digest, self._now(), self._now(), asked_by)
-        for observe in self.observers:
-            observe(view, tag, change)
+        for observe in self.observers if known else ():
+            observe(view.repository, tag, known[-1].digest, change)
 
     def take_up(self, view: View, tag: Tag, changes: Iterable[TagChange]) -> None:
         """Note what another node has seen of a tag of which nothing is known here."""

@@ -17,6 +17,7 @@ from crproxy.objects.outbox import Tally
 from crproxy.objects.pushing import Progress, Pushing
 from crproxy.policy.routing import Names
 from crproxy.store.inventory import Inventory
+from crproxy.store.pinning import Pins
 from tests.memory import Network
 from tests.stores import make_store, threads
 from tests.web.conftest import Browser, Received
@@ -88,7 +89,13 @@ def push(path: Path, pushing: Any, method: str = "POST") -> Received:
     store = make_store(path, network.clock)
     inventory = Inventory(path / "index.sqlite", store.blobs)
     cache = CacheResource(
-        store, inventory, threads, Names, network.clock, pushing=None if pushing is None else cast(Pushing, pushing)
+        store,
+        inventory,
+        threads,
+        Names,
+        network.clock,
+        Pins(store.index, inventory, threads),
+        pushing=None if pushing is None else cast(Pushing, pushing),
     )
     return ask(method, "/cache/push", cache=cache)
 

@@ -21,6 +21,7 @@ from crproxy.policy.routing import Names
 from crproxy.pullthrough.warming import Warming
 from crproxy.store.entries import Entry, View
 from crproxy.store.inventory import Inventory
+from crproxy.store.pinning import Pins
 from tests.logs import Log
 from tests.memory import Network
 from tests.pullthrough.conftest import Client
@@ -45,8 +46,9 @@ class AdminClient:
         self.denied: set[Repository] = set()
         warming = Warming(pull_through(self.client, self.store, clock), self.store, self._check, clock)
         inventory = Inventory(path / "index.sqlite", self.store.blobs)
+        pins = Pins(self.store.index, inventory, threads)
         resources = {
-            "cache": CacheResource(self.store, inventory, threads, Names, clock),
+            "cache": CacheResource(self.store, inventory, threads, Names, clock, pins),
             "warm": WarmResource(warming, Names, clock),
         }
         self.site = make_admin_site(

@@ -4,6 +4,7 @@ import email.utils
 import json
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
@@ -39,6 +40,12 @@ def aged(client: Client, ask: Ask, clock: Clock) -> Digest:
     assert body_of(ended(ask(wanted(), decision=AGED))) == OLD
     clock.advance(61)
     return digest
+
+
+def refusal(asking: Deferred[Reply]) -> RegistryError:
+    error = failure_of(asking, RegistryError)
+    assert isinstance(error, RegistryError)
+    return error
 
 
 def digest_of(reply: Reply) -> str:
@@ -84,7 +91,7 @@ def test_what_is_held_is_answered_while_upstream_is_away(client: Client, ask: As
 
 def test_a_tag_that_was_never_seen_is_refused_in_words_that_say_until_when(client: Client, ask: Ask) -> None:
     digest = client.tagged(V1, NEW)
-    error = failure_of(ask(wanted(), decision=AGED), RegistryError)
+    error = refusal(ask(wanted(), decision=AGED))
     assert error.status == 403
     for words in ("is refused until 1970-01-15 13:46 UTC", "three days", "3 d", f"{REPOSITORY}@{digest}"):
         assert words in error.message
@@ -137,14 +144,14 @@ def test_an_images_own_word_counts_only_where_it_is_trusted(
     if is_served:
         assert body_of(ended(asking)) == content
     else:
-        assert failure_of(asking, RegistryError).status == 403
+        assert refusal(asking).status == 403
 
 
 def test_deleted_and_made_again_a_tag_answers_its_former_digest(
     client: Client, ask: Ask, clock: Clock, aged: Digest
 ) -> None:
     client.error = RegistryError(ErrorCode.MANIFEST_UNKNOWN, "gone")
-    assert failure_of(ask(wanted(), decision=AGED), RegistryError).status == 404
+    assert refusal(ask(wanted(), decision=AGED)).status == 404
     client.error = None
     client.tagged(V1, NEW)
     clock.advance(61)
@@ -169,7 +176,7 @@ def test_a_pin_wins_over_upstream(client: Client, ask: Ask, store: Store, aged: 
 def test_without_a_pin_nothing_is_served_where_only_pins_are(client: Client, ask: Ask) -> None:
     digest = client.tagged(V1, NEW)
     decision = Decision(Rule("pinned only", pinned=True))
-    error = failure_of(ask(wanted(), decision=decision), RegistryError)
+    error = refusal(ask(wanted(), decision=decision))
     assert (error.status, client.asked) == (403, [])
     assert f"crproxy tag pin {REPOSITORY}:v1" in error.message
     assert body_of(ended(ask(wanted(digest), decision=decision))) == NEW
@@ -178,7 +185,7 @@ def test_without_a_pin_nothing_is_served_where_only_pins_are(client: Client, ask
 @pytest.mark.parametrize("request_", [wanted(), BlobRequest("x", Digest.of(b"x")), TagsRequest("x")])
 def test_nothing_of_what_is_denied_is_served(client: Client, ask: Ask, request_: object) -> None:
     decision = Decision(Rule("no", action=Action.DENY, message="ask ops"))
-    error = failure_of(ask(request_, decision=decision), RegistryError)
+    error = refusal(ask(request_, decision=decision))
     assert (error.status, client.asked) == (403, [])
     assert "is refused by no; ask ops" in error.message
 
@@ -196,7 +203,7 @@ def test_where_digests_are_asked_as_well_the_parts_of_an_index_are_as_old_as_its
     clock.advance(AGE)
     assert body_of(ended(ask(wanted(digest), decision=decision))) == index
     assert body_of(ended(ask(wanted(child), decision=decision))) == OLD
-    error = failure_of(ask(wanted(stranger), decision=decision), RegistryError)
+    error = refusal(ask(wanted(stranger), decision=decision))
     assert f"crproxy tag pin {REPOSITORY}:TAG {stranger}" in error.message
 
 

@@ -32,6 +32,7 @@ from crproxy.pullthrough.warming import Warming
 from crproxy.sharing import Counts
 from crproxy.sharing.levels import OwnLevels
 from crproxy.store.inventory import Inventory
+from crproxy.store.pinning import Pins
 from crproxy.web.branch import Branch
 from crproxy.web.page.assets import Assets
 from crproxy.web.site import PlainSite
@@ -119,7 +120,7 @@ def make_house(path: Path, trusted: tuple[ClientNetwork, ...] = ()) -> House:
     store = make_store(path, clock)
     client = Client(clock)
     inventory = Inventory(path / "index.sqlite", store.blobs)
-    work = CacheWork(store, inventory, threads, Names, clock)
+    work = CacheWork(store, inventory, threads, Names, clock, Pins(store.index, inventory, threads))
     warming = Warming(pull_through(client, store, clock), store, lambda repository: None, clock)
     jobs, streams = Jobs(clock.seconds, Counts()), Counts()
     records: list[Record] = []
