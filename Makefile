@@ -79,7 +79,7 @@ fuzz-upstreams: $(VENV)/installed-for-tests ## let registries answer it 100,000 
 	$(BIN)/python -m tests.stress.hostile_upstreams $(ARGS)
 
 .PHONY: bench
-bench: bench-cache bench-tls bench-limits bench-hostile bench-workers bench-parallel bench-proxy ## every benchmark
+bench: bench-cache bench-tls bench-limits bench-hostile bench-workers bench-parallel bench-proxy bench-rules ## every benchmark
 
 .PHONY: bench-cache
 bench-cache: $(VENV)/installed-for-tests packages ## crproxy next to nginx, docker-registry and any other, against what is aimed at
@@ -100,6 +100,10 @@ bench-soak: $(VENV)/installed-for-tests packages ## memory and descriptors at fu
 .PHONY: bench-silence
 bench-silence: $(VENV)/installed-for-tests packages ## how long clients wait for an upstream that answers nothing
 	$(BIN)/python -m benchmarks.silence $(ARGS)
+
+.PHONY: bench-rules
+bench-rules: $(VENV)/installed-for-tests packages ## what two hundred rules cost a warm manifest
+	$(BIN)/python -m benchmarks.rules $(ARGS)
 
 .PHONY: bench-limits
 bench-limits: $(VENV)/installed-for-tests packages ## how exact the limits on bytes per second are

@@ -90,12 +90,19 @@ def _report(running: subprocess.Popen[str], url: str, size: int) -> float:
     return float(seconds)
 
 
-def requests_per_second(server: Server, path: str, seconds: int, connections: int) -> float:
-    """Ask for a manifest over and over with wrk (HTTP/1.1, keep-alive); return how often it was answered."""
+def requests_per_second(
+    server: Server, path: str, seconds: int, connections: int, headers: Sequence[str] = ()
+) -> float:
+    """Ask for a manifest over and over with wrk (HTTP/1.1, keep-alive); return how often it was answered.
+
+    Arguments:
+        headers: more fields.
+    """
     command = [program("wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds}s"]
     # It looks names up by the system alone, so it is given the address, and the name beside it.
     url = server.url(path).replace(f"//{server.host}:", "//127.0.0.1:")
-    command += ["-H", f"Accept: {MANIFEST_TYPE}", "-H", f"Host: {server.host}:{server.port}", url]
+    command += ["-H", f"Accept: {MANIFEST_TYPE}", "-H", f"Host: {server.host}:{server.port}"]
+    command += [part for header in headers for part in ("-H", header)] + [url]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     rate = re.search(r"Requests/sec:\s+([\d.]+)", result.stdout)
     if rate is None or "Non-2xx" in result.stdout or "Socket errors" in result.stdout:

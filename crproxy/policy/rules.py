@@ -79,6 +79,12 @@ class Rule:
         """Whether it asks for something of what it allows."""
         return bool(self.minimum_age or self.pinned or self.trust)
 
+    def is_about_client(self, subject: Subject) -> bool:
+        """Tell whether it is about who asks."""
+        if self.networks and not is_in(subject.client, self.networks):
+            return False
+        return not self.users or subject.user in self.users
+
     def why_not(self, subject: Subject) -> str | None:
         """Return why it is not about ``subject``; None where it is."""
         repository = subject.repository
@@ -106,6 +112,9 @@ class Decision:
     trials: tuple[Rule, ...] = ()
 
 
+# Subjects whose decisions are remembered: the same clients pull the same images again and again.
+_MOST_DECIDED = 4096
+
 # Nothing but the lists counts.
 NO_RULE = Decision()
 
@@ -128,6 +137,7 @@ class Rules:
     rules: Sequence[Rule] = ()
     _by_pattern: Mapping[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
     _for_any: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _decided: dict[Subject, Decision] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         by_pattern: dict[str, list[int]] = {}
@@ -148,14 +158,23 @@ class Rules:
         """Return which rule decides about ``subject``."""
         if not self.rules:
             return NO_RULE
+        decided = self._decided.get(subject)
+        if decided is None:
+            decided = self._decide(subject)
+            if len(self._decided) >= _MOST_DECIDED:
+                self._decided.clear()
+            self._decided[subject] = decided
+        return decided
+
+    def _decide(self, subject: Subject) -> Decision:
         trials: list[Rule] = []
         for rule in self._about(subject.repository):
-            if rule.why_not(subject) is not None:
+            if not rule.is_about_client(subject):
                 continue
             if rule.enforce:
                 return Decision(rule, tuple(trials))
             trials.append(rule)
-        return Decision(None, tuple(trials))
+        return Decision(None, tuple(trials)) if trials else NO_RULE
 
     def explain(self, subject: Subject) -> Iterator[Match]:
         """Give what each rule has to do with ``subject``, up to the one that decides."""
@@ -175,11 +194,11 @@ class Rules:
         return True
 
     def _about(self, repository: Repository) -> Iterator[Rule]:
-        """Give the rules that may be about ``repository``, in their order."""
-        if not self.rules:
-            return
+        """Give the rules that are about ``repository``, in their order, whoever asks."""
         numbers = set(self._for_any)
         for pattern in patterns_about(repository):
             numbers.update(self._by_pattern.get(pattern, ()))
         for number in sorted(numbers):
-            yield self.rules[number]
+            rule = self.rules[number]
+            if not rule.registries or repository.registry in rule.registries:
+                yield rule

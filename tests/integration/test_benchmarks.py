@@ -71,6 +71,13 @@ FLEET_ROWS = (
     "a blob, again there",
 )
 
+RULES_ROWS = (
+    "manifests by tag, 1/s",
+    "manifests by tag, not prepared, 1/s",
+    "manifests by digest, 1/s",
+    "manifests by digest, not prepared, 1/s",
+)
+
 PROXY_ROWS = ("warm blob, CPU s/GiB", "warm blob, one client, s", "a new connection and a manifest, CPU ms")
 
 WORKERS_ROWS = (
@@ -174,6 +181,13 @@ def test_the_http_proxy_is_measured() -> None:
     assert [row for row in PROXY_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
 
 
+def test_what_rules_cost_is_measured() -> None:
+    for tool in ("nginx", "wrk"):
+        need(tool)
+    table = rows("rules")
+    assert [row for row in RULES_ROWS if not any(line.startswith(f"| {row} ") for line in table)] == []
+
+
 def test_what_workers_give_is_measured() -> None:
     for tool in ("nginx", "wrk", "curl", "openssl"):
         need(tool)
@@ -206,7 +220,7 @@ def test_a_pull_beside_attackers_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cache", "fleet", "hostile", "limits", "parallel", "proxy", "silence", "soak", "tls", "workers"]
+    "name", ["cache", "fleet", "hostile", "limits", "parallel", "proxy", "rules", "silence", "soak", "tls", "workers"]
 )
 def test_there_is_a_section_for_the_result(name: str) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
