@@ -138,13 +138,23 @@ def judge(
         if change.digest is None:
             before = change.last
             continue
-        since, source = dated.get(change.digest, Dated(change.seen)).since(before, now, trust_created=trust_created)
+        known = _as_of(dated.get(change.digest, Dated(change.seen)), change, before)
+        since, source = known.since(before, now, trust_created=trust_created)
         until = since + minimum_age
         if until <= min(change.last, now):
             answered = change.digest
         judgement = Judgement(answered, change.digest, since, source, until)
         before = change.last
     return judgement
+
+
+def _as_of(dated: Dated, change: TagChange, before: float) -> Dated:
+    """Return what is known of the digest that a tag was moved to, when it had pointed elsewhere until ``before``.
+
+    One that was first seen then, and before that, was seen by a clock that was set back.
+    """
+    is_new = dated.seen is not None and dated.seen >= change.seen
+    return replace(dated, seen=before) if is_new and change.seen < before else dated
 
 
 def judge_digest(

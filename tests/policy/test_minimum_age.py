@@ -125,6 +125,11 @@ def test_a_clock_that_was_set_back_makes_nothing_old() -> None:
     assert (found.digest, found.since) == (None, T0)
 
 
+def test_what_is_seen_by_a_clock_that_was_set_back_is_no_older_for_that() -> None:
+    assert judged(1, (A, -1000, 0), (B, -400000, -400000)).digest == A
+    assert judged(73, (A, -1000, 0), (B, -400000, 73)).digest == B
+
+
 def test_a_tag_that_points_nowhere_is_not_judged() -> None:
     assert judge([], {}, AGE, T0) is None
     assert judge(tag((None, 0, 0)), {}, AGE, T0) is None

@@ -74,3 +74,18 @@ def test_a_clock_that_is_set_back_has_it_looked_at() -> None:
     answer.clock.rightNow = 10
     answer.until = None
     assert not lasting.holds()
+
+
+def test_what_depends_on_more_ends_with_the_first_of_it() -> None:
+    world = {"inner": 100.0, "also": 50.0}
+    now = [0.0]
+    both = Lasting(lambda: tuple(world.items()), lambda: world["inner"], lambda: now[0]).only_while(
+        lambda: world["also"]
+    )
+    assert both.holds()
+    now[0] = 50.0
+    assert not both.holds()
+    world["also"] = 200.0
+    assert both.holds()
+    now[0] = 100.0
+    assert not both.holds()

@@ -153,3 +153,11 @@ def test_it_is_listed(kept: Kept) -> None:
         "quay.io/org/app:v1": True,
         "quay.io/org/other:v1": False,
     }
+
+
+def test_what_tags_are_answered_by_stays_with_all_that_it_refers_to(kept: Kept) -> None:
+    pins = Pins(kept.store.index, kept.inventory, threads, lambda: [(REPOSITORY, kept.digest)])
+    ended(Deferred.fromCoroutine(pins.look()))
+    kept.store.evict(0)
+    assert (kept.has(OLD), kept.has(NEW)) == (True, False)
+    assert pins.all() == frozenset()
