@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     "oci",
     "policy",
+    "signatures",
     "config",
     "transports",
     "sharing",

@@ -25,6 +25,7 @@ __all__ = [
     "canonical_host",
     "looks_like_registry",
     "parse_reference",
+    "referrers_tag",
 ]
 
 # "<name> MUST match the following regular expression"
@@ -151,6 +152,16 @@ Reference = Tag | Digest
 def parse_reference(text: str) -> Reference:
     """Return the tag or digest by which a manifest is asked for, or raise TAG_INVALID or DIGEST_INVALID."""
     return Digest.parse(text) if ":" in text else Tag.parse(text)
+
+
+def referrers_tag(digest: Digest, suffix: str = "") -> Tag:
+    """Return the tag that stands for the list of what refers to ``digest`` ("Referrers Tag Schema").
+
+    Arguments:
+        suffix: what cosign adds to it for what it keeps itself, such as ``.sig``.
+    """
+    # "Truncate": the digest's parts, cut to what a tag may have.
+    return Tag.parse(f"{digest.algorithm[:32]}-{digest.hex[:64]}{suffix}")
 
 
 def looks_like_registry(part: str) -> bool:

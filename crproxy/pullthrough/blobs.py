@@ -117,13 +117,14 @@ class Blobs:
         """Return the reply to a GET, of ranges too. Raises RegistryError."""
         wanted = _wanted(asked, digest)
         view = self._permissions.widest(view, digest)
-        redirect = None if self._redirecting is None else await self._redirecting.to_store(view, digest)
+        redirecting = self._redirecting if asked.may_redirect else None
+        redirect = None if redirecting is None else await redirecting.to_store(view, digest)
         if redirect is not None:
             return redirect
         opened = self._store.open(view.entry(digest))
         if opened is not None:
             return await self._from_store(view, digest, wanted, opened, asked.client)
-        redirect = None if self._redirecting is None else await self._redirecting.to_upstream(view, digest)
+        redirect = None if redirecting is None else await redirecting.to_upstream(view, digest)
         if redirect is not None:
             return redirect
         flight = self._flights.get(view.entry(digest))

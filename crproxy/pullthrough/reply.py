@@ -85,6 +85,7 @@ class Asked:
         query: the parameters, decoded.
         caller: the Authorization for the registry, of a client that has its own.
         client: the IP address of who asks, where that is known.
+        may_redirect: whether it can be sent elsewhere for a blob.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Asked:
     query: Mapping[str, str] = field(default_factory=dict)
     caller: str | None = field(default=None, repr=False)
     client: str | None = None
+    may_redirect: bool = True
 
 
 class CacheStatus:
