@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IConsumer
@@ -22,7 +24,8 @@ class Body:
 
     def join(self, consumer: IConsumer) -> Deferred[None]:
         self.consumer = consumer
-        consumer.registerProducer(self, True)
+        producer: Any = self
+        consumer.registerProducer(producer, True)
         return self.over
 
     def abandon(self) -> None:
