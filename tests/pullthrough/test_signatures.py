@@ -327,9 +327,12 @@ def test_upstream_does_not_let_us_in(client: Client, signatures: Checked) -> Non
     assert (error.status, error.message[:20]) == (403, "quay.io answered 401")
 
 
-def test_what_is_kept_is_enough(client: Client, signatures: Checked, restarted: Checked, clock: Clock) -> None:
+@pytest.mark.parametrize("api", [200, 404])
+def test_what_is_kept_is_enough(
+    client: Client, signatures: Checked, restarted: Checked, clock: Clock, api: int
+) -> None:
+    client.referrers_api = api
     client.attaches(ALICE.bundle(IMAGE))
-    client.signs(MALLORY)
     signatures.is_signed()
     clock.advance(3600)
     client.error = AWAY
