@@ -43,6 +43,8 @@ from tests.stores import pull_through, threads
 IMAGE, CHILD = Digest.of(b"image"), Digest.of(b"child")
 ALICE, MALLORY = Signer(), Signer()
 TRUST = Trust.parse([ALICE.public])
+INSTANCE = Instance()
+PEOPLE = Trust.parse([], [Identity(SUBJECT, ISSUER)])
 SIG = referrers_tag(IMAGE, ".sig")
 VIEW = View(REPOSITORY)
 NAME = f"quay.io/org/name@{IMAGE}"
@@ -226,9 +228,8 @@ def test_the_proxy_itself_is_not_sent_elsewhere(client: Client, signatures: Chec
 
 
 def test_a_certificate(client: Client, signatures: Checked) -> None:
-    instance = Instance()
-    client.attaches(instance.bundle(IMAGE))
-    signatures.is_signed(trust=Trust.parse([], [Identity(SUBJECT, ISSUER)], instance.trusted_root))
+    client.attaches(INSTANCE.bundle(IMAGE))
+    signatures.is_signed(trust=Trust.parse([], PEOPLE.identities, INSTANCE.trusted_root))
 
 
 # What is said
@@ -281,17 +282,51 @@ def test_there_is_an_end_to_what_is_looked_at(client: Client, signatures: Checke
     assert client.questions.count("blob") == MOST_SIGNATURES
 
 
-def test_the_trusted_root_is_not_to_be_had(
-    client: Client, signatures: Checked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def check(*arguments: object) -> None:
-        raise TrustedRootUnavailable("the public instance's trusted root cannot be fetched")
+@dataclass
+class PublicRoot:
+    """The public instance's trusted root, which is INSTANCE's where it can be fetched."""
 
-    monkeypatch.setattr(keyless, "check", check)
-    client.attaches(Instance().bundle(IMAGE))
-    error = signatures.is_refused(trust=Trust.parse([], [Identity(SUBJECT, ISSUER)]))
-    assert (error.code, error.retry_after) == (ErrorCode.UNAVAILABLE, 60)
-    assert error.message.startswith(f"the signature of {NAME} cannot be verified now: the public instance's")
+    is_there: bool = True
+    fetched: int = 0
+
+    def prepare(self, now: float) -> None:
+        self.fetched += 1
+        if not self.is_there:
+            raise TrustedRootUnavailable("the public instance's trusted root cannot be fetched")
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> PublicRoot:
+    root = PublicRoot()
+    monkeypatch.setattr(keyless, "prepare", root.prepare)
+    monkeypatch.setattr(keyless, "_public", lambda day: keyless._of(INSTANCE.trusted_root))
+    return root
+
+
+def test_the_public_instances_trusted_root(client: Client, signatures: Checked, root: PublicRoot) -> None:
+    client.attaches(INSTANCE.bundle(IMAGE))
+    signatures.is_signed(trust=PEOPLE)
+    assert root.fetched == 1
+
+
+def test_keys_need_no_root(client: Client, signatures: Checked, root: PublicRoot) -> None:
+    client.attaches(ALICE.bundle(IMAGE))
+    signatures.is_signed()
+    assert root.fetched == 0
+
+
+def test_the_trusted_root_is_not_to_be_had(client: Client, signatures: Checked, root: PublicRoot) -> None:
+    """It is not fetched again for each who asks, and what is signed by a key needs none."""
+    root.is_there = False
+    client.attaches(INSTANCE.bundle(IMAGE))
+    for view in (VIEW, View(REPOSITORY, caller="Basic x")):
+        error = signatures.is_refused(trust=PEOPLE, view=view)
+        assert (error.code, error.retry_after) == (ErrorCode.UNAVAILABLE, 60)
+        assert error.message.startswith(f"the signature of {NAME} cannot be verified now: the public instance's")
+    assert root.fetched == 1
+    root.is_there = True
+    signatures.clock.advance(61)
+    signatures.is_signed(trust=PEOPLE)
 
 
 # Upstream is in trouble

@@ -125,6 +125,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyless, "is_installed", lambda: False)
     with pytest.raises(NotSigned, match=r"takes pip install 'crproxy\[sigstore\]'"):
         checked(BUNDLE)
+    keyless.prepare(0.0)
 
 
 def test_a_signature_of_the_manifest_is_of_its_sha256() -> None:
@@ -158,6 +159,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_is_fetched_once_a_day(fetched: list[str]) -> None:
     public = Trust.parse([], IDENTITIES)
     for now in (0.0, 86_399.0, 86_400.0):
+        keyless.prepare(now)
         keyless.check(BUNDLE, IMAGE, public, now)
     assert fetched == ["fetched"] * 2
 
@@ -171,6 +173,8 @@ def test_it_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Verifier, "production", production)
     with pytest.raises(TrustedRootUnavailable, match="cannot be fetched: no route to host; a file of it"):
         checked(BUNDLE, trust=Trust.parse([], IDENTITIES))
+    with pytest.raises(TrustedRootUnavailable):
+        keyless.prepare(0.0)
 
 
 PLACES: list[tuple[str | int, ...]] = [
