@@ -185,9 +185,9 @@ $(VENV)/installed: $(METADATA) | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-for-tests: $(METADATA) | $(BIN)/python
-	$(INSTALL) '.[fleet,test,lint]'
+	$(INSTALL) '.[fleet,sigstore,test,lint]'
 	@touch $(VENV)/installed $@
 
 $(VENV)/installed-for-development: $(METADATA) | $(BIN)/python
-	$(INSTALL) '.[fleet,test,lint,dev]'
+	$(INSTALL) '.[fleet,sigstore,test,lint,dev]'
 	@touch $(VENV)/installed $(VENV)/installed-for-tests $@

@@ -48,15 +48,23 @@ class Artifacts:
     async def referrers(self, view: View, digest: Digest) -> list[bytes]:
         """Return the pages of the list of what refers to ``digest``, a few at the most.
 
+        Where a registry has no such list, or cannot be asked for it, the tag that stands for it may be kept.
+
         Raises:
             RegistryError: among others with the status 404, where nothing does.
         """
         try:
             return await self._pages(view, digest)
         except RegistryError as error:
-            if error.status not in _NO_LIST:
+            if error.status < 500 and error.status not in _NO_LIST:
                 raise
-        return [await self.manifest(view, referrers_tag(digest))]
+            why = error
+        try:
+            return [await self.manifest(view, referrers_tag(digest))]
+        except RegistryError:
+            if why.status >= 500:
+                raise why from None
+            raise
 
     async def _pages(self, view: View, digest: Digest) -> list[bytes]:
         path, query = f"/v2/{view.repository.path}/referrers/{digest}", dict[str, str]()

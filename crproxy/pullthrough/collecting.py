@@ -15,9 +15,6 @@ from .reply import Body
 __all__ = ["collected"]
 
 
-_CUT = "what belongs to the image was cut short"
-
-
 async def collected(body: Body, limit: int, too_long: str) -> bytes:
     """Return all of a body.
 
@@ -38,7 +35,8 @@ async def collected(body: Body, limit: int, too_long: str) -> bytes:
         raise
     except Exception as error:
         if not collecting.is_full:
-            raise RegistryError(ErrorCode.UNAVAILABLE, f"{_CUT}: {error}", retry_after=RETRY_AFTER) from error
+            why = f"what belongs to the image was cut short: {error}"
+            raise RegistryError(ErrorCode.UNAVAILABLE, why, retry_after=RETRY_AFTER) from error
     if collecting.is_full:
         raise _refusal(too_long)
     return b"".join(collecting.pieces)

@@ -59,6 +59,9 @@ class Signatures:
         # Why, and until when. What one client's credentials show is no other's to know.
         self._refused: dict[tuple[View, Question], tuple[str, float]] = {}
         self._searches: SingleFlight[tuple[View, Question], None] = SingleFlight()
+        # The same of the public instance's trusted root.
+        self._no_root: tuple[str, float] = ("", 0.0)
+        self._fetches: SingleFlight[None, None] = SingleFlight()
 
     async def check(self, view: View, digest: Digest, trust: Trust) -> None:
         """Return where the manifest ``digest`` is signed by one who is trusted.
@@ -91,8 +94,26 @@ class Signatures:
             for child in children:
                 self._verdicts.note(Question(view.repository, child, trust.fingerprint))
 
+    async def _prepare(self) -> None:
+        """Return when the public instance's trusted root is here: one thread waits for it, and not again at once.
+
+        Raises:
+            TrustedRootUnavailable: it cannot be fetched.
+        """
+        why, until = self._no_root
+        if self._now() < until:
+            raise TrustedRootUnavailable(why)
+        await self._fetches.run(None, self._fetch_root)
+
+    async def _fetch_root(self) -> None:
+        try:
+            await self._threads(keyless.prepare, self._now())
+        except TrustedRootUnavailable as error:
+            self._no_root = (str(error), self._now() + _RETRY_AFTER)
+            raise
+
     async def _search(self, view: View, question: Question, trust: Trust) -> None:
-        search = _Search(self._artifacts, self._threads, view, question.digest, trust, self._now())
+        search = _Search(self._artifacts, self._threads, view, question.digest, trust, self._now(), self._prepare)
         if await search.is_signed():
             self._refused.pop((view, question), None)
             self._verdicts.note(question)
@@ -112,12 +133,23 @@ class Signatures:
 class _Search:
     """One search for a signature of one image that holds.
 
+    Arguments:
+        prepare: has the public instance's trusted root at hand; raises TrustedRootUnavailable.
+
     ``error`` is the first that kept one from being read: then it is not known that there is none.
     """
 
     def __init__(
-        self, artifacts: Artifacts, threads: Threads, view: View, image: Digest, trust: Trust, now: float
+        self,
+        artifacts: Artifacts,
+        threads: Threads,
+        view: View,
+        image: Digest,
+        trust: Trust,
+        now: float,
+        prepare: Callable[[], Coroutine[Deferred[Any], Any, None]],
     ) -> None:
+        self._prepare = prepare
         self.error: RegistryError | None = None
         self._artifacts = artifacts
         self._threads = threads
@@ -181,6 +213,8 @@ class _Search:
     async def _bundle_holds(self, digest: Digest) -> bool:
         bundle = bundles.bundle_in(await self._artifacts.manifest(self._view, digest))
         content = await self._artifacts.blob(self._view, bundle, PAYLOAD_LIMIT)
+        if self._trust.identities and self._trust.trusted_root is None:
+            await self._prepare()
         await self._threads(bundles.check, content, self._image, self._trust, self._keyless)
         return True
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
     from sigstore.verify.policy import VerificationPolicy
 
-__all__ = ["TrustedRootUnavailable", "check", "is_installed"]
+__all__ = ["TrustedRootUnavailable", "check", "is_installed", "prepare"]
 
 # Seconds for which the public instance's trusted root counts: it changes a few times a year, and is announced before.
 _DAY = 24 * 3600
@@ -45,6 +45,19 @@ class TrustedRootUnavailable(NotSigned):
 def is_installed() -> bool:
     """Tell whether the library is there."""
     return importlib.util.find_spec("sigstore") is not None
+
+
+def prepare(now: float) -> None:
+    """Have the public instance's trusted root at hand, which may take as long as a network lets one wait.
+
+    Arguments:
+        now: seconds since the epoch.
+
+    Raises:
+        TrustedRootUnavailable: it cannot be fetched.
+    """
+    if is_installed():
+        _verifier(None, now)
 
 
 def check(content: bytes, image: Digest, trust: Trust, now: float) -> None:

@@ -20,7 +20,7 @@ __all__ = ["PublicKey", "canonical", "has_signed", "has_signed_digest", "public_
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 _SHA256 = hashes.SHA256()
-# cosign hashes with SHA-256 whatever the curve; those who follow sigstore's table of algorithms, with that of its size.
+# cosign 3 hashes with that of the curve's size (seen with 3.1.3), former ones with SHA-256 whatever the curve.
 _CURVES: dict[str, tuple[hashes.HashAlgorithm, ...]] = {
     "secp256r1": (_SHA256,),
     "secp384r1": (_SHA256, hashes.SHA384()),

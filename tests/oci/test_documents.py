@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crproxy.oci.documents import VALUES_LIMIT, NotJson, TooManyValues, parse_json
+from crproxy.oci.documents import VALUES_LIMIT, DuplicateKey, NotJson, TooManyValues, parse_json
 from crproxy.oci.manifests import MANIFEST_LIMIT, references
 
 # The worst of these took 30 ms, where one took 2 s before. A machine that is slow is not fifteen times slower.
@@ -49,6 +49,19 @@ def test_anything_is_read_or_refused(content: bytes) -> None:
 def test_what_is_no_json_of_ours_is_refused(content: bytes) -> None:
     with pytest.raises(NotJson):
         parse_json(content)
+
+
+@given(values)
+def test_no_key_is_twice(value: Any) -> None:
+    content = json.dumps(value).encode()
+    assert parse_json(content, unique=True) == parse_json(content)
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1, "a": 1}', b'[{"a": {"b": 1, "b": 2}}]', b'{"a": 1, "\\u0061": 2}'])
+def test_a_key_that_is_twice_is_refused_where_that_matters(content: bytes) -> None:
+    parse_json(content)
+    with pytest.raises(DuplicateKey):
+        parse_json(content, unique=True)
 
 
 @pytest.mark.security("S17")

@@ -23,6 +23,7 @@ _GO_PROGRAMS = frozenset(
         "buildctl",
         "buildkitd",
         "compose-spec",
+        "cosign",
         "crictl",
         "docker-buildx",
         "go-verifier",

@@ -59,6 +59,11 @@ from crproxy.policy.rewriting import Renaming, TooMany, rewrite
 from crproxy.policy.routing import host_name
 from crproxy.policy.scopes import parse_scopes
 from crproxy.policy.urls import origin_of
+from crproxy.signatures import NotSigned
+from crproxy.signatures.bundles import bundle_in, bundles_listed
+from crproxy.signatures.documents import decoded
+from crproxy.signatures.simple_signing import signatures_in
+from crproxy.signatures.statements import PAYLOAD_TYPE, check_statement
 from crproxy.tls.client_hello import NotAHello, read_hello
 from crproxy.upstream.tunnel import _STATUS_LINE, _printable
 from crproxy.web.page.preferences import language_of, wants_html
@@ -123,6 +128,13 @@ def _refused(body: str) -> RegistryError:
 
 def _message(text: str) -> RegistryError:
     return _refused(json.dumps({"errors": [{"code": "X", "message": text}]}))
+
+
+def _signatures(text: str) -> None:
+    for read in (signatures_in, bundle_in, bundles_listed):
+        with suppress(NotSigned):
+            read(text.encode())
+    check_statement(text.encode(), PAYLOAD_TYPE, Digest.of(b""))
 
 
 def _renewal(text: str) -> RenewalInfo:
@@ -281,6 +293,14 @@ PARSERS = {
         ("{}]}", ""),
         long=64 * 1024,
     ),
+    "signatures": Parser(
+        _signatures,
+        ("{},", "[],", "1,", '{"annotations":{"dev.cosignproject.cosign/signature":"AA=="}},', '{"subject":{}},'),
+        ('{"layers":[', '{"manifests":[', '{"subject":['),
+        ("{}]}", ""),
+        long=64 * 1024,
+    ),
+    "a signature": Parser(lambda text: decoded(text, "it"), ("A", "=", "A=", " ", "-", "\n"), ("", "AA")),
     "error document": Parser(
         _refused,
         ("[", "{", '{"errors":[', "\\u0041", '"', "1"),
