@@ -37,6 +37,7 @@ class Kind(Enum):
     TEXTS = auto()
     NETWORKS = auto()
     ENDPOINTS = auto()
+    IDENTITIES = auto()  # tables of subject and issuer
     UPSTREAM = auto()  # one URL, or a list of URLs and tables
 
 

@@ -73,6 +73,22 @@ RULE_KEYS = (
     Key(_RULES, "keys", Kind.TEXTS, "files of public keys in PEM, one of which has to have signed", "`[]`"),
     Key(
         _RULES,
+        "identities",
+        Kind.IDENTITIES,
+        "people and workflows, as Fulcio writes them into certificates, one of whom has to have signed: "
+        '`[{ subject = "ops@example.com", issuer = "https://accounts.google.com" }]`; takes `pip install '
+        "'crproxy[sigstore]'`",
+        "`[]`",
+    ),
+    Key(
+        _RULES,
+        "trusted_root_file",
+        Kind.FILE,
+        "a `trusted_root.json`, which says whose certificates and logs count for them",
+        "the public instance's, fetched once a day",
+    ),
+    Key(
+        _RULES,
         "enforce",
         Kind.BOOLEAN,
         "whether it decides; with `false` what it would have done is logged and counted, and the next one is asked",

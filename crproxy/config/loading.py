@@ -120,7 +120,7 @@ def _config(
         fleet=_fleet(top, options, named),
         forward=forward,
         log=read_log(top.table("log"), options),
-        rules=read_rules(top, named_files),
+        rules=read_rules(top, named_files, named),
         pins=read_pins(top.table("pins"), names.default_registry),
     )
 

@@ -10,7 +10,7 @@ from ..oci.images import ImageName
 from ..oci.names import Registry, Repository, Tag
 from ..policy.access import Patterns, parse_pattern
 from ..policy.rules import Action, Rule, Rules
-from ..signatures.trust import Trust
+from ..signatures.trust import Identity, Trust
 from .table import Table
 
 __all__ = ["read_pins", "read_rules"]
@@ -20,15 +20,18 @@ _LONGEST_NAME = 60
 
 # Returns the texts of the files that a key names.
 ReadFiles = Callable[[Table, str], tuple[str, ...]]
+# Returns the text of the file that a key names; None where it names none.
+ReadNamed = Callable[[Table, str], "str | None"]
 
 
-def read_rules(top: Table, read_files: ReadFiles) -> Rules:
+def read_rules(top: Table, read_files: ReadFiles, read_named: ReadNamed) -> Rules:
     """Return the rules, in their order. Raises ConfigError."""
     seen: set[str] = set()
-    return Rules(tuple(_rule(table, number, seen, read_files) for number, table in enumerate(top.tables("rules"), 1)))
+    tables = enumerate(top.tables("rules"), 1)
+    return Rules(tuple(_rule(table, number, seen, read_files, read_named) for number, table in tables))
 
 
-def _rule(table: Table, number: int, seen: set[str], read_files: ReadFiles) -> Rule:
+def _rule(table: Table, number: int, seen: set[str], read_files: ReadFiles, read_named: ReadNamed) -> Rule:
     rule = Rule(
         name=_name(table, number, seen),
         images=Patterns(_patterns(table)),
@@ -41,7 +44,7 @@ def _rule(table: Table, number: int, seen: set[str], read_files: ReadFiles) -> R
         digests=table.boolean("digests", False),
         trust_created=table.boolean("trust_created", False),
         pinned=table.boolean("pinned", False),
-        trust=_trust(table, read_files),
+        trust=_trust(table, read_files, read_named),
         enforce=table.boolean("enforce", True),
     )
     _check(table, rule)
@@ -77,18 +80,30 @@ def _action(table: Table) -> Action:
         table.fail("action", f'{said!r} is none: write "allow" or "deny"')
 
 
-def _trust(table: Table, read_files: ReadFiles) -> Trust | None:
+def _trust(table: Table, read_files: ReadFiles, read_named: ReadNamed) -> Trust | None:
     required = table.string("require")
     if required not in (None, "cosign"):
         table.fail("require", f'{required!r} is nothing that can be asked for: write "cosign", or leave it out')
     keys = read_files(table, "keys")
+    identities = tuple(map(_identity, table.tables("identities")))
+    root = read_named(table, "trusted_root_file")
     if required is None:
-        if keys:
-            table.fail("keys", 'they are for signatures, which nothing asks for: write require = "cosign"')
+        for key, is_there in (("keys", keys), ("identities", identities), ("trusted_root_file", root)):
+            if is_there:
+                table.fail(key, 'it is for signatures, which nothing asks for: write require = "cosign"')
         return None
-    if not keys:
-        table.fail("require", "nobody's signature would do: name files of public keys under keys")
-    return Trust(keys)
+    if not keys and not identities:
+        table.fail("require", "nobody's signature would do: name files of public keys under keys, or identities")
+    try:
+        return Trust.parse(keys, identities, root)
+    except ValueError as error:
+        table.fail("keys" if not identities else "identities", str(error))
+
+
+def _identity(table: Table) -> Identity:
+    identity = Identity(table.string("subject") or "", table.string("issuer") or "")
+    table.refuse_the_rest()
+    return identity
 
 
 def _check(table: Table, rule: Rule) -> None:

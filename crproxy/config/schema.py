@@ -71,7 +71,14 @@ def _value(key: Key) -> dict[str, Any]:
         return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}, {"const": "auto"}]}
     if key.kind in (Kind.TEXTS, Kind.NETWORKS, Kind.ENDPOINTS):
         return _TEXTS
+    if key.kind is Kind.IDENTITIES:
+        return {"type": "array", "items": _identity()}
     return _endpoint() if key.kind is Kind.UPSTREAM else _TEXT
+
+
+def _identity() -> dict[str, Any]:
+    properties = {"subject": _TEXT, "issuer": _TEXT}
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 def _endpoint() -> dict[str, Any]:

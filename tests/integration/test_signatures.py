@@ -149,7 +149,7 @@ class Proxy:
         self._daemon.startService()
         self._view = core.pullthrough.view
         pullthrough = core.pullthrough
-        artifacts = Artifacts(pullthrough._manifests, pullthrough._blobs, pullthrough._lists)
+        artifacts = Artifacts(pullthrough._manifests._manifests, pullthrough._blobs, pullthrough._lists)
         self.signatures = Signatures(artifacts, core.cache.threads, MemoryVerdicts(), Lifetimes(), core.now)
         self.artifacts = artifacts
 

@@ -145,7 +145,7 @@ def client(clock: Clock) -> Client:
 
 
 def made(pullthrough: PullThrough, clock: Clock) -> Checked:
-    artifacts = Artifacts(pullthrough._manifests, pullthrough._blobs, pullthrough._lists)
+    artifacts = Artifacts(pullthrough._manifests._manifests, pullthrough._blobs, pullthrough._lists)
     signatures = Signatures(artifacts, threads, MemoryVerdicts(), Lifetimes(), clock.seconds)
     return Checked(signatures, clock)
 
