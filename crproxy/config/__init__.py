@@ -8,18 +8,14 @@ from .fleet_values import Fleet, Storage, ValkeyAddress
 from .forward_values import Forward
 from .limits import Limits
 from .loading import load
+from .operation_values import Admin, Audit, Log, Metrics, Page
 from .options import Options
 from .table import ConfigError, OptionError
 from .values import (
     Acme,
-    Admin,
-    Audit,
     Cache,
     Config,
     Listen,
-    Log,
-    Metrics,
-    Page,
     Timeouts,
     Upstream,
 )

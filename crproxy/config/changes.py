@@ -9,7 +9,8 @@ from typing import Any
 from ..policy.units import exact_duration, exact_rate
 from .forward_values import Forward
 from .limits import Limits
-from .values import Config, Log
+from .operation_values import Log
+from .values import Config
 
 __all__ = ["changes"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..policy.log_lines import LogFormat, LogLevel
+from .operation_values import Log
 from .options import Options
 from .table import OptionError, Table
-from .values import Log
 
 __all__ = ["read_log"]
 

@@ -10,23 +10,23 @@ from ..oci.digests import Digest
 from ..oci.names import Registry, Repository, Tag
 from ..policy.access import Access
 from ..policy.aliases import BUILT_IN
-from ..policy.audit import Format
 from ..policy.clients import Network
 from ..policy.connecting import why_not_answered
 from ..policy.endpoints import parse_endpoint
 from ..policy.freshness import Lifetimes
 from ..policy.hosts import may_be_asked
-from ..policy.log_lines import LogFormat, LogLevel
 from ..policy.proxies import DIRECT, Proxies
 from ..policy.quirks import quirks
 from ..policy.routing import Names
-from ..policy.rules import NO_RULE, Decision, Rules, Subject
+from ..policy.rule_texts import denied
+from ..policy.rules import NO_RULE, Action, Decision, Rules, Subject
 from ..policy.serving import Serves
 from ..policy.urls import origin_of
 from .client_values import Clients
 from .fleet_values import Fleet, Storage
 from .forward_values import Forward
 from .limits import Limits
+from .operation_values import Admin, Audit, Log, Metrics, Page
 
 __all__ = [
     "LETSENCRYPT",
@@ -190,32 +190,6 @@ class Acme:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
-    """Where there is a line for each request.
-
-    Arguments:
-        file: is added to; None is the daemon's own log.
-        style: what a line in it looks like.
-    """
-
-    file: str | None = None
-    style: Format = Format.JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What the daemon's own log has, and what its lines look like.
-
-    Arguments:
-        level: of what matters least and is in it.
-        style: text for people, or JSON.
-    """
-
-    level: LogLevel = LogLevel.INFO
-    style: LogFormat = LogFormat.TEXT
-
-
-@dataclass(frozen=True, slots=True)
 class Listen:
     """Where the daemon listens: Twisted's endpoint strings.
 
@@ -234,41 +208,6 @@ class Listen:
     serve_plain: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     grace: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What people see in a browser.
-
-    Arguments:
-        redirect: the URL that they are sent to instead; None shows them the page.
-        state: the page tells how this proxy is doing.
-    """
-
-    redirect: str | None = None
-    state: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Admin:
-    """Where the operator's page is, besides ``/admin`` of the proxy itself.
-
-    Arguments:
-        listen: Twisted's endpoint string, which only this machine reaches; None is nowhere.
-    """
-
-    listen: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Where monitoring may ask, besides the admin socket.
-
-    Arguments:
-        listen: Twisted's endpoint string; None is nowhere.
-    """
-
-    listen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +290,7 @@ class Config:
         """Return what is served to ``client`` (an IP address, where it is known)."""
         return Serves(
             lambda registry: self.access.check_registry(registry, client),
-            lambda repository: self.access.check(repository, client),
+            lambda repository: self.check(Subject(repository, client)),
             self._may_ask,
         )
 
@@ -370,6 +309,13 @@ class Config:
         """Tell whether every client may pull from ``repository``, which its registry is asked for anonymously."""
         is_open = self.access.is_open(repository) and self.rules.is_open(repository)
         return is_open and not self.credential(repository.registry)
+
+    def check(self, subject: Subject) -> None:
+        """Raise DENIED unless ``subject`` may have something of its repository, by the lists and by the rules."""
+        self.access.check(subject.repository, subject.client)
+        rule = self.decide(subject).rule
+        if rule is not None and rule.action is Action.DENY:
+            raise denied(rule, subject.repository)
 
     def decide(self, subject: Subject) -> Decision:
         """Return which rule decides about ``subject``: none, where the lists let it have everything."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-__all__ = ["ask_for", "asked_for"]
+__all__ = ["ask_as", "ask_for", "asked_by", "asked_for"]
 
 _client: ContextVar[str | None] = ContextVar("_client", default=None)
+_user: ContextVar[str | None] = ContextVar("_user", default=None)
 
 
 def ask_for(client: str | None) -> None:
@@ -21,3 +22,13 @@ def ask_for(client: str | None) -> None:
 def asked_for() -> str | None:
     """Return the IP address of whom is asked for; None is nobody's, or a socket of this machine."""
     return _client.get()
+
+
+def ask_as(user: str | None) -> None:
+    """Ask for who has logged in by this name from here on; None is nobody."""
+    _user.set(user)
+
+
+def asked_by() -> str | None:
+    """Return who is asked for, as people call them: a user, or else an address; None is nobody."""
+    return _user.get() or _client.get()

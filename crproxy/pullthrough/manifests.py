@@ -9,7 +9,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from ..limits.current_client import asked_for
+from ..limits.current_client import asked_by
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
 from ..oci.manifests import NoManifest, manifest_type
@@ -330,7 +330,7 @@ class Manifests:
 
     def _note_tag(self, view: View, tag: Tag, digest: Digest) -> None:
         checked = self._now()
-        self._history.point(view, tag, digest, checked, asked_for())
+        self._history.point(view, tag, digest, checked, asked_by())
         self._tell(view, tag, TagEntry(digest, checked))
 
     def _tell(self, view: View, reference: Reference, entry: TagEntry) -> None:

@@ -15,6 +15,7 @@ from ..metrics import Meters
 from ..metrics.gathering import Gathering
 from ..policy.audit import Record, Repeated
 from ..policy.descriptors import Descriptors
+from ..policy.rules import Subject
 from ..pullthrough import PullThrough
 from ..pullthrough.warming import Warming
 from ..sharing import Alone, Sharing
@@ -266,6 +267,6 @@ class Core:
         return Warming(
             self.pullthrough,
             self.cache.store,
-            lambda repository: self.configuration().access.check(repository),
+            lambda repository: self.configuration().check(Subject(repository)),
             self.reactor,
         )

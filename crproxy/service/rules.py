@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twisted.logger import Logger
+
 from ..admin.configuration_file import read_text
 from ..config import Config
 from ..oci.digests import Digest
 from ..oci.names import Repository, Tag
+from ..policy.minimum_age import TagChange
 from ..store.index import Index
 from ..store.tag_history import TagHistory
 from ..store.tag_pins import TagPins
@@ -27,11 +30,22 @@ class RulesState:
         now: seconds since the epoch.
     """
 
+    _log = Logger()
+
     def __init__(self, current: Callable[[], Config], index: Index, reactor: Any, now: Callable[[], float]) -> None:
         self._current = current
         self.history = TagHistory(index, now)
         self.pins = TagPins(index)
+        self.history.observers.append(self._tell)
         self.denied = DeniedDigests(current, read_text, reactor)
+
+    def _tell(self, repository: Repository, tag: Tag, before: Digest | None, change: TagChange) -> None:
+        self._log.info(
+            "{tag} points to {after}, where it pointed to {before} before",
+            tag=repository.named(tag),
+            after=str(change.digest or "nothing"),
+            before=str(before or "nothing"),
+        )
 
     def pin_of(self, repository: Repository, tag: Tag) -> Digest | None:
         """Return by which digest a tag is answered in any case; None where it is not pinned. The file counts first."""

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 
 from ..config import Config
 from ..limits import Accounts
-from ..limits.current_client import ask_for
+from ..limits.current_client import ask_as, ask_for
 from ..login import AuthRequest, Identity, Login, Target
 from ..oci.errors import ErrorCode, RegistryError
 from ..oci.routes import Ping, TagsRequest, parse_path
@@ -76,6 +76,7 @@ class RegistryResource(Resource):
             request.setHeader("OCI-Namespace", found.namespace)
         identity = await self._login.authenticate(auth, Target(found.repository, wanted.name, ns))
         note_user(request, identity.user)
+        ask_as(identity.user)
         config.access.check(found.repository, auth.client)
         decision = config.decide(Subject(found.repository, auth.client, identity.user))
         if isinstance(wanted, TagsRequest) and not config.access.tags:
