@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from ..policy.rules import Rule
 from ..policy.units import exact_duration, exact_rate
 from .forward_values import Forward
 from .limits import Limits
@@ -36,6 +37,8 @@ def changes(before: Config, after: Config) -> list[str]:
         "[aliases]": _mapping(before.names.aliases, after.names.aliases),
         "[upstreams]": _upstreams(before, after),
         "[access]": _counts(before.access, after.access),
+        "[[rules]]": _rules(before.rules.rules, after.rules.rules),
+        "[pins]": _pins(before, after),
         "[clients]": _clients(before, after),
         "[limits]": _limits(before.limits, after.limits),
         "[audit]": _keys(before.audit, after.audit),
@@ -84,6 +87,21 @@ def _counts(before: Any, after: Any) -> Iterator[str]:
             yield f"{key} changed"
         else:
             yield f"{key} {_number(old)} -> {_number(new)}" if _number(old) != _number(new) else f"{key} changed"
+
+
+def _rules(before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[str]:
+    old, new = {rule.name: rule for rule in before}, {rule.name: rule for rule in after}
+    yield from _added("added", new.keys() - old.keys())
+    yield from _added("removed", old.keys() - new.keys())
+    changed = [name for name in new if name in old and new[name] != old[name]]
+    yield from (f"changed {name}" for name in changed)
+    if not changed and old.keys() == new.keys() and list(old) != list(new):
+        yield "in another order"
+
+
+def _pins(before: Config, after: Config) -> Iterator[str]:
+    old, new = ({r.named(tag): digest for (r, tag), digest in each.pins.items()} for each in (before, after))
+    yield from _mapping(old, new)
 
 
 def _clients(before: Config, after: Config) -> Iterator[str]:

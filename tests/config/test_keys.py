@@ -14,7 +14,7 @@ from crproxy.config.options import OPTIONS
 from crproxy.config.table import dotted
 
 CONFIGURATION = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text("utf-8")
-NAMED = {"upstreams.*": '[upstreams."quay.io"]', "storage": '[storage]\nurl = "s3://bucket"'}
+NAMED = {"rules.[]": "[[rules]]", "upstreams.*": '[upstreams."quay.io"]', "storage": '[storage]\nurl = "s3://bucket"'}
 
 
 def header(table: str) -> str:
@@ -43,7 +43,8 @@ def test_what_is_read_of_an_endpoint_is_in_the_table() -> None:
 @pytest.mark.parametrize("table", tables())
 def test_the_documentation_has_its_rows(table: str) -> None:
     """Whoever changes one of them changes the other."""
-    heading = {"": "At the top", "upstreams.*": '`[upstreams."NAME"]`'}.get(table, f"`[{table}]`")
+    named = {"": "At the top", "rules.[]": "`[[rules]]`", "upstreams.*": '`[upstreams."NAME"]`'}
+    heading = named.get(table, f"`[{table}]`")
     section = CONFIGURATION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `[a-z_]+` \| .* \|$", section, re.MULTILINE)
     assert rows == [key.row for key in KEYS if key.table == table]
@@ -51,8 +52,9 @@ def test_the_documentation_has_its_rows(table: str) -> None:
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.literal_default is not None], ids=lambda key: key.row[:40])
 def test_a_default_is_of_its_type(key: Key) -> None:
-    kinds = {Kind.BOOLEAN: bool, Kind.WHOLE: int, Kind.WORKERS: int, Kind.TEXTS: list, Kind.NETWORKS: list}
-    assert type(key.literal_default) is {**kinds, Kind.ENDPOINTS: list}.get(key.kind, str)
+    kinds = {Kind.BOOLEAN: bool, Kind.WHOLE: int, Kind.WORKERS: int}
+    kinds |= dict.fromkeys((Kind.TEXTS, Kind.NETWORKS, Kind.IDENTITIES, Kind.ENDPOINTS), list)
+    assert type(key.literal_default) is kinds.get(key.kind, str)
     if key.choices:
         assert key.literal_default in key.choices
 

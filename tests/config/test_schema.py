@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
+from crproxy.config.key import EACH, ITEM
 from crproxy.config.keys import KEYS
 from crproxy.config.schema import schema
 from tests.configs import mistake
@@ -51,7 +52,7 @@ def test_each_key_is_in_an_example_or_has_a_default(validator: Draft7Validator) 
         if key.literal_default is not None:
             document: Any = key.literal_default
             for name in reversed(key.path):
-                document = {name if name != "*" else "quay.io": document}
+                document = [document] if name == ITEM else {name if name != EACH else "quay.io": document}
             assert complaints(validator, document) == [], key.row
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from crproxy.config import Options, load
+from crproxy.config.key import EACH, ITEM
 from crproxy.config.keys import KEYS
 from crproxy.config.showing import Setting, Source, settings
 from crproxy.config.table import dotted, parse_toml, written
@@ -43,7 +44,7 @@ def shown(
 
 
 def test_every_key_is_there() -> None:
-    assert {dotted(key.path) for key in KEYS if "*" not in key.path} == set(shown(""))
+    assert {dotted(key.path) for key in KEYS if not {EACH, ITEM} & set(key.path)} == set(shown(""))
 
 
 def test_each_says_where_it_comes_from() -> None:
@@ -99,3 +100,11 @@ def test_values_are_written_as_in_the_file() -> None:
     value = {"a": [1, True, 'x"y', {"b c": "ü"}]}
     assert written(value) == '{ a = [1, true, "x\\"y", { "b c" = "ü" }] }'
     assert parse_toml(f"value = {written(value)}") == {"value": value}
+
+
+def test_rules_and_pins_are_shown_with_their_lines() -> None:
+    text = '[[rules]]\nminimum_age = "1h"\n\n[[rules]]\nname = "b"\nminimum_age = "2h"\n[pins]\n"nginx:1" = "sha256:'
+    found = shown(f'{text}{"0" * 64}"\n')
+    assert found["rules[1].minimum_age"] == Setting("rules[1].minimum_age", "1h", Source("file", line=2))
+    assert found["rules[2].minimum_age"] == Setting("rules[2].minimum_age", "2h", Source("file", line=6))
+    assert found['pins."nginx:1"'].source == Source("file", line=8)
