@@ -20,6 +20,8 @@ READ_THE_DATE = {
     "admin/config_reading.py",
     "admin/doctor/environment.py",
     "admin/fleet.py",
+    "admin/rules.py",
+    "admin/tag.py",
     "store/opening.py",
     "tap.py",
     "workers/process.py",

@@ -13,7 +13,7 @@ import click
 
 from ..policy.units import format_share, format_size
 from .client import AdminClient, Unreachable
-from .printing import Fitting, ago, print_json, print_table
+from .printing import Fitting, ago, print_json, print_table, short_digest
 from .shared_options import Size, json_option, socket_option
 from .verification import Verification, verify_directory, verify_through
 
@@ -125,7 +125,13 @@ def list_images(pattern: str, sort: str, reverse: bool, client: AdminClient, as_
         return
     now = time.time()
     rows = [
-        (image["image"], _short(image["digest"]), format_size(image["bytes"]), ago(image["used"], now), _kept(image))
+        (
+            image["image"],
+            short_digest(image["digest"]),
+            format_size(image["bytes"]),
+            ago(image["used"], now),
+            _kept(image),
+        )
         for image in images
     ]
     fitting = Fitting(dropped=("DIGEST", "KEPT", "USED"), shortened="IMAGE")
@@ -321,8 +327,3 @@ def _kept(image: dict[str, Any]) -> str:
     kept = "complete" if image["complete"] else ", ".join(image["platforms"])
     kept = kept or ("partly" if image["bytes"] else "gone")
     return f"{kept}, pinned" if image["pinned"] else kept
-
-
-def _short(digest: str) -> str:
-    algorithm, _, encoded = digest.partition(":")
-    return f"{algorithm}:{encoded[:12]}"

@@ -22,7 +22,7 @@ from ..store.scrubbing import verify_gently
 from ..store.store import Store
 from ..web.branch import Branch
 from .cache_work import CacheWork
-from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
+from .documents import Lines, Mistake, answer_later, answer_lines, argument, json_answer
 
 if TYPE_CHECKING:
     from ..objects.pushing import Pushing
@@ -95,10 +95,10 @@ class _Images(Branch):
         self._work = work
 
     def render_GET(self, request: Request) -> int:
-        return answer_later(request, self._list(_argument(request, "pattern")))
+        return answer_later(request, self._list(argument(request, "pattern")))
 
     def render_DELETE(self, request: Request) -> int:
-        return answer_later(request, self._work.remove(_argument(request, "image")))
+        return answer_later(request, self._work.remove(argument(request, "image")))
 
     async def _list(self, pattern: str) -> list[dict[str, Any]]:
         return [_described(image) for image in await self._work.images(pattern)]
@@ -114,10 +114,10 @@ class _Pins(Branch):
         self._work = work
 
     def render_POST(self, request: Request) -> int:
-        return answer_later(request, self._work.pin(_argument(request, "image")))
+        return answer_later(request, self._work.pin(argument(request, "image")))
 
     def render_DELETE(self, request: Request) -> int:
-        return answer_later(request, self._work.unpin(_argument(request, "image")))
+        return answer_later(request, self._work.unpin(argument(request, "image")))
 
 
 class _Verify(Branch):
@@ -132,7 +132,7 @@ class _Verify(Branch):
 
     def render_POST(self, request: Request) -> bytes | int:
         try:
-            rate = parse_size(_argument(request, "rate") or "100M")
+            rate = parse_size(argument(request, "rate") or "100M")
         except ValueError as error:
             return json_answer(request, 400, {"error": str(error)})
         return answer_lines(request, lambda lines: self._verify(lines, rate))
@@ -201,7 +201,7 @@ class _Collection(Branch):
         self._now = now
 
     def render_POST(self, request: Request) -> int:
-        return answer_later(request, self._collect(bool(_argument(request, "dry_run"))))
+        return answer_later(request, self._collect(bool(argument(request, "dry_run"))))
 
     async def _collect(self, dry_run: bool) -> dict[str, Any]:
         found = await sweepings(self._store, self._threads, self._now())
@@ -236,8 +236,3 @@ def _described(image: StoredImage) -> dict[str, Any]:
         "private": image.private,
         "pinned": image.pinned,
     }
-
-
-def _argument(request: Request, name: str) -> str:
-    values: list[bytes] = (request.args or {}).get(name.encode(), [b""])
-    return values[-1].decode("utf-8", "replace").strip()

@@ -16,7 +16,9 @@ from .config import config
 from .doctor.command import doctor
 from .fleet import fleet
 from .rewrite import rewrite
+from .rules import rules
 from .setup import setup
+from .tag import tag
 from .user import user
 from .warm import warm
 
@@ -66,5 +68,5 @@ def serve(options: tuple[str, ...]) -> None:
     run()
 
 
-for command in (alias, ca, cache, completion, config, fleet, rewrite, user, warm):
+for command in (alias, ca, cache, completion, config, fleet, rewrite, rules, tag, user, warm):
     main.add_command(command)

@@ -19,7 +19,7 @@ from ..oci.errors import RegistryError
 from ..policy.request_ids import with_id
 from ..web.request import id_of
 
-__all__ = ["Lines", "Mistake", "answer_later", "answer_lines", "json_answer", "json_body"]
+__all__ = ["Lines", "Mistake", "answer_later", "answer_lines", "argument", "at_once", "json_answer", "json_body"]
 
 _log = Logger("crproxy.admin")
 # A list of images to warm, at the most.
@@ -59,6 +59,17 @@ def json_body(request: Request) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Mistake("the body is no JSON object")
     return document
+
+
+def argument(request: Request, name: str) -> str:
+    """Return the last value that the query has by this name, without white space around it; empty where it has none."""
+    values: list[bytes] = (request.args or {}).get(name.encode(), [b""])
+    return values[-1].decode("utf-8", "replace").strip()
+
+
+async def at_once(work: Callable[[], Any]) -> Any:
+    """Return what ``work`` does, for `answer_later`: its mistakes are told as those of what takes longer."""
+    return work()
 
 
 def answer_later(request: Request, work: Work) -> int:

@@ -7,13 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
 
 from ..policy.units import format_age
 
-__all__ = ["Fitting", "ago", "fitted", "print_json", "print_table"]
+__all__ = ["Fitting", "ago", "fitted", "local_time", "print_json", "print_table", "short_digest"]
 
 # Where nobody looks at a terminal's edge, nothing is cut.
 _ENDLESS = 10_000
@@ -119,3 +120,21 @@ def ago(then: float | None, now: float) -> str:
         return "-"
     seconds = int(max(now - then, 0.0))
     return f"{format_age(seconds)} ago" if seconds else "now"
+
+
+def local_time(moment: float | None) -> str:
+    """Return a moment, in seconds since the epoch, by the clock of who looks; and which clock that is."""
+    if moment is None:
+        return "-"
+    try:
+        return f"{datetime.fromtimestamp(moment).astimezone():%Y-%m-%d %H:%M %Z}"
+    except (OverflowError, ValueError, OSError):
+        return "at the end of time"
+
+
+def short_digest(digest: str | None) -> str:
+    """Return as much of a digest as people compare; "-" where there is none."""
+    if digest is None:
+        return "-"
+    algorithm, _, encoded = digest.partition(":")
+    return f"{algorithm}:{encoded[:12]}"

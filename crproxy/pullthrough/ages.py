@@ -21,7 +21,7 @@ from ..store.tag_history import TagHistory
 from ..upstream.client import RegistryClient
 from .artifacts import Artifacts
 
-__all__ = ["Ages"]
+__all__ = ["Ages", "KnownAges"]
 
 # Images of an index that are looked at: as old as its newest is all of it.
 _MOST_IMAGES = 32
@@ -33,30 +33,17 @@ _CONFIG_LIMIT = 4 * 1024 * 1024
 _LONGEST_DATE = 64
 
 
-class Ages:
-    """Judges by them.
+class KnownAges:
+    """Judges by what is known here.
 
     Arguments:
-        client: asks registries.
         history: where tags have pointed, and when digests were seen.
-        artifacts: reads what an image consists of.
         now: seconds since the epoch.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self,
-        client: RegistryClient,
-        history: TagHistory,
-        artifacts: Artifacts,
-        now: Callable[[], float],
-    ) -> None:
-        self._client = client
+    def __init__(self, history: TagHistory, now: Callable[[], float]) -> None:
         self._history = history
-        self._artifacts = artifacts
         self._now = now
-        self._asked_in_vain: dict[tuple[Repository, Digest], float] = {}
 
     def judge(self, view: View, tag: Tag, rule: Rule, confirmed: Digest | None = None) -> Judgement | None:
         """Return what a tag is answered by what is known here; None where it points nowhere.
@@ -75,6 +62,31 @@ class Ages:
         """Return whether a digest is old enough by what is known here."""
         dated = self._history.dated(repository, [digest]).get(digest, Dated())
         return judge_digest(digest, dated, rule.minimum_age, self._now(), trust_created=rule.trust_created)
+
+
+class Ages(KnownAges):
+    """Judges by what is known here, and finds out more.
+
+    Arguments:
+        client: asks registries.
+        history: where tags have pointed, and when digests were seen.
+        artifacts: reads what an image consists of.
+        now: seconds since the epoch.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        history: TagHistory,
+        artifacts: Artifacts,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(history, now)
+        self._client = client
+        self._artifacts = artifacts
+        self._asked_in_vain: dict[tuple[Repository, Digest], float] = {}
 
     async def learn(self, view: View, digest: Digest, rule: Rule) -> bool:
         """Ask the registry how old a digest is, unless that was done; tell whether more is known now.

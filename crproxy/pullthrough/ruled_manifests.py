@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.logger import Logger
 
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
-from ..oci.manifests import references
 from ..oci.names import Reference, Repository, Tag
 from ..policy import rule_texts
 from ..policy.freshness import Freshness, Lifetimes, freshness
@@ -23,19 +22,9 @@ from ..store.index import Index
 from .ages import Ages
 from .manifests import Manifests
 from .reply import Content, Reply
+from .rulings import Outcome, Ruling, by_age, first_denied
 
 __all__ = ["Counted", "Outcome", "RuledManifests", "Signatures"]
-
-
-class Outcome:
-    """What has come of a rule, as it is counted."""
-
-    SERVED = "served"
-    DENIED = "denied"
-    HELD = "held"  # answered by what the tag pointed to before
-    TOO_YOUNG = "too-young"
-    NOT_PINNED = "not-pinned"
-    UNSIGNED = "unsigned"
 
 
 class Signatures(Protocol):
@@ -50,23 +39,6 @@ class Signatures(Protocol):
 
 # Is told what has come of a rule; and of a rule that is not enforced, what would have.
 Counted = Callable[[Rule, str], object]
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What a rule makes of a tag or digest.
-
-    Arguments:
-        digest: to answer with; None where it is refused.
-        outcome: what is counted.
-        error: where it is refused.
-        judged: how old it is, where that was asked.
-    """
-
-    digest: Digest | None
-    outcome: str
-    error: RegistryError | None = None
-    judged: Judgement | None = None
 
 
 class RuledManifests:
@@ -153,16 +125,13 @@ class RuledManifests:
             self._of_children(view, reply, rule, verdict.judged)
         return reply
 
-    async def _of_digest(self, view: View, digest: Digest, rule: Rule) -> _Verdict:
-        judged = None
+    async def _of_digest(self, view: View, digest: Digest, rule: Rule) -> Ruling:
         if rule.minimum_age and rule.digests:
             judged = self._ages.judge_digest(view.repository, digest, rule)
             if judged.digest is None and await self._ages.learn(view, digest, rule):
                 judged = self._ages.judge_digest(view.repository, digest, rule)
-            if judged.digest is None:
-                error = rule_texts.too_young(rule, view.repository, digest, judged)
-                return _Verdict(None, Outcome.TOO_YOUNG, error, judged)
-        return await self._signed(view, _Verdict(digest, Outcome.SERVED, judged=judged), rule)
+            return await self._signed(view, by_age(rule, view.repository, digest, judged), rule)
+        return await self._signed(view, Ruling(digest, Outcome.SERVED), rule)
 
     # By tag
 
@@ -228,13 +197,13 @@ class RuledManifests:
         reply.body.abandon()
         return await self._manifests.get(view, tag, "GET")
 
-    async def _verdict(self, view: View, tag: Tag, upstreams: Digest | None, rule: Rule) -> _Verdict:
+    async def _verdict(self, view: View, tag: Tag, upstreams: Digest | None, rule: Rule) -> Ruling:
         if upstreams is None:
             # A manifest that is served has a digest; what has none is nothing that could be judged.
-            return _Verdict(None, Outcome.SERVED)
-        verdict = _Verdict(upstreams, Outcome.SERVED)
+            return Ruling(None, Outcome.SERVED)
+        verdict = Ruling(upstreams, Outcome.SERVED)
         if rule.minimum_age:
-            verdict = self._aged(view, tag, rule, await self._judge(view, tag, upstreams, rule))
+            verdict = by_age(rule, view.repository, tag, await self._judge(view, tag, upstreams, rule))
         return await self._signed(view, verdict, rule)
 
     async def _judge(self, view: View, tag: Tag, upstreams: Digest, rule: Rule) -> Judgement:
@@ -248,19 +217,13 @@ class RuledManifests:
             return self._ages.judge(view, tag, rule, confirmed) or judged
         return judged
 
-    def _aged(self, view: View, tag: Tag, rule: Rule, judged: Judgement) -> _Verdict:
-        if judged.digest is None:
-            error = rule_texts.too_young(rule, view.repository, tag, judged)
-            return _Verdict(None, Outcome.TOO_YOUNG, error, judged)
-        return _Verdict(judged.digest, Outcome.HELD if judged.is_held else Outcome.SERVED, judged=judged)
-
-    async def _signed(self, view: View, verdict: _Verdict, rule: Rule) -> _Verdict:
+    async def _signed(self, view: View, verdict: Ruling, rule: Rule) -> Ruling:
         if rule.trust is None or verdict.digest is None:
             return verdict
         try:
             await self._signatures.check(view, verdict.digest, rule.trust)
         except RegistryError as error:
-            return _Verdict(None, Outcome.UNSIGNED, error, verdict.judged)
+            return Ruling(None, Outcome.UNSIGNED, error, verdict.judged)
         return verdict
 
     def _still(self, view: View, tag: Tag, rule: Rule, answered: Digest | None) -> float | None:
@@ -293,17 +256,11 @@ class RuledManifests:
 
     def _refuse_denied(self, name: str, reply: Reply) -> None:
         """Raise DENIED where a reply is known to be bad, or a part of it."""
-        denied = self._denied()
-        if not denied:
-            return
-        digest = _digest_of(reply)
-        found = [] if digest is None else [digest]
-        if isinstance(reply.body, Content):
-            found += [each.digest for each in references(reply.body.content)]
-        for each in found:
-            if each in denied:
-                reply.body.abandon()
-                raise rule_texts.is_denied_digest(name, each)
+        content = reply.body.content if isinstance(reply.body, Content) else None
+        found = first_denied(self._denied(), _digest_of(reply), content)
+        if found is not None:
+            reply.body.abandon()
+            raise rule_texts.is_denied_digest(name, found)
 
     def _lasting(self, reply: Reply, confirm: Callable[[], float | None]) -> Reply:
         return reply if reply.lasting is None else replace(reply, lasting=reply.lasting.only_while(confirm))

@@ -9,19 +9,30 @@ from twisted.web.resource import IResource
 
 from ..admin.cache_resources import CacheResource
 from ..admin.fleet_resource import FleetResource
+from ..admin.rules_resource import RulesResource
+from ..admin.rules_work import RulesWork
 from ..admin.site import make_admin_site
+from ..admin.tag_resource import TagsResource
+from ..admin.tag_work import TagWork
 from ..admin.users_resource import UsersResource
 from ..admin.warm_resource import WarmResource
 from ..metrics.gathering import Gathering
 from ..metrics.requests import Served
+from ..oci.digests import Digest
+from ..oci.names import Repository
 from ..policy.routing import Names
+from ..pullthrough.ages import KnownAges
+from ..pullthrough.expected_answers import ExpectedAnswers
+from ..pullthrough.verdicts import IndexVerdicts
 from ..sharing import Sharing
+from ..store.filling import Threads
+from ..store.kept_verdicts import KeptVerdicts
 from ..web.site import PlainSite
 
 if TYPE_CHECKING:
     from .core import Core
 
-__all__ = ["ServedSince", "make_operators_site"]
+__all__ = ["ServedSince", "expected_answers", "make_operators_site", "tag_work"]
 
 
 def make_operators_site(core: Core, others: Mapping[str, IResource]) -> PlainSite:
@@ -60,9 +71,46 @@ def _resources(core: Core) -> dict[str, IResource]:
             pushing=None if commons.tier is None else commons.tier.pushing(cache),
             served=ServedSince(core.gathering, core.sharing, core.now),
         ),
+        "rules": RulesResource(RulesWork(current, expected_answers(core))),
+        "tags": TagsResource(tag_work(core)),
         "users": UsersResource(lambda: current().clients, current.reload_users),
         "warm": WarmResource(core.warming(), names, reactor),
     }
+
+
+def expected_answers(core: Core) -> ExpectedAnswers:
+    """Return what tells what requests are answered just now."""
+    cache = core.cache
+    return ExpectedAnswers(
+        KnownAges(cache.rules.history, core.now),
+        cache.store,
+        core.pullthrough.view,
+        cache.rules.pin_of,
+        cache.rules.denied,
+        IndexVerdicts(KeptVerdicts(cache.store.index), core.now),
+    )
+
+
+def tag_work(core: Core) -> TagWork:
+    """Return what an operator can do with tags."""
+    cache = core.cache
+    threads: Threads = cache.threads
+
+    async def is_complete(repository: Repository, digest: Digest) -> bool:
+        views = await threads(cache.inventory.by_credential, repository)
+        return any(contents.image(digest, digest).complete for contents in views)
+
+    return TagWork(
+        core.configuration,
+        cache.rules.history,
+        cache.rules.pins,
+        expected_answers(core),
+        core.pullthrough.view,
+        is_complete,
+        cache.pins.look,
+        cache.rules.denied,
+        core.now,
+    )
 
 
 class ServedSince:

@@ -17,6 +17,8 @@ def test_a_shell_is_given_what_completes_the_command(shell: str) -> None:
     ("noun", "commands"),
     [
         ("cache", {"gc", "list", "pin", "push", "remove", "stats", "unpin", "verify"}),
+        ("rules", {"list", "test"}),
+        ("tag", {"history", "pin", "pins", "rollback", "unpin"}),
         ("user", {"add", "list", "remove"}),
     ],
 )

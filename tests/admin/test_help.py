@@ -32,6 +32,13 @@ ASKING = {
     ("cache", "unpin"): ["nginx"],
     ("cache", "verify"): [],
     ("fleet", "status"): [],
+    ("rules", "list"): [],
+    ("rules", "test"): ["nginx"],
+    ("tag", "history"): ["nginx"],
+    ("tag", "pin"): ["nginx"],
+    ("tag", "pins"): [],
+    ("tag", "rollback"): ["nginx"],
+    ("tag", "unpin"): ["nginx"],
     ("warm",): ["nginx"],
 }
 ROOT = Path(__file__).parent.parent.parent
