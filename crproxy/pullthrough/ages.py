@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from twisted.logger import Logger
 
@@ -21,7 +22,7 @@ from ..store.tag_history import TagHistory
 from ..upstream.client import RegistryClient
 from .artifacts import Artifacts
 
-__all__ = ["Ages"]
+__all__ = ["Ages", "OtherNodes"]
 
 # Images of an index that are looked at: as old as its newest is all of it.
 _MOST_IMAGES = 32
@@ -33,6 +34,16 @@ _CONFIG_LIMIT = 4 * 1024 * 1024
 _LONGEST_DATE = 64
 
 
+class OtherNodes(Protocol):
+    """What other nodes have seen, which is in the history afterwards. Neither takes long, nor raises anything."""
+
+    async def hear(self, view: View, tag: Tag, digest: Digest) -> None:
+        """Have here what they have seen of a tag, which points to ``digest``."""
+
+    async def hear_of(self, repository: Repository, digest: Digest) -> None:
+        """Have here when they saw a digest first."""
+
+
 class Ages:
     """Judges by them.
 
@@ -41,6 +52,7 @@ class Ages:
         history: where tags have pointed, and when digests were seen.
         artifacts: reads what an image consists of.
         now: seconds since the epoch.
+        others: know more; None where there are none.
     """
 
     _log = Logger()
@@ -51,12 +63,24 @@ class Ages:
         history: TagHistory,
         artifacts: Artifacts,
         now: Callable[[], float],
+        others: OtherNodes | None = None,
     ) -> None:
+        self._others = others
         self._client = client
         self._history = history
         self._artifacts = artifacts
         self._now = now
         self._asked_in_vain: dict[tuple[Repository, Digest], float] = {}
+
+    async def hear(self, view: View, tag: Tag, digest: Digest) -> None:
+        """Have here what other nodes know of a tag, which points to ``digest``: to be judged afterwards."""
+        if self._others is not None:
+            await self._others.hear(view, tag, digest)
+
+    async def hear_of(self, repository: Repository, digest: Digest) -> None:
+        """Have here what other nodes know of a digest."""
+        if self._others is not None:
+            await self._others.hear_of(repository, digest)
 
     def judge(self, view: View, tag: Tag, rule: Rule, confirmed: Digest | None = None) -> Judgement | None:
         """Return what a tag is answered by what is known here; None where it points nowhere.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Protocol
@@ -14,7 +14,7 @@ from ..policy.united_histories import united
 from .changes import digest_of, read_changes
 from .entries import View
 from .index import Index
-from .keys import tag_key
+from .keys import tag_key, view_of
 from .notes import Change, Heard, Sighting, SightingKey, TagKey
 
 __all__ = ["Follower", "Moved", "TagHistory"]
@@ -113,12 +113,15 @@ class TagHistory:
             observe(view.repository, tag, known[-1].digest, change)
         return True
 
-    def hear(self, view: View, tag: Tag, changes: Iterable[TagChange]) -> None:
+    def hear(self, view: View, tag: Tag, changes: Sequence[TagChange]) -> None:
         """Note what other nodes have seen of a tag, the oldest first."""
         known = self.changes(view, tag)
-        both = united(known, list(changes))
+        both = united(known, changes)
         if both != known:
             self._add(Heard(tag_key(view, tag.name), tuple(both)))
+        for change in changes:
+            if change.digest is not None:
+                self._saw(view.repository, change.digest, change.seen)
 
     def saw(self, repository: Repository, digest: Digest, at: float | None = None) -> None:
         """Note that a digest was seen, just now by default: the first time counts."""
@@ -166,6 +169,28 @@ class TagHistory:
             )
             for registry, path, name, digest, seen, last, asked_by, before in rows
         ]
+
+    def seen(self, repository: Repository, digest: Digest) -> float | None:
+        """Return when a digest was seen first; None where it never was."""
+        sighting = self._sighting(_sighting_key(repository, digest))
+        return None if sighting is None else sighting.seen
+
+    def latest_tags(self, limit: int) -> list[tuple[View, Tag]]:
+        """Return the tags that are written, those that moved last first."""
+        rows = self._index.read(
+            "SELECT registry, repository, name, credential FROM tag_change GROUP BY 1, 2, 3, 4 "
+            "ORDER BY max(seen) DESC LIMIT ?",
+            limit,
+        )
+        return [
+            (view_of(Repository(Registry(registry), path), credential), Tag(name))
+            for registry, path, name, credential in rows
+        ]
+
+    def latest_sightings(self, limit: int) -> list[tuple[Repository, Digest]]:
+        """Return digests whose sightings are written, those that were seen last first."""
+        rows = self._index.read("SELECT registry, repository, digest FROM sighting ORDER BY seen DESC LIMIT ?", limit)
+        return [(Repository(Registry(registry), path), Digest.parse(digest)) for registry, path, digest in rows]
 
     def _read(self, key: TagKey) -> list[TagChange]:
         found = read_changes(self._index.read, key)
