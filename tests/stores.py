@@ -18,7 +18,7 @@ from crproxy.oci.digests import Digest
 from crproxy.oci.names import Registry, Repository, Tag
 from crproxy.policy.freshness import Lifetimes
 from crproxy.pullthrough import PullThrough
-from crproxy.pullthrough.ages import Ages
+from crproxy.pullthrough.ages import Ages, OtherNodes
 from crproxy.pullthrough.artifacts import Artifacts
 from crproxy.pullthrough.blobs import Blobs
 from crproxy.pullthrough.invalidation import Invalidation
@@ -127,10 +127,14 @@ def pull_through(
     settled: Callable[[], Deferred[None]] = lambda: succeed(None),
     commons: Any = None,
     signer: Signer | None = None,
+    history: TagHistory | None = None,
+    others: OtherNodes | None = None,
 ) -> PullThrough:
     """What answers requests.
 
     Arguments:
+        history: of the tags; one of its own by default.
+        others: know more of that.
         commons: what all nodes have kept (Facts and ObjectStore); None where there is one node.
         signer: sends clients to the object store.
     """
@@ -138,10 +142,11 @@ def pull_through(
     permissions = Permissions(store, lambda: rules, Lifetimes(), clock.seconds)
     patience = Patience(Lifetimes().patience, clock)
     references = KeptReferences(store, permissions)
-    recall = None if commons is None else Recall(commons, store, Lifetimes(), clock, clock.seconds)
+    history = history or TagHistory(store.index, clock.seconds)
+    recall = None if commons is None else Recall(commons, store, Lifetimes(), clock, clock.seconds, history)
     redirecting = Redirecting(client, permissions, clock.seconds, signer)
     flights = Flights(make_dependencies(store, clock, Elsewhere(store=commons)))
-    manifests = Manifests(client, store, permissions, Lifetimes(), patience, clock)
+    manifests = Manifests(client, store, permissions, Lifetimes(), patience, clock, history=history)
     blobs = Blobs(
         client,
         store,
@@ -156,7 +161,7 @@ def pull_through(
     )
     lists = Lists(client, store, permissions, Lifetimes(), patience, clock.seconds)
     return PullThrough(
-        ruled(client, store, manifests, Artifacts(manifests, blobs, lists), clock),
+        ruled(client, store, manifests, Artifacts(manifests, blobs, lists), clock, history=history, others=others),
         blobs,
         lists,
         permissions,
@@ -174,9 +179,11 @@ def ruled(
     clock: IReactorTime,
     counted: Counted = lambda rule, outcome: None,
     denied: Callable[[], Collection[Digest]] = tuple,
+    history: TagHistory | None = None,
+    others: OtherNodes | None = None,
 ) -> RuledManifests:
     """Manifests by the rules, with pins that are in the index."""
-    pins = TagPins(store.index)
+    pins = TagPins(store.index, clock.seconds)
 
     def pin_of(repository: Repository, tag: Tag) -> Digest | None:
         pin = pins.of(repository, tag)
@@ -184,7 +191,7 @@ def ruled(
 
     return RuledManifests(
         manifests,
-        Ages(client, TagHistory(store.index, clock.seconds), artifacts, clock.seconds),
+        Ages(client, history or TagHistory(store.index, clock.seconds), artifacts, clock.seconds, others),
         store.index,
         Lifetimes(),
         pin_of,

@@ -23,11 +23,13 @@ _LONGEST = 256 * 1024
 # Seconds for which it is known what was changed when: nodes look each second.
 _CHANGES_SECONDS = 3600
 
-# KEYS: the value, what was changed when. ARGV: the value that is replaced (nothing: none), the new one, milliseconds,
-# its name, seconds. A score is the time in microseconds, or one more than the last: it grows where a clock is set back.
+# KEYS: the value, what was changed when (none: that is not noted). ARGV: the value that is replaced (nothing: none),
+# the new one, milliseconds, its name, seconds. A score is the time in microseconds, or one more than the last: it grows
+# where a clock is set back.
 _REPLACE = Script("""
 if (redis.call('MGET', KEYS[1])[1] or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+if not KEYS[2] then return 1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')
@@ -63,11 +65,13 @@ class SealedValues:
         valkey: where they lie.
         secret: what all nodes know.
         kind: begins their keys, and is part of what they are sealed for.
+        notes_changes: it can be asked what was `changed`.
 
     Every coroutine raises Away.
     """
 
-    def __init__(self, valkey: Valkey, secret: Secret, kind: str) -> None:
+    def __init__(self, valkey: Valkey, secret: Secret, kind: str, *, notes_changes: bool = True) -> None:
+        self._notes_changes = notes_changes
         self._valkey = valkey
         self._secret = secret
         self._kind = kind
@@ -110,7 +114,7 @@ class SealedValues:
             seconds: for which it lies there.
         """
         sealed = self._secret.seal(self._purpose(name), content)
-        keys = [self._key(name), self._changes]
+        keys = [self._key(name), self._changes] if self._notes_changes else [self._key(name)]
         lasts = max(1, int(seconds * 1000))
         return bool(
             await self._valkey.run(_REPLACE, keys, [before.sealed or b"", sealed, lasts, name, _CHANGES_SECONDS])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from twisted.logger import Logger
 
@@ -21,7 +22,7 @@ from ..store.tag_history import TagHistory
 from ..upstream.client import RegistryClient
 from .artifacts import Artifacts
 
-__all__ = ["Ages", "KnownAges"]
+__all__ = ["Ages", "KnownAges", "OtherNodes"]
 
 # Images of an index that are looked at: as old as its newest is all of it.
 _MOST_IMAGES = 32
@@ -31,6 +32,16 @@ _IN_VAIN_SECONDS = 600.0
 _CONFIG_LIMIT = 4 * 1024 * 1024
 # An HTTP date of any form (RFC 9110, 5.6.7), and a date of RFC 3339 with nanoseconds.
 _LONGEST_DATE = 64
+
+
+class OtherNodes(Protocol):
+    """What other nodes have seen, which is in the history afterwards. Neither takes long, nor raises anything."""
+
+    async def hear(self, view: View, tag: Tag, digest: Digest) -> None:
+        """Have here what they have seen of a tag, which points to ``digest``."""
+
+    async def hear_of(self, repository: Repository, digest: Digest) -> None:
+        """Have here when they saw a digest first."""
 
 
 class KnownAges:
@@ -72,6 +83,7 @@ class Ages(KnownAges):
         history: where tags have pointed, and when digests were seen.
         artifacts: reads what an image consists of.
         now: seconds since the epoch.
+        others: know more; None where there are none.
     """
 
     _log = Logger()
@@ -82,11 +94,23 @@ class Ages(KnownAges):
         history: TagHistory,
         artifacts: Artifacts,
         now: Callable[[], float],
+        others: OtherNodes | None = None,
     ) -> None:
         super().__init__(history, now)
+        self._others = others
         self._client = client
         self._artifacts = artifacts
         self._asked_in_vain: dict[tuple[Repository, Digest], float] = {}
+
+    async def hear(self, view: View, tag: Tag, digest: Digest) -> None:
+        """Have here what other nodes know of a tag, which points to ``digest``: to be judged afterwards."""
+        if self._others is not None:
+            await self._others.hear(view, tag, digest)
+
+    async def hear_of(self, repository: Repository, digest: Digest) -> None:
+        """Have here what other nodes know of a digest."""
+        if self._others is not None:
+            await self._others.hear_of(repository, digest)
 
     async def learn(self, view: View, digest: Digest, rule: Rule) -> bool:
         """Ask the registry how old a digest is, unless that was done; tell whether more is known now.

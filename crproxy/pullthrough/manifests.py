@@ -159,6 +159,8 @@ class Manifests:
         header = await self._header(view, reference)
         digest = None if header is None else _digest_of(header, reference)
         if digest is not None:
+            if isinstance(reference, Tag):
+                self._note_tag(view, reference, digest)
             kept = self._kept(self._permissions.widest(view, digest), digest)
             if kept is not None:
                 return _reply(kept, CacheStatus.REVALIDATED)

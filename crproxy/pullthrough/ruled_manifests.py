@@ -127,6 +127,7 @@ class RuledManifests:
 
     async def _of_digest(self, view: View, digest: Digest, rule: Rule) -> Ruling:
         if rule.minimum_age and rule.digests:
+            await self._ages.hear_of(view.repository, digest)
             judged = self._ages.judge_digest(view.repository, digest, rule)
             if judged.digest is None and await self._ages.learn(view, digest, rule):
                 judged = self._ages.judge_digest(view.repository, digest, rule)
@@ -207,6 +208,7 @@ class RuledManifests:
         return await self._signed(view, verdict, rule)
 
     async def _judge(self, view: View, tag: Tag, upstreams: Digest, rule: Rule) -> Judgement:
+        await self._ages.hear(view, tag, upstreams)
         # What a client's own login shows is asked for each time, and so is confirmed just now.
         confirmed = upstreams if view.caller is not None else None
         judged = self._ages.judge(view, tag, rule, confirmed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..flights.tiers import Elsewhere
 from ..metrics import CommonReadings, FleetNumbers, StorageNumbers
 from ..policy.freshness import Lifetimes
+from ..pullthrough.ages import OtherNodes
 from ..pullthrough.recall import Recall
 from ..store.store import Store
 from ..store.tag_history import TagHistory
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..fleet.second_tier import SecondTier, TierSigner
     from .caching import CacheService
     from .fleet import FleetService
+    from .fleet_tags import FleetTags
     from .second_tier import SecondTierService
 
 __all__ = ["Commons"]
@@ -78,9 +80,20 @@ class Commons:
         """Whether there are other nodes."""
         return self.fleet is not None
 
+    @property
+    def tags(self) -> FleetTags | None:
+        """What nodes know in common of tags, once `attach` was called; None where there are no others."""
+        return None if self.fleet is None else self.fleet.tags
+
+    @property
+    def others(self) -> OtherNodes | None:
+        """What is asked before a tag is judged; None where there are no others."""
+        return None if self.tags is None else self.tags.others
+
     def attach(self, cache: CacheService) -> None:
         """Have others find what is kept in ``cache``."""
         if self.fleet is not None:
+            self.fleet.attach(cache)
             census, numbers = self.fleet.census, self.fleet.membership.numbers
             census.holds["flights"] = lambda: cache.flights.number
             numbers["flights"] = lambda: census.total("flights")

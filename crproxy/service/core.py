@@ -180,7 +180,8 @@ class Core:
         self.sharing.on("reopen", lambda _: self.audit.reopen())
         self.sharing.on("certificate states", lambda _: self._states())
         fleet, tier = self.commons.fleet, self.commons.tier
-        services: list[Service | None] = [self.audit, fleet, self.cache, self.login_service, self.certificates]
+        tags = self.commons.tags
+        services: list[Service | None] = [self.audit, fleet, self.cache, tags, self.login_service, self.certificates]
         if tier is not None:
             services[2:3] = [tier.beside(self.cache)]
         for service in services:

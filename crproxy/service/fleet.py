@@ -22,6 +22,7 @@ from ..store.entries import Entry
 from ..web import page
 from ..web.site import PlainSite
 from .census import Census
+from .fleet_tags import FleetTags
 
 if TYPE_CHECKING:
     from ..fleet.fleet import Membership
@@ -93,8 +94,14 @@ class FleetService(Service):
         self.flight_leases = FlightLeases(membership.leases, fleet.name, reactor)
         self.leases: Leases = self.flight_leases
         self.nodes: Nodes = OtherNodes(self._asking)
+        self.tags: FleetTags | None = None
+        self._leads = sharing.leads
         self.census = Census(membership.nodes.nodes, sharing, reactor)
         self.census.holds["leases"] = lambda: len(membership.leases)
+
+    def attach(self, cache: CacheService) -> None:
+        """Have what ``cache`` knows of tags be known to all; ``tags`` does it, as a service of its own."""
+        self.tags = FleetTags(self.membership, cache.rules, self._reactor, self._now, leads=self._leads)
 
     def site(self, cache: CacheService) -> PlainSite:
         """Return what gives other nodes what is in ``cache``, or on its way there."""

@@ -109,7 +109,7 @@ def make_pullthrough(
     verdicts = IndexVerdicts(KeptVerdicts(cache.store.index), moment)
     ruled = RuledManifests(
         manifests,
-        Ages(client, cache.rules.history, artifacts, moment),
+        Ages(client, cache.rules.history, artifacts, moment, commons.others),
         cache.store.index,
         lifetimes,
         cache.rules.pin_of,

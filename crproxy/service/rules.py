@@ -35,7 +35,7 @@ class RulesState:
     def __init__(self, current: Callable[[], Config], index: Index, reactor: Any, now: Callable[[], float]) -> None:
         self._current = current
         self.history = TagHistory(index, now)
-        self.pins = TagPins(index)
+        self.pins = TagPins(index, now)
         self.history.observers.append(self._tell)
         self.denied = DeniedDigests(current, read_text, reactor)
 

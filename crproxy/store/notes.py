@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..oci.digests import Digest
+from ..policy.minimum_age import TagChange
 
 __all__ = [
     "NEVER",
     "BlobKey",
     "Change",
+    "Heard",
     "Link",
     "LinkKey",
     "Notes",
@@ -107,6 +109,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What other nodes have seen of a tag (``changes``, the oldest first), to be united with what was seen here."""
+
+    tag: TagKey
+    changes: tuple[TagChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """When a digest was seen first in a repository, and since when it is there by somebody else's word (``source``)."""
 
@@ -126,7 +136,7 @@ class Notes:
     links: dict[LinkKey, Link | None] = field(default_factory=dict)
     tags: dict[TagKey, TagEntry | None] = field(default_factory=dict)
     # By numbers that grow.
-    changes: dict[int, Change] = field(default_factory=dict)
+    changes: dict[int, Change | Heard] = field(default_factory=dict)
     sightings: dict[SightingKey, Sighting] = field(default_factory=dict)
     # When it was found that something is signed.
     verdicts: dict[VerdictKey, float] = field(default_factory=dict)

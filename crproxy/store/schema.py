@@ -102,6 +102,7 @@ _HISTORY = """
         asked_by TEXT
     );
     CREATE INDEX tag_change_by_tag ON tag_change (registry, repository, name, credential, number);
+    CREATE INDEX tag_change_by_age ON tag_change (seen);
     CREATE TRIGGER tag_confirmed AFTER INSERT ON tag BEGIN
         UPDATE tag_change SET last = max(last, new.checked) WHERE digest = new.digest AND number = (
             SELECT max(number) FROM tag_change WHERE registry = new.registry AND repository = new.repository
@@ -291,7 +292,8 @@ def _migrate(database: sqlite3.Connection) -> None:
         ((tables,),) = database.execute("SELECT count(*) FROM sqlite_master")
         if version not in _MIGRATIONS or (version == 0 and tables):
             raise OtherVersion(f"its version is {version}, where {_VERSION} is known")
-        script = _MIGRATIONS[version]
+        # SQLite keeps the statements as they are written, and all of them are to fit into the file's first page.
+        script = " ".join(_MIGRATIONS[version].split())
         database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {_VERSION}; COMMIT;")
     _check(database)
 

@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from .notes import Change, Notes
+from ..policy.united_histories import MOST_CHANGES, united
+from .changes import read_changes
+from .notes import Change, Heard, Notes
 from .schema import connect, row_bytes
 
 __all__ = ["Totals", "Writer"]
@@ -38,9 +40,11 @@ _SIGHTING = """
         seen = min(seen, excluded.seen),
         dated = coalesce(excluded.dated, dated), source = coalesce(excluded.source, source)
 """
+_ADD_CHANGE = """
+    INSERT INTO tag_change (registry, repository, name, credential, digest, seen, last, asked_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 _OF_TAG = "registry = ? AND repository = ? AND name = ? AND credential = ?"
-# Changes of one tag that are remembered. One that moves all the time forgets what it pointed to before.
-_MOST_CHANGES = 100
 
 # The oldest go, and of these first what leads to nothing.
 _SHED = (
@@ -66,7 +70,7 @@ _SHED = (
     DELETE FROM sighting WHERE (registry, repository, digest) IN (
         SELECT registry, repository, digest FROM sighting ORDER BY seen LIMIT ?)
     """,
-    "DELETE FROM tag_change WHERE number IN (SELECT number FROM tag_change ORDER BY number LIMIT ?)",
+    "DELETE FROM tag_change WHERE number IN (SELECT number FROM tag_change ORDER BY seen, number LIMIT ?)",
     """
     DELETE FROM verdict WHERE (registry, repository, digest, trust) IN (
         SELECT registry, repository, digest, trust FROM verdict ORDER BY checked LIMIT ?)
@@ -114,6 +118,11 @@ class Writer:
             database.execute("BEGIN IMMEDIATE")
             for statement, rows in _statements(notes):
                 database.executemany(statement, rows)
+            for _, change in sorted(notes.changes.items()):
+                if isinstance(change, Heard):
+                    _unite(database, change)
+                else:
+                    _change(database, change)
         return self._shed(database)
 
     def _tell(self, notes: Notes) -> None:
@@ -211,21 +220,26 @@ def _statements(notes: Notes) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
         [(*key, sighting.seen, sighting.dated, sighting.source) for key, sighting in notes.sightings.items()],
     )
     yield "INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?)", [(*key, at) for key, at in notes.verdicts.items()]
-    for _, change in sorted(notes.changes.items()):
-        yield from _changed(change)
 
 
-def _changed(change: Change) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+def _change(database: sqlite3.Connection, change: Change) -> None:
     if change.before is not None:
         newest = f"SELECT max(number) FROM tag_change WHERE {_OF_TAG}"  # noqa: S608 - nothing from outside
-        yield (
+        database.execute(
             f"UPDATE tag_change SET last = max(last, ?) WHERE number = ({newest})",  # noqa: S608 - nor here
-            [(change.before, *change.tag)],
+            (change.before, *change.tag),
         )
-    yield (
-        "INSERT INTO tag_change (registry, repository, name, credential, digest, seen, last, asked_by) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(*change.tag, change.digest, change.seen, change.seen, change.asked_by)],
-    )
+    database.execute(_ADD_CHANGE, (*change.tag, change.digest, change.seen, change.seen, change.asked_by))
     earlier = f"SELECT number FROM tag_change WHERE {_OF_TAG} ORDER BY number DESC LIMIT -1 OFFSET ?"  # noqa: S608
-    yield f"DELETE FROM tag_change WHERE number IN ({earlier})", [(*change.tag, _MOST_CHANGES)]  # noqa: S608
+    database.execute(f"DELETE FROM tag_change WHERE number IN ({earlier})", (*change.tag, MOST_CHANGES))  # noqa: S608
+
+
+def _unite(database: sqlite3.Connection, heard: Heard) -> None:
+    """Have what is there, and what was heard, be one history: another worker may have noted something meanwhile."""
+    known = read_changes(lambda statement, *values: database.execute(statement, values).fetchall(), heard.tag)
+    both = united(known, heard.changes)
+    if both == known:
+        return
+    database.execute(f"DELETE FROM tag_change WHERE {_OF_TAG}", heard.tag)  # noqa: S608 - nothing from outside
+    rows = [(*heard.tag, str(each.digest or ""), each.seen, each.last, each.asked_by) for each in both]
+    database.executemany(_ADD_CHANGE, rows)

@@ -58,7 +58,7 @@ class House(AdminClient):
         self.looks = 0
         self.verdicts = MemoryVerdicts()
         self.history = TagHistory(self.store.index, self.clock.seconds)
-        self.pins = TagPins(self.store.index)
+        self.pins = TagPins(self.store.index, self.clock.seconds)
         self.pullthrough = pull_through(self.client, self.store, self.clock)
         expected = ExpectedAnswers(
             KnownAges(self.history, self.clock.seconds),

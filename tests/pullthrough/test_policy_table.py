@@ -342,7 +342,7 @@ def _(world: World) -> str:
 @situation("it is pinned to what it was")
 def _(world: World) -> str:
     world.is_old()
-    ended(TagPins(world.store.index).pin(TagPin(REPOSITORY, V1, Digest.of(OLD), 0.0)))
+    ended(TagPins(world.store.index, world.clock.seconds).pin(TagPin(REPOSITORY, V1, Digest.of(OLD), 0.0)))
     world.push(NEW)
     world.wait(100)
     world.answered()

@@ -161,7 +161,7 @@ def test_deleted_and_made_again_a_tag_answers_its_former_digest(
 @pytest.mark.parametrize("decision", [Decision(), AGED, Decision(Rule("pinned only", pinned=True))])
 def test_a_pin_wins_over_upstream(client: Client, ask: Ask, store: Store, aged: Digest, decision: Decision) -> None:
     client.tagged(V1, NEW)
-    pins = TagPins(store.index)
+    pins = TagPins(store.index, lambda: 0.0)
     ended(pins.pin(TagPin(REPOSITORY, V1, aged, 0.0)))
     reply = ended(ask(wanted(), decision=decision))
     assert digest_of(reply) == str(aged)

@@ -18,13 +18,13 @@ V1, V2 = Tag("v1"), Tag("v2")
 def test_a_pin_counts_until_it_is_taken_away_and_outlasts_a_restart(tmp_path: Path) -> None:
     path, clock = tmp_path / "index.sqlite", Clock()
     index = make_index(path, clock.seconds)
-    pins = TagPins(index)
+    pins = TagPins(index, clock.seconds)
     assert pins.of(REPOSITORY, V1) is None
     ended(pins.pin(TagPin(REPOSITORY, V1, A, 1.0)))
     ended(pins.pin(TagPin(REPOSITORY, V1, B, 2.0)))
     ended(pins.pin(TagPin(REPOSITORY, V2, A, 3.0)))
     index.close()
-    pins = TagPins(make_index(path, clock.seconds))
+    pins = TagPins(make_index(path, clock.seconds), clock.seconds)
     assert pins.of(REPOSITORY, V1) == TagPin(REPOSITORY, V1, B, 2.0)
     assert pins.all() == [TagPin(REPOSITORY, V1, B, 2.0), TagPin(REPOSITORY, V2, A, 3.0)]
     assert ended(pins.unpin(REPOSITORY, V1))
@@ -33,7 +33,8 @@ def test_a_pin_counts_until_it_is_taken_away_and_outlasts_a_restart(tmp_path: Pa
 
 
 def test_a_pin_that_nobody_can_read_is_none(tmp_path: Path) -> None:
-    index = make_index(tmp_path / "index.sqlite", Clock().seconds)
+    clock = Clock()
+    index = make_index(tmp_path / "index.sqlite", clock.seconds)
     ended(index.ask(lambda database: database.execute("INSERT INTO tag_pin VALUES ('quay.io', 'x', 'v1', 'no', 1)")))
-    assert TagPins(index).all() == []
-    assert TagPins(index).of(Registry("quay.io").repository("x"), V1) is None
+    assert TagPins(index, clock.seconds).all() == []
+    assert TagPins(index, clock.seconds).of(Registry("quay.io").repository("x"), V1) is None
