@@ -11,8 +11,8 @@ from .refusal import NotSigned
 
 __all__ = ["carries_only"]
 
-# What cosign writes, and no other keys: programs in Go take "Layers", or whatever else folds to it, for "layers", and the
-# last of them counts.
+# What cosign writes, and no other keys: programs in Go take "Layers", or whatever else folds to it, for "layers", and
+# the last of them counts.
 _KEYS = frozenset({"schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations"})
 _LAYER_KEYS = frozenset({"mediaType", "size", "digest", "annotations"})
 
