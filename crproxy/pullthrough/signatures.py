@@ -6,6 +6,7 @@ Which images must be, and by whom, is decided elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,6 +17,7 @@ from ..oci.manifests import references
 from ..policy.freshness import Lifetimes
 from ..sharing.bounding import drop_oldest
 from ..signatures import NotSigned, Trust, bundles, keyless, simple_signing
+from ..signatures.carrying import carries_only
 from ..signatures.keyless import TrustedRootUnavailable
 from ..signatures.simple_signing import MOST_SIGNATURES, PAYLOAD_LIMIT
 from ..store.entries import View
@@ -117,6 +119,10 @@ class Signatures:
         if await search.is_signed():
             self._refused.pop((view, question), None)
             self._verdicts.note(question)
+            for carrier in search.carriers:
+                # Clients that verify as well ask for it, too.
+                self._refused.pop((view, replace(question, digest=carrier)), None)
+                self._verdicts.note(replace(question, digest=carrier))
             return
         if search.error is not None:
             raise search.error
@@ -136,7 +142,8 @@ class _Search:
     Arguments:
         prepare: has the public instance's trusted root at hand; raises TrustedRootUnavailable.
 
-    ``error`` is the first that kept one from being read: then it is not known that there is none.
+    ``error`` is the first that kept one from being read: then it is not known that there is none. ``carriers`` are the
+    manifests that the signature is in, and nothing else.
     """
 
     def __init__(
@@ -151,6 +158,7 @@ class _Search:
     ) -> None:
         self._prepare = prepare
         self.error: RegistryError | None = None
+        self.carriers: list[Digest] = []
         self._artifacts = artifacts
         self._threads = threads
         self._view = view
@@ -193,6 +201,7 @@ class _Search:
         manifest = await self._artifacts.manifest(self._view, simple_signing.signature_tag(self._image))
         for signature in simple_signing.signatures_in(manifest):
             if await self._attempt(self._holds(signature)):
+                self._note(manifest, signature.payload)
                 return True
         return False
 
@@ -211,12 +220,18 @@ class _Search:
         return False
 
     async def _bundle_holds(self, digest: Digest) -> bool:
-        bundle = bundles.bundle_in(await self._artifacts.manifest(self._view, digest))
+        manifest = await self._artifacts.manifest(self._view, digest)
+        bundle = bundles.bundle_in(manifest)
         content = await self._artifacts.blob(self._view, bundle, PAYLOAD_LIMIT)
         if self._trust.identities and self._trust.trusted_root is None:
             await self._prepare()
         await self._threads(bundles.check, content, self._image, self._trust, self._keyless)
+        self._note(manifest, bundle)
         return True
+
+    def _note(self, manifest: bytes, verified: Digest) -> None:
+        if carries_only(manifest, verified):
+            self.carriers.append(Digest.of(manifest))
 
     def _keyless(self, content: bytes, image: Digest, trust: Trust) -> None:
         keyless.check(content, image, trust, self._now)

@@ -166,6 +166,12 @@ class Proxy:
             await self.is_signed(shelf, trust, digest)
         return raised.value
 
+    async def kept(self, shelf: Shelf, suffix: str) -> bytes:
+        """Return what has the tag that is made of the image's digest and ``suffix``."""
+        return await self.artifacts.manifest(
+            self._view(QUAY.repository(shelf.name)), referrers_tag(shelf.digest, suffix)
+        )
+
     async def serve_index(self, shelf: Shelf, trust: Trust) -> None:
         """Do what is done for a client that asks for an index."""
         view = self._view(QUAY.repository(shelf.name))
@@ -238,15 +244,26 @@ async def test_the_signature_of_another_image(
     """Somebody who may push puts it where that of this image would be."""
     cosign.sign(alice, shelf.by_digest, form)
     suffix = ".sig" if form == "former" else ""
-    stolen = await proxy.artifacts.manifest(
-        proxy._view(QUAY.repository(shelf.name)), referrers_tag(shelf.digest, suffix)
-    )
+    stolen = await proxy.kept(shelf, suffix)
     # Into the repository of the signature itself, where all that it names is.
     assert isinstance(shelf_of_index.image, Index)
     other = Shelf(shelf.authority, shelf.name, shelf_of_index.image.images[0])
     push_manifest(shelf.url, str(referrers_tag(other.digest, suffix)), stolen, json.loads(stolen)["mediaType"])
     error = await proxy.is_refused(other, trust(alice))
     assert "is one of another image" in error.message
+
+
+@FORMS
+@on_the_reactor
+async def test_who_verifies_as_well_may_have_the_signature(
+    cosign: Cosign, alice: Pair, shelf: Shelf, proxy: Proxy, form: str
+) -> None:
+    cosign.sign(alice, shelf.by_digest, form)
+    kept = await proxy.kept(shelf, ".sig" if form == "former" else "")
+    carrier = Digest.of(kept) if form == "former" else Digest.parse(json.loads(kept)["manifests"][0]["digest"])
+    await proxy.is_refused(shelf, trust(alice), carrier)
+    await proxy.is_signed(shelf, trust(alice))
+    await proxy.is_signed(shelf, trust(alice), carrier)
 
 
 # Indexes

@@ -427,6 +427,31 @@ def test_many_ask_once(client: Client, signatures: Checked) -> None:
     assert client.questions == ["manifest", "blob"]
 
 
+# Clients that verify as well
+
+
+@pytest.mark.parametrize("form", ["former", "bundle"])
+def test_a_signature_that_holds_may_be_had_itself(client: Client, signatures: Checked, form: str) -> None:
+    if form == "former":
+        client.signs(MALLORY, ALICE)
+        carrier = Digest.of(client.manifests[SIG])
+    else:
+        client.attaches(ALICE.bundle(IMAGE))
+        carrier = next(digest for digest in client.manifests if isinstance(digest, Digest))
+    signatures.is_refused(carrier)
+    signatures.is_signed()
+    signatures.is_signed(carrier)
+
+
+def test_an_image_that_has_a_signature_for_a_layer_is_still_an_image(client: Client, signatures: Checked) -> None:
+    content = client.keeps(payload(IMAGE))
+    manifest = json.loads(signature_manifest((content, ALICE.signature(content))))
+    manifest["layers"].append({"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": 9, "digest": str(CHILD)})
+    carrier = client.tagged(SIG, json.dumps(manifest).encode())
+    signatures.is_signed()
+    signatures.is_refused(carrier)
+
+
 # Indexes
 
 
