@@ -174,6 +174,7 @@ TABLES = {
     "## At the top": "",
     "## `[listen]`": "[listen]",
     "## `[access]`": "[access]",
+    "## `[[rules]]`": "[[rules]]",
     "## `[clients]`": "[clients]",
     "## `[limits]`": "[limits]",
     "## `[acme]`": "[acme]",
@@ -209,6 +210,8 @@ SECTIONS = {
     "storage",
     "upstreams",
     "timeouts",
+    "pins",
+    "rules",
 }
 """The tables themselves, each a section of its own."""
 

@@ -182,7 +182,7 @@ class TagWork:
         image: Image = parse_image(self._current().names, name)
         if not isinstance(image.wanted, Tag):
             repeated = f"crproxy tag pin {image.repository}:TAG {image.wanted}"
-            raise Mistake(f"{image.full_name} is no tag, and a digest never moves: name a tag, such as {repeated}")
+            raise Mistake(f"{image.full_name} is no tag, and a digest never moves: name a tag: {repeated}")
         if digest:
             try:
                 Digest.parse(digest)

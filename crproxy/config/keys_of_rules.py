@@ -66,7 +66,8 @@ RULE_KEYS = (
         _RULES,
         "require",
         Kind.CHOICE,
-        'what is asked for besides: `"cosign"` is [a signature](policy.md#signatures) by one of `keys` or `identities`',
+        'what is asked for besides: `"cosign"` is a signature by one of `keys` or `identities`, [as cosign makes '
+        "it](policy.md#signatures)",
         "nothing",
         choices=("cosign",),
     ),
