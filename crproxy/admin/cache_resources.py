@@ -21,7 +21,7 @@ from ..store.scrubbing import verify_gently
 from ..store.store import Store
 from ..web.branch import Branch
 from .cache_work import CacheWork
-from .documents import Lines, Mistake, answer_later, answer_lines, json_answer
+from .documents import Lines, Mistake, answer_later, answer_lines, error_answer
 
 if TYPE_CHECKING:
     from ..objects.pushing import Pushing
@@ -131,7 +131,7 @@ class _Verify(Branch):
         try:
             rate = parse_size(_argument(request, "rate") or "100M")
         except ValueError as error:
-            return json_answer(request, 400, {"error": str(error)})
+            return error_answer(request, Mistake(str(error)))
         return answer_lines(request, lambda lines: self._verify(lines, rate))
 
     async def _verify(self, lines: Lines, rate: int) -> None:
@@ -163,8 +163,7 @@ class _Push(Branch):
     def render_POST(self, request: Request) -> bytes | int:
         pushing = self._pushing
         if pushing is None:
-            error = "there is no object store: set url under [storage], and restart"
-            return json_answer(request, 409, {"error": error})
+            return error_answer(request, Mistake("there is no object store: set url under [storage], and restart", 409))
         return answer_lines(request, lambda lines: self._push(lines, pushing))
 
     async def _push(self, lines: Lines, pushing: Pushing) -> None:

@@ -21,8 +21,9 @@ from crproxy.policy.routing import Names
 from crproxy.pullthrough.warming import Warming
 from crproxy.store.entries import Entry, View
 from crproxy.store.inventory import Inventory
-from tests.logs import Log
+from tests.logs import Log, LogWithRequests
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.pullthrough.conftest import Client
 from tests.store.shelving import Shelving
 from tests.stores import make_store, pull_through, threads
@@ -185,7 +186,7 @@ def test_what_is_pinned_is_not_removed(client: AdminClient, removed: str, pinned
     client.json("POST", f"/cache/pins?image={by_name.get(pinned, pinned)}")
     error = client.json("DELETE", f"/cache/images?image={by_name.get(removed, removed)}", 409)["error"]
     assert (
-        error
+        error.partition(" (request ")[0]
         == f"{by_name.get(pinned, pinned)} is pinned: crproxy cache unpin {by_name.get(pinned, pinned)} lets it go"
     )
     assert client.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
@@ -250,7 +251,7 @@ def test_s28_what_clients_are_refused_is_refused(client: AdminClient) -> None:
     client.publish()
     client.denied.add(REPOSITORY)
     *_, failed, total = client.warm(images=["quay.io/org/app:v1"])
-    assert (failed["why"], total) == ("not served", {"warmed": 0, "failed": 1})
+    assert (failed["why"].partition(" (request ")[0], total) == ("not served", {"warmed": 0, "failed": 1})
     assert client.client.asked == []
 
 
@@ -270,6 +271,36 @@ def test_a_wish_that_is_wrong_is_told(client: AdminClient, body: str, what: str)
     received = client.ask("POST", "/warm", body)
     assert received.status == 400
     assert json.loads(received.body)["error"].startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("images", "logged"),
+    [(["quay.io/org/app:v9"], "could not be pulled"), (["quay.io/not a name"], "cannot be warmed")],
+)
+def test_a_failure_has_the_id_that_the_log_has_it_by(client: AdminClient, images: list[str], logged: str) -> None:
+    with LogWithRequests() as log:
+        received = client.ask("POST", "/warm", json.dumps({"images": images}))
+    request_id = log.request_of(logged)
+    failed = [line for line in map(json.loads, received.body.splitlines()) if line.get("state") == "failed"]
+    assert [line["why"].endswith(f" (request {request_id})") for line in failed] == [True]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("DELETE", "/cache/images?image=quay.io/org/app"),
+        ("POST", "/cache/verify?rate=fast"),
+        ("POST", "/cache/push"),
+        ("POST", "/warm"),
+        ("PUT", "/aliases/quay"),
+    ],
+)
+def test_so_has_what_else_is_not_done(client: AdminClient, method: str, target: str) -> None:
+    with LogWithRequests() as log:
+        received = client.ask(method, target, "[]" if target == "/warm" else "")
+    told = json.loads(received.body)["error"]
+    assert without_id(told, received.one("X-Request-Id"))
+    assert log.request_of("the operator is told") == received.one("X-Request-Id")
 
 
 def test_who_leaves_ends_it(client: AdminClient) -> None:

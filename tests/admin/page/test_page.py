@@ -18,6 +18,8 @@ from crproxy.policy.history import History, Totals
 from crproxy.store.entries import Entry, View
 from crproxy.tls.plan import NameState, State
 from crproxy.web.page.state import State as Public
+from tests.logs import LogWithRequests
+from tests.parts.request_ids import without_id
 
 from .conftest import House, basic, text
 
@@ -215,6 +217,24 @@ class TestActing:
     )
     def test_what_is_no_form_is_told(self, house: House, fields: str, status: int) -> None:
         assert house.post("remove", fields).status == status
+
+    def test_what_fails_later_has_the_id_that_the_log_has_it_by(self, house: House) -> None:
+        token = house.token()
+        with LogWithRequests() as log:
+            house.post("warm", urlencode({"token": token, "image": "quay.io/org/none:v1"}))
+        (job,) = house.jobs.seen()
+        assert job.is_over
+        assert job.trouble.endswith(f" (request {log.request_of('quay.io/org/none:v1 could not be pulled')})")
+
+    @pytest.mark.parametrize("name", ["remove", "pin", "unpin"])
+    def test_what_is_not_done_has_the_id_that_the_log_has_it_by(self, house: House, name: str) -> None:
+        token = house.token()
+        with LogWithRequests() as log:
+            received = house.post(name, urlencode({"token": token, "image": "quay.io/org/none:v1"}))
+        assert received.status == 404
+        request_id = received.one("X-Request-Id")
+        assert without_id(text(received.body.decode()), request_id)
+        assert log.request_of("the operator is told") == request_id
 
     @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify"])
     def test_s34_nothing_is_done_by_a_get(self, house: House, name: str) -> None:
