@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Self
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
@@ -28,7 +29,7 @@ class Log:
     def __call__(self, event: LogEvent) -> None:
         self.events.append(event)
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         if self._collects:
             gc.collect()
         globalLogPublisher.addObserver(self)
