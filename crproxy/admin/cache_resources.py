@@ -70,7 +70,7 @@ class CacheResource(Branch):
         work = CacheWork(store, inventory, threads, names, clock, now)
         self.putChild(b"images", _Images(work))
         self.putChild(b"pins", _Pins(work))
-        self.putChild(b"verify", _Verify(store, clock))
+        self.putChild(b"verify", _Verify(store, work, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
     def render_GET(self, request: Request) -> int:
@@ -118,13 +118,17 @@ class _Pins(Branch):
 
 
 class _Verify(Branch):
-    """``POST /cache/verify?rate=``: a line for what was read, and for what was damaged and so dropped."""
+    """``POST /cache/verify?rate=&image=``: a line for what was read, and for what was damaged and so dropped.
+
+    Of an image, or a repository; without one, of all that is kept.
+    """
 
     isLeaf = True
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, work: CacheWork, clock: IReactorTime) -> None:
         super().__init__()
         self._store = store
+        self._work = work
         self._clock = clock
 
     def render_POST(self, request: Request) -> bytes | int:
@@ -132,10 +136,13 @@ class _Verify(Branch):
             rate = parse_size(_argument(request, "rate") or "100M")
         except ValueError as error:
             return error_answer(request, Mistake(str(error)))
-        return answer_lines(request, lambda lines: self._verify(lines, rate))
+        image = _argument(request, "image")
+        return answer_lines(request, lambda lines: self._verify(lines, rate, image))
 
-    async def _verify(self, lines: Lines, rate: int) -> None:
-        total, read, dropped = self._store.index.bytes_stored(), 0, 0
+    async def _verify(self, lines: Lines, rate: int, image: str) -> None:
+        contents = await self._work.contents(image) if image else None
+        total = self._store.index.bytes_stored() if contents is None else sum(size for _, size in contents)
+        read = dropped = 0
 
         def report(entry: Entry, size: int, sound: bool) -> None:
             nonlocal read, dropped
@@ -146,7 +153,7 @@ class _Verify(Branch):
             lines.offer({"read": read, "total": total})
 
         lines.write({"read": 0, "total": total})
-        await verify_gently(self._store, self._clock, rate, report)
+        await verify_gently(self._store, self._clock, rate, report, contents)
         lines.write({"verified": True, "read": read, "dropped": dropped})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,7 +14,7 @@ from ..config.options import OPTIONS, Option
 __all__ = ["serve"]
 
 
-class _Words(click.ParamType):
+class _Words(click.ParamType[str]):
     """A value that is not looked at here, and for which some words are offered."""
 
     name = "value"
@@ -39,7 +40,7 @@ class _Serve(click.Command):
 def _completed(option: Option) -> click.Option:
     """Return an option of the daemon's as click completes it."""
     names = [f"--{option.name}", *([f"-{option.short}"] if option.short else ())]
-    takes: click.ParamType = _Words(option.words)
+    takes: click.ParamType[Any] = _Words(option.words)
     if option.is_file or option.is_directory:
         takes = click.Path(file_okay=option.is_file, dir_okay=option.is_directory)
     return click.Option(names, type=takes, multiple=option.repeated, help=option.meaning)

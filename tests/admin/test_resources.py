@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from twisted.internet.defer import succeed
@@ -31,6 +32,7 @@ from tests.web.conftest import Browser, Received
 
 REPOSITORY = Registry("quay.io").repository("org/app")
 LAYER = b"layer" * 10
+NOWHERE = Digest.of(b"nowhere")
 
 
 class AdminClient:
@@ -203,6 +205,30 @@ def test_all_is_verified(client: AdminClient) -> None:
     assert lines[-1] == {"verified": True, "read": total, "dropped": 1}
     assert client.store.size(Entry(Digest.of(LAYER))) is None
     assert client.json("POST", "/cache/verify?rate=fast", 400)["error"].startswith("'fast' is not a size")
+
+
+@pytest.mark.parametrize("name", ["quay.io/org/app:v1", "quay.io/org/app", "DIGEST"])
+def test_one_image_is_verified(client: AdminClient, name: str) -> None:
+    digest = client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    client.shelving.image(View(Registry("quay.io").repository("org/other")), b"other", tag="v1")
+    for damaged in (LAYER, b"other"):
+        client.store.blobs.keep(Entry(Digest.of(damaged))).write_bytes(b"x" * len(damaged))
+    name = name.replace("DIGEST", f"quay.io/org/app@{digest}")
+    received = client.ask("POST", f"/cache/verify?image={name}")
+    first, *_, last = lines = [json.loads(line) for line in received.body.splitlines()]
+    assert [line["damaged"] for line in lines if "damaged" in line] == [str(Digest.of(LAYER))]
+    assert last == {"verified": True, "read": first["total"], "dropped": 1}
+    assert client.store.size(Entry(Digest.of(b"other"))) == len(b"other")
+
+
+@pytest.mark.parametrize(
+    "name", ["quay.io/org/app:v9", "quay.io/org/none", f"quay.io/org/app@{Digest.of(b'x')}", "A b"]
+)
+def test_what_is_not_here_is_not_verified(client: AdminClient, name: str) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    received = client.ask("POST", f"/cache/verify?image={quote(name)}")
+    (line,) = map(json.loads, received.body.splitlines())
+    assert "is not in the cache" in line["error"] or "A b" in line["error"]
 
 
 def test_what_can_go_is_told_or_goes(client: AdminClient) -> None:

@@ -89,6 +89,7 @@ TYPED = {
     "crproxy cache list 'docker.io/library/*' --json",
     "crproxy cache gc --dry-run",
     "crproxy cache verify --rate 50M",
+    "crproxy cache verify quay.io/org/app:v1",
     "crproxy cache pin quay.io/org/app:v1",
     "crproxy cache unpin quay.io/org/app:v1",
     "crproxy cache remove quay.io/org/app:v1",
@@ -501,6 +502,7 @@ def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None
     assert "org/app" in machine.type(typed("crproxy cache list --sort size"), directory)
     json.loads(machine.type(typed("crproxy cache list 'docker.io/library/*' --json"), directory))
     machine.type(typed("crproxy cache verify --rate 50M"), directory)
+    machine.type(typed("crproxy cache verify quay.io/org/app:v1"), directory)
     machine.type(typed("crproxy cache pin quay.io/org/app:v1"), directory)
     assert "pinned" in machine.type(typed("crproxy cache list --sort size"), directory)
     machine.type(typed("crproxy cache unpin quay.io/org/app:v1"), directory)
