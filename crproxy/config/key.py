@@ -14,7 +14,8 @@ __all__ = ["EACH", "Key", "Kind"]
 EACH = "*"
 
 _CODE = re.compile(r"`([^`]+)`")
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+# Brackets in code are none.
+_LINK = re.compile(r"\[((?:`[^`]*`|[^\]`])*)\]\([^)]*\)")
 
 
 class Kind(Enum):

@@ -77,8 +77,9 @@ TYPED = {
     "cp systemd/crproxy.socket /etc/systemd/system/",
     "crproxy user add alice --file /etc/crproxy/htpasswd",
     "cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/",
-    "mkdir -p /usr/local/share/man/man1",
+    "mkdir -p /usr/local/share/man/man1 /usr/local/share/man/man5",
     "ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/",
+    "ln -s /opt/crproxy/share/man/man5/crproxy.toml.5 /usr/local/share/man/man5/",
     "ln -s /opt/crproxy/bin/crproxy /usr/local/bin/",
     "man crproxy",
     "pipx install .",
@@ -457,10 +458,12 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
         machine.type("mkdir -p /etc/systemd/system", source)
         machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
     machine.type(typed("cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/"), source)
-    machine.type(typed("mkdir -p /usr/local/share/man/man1"), source)
+    machine.type(typed("mkdir -p /usr/local/share/man/man1 /usr/local/share/man/man5"), source)
     machine.type(typed("ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/"), source)
+    machine.type(typed("ln -s /opt/crproxy/share/man/man5/crproxy.toml.5 /usr/local/share/man/man5/"), source)
     machine.type(typed("ln -s /opt/crproxy/bin/crproxy /usr/local/bin/"), source)
     assert "crproxy alias add" in machine.type(typed("man crproxy"), tmp_path)
+    assert "verify_every" in machine.type("man crproxy.toml", tmp_path)
     assert machine.type("/usr/local/bin/crproxy --version", tmp_path).startswith("crproxy ")
     machine.environment |= {
         "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
