@@ -130,7 +130,9 @@ def test_the_file_is_the_one_of_the_configuration_be_it_there_or_not(file: Path,
     assert list(read_users(file.read_text())) == ["alice", "bob"]
     config.write_text("")
     result = run("add", "carol", "--password-stdin", "--config", str(config))
-    assert (result.exit_code, "names no htpasswd file: name it by --file" in result.output) == (2, True)
+    assert result.exit_code == 2
+    # One line, and not how the command is used.
+    assert result.output.startswith(f"Error: {config} names no htpasswd file: name it by --file")
     config.write_text("[clients\n")
     assert run("list", "--config", str(config)).exit_code == 1
 
