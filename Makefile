@@ -168,7 +168,7 @@ manifests: $(VENV)/installed-for-tests ## write deploy/kubernetes and the chart'
 	$(BIN)/python -m tests.manifests --write
 
 .PHONY: man
-man: $(VENV)/installed-for-tests ## write share/man/man1/crproxy.1 from the commands and their options
+man: $(VENV)/installed-for-tests ## write the manual pages in share/man from commands, options and keys
 	$(BIN)/python -m tests.manual --write
 
 .PHONY: clean

@@ -19,6 +19,7 @@ from .admin.surroundings import lacks
 from .config import Config, ConfigError, OptionError
 from .config import Options as ConfigOptions
 from .config.options import OPTIONS
+from .config.variables import with_variables
 from .service.starting import CONFIGURATION, StartFault, Starting, end_by, fault_of, say_faults_in_a_line
 
 __all__ = ["Options", "makeService"]
@@ -101,7 +102,7 @@ class Options(usage.Options):
 
         try:
             self["loaded"] = config = self.load()
-            for lacking in lacks(config, reactor):
+            for lacking in lacks(config, reactor, options=with_variables(self._spoken(), os.environ)):
                 raise lacking
         except OptionError as error:
             end_by(StartFault(str(error), CONFIGURATION))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+from typing import Self
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-__all__ = ["Log"]
+from crproxy.service.daemon_log import request_of
+
+__all__ = ["Log", "LogWithRequests"]
 
 
 @implementer(ILogObserver)
@@ -26,7 +29,7 @@ class Log:
     def __call__(self, event: LogEvent) -> None:
         self.events.append(event)
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         if self._collects:
             gc.collect()
         globalLogPublisher.addObserver(self)
@@ -47,3 +50,22 @@ class Log:
     @property
     def failures(self) -> list[type[BaseException]]:
         return [event["log_failure"].type for event in self.events if "log_failure" in event]
+
+
+class LogWithRequests(Log):
+    """A log that tells on behalf of which request each event is, as the daemon's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str | None]] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        """Ask at once: later nobody knows."""
+        super().__call__(event)
+        self.told.append((str(formatEvent(event)), request_of(event)))
+
+    def request_of(self, text: str) -> str:
+        """Return the id of the request on behalf of which a text is told."""
+        (found,) = {request for line, request in self.told if text in line}
+        assert found is not None, text
+        return found

@@ -1,12 +1,10 @@
-"""The manual page, made from the commands and options themselves: ``python -m tests.manual --write`` writes it anew."""
+"""The manual pages, made of commands, options and keys: ``python -m tests.manual --write`` writes them anew."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -14,8 +12,9 @@ import click
 from crproxy import __version__
 from crproxy.admin.command import main as command
 from crproxy.tap import Options
+from tests import configuration_manual, roff
 
-__all__ = ["MANUAL", "manual"]
+__all__ = ["MANUAL", "PAGES", "manual"]
 
 ROOT = Path(__file__).parent.parent
 MANUAL = ROOT / "share" / "man" / "man1" / "crproxy.1"
@@ -24,10 +23,6 @@ _OPERATIONS = ROOT / "docs" / "operations.md"
 _CHANGELOG = ROOT / "CHANGELOG.md"
 _STATUSES = re.compile(r"^\| ([123]) \| (.+) \| (.+) \|$", re.MULTILINE)
 _RELEASED = re.compile(r"^## (\S+) \((\d{4}-\d{2}-\d{2})\)$", re.MULTILINE)
-# A backslash first: it is in the others.
-_TYPED = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
-# What click's own help knows: this paragraph is left as it is.
-_AS_IT_IS = "\b\n"
 
 _ENVIRONMENT = {
     "CRPROXY_ADMIN": "The admin socket of the daemon, where --socket does not name it.",
@@ -35,7 +30,7 @@ _ENVIRONMENT = {
     "https_proxy, no_proxy": "How registries are reached, where the configuration says nothing else.",
 }
 _FILES = {
-    "/etc/crproxy/crproxy.toml": "The configuration. All of its keys are in docs/configuration.md of the source.",
+    "/etc/crproxy/crproxy.toml": "The configuration: see crproxy.toml(5).",
     "/run/crproxy/admin.sock": "Where the daemon is asked, and admin.sock in its data directory.",
 }
 
@@ -43,6 +38,14 @@ _FILES = {
 def manual() -> str:
     """Return the manual page, in roff with the macros of man(7)."""
     return "".join(f"{line}\n" for line in _lines())
+
+
+def configuration() -> str:
+    """Return the manual page of the configuration's file."""
+    return "".join(f"{line}\n" for line in configuration_manual.lines(_released()))
+
+
+PAGES: Mapping[Path, Callable[[], str]] = {MANUAL: manual, configuration_manual.PAGE: configuration}
 
 
 def _lines() -> Iterator[str]:
@@ -53,22 +56,22 @@ def _lines() -> Iterator[str]:
     yield ".RI [ OPTION ]..."
     context = click.Context(command, info_name="crproxy", **command.context_settings)
     yield ".SH DESCRIPTION"
-    yield from _text(command.help or "")
+    yield from roff.text(command.help or "")
     yield from (".PP", r"Every command has \-\-help, or \-h; crproxy itself has \-\-version, too.")
     yield ".SH COMMANDS"
     yield from _commands(context)
     yield ".SH OPTIONS OF THE DAEMON"
     yield "What crproxy serve and twistd \\-n crproxy take."
-    yield from _options(_options_of_daemon())
+    yield from roff.options(_options_of_daemon())
     yield ".SS Examples"
-    yield from _as_it_is(Options.examples)
+    yield from roff.as_it_is(each.strip() for each in Options.examples)
     yield ".SH EXIT STATUS"
-    yield from _options([("0", "All went well."), *_statuses()])
+    yield from roff.options([("0", "All went well."), *_statuses()])
     yield ".SH ENVIRONMENT"
-    yield from _options(_ENVIRONMENT.items())
+    yield from roff.options(_ENVIRONMENT.items())
     yield ".SH FILES"
-    yield from _options(_FILES.items())
-    yield from (".SH SEE ALSO", ".BR twistd (1)")
+    yield from roff.options(_FILES.items())
+    yield from (".SH SEE ALSO", ".BR crproxy.toml (5),", ".BR twistd (1)")
 
 
 def _released() -> str:
@@ -84,9 +87,9 @@ def _commands(context: click.Context) -> Iterator[str]:
     for name, each in group.commands.items():
         within = click.Context(each, context, info_name=name, **each.context_settings)
         usage = " ".join([within.command_path, *each.collect_usage_pieces(within)])
-        yield f".SS {_escaped(usage)}"
-        yield from _text(each.help or "")
-        yield from _options(_record(one) for one in each.params if isinstance(one, click.Option))
+        yield f".SS {roff.escaped(usage)}"
+        yield from roff.text(each.help or "")
+        yield from roff.options(_record(one) for one in each.params if isinstance(one, click.Option))
         if isinstance(each, click.Group):
             yield from _commands(within)
 
@@ -117,58 +120,14 @@ def _statuses() -> Iterator[tuple[str, str]]:
         yield status, f"Of {of.replace('`', '')}: {when}."
 
 
-def _options(records: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for names, text in records:
-        yield ".TP"
-        yield rf"\fB{_escaped(names)}\fR"
-        yield from _wrapped(text)
-
-
-def _text(text: str) -> Iterator[str]:
-    """Give a docstring, paragraph by paragraph."""
-    for number, paragraph in enumerate(re.split(r"\n{2,}", inspect.cleandoc(text))):
-        if paragraph.startswith(_AS_IT_IS):
-            heading, *lines = paragraph.removeprefix(_AS_IT_IS).splitlines()
-            yield from (".PP", _line(heading))
-            yield from _as_it_is(lines)
-            continue
-        # Behind a heading there is a paragraph already.
-        if number:
-            yield ".PP"
-        yield from _wrapped(paragraph.replace("``", ""))
-
-
-def _wrapped(text: str) -> Iterator[str]:
-    """Give running text in lines that people can read."""
-    lines = textwrap.wrap(" ".join(text.split()), 70, break_long_words=False, break_on_hyphens=False)
-    yield from map(_line, lines)
-
-
-def _as_it_is(lines: Iterable[str]) -> Iterator[str]:
-    yield from (".RS 4", ".EX")
-    for line in lines:
-        yield _line(line.strip())
-    yield from (".EE", ".RE")
-
-
-def _escaped(text: str) -> str:
-    """Return text as roff prints it: nothing in it is a request, and a hyphen is what can be typed."""
-    for plain, typed in _TYPED.items():
-        text = text.replace(plain, typed)
-    return text
-
-
-def _line(text: str) -> str:
-    escaped = _escaped(text)
-    return rf"\&{escaped}" if escaped.startswith(".") else escaped
-
-
 def main() -> None:
-    """Write it, where that is asked for."""
+    """Write them, where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write it")
+    parser.add_argument("--write", action="store_true", help="write them")
     if parser.parse_args().write:
-        MANUAL.write_text(manual(), "utf-8")
+        for path, page in PAGES.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ COPIES = {
     "Dockerfile": r'^ +org\.opencontainers\.image\.version="(.+)"',
     # make man
     "share/man/man1/crproxy.1": r'^\.TH CRPROXY 1 "[-\d]+" "crproxy (.+?)"',
+    "share/man/man5/crproxy.toml.5": r'^\.TH CRPROXY\.TOML 5 "[-\d]+" "crproxy (.+?)"',
 }
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")

@@ -22,10 +22,12 @@ from crproxy.policy.setups import SETUPS
 from crproxy.tap import Options
 from tests import security_table
 from tests.parts.command_lines import read
+from tests.signing import Signer
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
+POLICY = ROOT / "docs" / "policy.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -158,13 +160,13 @@ def test_there_are_calls() -> None:
     "block",
     [
         pytest.param(block, id=f"{page.name}-{number}")
-        for page in (README, CHINESE, ROOT / "docs" / "configuration.md", ROOT / "docs" / "operations.md")
+        for page in (README, CHINESE, ROOT / "docs" / "configuration.md", ROOT / "docs" / "operations.md", POLICY)
         for number, block in enumerate(blocks(page, "toml"))
         if not block.startswith("[host.")  # containerd's
     ],
 )
 def test_a_configuration_can_be_used(block: str) -> None:
-    files = {"htpasswd": f"alice:$2y$05${'e' * 53}\n", "fleet.secret": "s" * 32}
+    files = {"htpasswd": f"alice:$2y$05${'e' * 53}\n", "fleet.secret": "s" * 32, "cosign.pub": Signer().public}
     load(block, ConfigOptions(), read_file=lambda path: files.get(Path(path).name, "secret\n"))
 
 

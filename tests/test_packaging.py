@@ -65,6 +65,7 @@ DATA = {
     "share/crproxy/systemd/crproxy.socket": "systemd/crproxy.socket",
     "share/fish/vendor_completions.d/crproxy.fish": "share/fish/vendor_completions.d/crproxy.fish",
     "share/man/man1/crproxy.1": "share/man/man1/crproxy.1",
+    "share/man/man5/crproxy.toml.5": "share/man/man5/crproxy.toml.5",
     "share/zsh/site-functions/_crproxy": "share/zsh/site-functions/_crproxy",
 }
 """What goes elsewhere below the prefix, and where it is in the tree."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from datetime import date
+import time
+import zipfile
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +232,116 @@ class TestWorkflow:
 
     def test_every_job_ends(self) -> None:
         assert all(job["timeout-minutes"] <= 60 for job in self.jobs.values())
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A tree that is released, and a machine that runs the workflow's scripts in it.
+
+    What the scripts install is here already: make is told where. What would be published is written down.
+    """
+
+    tree: Path
+    tag: str
+    told: Path
+
+    def run(self, name: str, **variables: str) -> dict[str, str]:
+        """Run the script of a step, as GitHub does (``shell: bash``), and return its outputs."""
+        (script,) = [step["run"] for _, step in TestWorkflow().steps() if step.get("name") == name]
+        outputs = self.told / "outputs"
+        outputs.touch()
+        done = subprocess.run(
+            [need("bash"), "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
+            cwd=self.tree,
+            env={**self._environment(), "GITHUB_OUTPUT": str(outputs), **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
+        return dict(line.split("=", 1) for line in outputs.read_text("utf-8").splitlines())
+
+    def published(self, program: str) -> list[str]:
+        """Return what a program was called with."""
+        return (self.told / program).read_text("utf-8").splitlines()
+
+    @property
+    def flags(self) -> str:
+        """For make: the stamps of an environment that has all, and the programs of this one."""
+        return f"VENV={self.told} BIN={Path(sys.executable).parent}"
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.told / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.told),
+            "GITHUB_REF_NAME": self.tag,
+            "GITHUB_REPOSITORY": "Somebody/CRproxy",
+            "MAKEFLAGS": self.flags,
+        }
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    directory = tmp_path_factory.mktemp("release")
+    tree, told = directory / "tree", directory / "told"
+    shutil.copytree(ROOT, tree, ignore=NOT_SOURCE)
+    for fragment in (tree / "changes").glob("*.*.md"):
+        fragment.unlink()
+    git = [need("git"), "-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=x", "--date=@1700000000"]):
+        subprocess.run([*git, *words], cwd=tree, check=True, env={**os.environ, "GIT_COMMITTER_DATE": "@1700000000"})
+    (told / "bin").mkdir(parents=True)
+    # Newer than all that it is made of.
+    (told / "installed-for-tests").touch()
+    os.utime(told / "installed-for-tests", (2**31, 2**31))
+    for program in ("cosign", "gh"):
+        file = told / "bin" / program
+        file.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{told}/{program}"\n')
+        file.chmod(0o755)
+    return Runner(tree, f"v{__version__}", told)
+
+
+@pytest.mark.integration
+class TestRun:
+    """Each script of the workflow, run. What an action does is GitHub's."""
+
+    def test_every_script_is_run_here(self) -> None:
+        text = Path(__file__).read_text("utf-8")
+        scripts = [step["name"] for _, step in TestWorkflow().steps() if "run" in step]
+        assert [name for name in scripts if f'"{name}"' not in text] == []
+
+    def test_the_tag_is_checked(self, runner: Runner) -> None:
+        runner.run("The tag is the version, and the changelog has it")
+        with pytest.raises(AssertionError, match=r"has .*, the tag 9\.9\.9"):
+            runner.run("The tag is the version, and the changelog has it", GITHUB_REF_NAME="v9.9.9")
+
+    def test_what_is_linted_and_tested_there_is(self, runner: Runner) -> None:
+        """They take minutes, and are run as they are: here make says what it would do."""
+        runner.run("Lint and the tests that spawn nothing", MAKEFLAGS=f"n {runner.flags}")
+
+    def test_the_distributions_have_the_commits_time_and_the_notes_are_the_changelogs(self, runner: Runner) -> None:
+        runner.run("Build, with the commit's time in the archives")
+        (wheel,) = (runner.tree / "dist").glob("*.whl")
+        (sdist,) = (runner.tree / "dist").glob("*.tar.gz")
+        with zipfile.ZipFile(wheel) as archive:
+            assert {file.date_time for file in archive.infolist()} == {time.gmtime(1_700_000_000)[:6]}
+        assert sdist.name == f"crproxy-{__version__}.tar.gz"
+        assert (runner.tree / "notes.md").read_text("utf-8") == release.notes(runner.tree, __version__)
+
+    def test_the_image_is_named_in_lower_case_by_the_version(self, runner: Runner) -> None:
+        outputs = runner.run("Names and labels")
+        assert outputs["image"] == "ghcr.io/somebody/crproxy"
+        assert outputs["version"] == __version__
+        assert datetime.fromisoformat(outputs["created"]).timestamp() == 1_700_000_000
+
+    def test_the_image_is_signed_by_its_digest(self, runner: Runner) -> None:
+        runner.run("Sign, by the digest", IMAGE="ghcr.io/somebody/crproxy@sha256:0")
+        assert runner.published("cosign") == ["sign", "--yes", "--recursive", "ghcr.io/somebody/crproxy@sha256:0"]
+
+    def test_all_that_was_built_is_published_with_the_notes(self, runner: Runner) -> None:
+        runner.run("Build, with the commit's time in the archives")
+        runner.run("Publish", GH_TOKEN="x", GH_REPO="somebody/crproxy")
+        built = sorted(f"dist/{path.name}" for path in (runner.tree / "dist").iterdir())
+        assert len(built) == 2
+        title = ["--title", runner.tag, "--notes-file", "notes.md"]
+        assert runner.published("gh") == ["release", "create", runner.tag, *built, "--verify-tag", *title]

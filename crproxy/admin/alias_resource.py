@@ -13,7 +13,7 @@ from ..oci.names import Registry
 from ..web.branch import Branch
 from ..web.error_pages import NotFound
 from .alias_file import AliasChange
-from .documents import answer_later, json_answer
+from .documents import Mistake, answer_later, error_answer, json_answer
 
 __all__ = ["Aliases", "SetAlias"]
 
@@ -57,7 +57,7 @@ class _Alias(Branch):
         body = b"" if request.content is None else request.content.read(_LONGEST_NAME)
         registry = body.decode("utf-8", "replace").strip()
         if not registry:
-            return json_answer(request, 400, {"error": "the body is the registry that the alias stands for"})
+            return error_answer(request, Mistake("the body is the registry that the alias stands for"))
         return self._change(request, registry)
 
     def render_DELETE(self, request: Request) -> bytes | int:

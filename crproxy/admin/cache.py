@@ -284,7 +284,8 @@ def _push_result(line: Mapping[str, Any]) -> Iterator[str]:
         yield f"{line['unread']} were found on disk and not read since: crproxy cache verify, then this once more"
 
 
-@cache.command()
+@cache.command(short_help="Read what is kept again, and drop what is damaged.")
+@click.argument("image", default="", metavar="[IMAGE]")
 @click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -293,20 +294,23 @@ def _push_result(line: Mapping[str, Any]) -> Iterator[str]:
 @click.option("--rate", type=Size(), default="100M", show_default=True, help="Bytes to read per second at the most.")
 @socket_option
 @json_option
-def verify(data_dir: Path | None, rate: int, client: AdminClient, as_json: bool) -> None:
-    """Read all that is kept again, and drop what is damaged.
+def verify(image: str, data_dir: Path | None, rate: int, client: AdminClient, as_json: bool) -> None:
+    """Read all that is kept again, or all of IMAGE that is, and drop what is damaged.
 
-    Each content's bytes are hashed and compared with its digest. Exits with 1 where something was dropped: it is
-    fetched again when it is next asked for.
+    Each content's bytes are hashed and compared with its digest. IMAGE is named by tag or digest; without either it is
+    all of a repository. Exits with 1 where something was dropped: it is fetched again when it is next asked for.
 
     \b
     Examples:
       crproxy cache verify
+      crproxy cache verify quay.io/org/app:v1
       crproxy cache verify --data-dir /var/lib/crproxy --rate 50M
     """
     seen = Verification(quiet=as_json)
+    if image and data_dir is not None:
+        raise click.UsageError("of a data directory all is read: leave out IMAGE, or --data-dir")
     if data_dir is None:
-        verify_through(client, rate, seen)
+        verify_through(client, rate, image, seen)
     else:
         verify_directory(data_dir, rate, seen)
     if as_json:

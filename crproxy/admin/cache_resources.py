@@ -22,7 +22,7 @@ from ..store.scrubbing import verify_gently
 from ..store.store import Store
 from ..web.branch import Branch
 from .cache_work import CacheWork
-from .documents import Lines, Mistake, answer_later, answer_lines, argument, json_answer
+from .documents import Lines, Mistake, answer_later, answer_lines, argument, error_answer
 
 if TYPE_CHECKING:
     from ..objects.pushing import Pushing
@@ -73,7 +73,7 @@ class CacheResource(Branch):
         work = CacheWork(store, inventory, threads, names, clock, pins, now)
         self.putChild(b"images", _Images(work))
         self.putChild(b"pins", _Pins(work))
-        self.putChild(b"verify", _Verify(store, clock))
+        self.putChild(b"verify", _Verify(store, work, clock))
         self.putChild(b"gc", _Collection(store, threads, clock, now or clock.seconds))
 
     def render_GET(self, request: Request) -> int:
@@ -121,24 +121,31 @@ class _Pins(Branch):
 
 
 class _Verify(Branch):
-    """``POST /cache/verify?rate=``: a line for what was read, and for what was damaged and so dropped."""
+    """``POST /cache/verify?rate=&image=``: a line for what was read, and for what was damaged and so dropped.
+
+    Of an image, or a repository; without one, of all that is kept.
+    """
 
     isLeaf = True
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, store: Store, work: CacheWork, clock: IReactorTime) -> None:
         super().__init__()
         self._store = store
+        self._work = work
         self._clock = clock
 
     def render_POST(self, request: Request) -> bytes | int:
         try:
             rate = parse_size(argument(request, "rate") or "100M")
         except ValueError as error:
-            return json_answer(request, 400, {"error": str(error)})
-        return answer_lines(request, lambda lines: self._verify(lines, rate))
+            return error_answer(request, Mistake(str(error)))
+        image = argument(request, "image")
+        return answer_lines(request, lambda lines: self._verify(lines, rate, image))
 
-    async def _verify(self, lines: Lines, rate: int) -> None:
-        total, read, dropped = self._store.index.bytes_stored(), 0, 0
+    async def _verify(self, lines: Lines, rate: int, image: str) -> None:
+        contents = await self._work.contents(image) if image else None
+        total = self._store.index.bytes_stored() if contents is None else sum(size for _, size in contents)
+        read = dropped = 0
 
         def report(entry: Entry, size: int, sound: bool) -> None:
             nonlocal read, dropped
@@ -149,7 +156,7 @@ class _Verify(Branch):
             lines.offer({"read": read, "total": total})
 
         lines.write({"read": 0, "total": total})
-        await verify_gently(self._store, self._clock, rate, report)
+        await verify_gently(self._store, self._clock, rate, report, contents)
         lines.write({"verified": True, "read": read, "dropped": dropped})
 
 
@@ -166,8 +173,7 @@ class _Push(Branch):
     def render_POST(self, request: Request) -> bytes | int:
         pushing = self._pushing
         if pushing is None:
-            error = "there is no object store: set url under [storage], and restart"
-            return json_answer(request, 409, {"error": error})
+            return error_answer(request, Mistake("there is no object store: set url under [storage], and restart", 409))
         return answer_lines(request, lambda lines: self._push(lines, pushing))
 
     async def _push(self, lines: Lines, pushing: Pushing) -> None:

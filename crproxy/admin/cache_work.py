@@ -11,7 +11,9 @@ from twisted.internet.interfaces import IReactorTime
 from ..oci.images import Image
 from ..policy.images import parse_image
 from ..policy.routing import Names
+from ..store.entries import Entry
 from ..store.filling import Threads
+from ..store.image_contents import contents_of
 from ..store.inventory import Inventory, StoredImage
 from ..store.pinning import Pin, Pins
 from ..store.removing import pinned_among, plan_removal, remove
@@ -78,6 +80,15 @@ class CacheWork:
         freed = await remove(self._store, removals, self._clock)
         tags = sorted({tag for removal in removals for tag in removal.tags})
         return {"removed": what, "tags": tags, "freed_bytes": freed.bytes, "freed_contents": freed.contents}
+
+    async def contents(self, name: str) -> list[tuple[Entry, int]]:
+        """Return what of an image, or of a repository, is here, with its bytes. Raises Mistake, RegistryError."""
+        image = self.image(name)
+        views = await self._threads(self._inventory.by_credential, image.repository)
+        found: list[tuple[Entry, int]] | None = await self._threads(contents_of, views, image.reference)
+        if found is None:
+            raise _not_here(str(image.repository) if image.reference is None else image.full_name)
+        return found
 
     async def pin(self, name: str) -> dict[str, Any]:
         """Have an image stay, and return which. Raises Mistake, RegistryError."""

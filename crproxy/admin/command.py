@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
-from twisted.scripts.twistd import run
 
 from .. import __version__
 from .alias import alias
@@ -17,6 +14,7 @@ from .doctor.command import doctor
 from .fleet import fleet
 from .rewrite import rewrite
 from .rules import rules
+from .serve import serve
 from .setup import setup
 from .tag import tag
 from .user import user
@@ -47,26 +45,6 @@ def main() -> None:
 
 main.add_command(doctor)
 main.add_command(setup)
-
-
-@main.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Run the proxy in the foreground.",
-    options_metavar="",
-)
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def serve(options: tuple[str, ...]) -> None:
-    """Run the proxy in the foreground: the same as ``twistd -n crproxy``, whose options it takes (see serve --help).
-
-    \b
-    Examples:
-      crproxy serve
-      crproxy serve --domain cr.example.com --acme-email ops@example.com
-    """
-    words = ("--help" if option == "-h" else option for option in options)
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "crproxy", *words]
-    run()
-
-
+main.add_command(serve)
 for command in (alias, ca, cache, completion, config, fleet, rewrite, rules, tag, user, warm):
     main.add_command(command)

@@ -94,7 +94,7 @@ def read(path: str | None, said: dict[str, Any]) -> Reading:
     usual = usual_data_dir(os.environ)
     found = check(text, options, read_file=read_text, usual_data_dir=usual, environment=os.environ)
     # Nothing is listened on, so that no reactor is needed.
-    lacking = () if found.config is None else tuple(lacks(found.config, None, by_systemd=False))
+    lacking = () if found.config is None else tuple(lacks(found.config, None, by_systemd=False, options=options))
     if found.config is not None:
         warnings += tuple(doubts(found.config, time.time()))
     return Reading(name, file is not None, text, options, found.config, (*found.faults, *lacking), warnings)

@@ -16,10 +16,21 @@ from zope.interface import implementer
 from .. import __version__
 from ..config import ConfigError
 from ..oci.errors import RegistryError
+from ..policy.redaction import redacted
 from ..policy.request_ids import with_id
 from ..web.request import id_of
 
-__all__ = ["Lines", "Mistake", "answer_later", "answer_lines", "argument", "at_once", "json_answer", "json_body"]
+__all__ = [
+    "Lines",
+    "Mistake",
+    "answer_later",
+    "answer_lines",
+    "argument",
+    "at_once",
+    "error_answer",
+    "json_answer",
+    "json_body",
+]
 
 _log = Logger("crproxy.admin")
 # A list of images to warm, at the most.
@@ -45,6 +56,11 @@ def json_answer(request: Request, status: int, document: Any) -> bytes:
     """Return ``document`` as the body of the answer, and set its header."""
     _set_header(request, status, "application/json")
     return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def error_answer(request: Request, error: Mistake) -> bytes:
+    """Return ``error`` as the body of the answer, with the request's id, and tell the log."""
+    return json_answer(request, error.status, {"error": _told(error, request)})
 
 
 def json_body(request: Request) -> dict[str, Any]:
@@ -153,14 +169,13 @@ def _broke(failure: Failure, request: Request) -> None:
 
 
 def _told(error: BaseException, request: Request) -> str:
-    """Return what the operator is told; what nobody foresaw goes to the log, too, by the same id."""
-    if isinstance(error, RegistryError):
-        return error.message
-    text = str(error) or type(error).__name__
-    if isinstance(error, Mistake | ConfigError):
-        return text
+    """Return what the operator is told, with the id by which the log has it, too."""
     request_id = id_of(request)
-    _log.failure("the operator's request failed", Failure(error), request_id=request_id)
+    text = error.message if isinstance(error, RegistryError) else str(error) or type(error).__name__
+    if isinstance(error, RegistryError | Mistake | ConfigError):
+        _log.info("the operator is told: {error}", error=redacted(text), request_id=request_id)
+    else:
+        _log.failure("the operator's request failed", Failure(error), request_id=request_id)
     return with_id(text, request_id)
 
 

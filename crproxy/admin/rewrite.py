@@ -18,6 +18,7 @@ from ..policy.rewriting import rewrite as rewritten
 from ..policy.routing import Names, host_name
 from ..policy.setups import Target
 from .alias_file import rewrite as rewrite_file
+from .configuration_fault import fault_in
 from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
 from .proxy_address import configured_proxy, named_proxy
@@ -110,7 +111,7 @@ def _configured(config_file: str | None, said: dict[str, Any], form: str) -> Ren
     try:
         config = read_config(config_file, options_of(said))
     except ConfigError as error:
-        raise click.ClickException(f"{error}; or name the proxy by --host") from error
+        raise fault_in(config_file, error, "name the proxy by --host") from error
     return _renaming(config, *configured_proxy(config), form)
 
 

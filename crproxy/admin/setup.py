@@ -16,6 +16,7 @@ from ..config import ConfigError
 from ..oci.names import Registry
 from ..policy.setups import DAEMON_JSON, SETUPS, Login, Setup, SetupError, Target, merge_docker
 from .arguments import RegistryName
+from .configuration_fault import fault_in
 from .configuration_file import read_config
 from .options import config_option, daemon_options, options_of
 from .proxy_address import configured_proxy, named_proxy
@@ -165,7 +166,7 @@ def _configured(config_file: str | None, said: dict[str, Any], login: str | None
     try:
         config = read_config(config_file, options_of(said))
     except ConfigError as error:
-        raise click.ClickException(f"{error}; or name the proxy by --host") from error
+        raise fault_in(config_file, error, "name the proxy by --host") from error
     if config.clients.users is not None and login is None:
         click.echo(ASKS_FOR_LOGIN, err=True)
     authority, secure = configured_proxy(config)

@@ -15,6 +15,7 @@ from ..policy.endpoints import parse_endpoint
 from ..policy.setups import PROXIED, Anchor, HttpProxy, Login, Setup
 from ..policy.urls import origin_of
 from .client import AdminClient, Unreachable
+from .configuration_fault import fault_in
 from .configuration_file import read_config
 from .options import options_of
 from .paths import find_socket
@@ -61,7 +62,7 @@ def _configured(config_file: str | None, said: Mapping[str, Any], login: Login |
     try:
         config = read_config(config_file, options_of(dict(said)))
     except ConfigError as error:
-        raise click.ClickException(f"{error}; or name the proxy by --host") from error
+        raise fault_in(config_file, error, "name the proxy by --host") from error
     forward = config.forward
     if not forward.is_on:
         raise click.ClickException(

@@ -14,21 +14,25 @@ from typing import Any
 
 from twisted.internet.endpoints import serverFromString
 
-from ..config import Config, ConfigError
+from ..config import Config, ConfigError, OptionError, Options
 from ..config.upstreams import unreadable
 from ..tls.certificates import BadCertificate, Certified
 
 __all__ = ["doubts", "lacks"]
 
 _BY_SYSTEMD = "systemd:"
+_LAST_PORT = 65535
 
 
-def lacks(config: Config, reactor: Any, *, by_systemd: bool = True) -> Iterator[ConfigError]:
+def lacks(
+    config: Config, reactor: Any, *, by_systemd: bool = True, options: Options | None = None
+) -> Iterator[ConfigError]:
     """Yield what is wrong.
 
     Arguments:
         reactor: what endpoints are made for; nothing is listened on.
         by_systemd: this process is the one that systemd hands its sockets to.
+        options: what was said beside the file, and is called so.
     """
     for table, is_there, module in (
         ("[storage]", config.storage is not None, "obstore"),
@@ -40,7 +44,8 @@ def lacks(config: Config, reactor: Any, *, by_systemd: bool = True) -> Iterator[
         if by_systemd or _BY_SYSTEMD not in description:
             yield from _not_an_endpoint(description, reactor)
     if config.certs is not None:
-        yield from _not_a_directory(config.certs)
+        is_said = options is not None and options.certs is not None
+        yield from _not_a_directory(config.certs, options.called("certs") if options is not None and is_said else None)
 
 
 def _endpoints(config: Config) -> Iterator[str]:
@@ -52,7 +57,9 @@ def _endpoints(config: Config) -> Iterator[str]:
 
 def _not_an_endpoint(description: str, reactor: Any) -> Iterator[ConfigError]:
     try:
-        serverFromString(reactor, description)
+        endpoint = serverFromString(reactor, description)
+        if not 0 <= getattr(endpoint, "_port", 0) <= _LAST_PORT:
+            raise ValueError(f"ports are 0 to {_LAST_PORT}")
     except Exception as error:  # whatever its parser, or OpenSSL with the files that it names, may raise
         yield ConfigError(_no_endpoint(description, error))
 
@@ -65,11 +72,12 @@ def _no_endpoint(description: str, error: Exception) -> str:
     return f"{description!r} is not an endpoint ({error}): write one such as tcp:5000:interface=127.0.0.1"
 
 
-def _not_a_directory(certs: str) -> Iterator[ConfigError]:
+def _not_a_directory(certs: str, option: str | None) -> Iterator[ConfigError]:
     try:
         next(os.scandir(Path(certs)), None)
     except OSError as error:
-        yield ConfigError(f"certs: {unreadable(certs, error)}")
+        why = unreadable(certs, error)
+        yield ConfigError(f"certs: {why}") if option is None else OptionError(f"{option}: {why}")
 
 
 def doubts(config: Config, now: float) -> Iterator[str]:

@@ -15,7 +15,8 @@ from ..config import ConfigError, Options
 from ..config.clients import read_users
 from ..config.htpasswd import check_name, names_in, with_user, without_user
 from .client import AdminClient, Refused, Unreachable
-from .configuration_file import SYSTEM_CONFIG, config_file, read_config, read_text
+from .configuration_fault import ConfigurationFault, file_named
+from .configuration_file import config_file, read_config, read_text
 from .htpasswd_file import edit_file, is_open_to_all
 from .printing import print_json, print_table
 from .shared_options import json_option, named_config, socket_option
@@ -183,8 +184,8 @@ def _configured(config: str | None) -> Path:
         # Most likely since there is no such file, or nobody in it, which is what this command is for.
         named = _named_in(config)
     if named is None:
-        raise click.UsageError(
-            f"{config or SYSTEM_CONFIG} names no htpasswd file: name it by --file, and so that the daemon asks for a "
+        raise ConfigurationFault(
+            f"{file_named(config)} names no htpasswd file: name it by --file, and so that the daemon asks for a "
             'login, write htpasswd = "/etc/crproxy/htpasswd" below [clients] there'
         )
     return Path(named)

@@ -1,4 +1,4 @@
-"""All that is kept, read again: by the daemon, or here in its data directory."""
+"""All that is kept, or one image of it, read again: by the daemon, or here in its data directory."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Verification:
             click.echo(f"damaged, dropped: {what}")
 
 
-def verify_through(client: AdminClient, rate: int, seen: Verification) -> None:
-    """Let the daemon read everything. Raises Unreachable, Refused."""
-    lines = client.lines("POST", "/cache/verify", rate=str(rate))
+def verify_through(client: AdminClient, rate: int, image: str, seen: Verification) -> None:
+    """Let the daemon read an image; everything where none is named. Raises Unreachable, Refused."""
+    lines = client.lines("POST", "/cache/verify", rate=str(rate), image=image)
     total = next(lines, {}).get("total", 0)
     over = False
     with click.progressbar(length=total, label="verifying", file=sys.stderr) as bar:

@@ -7,17 +7,21 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from twisted.web.server import Request
 
 from ..oci.errors import RegistryError
 from ..oci.images import Image
 from ..oci.platforms import Platform
 from ..policy.images import parse_image
+from ..policy.redaction import escaped, redacted
+from ..policy.request_ids import with_id
 from ..policy.routing import Names
 from ..pullthrough.pulling import Progress, State, Wish
 from ..pullthrough.warming import Warming
 from ..web.branch import Branch
-from .documents import Lines, Mistake, answer_lines, json_answer, json_body
+from ..web.request import id_of
+from .documents import Lines, Mistake, answer_lines, error_answer, json_body
 
 __all__ = ["WarmResource"]
 
@@ -36,6 +40,7 @@ class WarmResource(Branch):
     """
 
     isLeaf = True
+    _log = Logger()
 
     def __init__(self, warming: Warming, names: Callable[[], Names], clock: IReactorTime) -> None:
         super().__init__()
@@ -49,11 +54,11 @@ class WarmResource(Branch):
             document = json_body(request)
             names, wish = _strings(document, "images"), _wish(document)
         except Mistake as error:
-            return json_answer(request, error.status, {"error": str(error)})
-        return answer_lines(request, lambda lines: self._warm(names, wish, lines))
+            return error_answer(request, error)
+        return answer_lines(request, lambda lines: self._warm(names, wish, lines, id_of(request)))
 
-    async def _warm(self, texts: list[str], wish: Wish, lines: Lines) -> None:
-        asked = [self._asked(number, text) for number, text in enumerate(texts)]
+    async def _warm(self, texts: list[str], wish: Wish, lines: Lines, request_id: str) -> None:
+        asked = [self._asked(number, text, request_id) for number, text in enumerate(texts)]
 
         def tell() -> None:
             for one in asked:
@@ -70,19 +75,21 @@ class WarmResource(Branch):
         failed = sum(one.progress.state is State.FAILED for one in asked)
         lines.write({"warmed": len(asked) - failed, "failed": failed})
 
-    def _asked(self, number: int, text: str) -> _Asked:
+    def _asked(self, number: int, text: str, request_id: str) -> _Asked:
         try:
-            return _Asked(number, text, parse_image(self._names(), text))
+            return _Asked(number, text, parse_image(self._names(), text), request_id)
         except RegistryError as error:
-            asked = _Asked(number, text, None)
+            self._log.info("{image} cannot be warmed: {error}", image=escaped(redacted(text)), error=error.message)
+            asked = _Asked(number, text, None, request_id)
             asked.progress.fail(error.message)
             return asked
 
 
 class _Asked:
-    """One image that was asked for, and what was last told of it."""
+    """One image that was asked for, and what was last told of it: why it failed, with the id that the log has."""
 
-    def __init__(self, number: int, text: str, image: Image | None) -> None:
+    def __init__(self, number: int, text: str, image: Image | None, request_id: str) -> None:
+        self._request_id = request_id
         self.image = image
         self.progress = Progress()
         self._number = number
@@ -100,7 +107,9 @@ class _Asked:
         self._told = document
 
     def _document(self) -> dict[str, Any]:
-        progress = self.progress
+        progress, why = self.progress, self.progress.why
+        if why is not None and progress.state is State.FAILED:
+            why = with_id(why, self._request_id)
         return {
             "number": self._number,
             "image": self._name,
@@ -109,7 +118,7 @@ class _Asked:
             "total": progress.total,
             "fetched": progress.fetched,
             "digest": None if progress.digest is None else str(progress.digest),
-            "why": progress.why,
+            "why": why,
         }
 
 

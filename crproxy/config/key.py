@@ -15,7 +15,8 @@ EACH = "*"
 ITEM = "[]"
 
 _CODE = re.compile(r"`([^`]+)`")
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+# Brackets in code are none.
+_LINK = re.compile(r"\[((?:`[^`]*`|[^\]`])*)\]\([^)]*\)")
 
 
 class Kind(Enum):

@@ -16,7 +16,7 @@ UPSTREAM_KEYS = (
         Kind.UPSTREAM,
         "the URL of the registry. Plain `http://`, addresses, names such as `registry.internal` that each "
         "network has of its own, and what is not public are asked only if they are written here. Several "
-        "are a list: [see below](#several-endpoints-for-one-registry)",
+        "are [a list](#several-endpoints-for-one-registry)",
         "`https://NAME`, for Docker Hub `https://registry-1.docker.io`",
     ),
     Key(

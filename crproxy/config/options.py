@@ -23,6 +23,8 @@ class Option:
         short: its short form; empty where it has none.
         repeated: it may be given more than once.
         empty: an empty value says something, such as "nowhere"; that of an environment variable does so, too.
+        words: values that a shell may offer; others may be right as well.
+        is_file, is_directory: it is one, which a shell may offer.
     """
 
     name: str
@@ -32,6 +34,9 @@ class Option:
     short: str = ""
     repeated: bool = False
     empty: bool = False
+    words: tuple[str, ...] = ()
+    is_file: bool = False
+    is_directory: bool = False
 
     @property
     def field(self) -> str:
@@ -51,6 +56,7 @@ OPTIONS = (
         "TOML file; options given here win over it",
         "/etc/crproxy/crproxy.toml if it is there",
         short="c",
+        is_file=True,
     ),
     Option(
         "domain",
@@ -79,6 +85,7 @@ OPTIONS = (
         "data_dir",
         "directory of the cache",
         "$STATE_DIRECTORY, else the user's data directory",
+        is_directory=True,
     ),
     Option("cache-size", "cache.size", "upper bound of the cache on disk, such as 50G", "20G"),
     Option(
@@ -87,6 +94,7 @@ OPTIONS = (
         "processes that serve clients, or auto: one for each core",
         "1",
         short="w",
+        words=("auto",),
     ),
     Option(
         "http",
@@ -118,12 +126,14 @@ OPTIONS = (
         "directory of NAME.pem files, key and chain, used in place of ACME for the names they have",
         "none",
         empty=True,
+        is_directory=True,
     ),
     Option(
         "acme-directory",
         "acme.directory",
         "the CA: letsencrypt, letsencrypt-staging, a URL, or none",
         "letsencrypt",
+        words=("letsencrypt", "letsencrypt-staging", "none"),
     ),
     Option("acme-email", "acme.email", "address that the CA writes to about the account", "none", empty=True),
     Option(
@@ -137,8 +147,9 @@ OPTIONS = (
         "log.level",
         "what the log has: debug, info, warning or error, and what is worse",
         "info",
+        words=("debug", "info", "warning", "error"),
     ),
-    Option("log-format", "log.format", "of the log's lines: text, or json", "text"),
+    Option("log-format", "log.format", "of the log's lines: text, or json", "text", words=("text", "json")),
 )
 
 

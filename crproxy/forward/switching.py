@@ -27,7 +27,7 @@ class ConnectChannel(Channel):
         self.setTimeout(None)
         self._deaf = self._lost = True
         self._forget_deadline()
-        self._forget_look()
+        self._forget_watch()
         transport.unregisterProducer()
         self._connections.ended(self)
         return unread

@@ -15,11 +15,15 @@ from twisted.logger import Logger
 from ..oci.errors import RegistryError
 from ..oci.images import Image
 from ..oci.names import Repository
+from ..policy.redaction import redacted
 from ..store.store import Store
 from .pulling import Progress, Pulling, State, Wish, together
 from .pullthrough import PullThrough
 
 __all__ = ["Warming"]
+
+# The least status of what is no fault of who asked (RFC 9110, 15.6).
+_FAULT = 500
 
 
 class Warming:
@@ -49,9 +53,11 @@ class Warming:
         """
         turns, transfers = DeferredSemaphore(wish.jobs), DeferredSemaphore(wish.jobs)
         await together(self._in_turn(image, progress, wish, turns, transfers) for image, progress in images)
-        for _, progress in images:
+        for image, progress in images:
             if progress.state is State.DONE and not self._is_here(progress):
-                progress.fail("parts of it were dropped again: the cache is too small for all of this")
+                why = "parts of it were dropped again: the cache is too small for all of this"
+                self._log.warn("{image} could not be pulled: {error}", image=str(image), error=why)
+                progress.fail(why)
 
     async def _in_turn(
         self, image: Image, progress: Progress, wish: Wish, turns: DeferredSemaphore, transfers: DeferredSemaphore
@@ -72,6 +78,9 @@ class Warming:
         except CancelledError:
             raise
         except RegistryError as error:
+            # As what a client is answered: on whose behalf it was pulled is known to the log.
+            tell = self._log.warn if error.status >= _FAULT else self._log.info
+            tell("{image} could not be pulled: {error}", image=str(image), error=redacted(str(error)))
             progress.fail(error.message)
         except Exception as error:
             self._log.warn("{image} could not be pulled: {error}", image=str(image), error=error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -150,8 +150,11 @@ class Scrub:
             self._waiting = None
 
 
-def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
-    """Read all stored content again, dropping what is damaged. Blocking, for a store whose threads are `at_once`.
+def verify(store: Store, contents: Iterable[tuple[Entry, int]] | None = None) -> Iterator[tuple[Entry, int, bool]]:
+    """Read stored content again, dropping what is damaged. Blocking, for a store whose threads are `at_once`.
+
+    Arguments:
+        contents: what is read, each with its bytes; all by default.
 
     Yields:
         Each entry, its bytes, and whether it was sound. Wait between two of them to bound the rate.
@@ -159,39 +162,46 @@ def verify(store: Store) -> Iterator[tuple[Entry, int, bool]]:
     Raises:
         OSError: something cannot be read, which says nothing of it.
     """
-    last: Entry | None = None
-    while rows := store.index.after(last, _STEP):
-        for entry, size in rows:
-            sound: list[bool | Failure] = []
-            Deferred.fromCoroutine(_is_sound(store, entry)).addBoth(sound.append)
-            if isinstance(sound[0], Failure):
-                sound[0].raiseException()
-            yield entry, size, sound[0]
-        last = rows[-1][0]
+    for entry, size in _all(store) if contents is None else contents:
+        sound: list[bool | Failure] = []
+        Deferred.fromCoroutine(_is_sound(store, entry)).addBoth(sound.append)
+        if isinstance(sound[0], Failure):
+            sound[0].raiseException()
+        yield entry, size, sound[0]
 
 
 async def verify_gently(
-    store: Store, clock: IReactorTime, rate: int, report: Callable[[Entry, int, bool], object]
+    store: Store,
+    clock: IReactorTime,
+    rate: int,
+    report: Callable[[Entry, int, bool], object],
+    contents: Iterable[tuple[Entry, int]] | None = None,
 ) -> None:
     """Do what `verify` does beside other work.
 
     Arguments:
         rate: bytes to read per second at the most.
         report: told each entry, its bytes, and whether it was sound; not where it cannot be read, which says nothing.
+        contents: what is read, each with its bytes; all by default.
     """
     await store.index.flush()
-    last: Entry | None = None
     began, read = clock.seconds(), 0
+    for entry, size in _all(store) if contents is None else contents:
+        if store.blobs.size(entry) is None and store.index.size(entry) is None:
+            continue  # evicted since
+        try:
+            report(entry, size, await _is_sound(store, entry))
+        except OSError as error:
+            _log.warn("{entry} cannot be read: {error}", entry=entry, error=error)
+        read += size
+        await deferLater(clock, max(0.0, began + read / max(rate, 1) - clock.seconds()))
+
+
+def _all(store: Store) -> Iterator[tuple[Entry, int]]:
+    """Give all that is stored, with its bytes, as it is when it is its turn."""
+    last: Entry | None = None
     while rows := store.index.after(last, _STEP):
-        for entry, size in rows:
-            if store.blobs.size(entry) is None and store.index.size(entry) is None:
-                continue  # evicted since
-            try:
-                report(entry, size, await _is_sound(store, entry))
-            except OSError as error:
-                _log.warn("{entry} cannot be read: {error}", entry=entry, error=error)
-            read += size
-            await deferLater(clock, max(0.0, began + read / max(rate, 1) - clock.seconds()))
+        yield from rows
         last = rows[-1][0]
 
 

@@ -16,14 +16,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from OpenSSL import SSL
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..transports.contexts import show
+from ..web.bare_errors import BAD_REQUEST, bare_error
+from ..web.request import new_id
 from .certificates import Certified
 from .client_hello import Hello, NotAHello, read_hello
 
 __all__ = ["ACME_TLS", "Choose", "Contexts", "TLSFactory"]
+
+_log = Logger()
 
 # What a CA offers, and nothing else, when it validates by TLS-ALPN-01 (RFC 8737, 6.2).
 ACME_TLS = b"acme-tls/1"
@@ -39,10 +44,7 @@ _UNRECOGNIZED_NAME = bytes.fromhex("15 0303 0002 02 70")
 # (RFC 7301, 3.2). The TLS library would go on without one.
 _NO_APPLICATION_PROTOCOL = bytes.fromhex("15 0303 0002 02 78")
 
-_NOT_TLS = (
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\n"
-    b"This port speaks HTTPS: ask for https://...\n"
-)
+_NOT_TLS = "This port speaks HTTPS: ask for https://..."
 _HTTP_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ")
 
 # TLS 1.2's that are forward secret and AEAD, as TLS 1.3's all are: what RFC 9325, 4.2 recommends.
@@ -162,9 +164,7 @@ class _FirstWords(Protocol):
         try:
             hello = read_hello(self._received)
         except NotAHello:
-            self._refuse(
-                _NOT_TLS if self._received.startswith(_HTTP_METHODS) else b"", "this is something else than TLS"
-            )
+            self._refuse(self._in_the_clear(), "this is something else than TLS")
             return
         if hello is not None:
             self._answer(hello)
@@ -193,6 +193,15 @@ class _FirstWords(Protocol):
         unread, self._received = len(self._received), b""
         self.transport.start_tls(context, unread=unread, on_secured=self._stop_waiting)
         inside.makeConnection(self.transport)
+
+    def _in_the_clear(self) -> bytes:
+        """Return what tells somebody who speaks HTTP so; nothing to others."""
+        if not self._received.startswith(_HTTP_METHODS):
+            return b""
+        request_id = new_id()
+        client = self.transport.getPeer()
+        _log.info("{client} is answered 400: it speaks HTTP, not HTTPS", client=client, request_id=request_id)
+        return bare_error(BAD_REQUEST, request_id, _NOT_TLS)
 
     def _refuse(self, words: bytes, why: str) -> None:
         self._stop_waiting()

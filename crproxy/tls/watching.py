@@ -37,7 +37,7 @@ class Watch(Service):
         place: told the names and what they have now, whenever that changes; a Deferred fires when it is so everywhere.
         clock: the time.
         now: seconds since the epoch, by which certificates end; the clock's by default.
-        is_told: the log says what there is at the start.
+        is_told: the log says what there is at the start, and what cannot be used: all workers look at the same files.
     """
 
     _log = Logger()
@@ -78,7 +78,7 @@ class Watch(Service):
         """Take up what has changed since the last look.
 
         Arguments:
-            is_told: the log says what it is, once it is so everywhere; of what cannot be used in any case.
+            is_told: the log says what it is, once it is so everywhere.
         """
         try:
             found = {path.name: _mark(path) for path in self._directory.iterdir() if path.suffix == ".pem"}
@@ -128,10 +128,11 @@ class Watch(Service):
             certified = Certified.from_pem(path.read_bytes())
         except (OSError, BadCertificate) as error:
             kept = ", so what it had before is used on" if path.name in self._held else ""
-            self._log.error("{path} cannot be used{kept}: {error}", path=path, kept=kept, error=error)
+            if self._is_told:
+                self._log.error("{path} cannot be used{kept}: {error}", path=path, kept=kept, error=error)
             return False
         names = certified.names or frozenset({_stem(path.name)})
-        if certified.not_after < self._now():
+        if certified.not_after < self._now() and self._is_told:
             ended = time.strftime("%Y-%m-%d", time.gmtime(certified.not_after))
             self._log.error("{path} has a certificate that ended on {ended}: replace it", path=path, ended=ended)
         self._held[path.name] = {name.lower(): certified for name in names}
@@ -140,7 +141,8 @@ class Watch(Service):
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            self._log.error("{trouble}", trouble=trouble)
+            if self._is_told:
+                self._log.error("{trouble}", trouble=trouble)
 
 
 def _stem(file: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
@@ -11,12 +11,14 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 
 from ..limits.accepting import address_of
+from ..policy.units import format_size
 from ..transports.files import send_file
 from ..transports.stream import Stream
-from .backlog import backlog
+from .bare_errors import BAD_REQUEST, TOO_LARGE, TOO_SLOW, bare_error
 from .connections import Connections, close_below
 from .prepared import PreparedAnswers
-from .request import Whole, id_of
+from .request import Whole, id_of, new_id
+from .taking import Taking
 
 __all__ = ["BODY_LIMIT", "Channel"]
 
@@ -30,17 +32,15 @@ _BODY_SECONDS = 10.0
 BODY_LIMIT = 64 * 1024
 # Bytes of further requests that are read while one is answered; what is more stays with the client.
 _READ_AHEAD = 16 * 1024
-# So often a client that may take nothing is looked at in the time that it has.
-_LOOKS = 4
 # What a client that was refused still sends is read for so long: closed before, the kernel would reset the connection,
 # and the client might never see why (RFC 9112, 9.6).
 _LINGER_SECONDS = 1.0
 
-_REFUSAL = "HTTP/1.1 {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-# In the clear: Go's clients know it for what it is, "server gave HTTP response to HTTPS client".
-_BAD_REQUEST = "400 Bad Request"
-_TOO_SLOW = "408 Request Timeout"
-_TOO_LARGE = "413 Content Too Large"
+# What is the matter, as the log tells of it.
+_NOT_HTTP = "it is no proper HTTP request"
+_SLOW_HEADER = f"its header is not whole after {_HEADER_SECONDS:g} s"
+_SLOW_BODY = f"its body is not whole after {_BODY_SECONDS:g} s"
+_LARGE_BODY = f"its body is larger than {format_size(BODY_LIMIT)}"
 
 
 class _Site(Protocol):
@@ -79,10 +79,8 @@ class Channel(HTTPChannel):
     _deaf = False
     _body = 0
     _deadline: IDelayedCall | None = None
-    _look: IDelayedCall | None = None
-    _looks = 0
-    _watched = False
-    _seen: tuple[int, int] | None = None
+    # Most clients take what they are sent: nobody looks at them.
+    _taking: Taking | None = None
 
     @property
     def is_new(self) -> bool:
@@ -103,7 +101,9 @@ class Channel(HTTPChannel):
         """Look at the first byte before anything else (IProtocol)."""
         fresh, self._fresh = self._fresh, False
         if fresh and data.startswith(_TLS_HANDSHAKE):
-            self._refuse(_BAD_REQUEST)
+            # In the clear: Go's clients know it for what it is, "server gave HTTP response to HTTPS client". It is so
+            # usual that the log has it at debug alone.
+            self._refuse(BAD_REQUEST, "it is TLS, on a plain port", self._log.debug)
             self.loseConnection()
         if self._deaf:
             return
@@ -174,7 +174,7 @@ class Channel(HTTPChannel):
             return
         length, self._body = self.length, 0
         if length is not None and length > BODY_LIMIT:
-            self._refuse(_TOO_LARGE)
+            self._refuse(TOO_LARGE, _LARGE_BODY)
             return
         # Twisted makes a file for a body whose length it does not know; these fit into memory.
         self.length = 0
@@ -188,7 +188,7 @@ class Channel(HTTPChannel):
         if not self._handlingRequest:
             self._body += len(data)
             if self.length is None and self._body > BODY_LIMIT and not self._deaf:
-                self._refuse(_TOO_LARGE)
+                self._refuse(TOO_LARGE, _LARGE_BODY)
         if not self._deaf:
             super().rawDataReceived(data)
             # Twisted stops reading only where the transport has room: it takes for granted that it stopped otherwise.
@@ -208,7 +208,7 @@ class Channel(HTTPChannel):
         return False
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self._refuse(_BAD_REQUEST)
+        self._refuse(BAD_REQUEST, _NOT_HTTP)
 
     def _header_too_slow(self) -> None:
         self._deadline = None
@@ -216,7 +216,7 @@ class Channel(HTTPChannel):
             # It is we who do not read it.
             self._deadline = self.callLater(_HEADER_SECONDS, self._header_too_slow)
             return
-        self._refuse(_TOO_SLOW)
+        self._refuse(TOO_SLOW, _SLOW_HEADER)
         self.loseConnection()
 
     def _body_too_slow(self) -> None:
@@ -224,15 +224,20 @@ class Channel(HTTPChannel):
         if self.paused:
             self._deadline = self.callLater(_BODY_SECONDS, self._body_too_slow)
             return
-        self._refuse(_TOO_SLOW)
+        self._refuse(TOO_SLOW, _SLOW_BODY)
 
-    def _refuse(self, status: str) -> None:
-        """Answer what is no proper request, and hear no more."""
+    def _refuse(self, status: str, why: str, tell: Callable[..., None] | None = None) -> None:
+        """Answer what is no proper request, tell the log ``why`` by the id that the client is told, hear no more."""
         if self._deaf:
             return
+        request_id = id_of(self.requests[-1]) if self.requests else new_id()
+        tell = tell or self._log.info
+        tell(
+            "{client} is answered {status}: {why}", client=self.getPeer(), status=status, why=why, request_id=request_id
+        )
         self._deaf = True
         self._forget_deadline()
-        self.write(_REFUSAL.format(status).encode("ascii"))
+        self.write(bare_error(status, request_id))
         self._deadline = self.callLater(_LINGER_SECONDS, self._hang_up)
 
     def _hang_up(self) -> None:
@@ -299,8 +304,8 @@ class Channel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         """The client has taken it (IPushProducer)."""
-        # It takes something, whatever may look the same when it is full again.
-        self._watched, self._seen = False, None
+        if self._taking is not None:
+            self._taking.taken()
         super().resumeProducing()
         self._go_on()
 
@@ -321,41 +326,33 @@ class Channel(HTTPChannel):
             self.dataReceived(b"")
 
     def _watch(self) -> None:
-        """Look now and then whether a client takes what it is sent; by one timer, since it pauses often."""
-        self._watched = True
-        if self._look is None:
-            self._looks, self._seen = 0, backlog(self.transport)
-            self._look_later()
+        """Look now and then whether the client takes what it is sent."""
+        if self._taking is None:
+            self._taking = Taking(
+                self.callLater,
+                lambda: float(self.site.write_seconds),
+                lambda: self.transport,
+                lambda: self._deaf,
+                self._cut_off,
+            )
+        self._taking.watch()
 
-    def _look_later(self) -> None:
-        self._look = self.callLater(self.site.write_seconds / _LOOKS, self._look_at_client)
+    def _forget_watch(self) -> None:
+        taking, self._taking = self._taking, None
+        if taking is not None:
+            taking.forget()
 
-    def _look_at_client(self) -> None:
-        self._look = None
-        if not self._watched:
-            return
-        seen, before = backlog(self.transport), self._seen
-        self._looks, self._seen = (self._looks + 1 if seen == before else 0), seen
-        # Closed, and nothing left to be taken: the client does not answer TLS's farewell.
-        is_empty = self._deaf and seen == (0, 0)
-        if self._looks < _LOOKS and not is_empty:
-            self._look_later()
-        else:
-            request_id = id_of(self.requests[0]) if self.requests else None
-            self._log.info("{client} takes nothing: cut off", client=self.getPeer(), request_id=request_id)
-            self.abort()
-
-    def _forget_look(self) -> None:
-        self._watched = False
-        look, self._look = self._look, None
-        if look is not None:
-            look.cancel()
+    def _cut_off(self) -> None:
+        """Wait no more for a client that takes nothing."""
+        request_id = id_of(self.requests[0]) if self.requests else None
+        self._log.info("{client} takes nothing: cut off", client=self.getPeer(), request_id=request_id)
+        self.abort()
 
     # The end
 
     def timeoutConnection(self) -> None:
         """Close what nothing was asked on for a minute, but not while the last answer is still taken (TimeoutMixin)."""
-        if not self._watched:
+        if self._taking is None or not self._taking.is_watched:
             super().timeoutConnection()
         else:
             self.setTimeout(self.timeOut)
@@ -391,7 +388,7 @@ class Channel(HTTPChannel):
         """Wait for nothing more (IProtocol)."""
         self._lost = True
         self._forget_deadline()
-        self._forget_look()
+        self._forget_watch()
         super().connectionLost(reason)
         self._connections.ended(self)
 

@@ -5,6 +5,7 @@ Where it is told, and in which words, is not known here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -33,6 +34,7 @@ __all__ = [
     "field_of",
     "host_of",
     "id_of",
+    "new_id",
     "note",
     "note_client",
     "note_image",
@@ -173,7 +175,9 @@ class ObservedRequest(Request):
 
     def _given_id(self) -> str | None:
         """Return the id that a trusted proxy gave it; None where none did."""
-        trusted = self.site.trusted() if isinstance(self.site, ObservedSite) else ()
+        # Refused before it was given to a resource it has no site of its own yet.
+        site = self.site or getattr(self.channel, "site", None)
+        trusted = site.trusted() if isinstance(site, ObservedSite) else ()
         if not trusted or not is_trusted(address_of(self.getClientAddress()), trusted):
             return None
         lines = self.requestHeaders.getRawHeaders(HEADER.encode("ascii"), [])
@@ -291,6 +295,11 @@ def id_of(request: Request) -> str:
         return request.request_id.value
     # Of a site that is none of ours: nothing was told of it, and nothing will be.
     return make_id(bytes(RANDOM_BYTES))
+
+
+def new_id() -> str:
+    """Return an id for what never became a request."""
+    return make_id(os.urandom(RANDOM_BYTES))
 
 
 def note(request: Request, repository: Repository, wanted: RegistryRequest) -> None:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crproxy import __version__
-from crproxy.admin import command
 from crproxy.admin.command import main
 from crproxy.oci.digests import Digest
 from crproxy.store.entries import Entry
@@ -23,7 +22,7 @@ def twistd(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The command lines that twistd was run with."""
     runs: list[list[str]] = []
     monkeypatch.setattr(sys, "argv", ["crproxy"])
-    monkeypatch.setattr(command, "run", lambda: runs.append(sys.argv))
+    monkeypatch.setattr("crproxy.admin.serve.run", lambda: runs.append(sys.argv))
     return runs
 
 
@@ -108,7 +107,7 @@ def test_no_more_is_read_in_a_second_than_was_said(
     assert now == [5.5]
 
 
-@pytest.mark.parametrize("words", [["--rate", "fast"], ["--data-dir", "/nowhere/at/all"]])
+@pytest.mark.parametrize("words", [["--rate", "fast"], ["--data-dir", "/nowhere/at/all"], ["--rate", "1", "nginx"]])
 def test_a_command_line_that_is_wrong_says_so(tmp_path: Path, words: list[str]) -> None:
     data_dir = ["--data-dir", str(tmp_path)] if "--rate" in words else []
     result = CliRunner().invoke(main, ["cache", "verify", *data_dir, *words])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from twisted.internet.defer import succeed
@@ -22,8 +23,9 @@ from crproxy.pullthrough.warming import Warming
 from crproxy.store.entries import Entry, View
 from crproxy.store.inventory import Inventory
 from crproxy.store.pinning import Pins
-from tests.logs import Log
+from tests.logs import Log, LogWithRequests
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.pullthrough.conftest import Client
 from tests.store.shelving import Shelving
 from tests.stores import make_store, pull_through, threads
@@ -31,6 +33,7 @@ from tests.web.conftest import Browser, Received
 
 REPOSITORY = Registry("quay.io").repository("org/app")
 LAYER = b"layer" * 10
+NOWHERE = Digest.of(b"nowhere")
 
 
 class AdminClient:
@@ -187,7 +190,7 @@ def test_what_is_pinned_is_not_removed(client: AdminClient, removed: str, pinned
     client.json("POST", f"/cache/pins?image={by_name.get(pinned, pinned)}")
     error = client.json("DELETE", f"/cache/images?image={by_name.get(removed, removed)}", 409)["error"]
     assert (
-        error
+        error.partition(" (request ")[0]
         == f"{by_name.get(pinned, pinned)} is pinned: crproxy cache unpin {by_name.get(pinned, pinned)} lets it go"
     )
     assert client.store.size(Entry(Digest.of(LAYER))) == len(LAYER)
@@ -204,6 +207,30 @@ def test_all_is_verified(client: AdminClient) -> None:
     assert lines[-1] == {"verified": True, "read": total, "dropped": 1}
     assert client.store.size(Entry(Digest.of(LAYER))) is None
     assert client.json("POST", "/cache/verify?rate=fast", 400)["error"].startswith("'fast' is not a size")
+
+
+@pytest.mark.parametrize("name", ["quay.io/org/app:v1", "quay.io/org/app", "DIGEST"])
+def test_one_image_is_verified(client: AdminClient, name: str) -> None:
+    digest = client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    client.shelving.image(View(Registry("quay.io").repository("org/other")), b"other", tag="v1")
+    for damaged in (LAYER, b"other"):
+        client.store.blobs.keep(Entry(Digest.of(damaged))).write_bytes(b"x" * len(damaged))
+    name = name.replace("DIGEST", f"quay.io/org/app@{digest}")
+    received = client.ask("POST", f"/cache/verify?image={name}")
+    first, *_, last = lines = [json.loads(line) for line in received.body.splitlines()]
+    assert [line["damaged"] for line in lines if "damaged" in line] == [str(Digest.of(LAYER))]
+    assert last == {"verified": True, "read": first["total"], "dropped": 1}
+    assert client.store.size(Entry(Digest.of(b"other"))) == len(b"other")
+
+
+@pytest.mark.parametrize(
+    "name", ["quay.io/org/app:v9", "quay.io/org/none", f"quay.io/org/app@{Digest.of(b'x')}", "A b"]
+)
+def test_what_is_not_here_is_not_verified(client: AdminClient, name: str) -> None:
+    client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    received = client.ask("POST", f"/cache/verify?image={quote(name)}")
+    (line,) = map(json.loads, received.body.splitlines())
+    assert "is not in the cache" in line["error"] or "A b" in line["error"]
 
 
 def test_what_can_go_is_told_or_goes(client: AdminClient) -> None:
@@ -252,7 +279,7 @@ def test_s28_what_clients_are_refused_is_refused(client: AdminClient) -> None:
     client.publish()
     client.denied.add(REPOSITORY)
     *_, failed, total = client.warm(images=["quay.io/org/app:v1"])
-    assert (failed["why"], total) == ("not served", {"warmed": 0, "failed": 1})
+    assert (failed["why"].partition(" (request ")[0], total) == ("not served", {"warmed": 0, "failed": 1})
     assert client.client.asked == []
 
 
@@ -272,6 +299,36 @@ def test_a_wish_that_is_wrong_is_told(client: AdminClient, body: str, what: str)
     received = client.ask("POST", "/warm", body)
     assert received.status == 400
     assert json.loads(received.body)["error"].startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("images", "logged"),
+    [(["quay.io/org/app:v9"], "could not be pulled"), (["quay.io/not a name"], "cannot be warmed")],
+)
+def test_a_failure_has_the_id_that_the_log_has_it_by(client: AdminClient, images: list[str], logged: str) -> None:
+    with LogWithRequests() as log:
+        received = client.ask("POST", "/warm", json.dumps({"images": images}))
+    request_id = log.request_of(logged)
+    failed = [line for line in map(json.loads, received.body.splitlines()) if line.get("state") == "failed"]
+    assert [line["why"].endswith(f" (request {request_id})") for line in failed] == [True]
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("DELETE", "/cache/images?image=quay.io/org/app"),
+        ("POST", "/cache/verify?rate=fast"),
+        ("POST", "/cache/push"),
+        ("POST", "/warm"),
+        ("PUT", "/aliases/quay"),
+    ],
+)
+def test_so_has_what_else_is_not_done(client: AdminClient, method: str, target: str) -> None:
+    with LogWithRequests() as log:
+        received = client.ask(method, target, "[]" if target == "/warm" else "")
+    told = json.loads(received.body)["error"]
+    assert without_id(told, received.one("X-Request-Id"))
+    assert log.request_of("the operator is told") == received.one("X-Request-Id")
 
 
 def test_who_leaves_ends_it(client: AdminClient) -> None:

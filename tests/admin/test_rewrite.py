@@ -131,7 +131,9 @@ def test_a_private_registry_that_is_configured_is_served(config: Path) -> None:
         (["x", "y"], 2, "several files"),
         (["--host", "a b", "x"], 2, "is no host"),
         (["--host", "cr.test", "/nowhere/x"], 1, "cannot be read: No such file"),
-        (["--config", "/nowhere/x", "x"], 1, "or name the proxy by --host"),
+        (["--config", "/nowhere/x", "x"], 2, "/nowhere/x: cannot be read: No such file or directory"),
+        (["--config", "/nowhere/x", "x"], 2, "Correct it, or name the proxy by --host"),
+        (["--cache-size", "x", "x"], 2, "Error: --cache-size: 'x' is not a size"),
     ],
 )
 def test_what_cannot_be_done_is_said(words: list[str], status: int, said: str) -> None:

@@ -119,7 +119,7 @@ def test_a_proxy_that_asks_for_a_login_reminds_of_it(file: Path, tmp_path: Path)
 def test_a_configuration_that_cannot_be_used_says_so(file: Path) -> None:
     file.write_text("domian = 1")
     result = run("k3s", "--config", str(file))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "did you mean domain" in result.output
 
 

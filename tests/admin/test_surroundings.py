@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crproxy.admin.surroundings import doubts, lacks
-from crproxy.config import Config, Options, load
+from crproxy.config import Config, OptionError, Options, load
 from crproxy.tls.certificates import self_signed
 
 FLEET = '[fleet]\nvalkey = "redis://valkey"\nadvertise = "https://10.0.0.5:5443"\nsecret_file = "/s"\n'
@@ -30,6 +30,8 @@ def test_nothing_is_lacking_usually(tmp_path: Path) -> None:
     [
         ('[listen]\nhttp = ["nonsense"]', "'nonsense' is not an endpoint"),
         ('[listen]\nadmin = "tcp:port"', "'tcp:port' is not an endpoint"),
+        ('[listen]\nhttp = ["tcp:99999"]', "'tcp:99999' is not an endpoint (ports are 0 to 65535)"),
+        ('[listen]\nhttp = ["tcp:-1"]', "'tcp:-1' is not an endpoint (ports are 0 to 65535)"),
         ('[listen]\nhttp = ["ssl:443:privateKey=/no/key.pem"]', "/no/key.pem cannot be read: No such file"),
         ('[metrics]\nlisten = "tcp:9090:x=y:z"', "'tcp:9090:x=y:z' is not an endpoint"),
         ('[listen]\nhttp = ["systemd:domain=INET:index=0"]', "start crproxy.socket before the service"),
@@ -39,6 +41,15 @@ def test_nothing_is_lacking_usually(tmp_path: Path) -> None:
 def test_what_is_lacking_is_told(text: str, what: str) -> None:
     (said,) = told(text)
     assert what in said
+
+
+@pytest.mark.parametrize("called", ["--certs", "CRPROXY_CERTS"])
+def test_what_an_option_or_a_variable_says_is_called_so(called: str) -> None:
+    sources = {} if called.startswith("--") else {"certs": called}
+    options = Options(certs="/no/where", sources=sources)
+    (error,) = lacks(config('domain = "cr.test"\ncerts = "/no/where"'), object(), options=options)
+    assert isinstance(error, OptionError)
+    assert str(error).startswith(f"{called}: /no/where cannot be read: No such file or directory")
 
 
 def test_a_key_that_is_none_is_told(tmp_path: Path) -> None:

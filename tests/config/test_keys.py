@@ -77,3 +77,9 @@ def test_markdown_is_left_out() -> None:
     key = Key("", "x", Kind.TEXT, "see [this](there.md#a) and `that`", '`"y"`, where it is')
     assert (key.plain_meaning, key.plain_default) == ("see this and that", '"y", where it is')
     assert key.literal_default is None
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: ".".join(key.path))
+def test_what_editors_and_the_manual_say_has_no_markup_and_leads_nowhere(key: Key) -> None:
+    for text in (key.plain_meaning, key.plain_default):
+        assert not re.search(r"`|\]\(|\bsee below\b", text)

@@ -222,6 +222,18 @@ def test_what_is_damaged_is_found(kept: Kept, how: str) -> None:
     assert kept.operator.runs(*words).status == 0
 
 
+def test_what_is_damaged_of_one_image_is_found(kept: Kept) -> None:
+    ours, others = kept.app.layers[0], kept.other.layers[0]
+    files = kept.daemon.cache.whole()
+    for damaged in (ours, others):
+        files[damaged.digest].write_bytes(b"x" * damaged.size)
+    said = kept.operator.runs("cache", "verify", f"{REGISTRY}/team/app:v1", "--json")
+    assert (said.status, said.json()) == (1, {"read": size(kept.app), "dropped": [ours.digest]})
+    assert others.digest in kept.daemon.cache.whole()
+    said = kept.operator.runs("cache", "verify", f"{REGISTRY}/team/none:v1")
+    assert (said.status, "is not in the cache" in said.err) == (1, True)
+
+
 def test_everything_that_prints_data_prints_json(kept: Kept) -> None:
     for words in (
         ["alias", "list"],

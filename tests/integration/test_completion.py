@@ -30,7 +30,12 @@ CASES = [
     ("crproxy cache sta", "ts "),
     ("crproxy cache list --rev", "erse "),
     ("crproxy setup cont", "ainerd "),
+    ("crproxy serve --log-l", "evel "),
+    ("crproxy serve --log-level deb", "ug "),
+    ("crproxy serve --domain cr.test --acme-dir", "ectory "),
 ]
+# Places in the file system, of which a file and a directory are there.
+PLACES = [("crproxy serve --config ./crp", "roxy.toml "), ("crproxy serve --certs ./cer", "ts/")]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -43,17 +48,31 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 @pytest.mark.parametrize(("typed", "completed"), CASES)
 @pytest.mark.parametrize("prepared", PREPARED)
 def test_a_tabulator_completes(tmp_path: Path, prepared: str, typed: str, completed: str) -> None:
+    assert_completed(tmp_path, prepared, typed, completed)
+
+
+@pytest.mark.parametrize(("typed", "completed"), [*PLACES, ("crproxy serve --log-format=js", "on")])
+@pytest.mark.parametrize("prepared", PREPARED)
+def test_so_it_does_with_files_and_behind_an_equals_sign(
+    tmp_path: Path, prepared: str, typed: str, completed: str
+) -> None:
+    (tmp_path / "crproxy.toml").touch()
+    (tmp_path / "certs").mkdir()
+    assert_completed(tmp_path, prepared, typed, completed)
+
+
+def assert_completed(tmp_path: Path, prepared: str, typed: str, completed: str) -> None:
     shell, words, line = PREPARED[prepared]
     with Terminal([need(shell), *words], environment(tmp_path)) as terminal:
         terminal.wait_for("ready: ")
-        terminal.type(f"{line}; echo s''ourced\n")
+        terminal.type(f"cd {tmp_path}; {line}; echo s''ourced\n")
         terminal.wait_for("sourced")
         terminal.wait_for("ready: ")
         terminal.type(f"{typed}\t")
         terminal.wait_for(f"{typed}{completed}")
 
 
-@pytest.mark.parametrize(("typed", "completed"), CASES)
+@pytest.mark.parametrize(("typed", "completed"), [*CASES, ("crproxy serve --log-format=js", "on")])
 def test_fish_completes(tmp_path: Path, typed: str, completed: str) -> None:
     """fish finds the file by itself, where it looks for those of programs."""
     places = environment(tmp_path, XDG_DATA_DIRS=f"{SHARE}:/usr/share")

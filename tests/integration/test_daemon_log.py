@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from tests.parts.admin_socket import tell
 from tests.parts.answers import Cut
 from tests.parts.daemon import Daemon, Upstream, configuration
 from tests.parts.images import OCI_MANIFEST
+from tests.parts.operator import Operator
 from tests.parts.places import REGISTRY, blob, manifest_place
 from tests.parts.process import Process, clean_environment
 from tests.parts.program import Failed
@@ -73,6 +75,46 @@ def test_the_error_of_an_upstream_is_found_by_the_id_that_its_client_was_told(
         for each in ids:
             daemon.wait_for_log(rf"\[crproxy\.web#warning\] {BAD.through}: 503 .*answered 502.* \(request {each}\)\n")
             daemon.wait_for_log(rf'\[crproxy\.audit#info\] .*"GET {BAD.through} HTTP/1.1" 503 .* request={each}\n')
+
+
+@pytest.mark.parametrize(
+    ("sent", "line", "why"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "400 Bad Request", "it is no proper HTTP request"),
+        (
+            b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+            "413 Content Too Large",
+            "its body is larger than 64.0 KiB",
+        ),
+    ],
+)
+def test_what_never_became_a_request_is_found_by_an_id_as_well(
+    tmp_path: Path, fake: FakeUpstream, sent: bytes, line: str, why: str
+) -> None:
+    with Daemon(tmp_path, config_of(fake)) as daemon:
+        with socket.create_connection(daemon.address) as connection:
+            connection.sendall(sent)
+            answer = connection.makefile("rb").read().decode()
+        (request_id,) = re.findall(r"\r\nX-Request-Id: (\w+)\r\n", answer)
+        assert answer.startswith(f"HTTP/1.1 {line} (request {request_id})\r\n")
+        daemon.wait_for_log(rf"is answered {line}: {why} \(request {request_id}\)\n")
+
+
+def test_what_the_command_fails_with_is_found_by_the_id_that_the_operator_is_told(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    fake.script(BAD.path, error(502, "UNKNOWN", "broken"))
+    with Daemon(tmp_path, config_of(fake)) as daemon:
+        operator = Operator.of(daemon, tmp_path)
+        image = f"{REGISTRY}/team/app:bad"
+        warmed = operator.runs("warm", image)
+        assert warmed.status == 1
+        (request_id,) = re.findall(rf"{image}: failed: .*answered 502.* \(request ({ID.pattern})\)\n", warmed.out)
+        daemon.wait_for_log(rf"#warning\] {image} could not be pulled: .*answered 502.* \(request {request_id}\)\n")
+        removed = operator.runs("cache", "remove", image)
+        assert removed.status == 1
+        (request_id,) = re.findall(rf"is not in the cache.* \(request ({ID.pattern})\)\n", removed.err)
+        daemon.wait_for_log(rf"the operator is told: {image} is not in .* \(request {request_id}\)\n")
 
 
 def test_every_line_of_a_run_is_json(tmp_path: Path, fake: FakeUpstream) -> None:

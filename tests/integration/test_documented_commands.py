@@ -77,8 +77,9 @@ TYPED = {
     "cp systemd/crproxy.socket /etc/systemd/system/",
     "crproxy user add alice --file /etc/crproxy/htpasswd",
     "cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/",
-    "mkdir -p /usr/local/share/man/man1",
+    "mkdir -p /usr/local/share/man/man1 /usr/local/share/man/man5",
     "ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/",
+    "ln -s /opt/crproxy/share/man/man5/crproxy.toml.5 /usr/local/share/man/man5/",
     "ln -s /opt/crproxy/bin/crproxy /usr/local/bin/",
     "man crproxy",
     "pipx install .",
@@ -89,6 +90,7 @@ TYPED = {
     "crproxy cache list 'docker.io/library/*' --json",
     "crproxy cache gc --dry-run",
     "crproxy cache verify --rate 50M",
+    "crproxy cache verify quay.io/org/app:v1",
     "crproxy cache pin quay.io/org/app:v1",
     "crproxy cache unpin quay.io/org/app:v1",
     "crproxy cache remove quay.io/org/app:v1",
@@ -456,10 +458,12 @@ def test_the_installation(machine: Machine, tmp_path: Path) -> None:
         machine.type("mkdir -p /etc/systemd/system", source)
         machine.type(typed(f"cp systemd/crproxy.{unit} /etc/systemd/system/"), source)
     machine.type(typed("cp /opt/crproxy/share/crproxy/systemd/crproxy.service /etc/systemd/system/"), source)
-    machine.type(typed("mkdir -p /usr/local/share/man/man1"), source)
+    machine.type(typed("mkdir -p /usr/local/share/man/man1 /usr/local/share/man/man5"), source)
     machine.type(typed("ln -s /opt/crproxy/share/man/man1/crproxy.1 /usr/local/share/man/man1/"), source)
+    machine.type(typed("ln -s /opt/crproxy/share/man/man5/crproxy.toml.5 /usr/local/share/man/man5/"), source)
     machine.type(typed("ln -s /opt/crproxy/bin/crproxy /usr/local/bin/"), source)
     assert "crproxy alias add" in machine.type(typed("man crproxy"), tmp_path)
+    assert "verify_every" in machine.type("man crproxy.toml", tmp_path)
     assert machine.type("/usr/local/bin/crproxy --version", tmp_path).startswith("crproxy ")
     machine.environment |= {
         "PATH": f"/opt/crproxy/bin:{machine.environment['PATH']}",
@@ -501,6 +505,7 @@ def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None
     assert "org/app" in machine.type(typed("crproxy cache list --sort size"), directory)
     json.loads(machine.type(typed("crproxy cache list 'docker.io/library/*' --json"), directory))
     machine.type(typed("crproxy cache verify --rate 50M"), directory)
+    machine.type(typed("crproxy cache verify quay.io/org/app:v1"), directory)
     machine.type(typed("crproxy cache pin quay.io/org/app:v1"), directory)
     assert "pinned" in machine.type(typed("crproxy cache list --sort size"), directory)
     machine.type(typed("crproxy cache unpin quay.io/org/app:v1"), directory)

@@ -259,6 +259,15 @@ class TestActing:
         browser.open(HOME)
         browser.wait_until(lambda: any("Verify" in row and row.endswith("done") for row in rows(browser, "jobs")))
 
+    def test_one_image_is_verified(self, browser: Chromium, running: Daemon) -> None:
+        pull(running, "v1")
+        browser.open(f"{HOME}?lang=en")
+        browser.click("#images button.verify_image")
+        browser.wait_until(lambda: browser.texts("#done"))
+        assert "is being read again" in browser.texts("#done")[0]
+        browser.open(HOME)
+        browser.wait_until(lambda: any("app:v1" in row and row.endswith("done") for row in rows(browser, "jobs")))
+
     def test_it_is_searched(self, browser: Chromium, running: Daemon) -> None:
         pull(running, "v1")
         pull(running, "v2")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.parts.raw_http import Address, Reply
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("workers")]
 
 DOMAIN = "cr.test"
 
@@ -30,15 +30,15 @@ class Plain:
     address: Address
     tls_port: int
 
-    def ask(self, host: str, target: str = "/v2/", method: str = "GET") -> Reply:
-        return ask(self.address, method, target, ("Host", host), ("Content-Length", "0"))
+    def ask(self, host: str, target: str = "/v2/", method: str = "GET", *fields: tuple[str, str]) -> Reply:
+        return ask(self.address, method, target, ("Host", host), ("Content-Length", "0"), *fields)
 
     def https(self, target: str, name: str = DOMAIN) -> str:
         return f"https://{name}:{self.tls_port}{target}"
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plain]:
+def plain(tmp_path_factory: pytest.TempPathFactory, workers: int) -> Iterator[Plain]:
     certs = tmp_path_factory.mktemp("certs")
     issued = Authority(tmp_path_factory.mktemp("authority")).issue(f"*.{DOMAIN}", DOMAIN)
     (certs / "proxy.pem").write_bytes(issued.key.read_bytes() + issued.chain.read_bytes())
@@ -103,11 +103,16 @@ def test_another_host_is_sent_nowhere(plain: Plain, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", [f"nope.{DOMAIN}", "example.com"])
-def test_an_unknown_alias_is_refused_in_the_form_of_every_other_error(plain: Plain, host: str) -> None:
-    answer = plain.ask(host, "/v2/team/app/manifests/v1")
+@pytest.mark.parametrize("accept", [(), (("Accept", "application/json"),)], ids=["no-accept", "json"])
+@pytest.mark.parametrize("target", ["/v2/team/app/manifests/v1", "/v2/quay.io/team/app/manifests/v1"])
+def test_an_unknown_alias_is_refused_in_the_form_of_every_other_error(
+    plain: Plain, host: str, accept: tuple[tuple[str, str], ...], target: str
+) -> None:
+    answer = plain.ask(host, target, "GET", *accept)
     assert (answer.status, answer.code) == (421, "DENIED")
+    assert answer.headers.get_content_type() == "application/json"
     assert host.removesuffix(f".{DOMAIN}") in answer.message
-    page = plain.ask(host, "/")
+    page = plain.ask(host, "/", "GET", *accept)
     assert (page.status, page.headers.get_content_type()) == (421, "text/html")
     assert f"(request {page.headers['X-Request-Id']})" in page.body.decode()
 

@@ -35,8 +35,9 @@ class BuildKit:
 
     def __init__(self, directory: Path, node: Node, config: str) -> None:
         need_root("buildkitd")
+        self._directory = directory
         need("runc")
-        address = f"unix://{directory / 'buildkitd.sock'}"
+        address = self._address = f"unix://{directory / 'buildkitd.sock'}"
         command = [need("buildkitd"), f"--addr={address}", f"--root={directory / 'root'}", f"--config={config}"]
         command += ["--oci-worker-snapshotter=native", "--containerd-worker=false", "--oci-worker-binary=runc"]
         self._program = Program([need("buildctl"), f"--addr={address}"], directory)
@@ -58,6 +59,19 @@ class BuildKit:
         """Build what is in a directory; write its files as ``tar``."""
         local = [f"--local={name}={context}" for name in ("context", "dockerfile")]
         self._program.run("build", "--frontend=dockerfile.v0", *local, f"--output=type=tar,dest={tar}")
+
+    def check(self, context: Path, **arguments: str) -> str:
+        """Return what BuildKit says of a Dockerfile, which it does not build. Raises Failed where that is a warning.
+
+        Arguments:
+            arguments: of the build.
+        """
+        buildx = Program([need("docker-buildx")], self._directory, BUILDX_CONFIG=str(self._directory / "buildx"))
+        builders = self._directory / "buildx" / "instances" / "here"
+        if not builders.exists():
+            buildx.run("create", "--name=here", "--driver=remote", self._address)
+        given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+        return buildx.run("build", "--builder=here", "--check", *given, str(context)).decode()
 
 
 def write_image(context: Path) -> None:

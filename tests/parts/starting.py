@@ -33,7 +33,8 @@ class Started:
 
     Arguments:
         status: the exit status; None where it runs.
-        said: the line that it ended with, or all warnings and errors of its log.
+        said: the line that it ended with, or all warnings and errors of its log: each text once, whichever workers
+            tell it, each of what it has opened itself.
         log: all that it wrote.
     """
 
@@ -84,6 +85,6 @@ def _is_ready(manager: socket.socket) -> bool:
 def _result(status: int | None, out: str, err: str) -> Started:
     log = out + err
     if status is None:
-        return Started(None, tuple(_COMPLAINT.findall(log)), log)
+        return Started(None, tuple(dict.fromkeys(_COMPLAINT.findall(log))), log)
     lines = [line for line in (err if err.strip() else out).splitlines() if line.strip()]
     return Started(status, (_PREFIX.sub("", lines[-1]),), log)

@@ -14,6 +14,8 @@ from twisted.internet.error import ConnectionLost
 from crproxy.tls.accepting import Contexts, TLSFactory
 from crproxy.tls.certificates import Certified, self_signed
 from crproxy.tls.client_hello import Hello
+from tests.logs import Log
+from tests.parts.request_ids import without_id
 from tests.tls.wires import ALIAS, DOMAIN, NOW, VALIDATION, Client, Server, Wire, der, in_records, trusting
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -172,10 +174,14 @@ def test_a_validation_changes_nothing_for_others(server: Server) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 def test_plain_http_is_told_so(server: Server, method: str) -> None:
     wire = Wire(server)
-    wire.send(f"{method} /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n".encode())
+    with Log() as log:
+        wire.send(f"{method} /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n".encode())
     head, _, body = wire.receive().partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    assert lines[0] == "HTTP/1.1 400 Bad Request"
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    assert without_id(lines[0], fields["X-Request-Id"]) == "HTTP/1.1 400 Bad Request"
+    without_id(body.decode(), fields["X-Request-Id"])
+    assert [event["request_id"] for event in log.events if "request_id" in event] == [fields["X-Request-Id"]]
     assert "Connection: close" in lines
     assert f"Content-Length: {len(body)}" in lines
     assert b"HTTPS" in body

@@ -29,13 +29,13 @@ def log() -> Iterator[Log]:
 class Watched:
     """A directory that is watched, and what was placed last."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_told: bool = True) -> None:
         self.directory = directory
         self.placed: Mapping[str, Certified] = {}
         self.times = 0
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
-        self.watch = Watch(directory, self._place, self.clock)
+        self.watch = Watch(directory, self._place, self.clock, is_told=is_told)
 
     def _place(self, files: Mapping[str, Certified]) -> None:
         self.placed, self.times = files, self.times + 1
@@ -155,3 +155,15 @@ def test_many_are_told_of_together(watched: Watched, log: Log) -> None:
     (told,) = [line for line in log.lines if "used for" in line]
     assert told.endswith("are used for 2 names")
     assert "21 files in " in told
+
+
+def test_of_several_workers_one_tells_what_is_wrong(tmp_path: Path, log: Log) -> None:
+    watched = Watched(tmp_path, is_told=False)
+    watched.write("broken.pem", b"junk")
+    watched.write("cr.test.pem", self_signed("cr.test", 0).to_pem())
+    watched.watch.startService()
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+    watched.clock.advance(2)
+    watched.watch.stopService()
+    assert log.complaints == []
+    assert set(watched.placed) == {"cr.test"}

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
+from twisted.logger import LogLevel
 from twisted.web.server import Site
 
 from crproxy.web.connections import Connections
 from crproxy.web.site import PlainSite
+from tests.logs import Log
 from tests.memory import answer
-from tests.web.conftest import Browser
+from tests.parts.request_ids import without_id
+from tests.web.conftest import Browse, Browser
 
 
 def test_somebody_who_speaks_tls_to_a_plain_port_is_told_in_the_clear_and_hung_up_on(browser: Browser) -> None:
@@ -16,6 +21,15 @@ def test_somebody_who_speaks_tls_to_a_plain_port_is_told_in_the_clear_and_hung_u
     assert browser.wire.disconnecting
     # Once.
     browser.network.advance(60)
+
+
+def test_the_log_has_that_at_debug_since_some_clients_do_it_each_time(browser: Browser) -> None:
+    with Log() as log:
+        browser.send(b"\x16\x03\x01\x02\x00\x01\x00")
+    assert [(event["log_level"], event["why"]) for event in log.events] == [
+        (LogLevel.debug, "it is TLS, on a plain port")
+    ]
+    assert log.events[0]["request_id"] == browser.received().one("X-Request-Id")
 
 
 @pytest.mark.parametrize(
@@ -29,9 +43,19 @@ def test_somebody_who_speaks_http_is_answered(browser: Browser, pieces: list[byt
 
 
 def test_only_the_first_byte_is_looked_at(browser: Browser) -> None:
-    browser.send(b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\nX-Bytes: ")
-    browser.send(b"\x16\r\n\r\n")
-    assert not browser.wire.value().startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0")
+    with Log() as log:
+        browser.send(b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\nX-Bytes: ")
+        browser.send(b"\x16\r\n\r\n")
+    assert browser.received().status == 200
+    assert log.events == []
+
+
+def assert_bare(browser: Browser, line: str) -> None:
+    """It is answered with this and no body; its id is in the reason phrase as well, which some clients show alone."""
+    received = browser.received()
+    assert (received.body, received.one("Connection"), received.one("Content-Length")) == (b"", "close", "0")
+    first = browser.wire.value().partition(b"\r\n")[0].decode()
+    assert without_id(first, received.one("X-Request-Id")) == f"HTTP/1.1 {line}"
 
 
 def test_s20_a_header_that_trickles_in_is_not_waited_for(browser: Browser) -> None:
@@ -40,8 +64,7 @@ def test_s20_a_header_that_trickles_in_is_not_waited_for(browser: Browser) -> No
         browser.network.advance(1.2)
     assert browser.silent
     browser.network.advance(0.5)
-    received = browser.received()
-    assert (received.status, received.one("Connection")) == (408, "close")
+    assert_bare(browser, "408 Request Timeout")
     assert browser.wire.disconnecting
 
 
@@ -82,9 +105,11 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+STATUS_LINES = {400: "400 Bad Request", 408: "408 Request Timeout", 413: "413 Content Too Large"}
+
+
 def assert_refused_and_closed(browser: Browser, status: int) -> None:
-    received = browser.received()
-    assert (received.status, received.body, received.one("Connection")) == (status, b"", "close")
+    assert_bare(browser, STATUS_LINES[status])
     browser.send(b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\n\r\n")
     assert browser.wire.value().count(b"HTTP/1.1 ") == 1
     browser.network.advance(1)
@@ -157,6 +182,47 @@ def test_s20_a_body_has_its_own_time(browser: Browser) -> None:
 
 
 # What is no proper request
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "why"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", 0, "it is no proper HTTP request"),
+        (b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\nHost: b\r\n\r\n", 0, "it is no proper HTTP request"),
+        (b"GET /v2/ HT", 10, "its header is not whole after 10 s"),
+        (push(1000), 10, "its body is not whole after 10 s"),
+        (push(10**6), 0, "its body is larger than 64.0 KiB"),
+    ],
+)
+def test_the_log_tells_of_a_refusal_by_the_id_that_the_client_is_told(
+    browser: Browser, sent: bytes, seconds: int, why: str
+) -> None:
+    with Log() as log:
+        browser.send(sent)
+        browser.network.advance(seconds)
+    (event,) = [event for event in log.events if "why" in event]
+    assert (event["log_level"], event["why"]) == (LogLevel.info, why)
+    assert event["request_id"] == browser.received().one("X-Request-Id")
+
+
+def test_each_refusal_has_an_id_of_its_own(browse: Browse) -> None:
+    told = set()
+    for _ in range(3):
+        browser = browse()
+        browser.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        told.add(browser.received().one("X-Request-Id"))
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(("trusts", "believed"), [(True, True), (False, False)])
+def test_the_id_of_a_proxy_that_is_trusted_is_the_refusals_as_well(
+    browse: Browse, site: Site, trusts: bool, believed: bool
+) -> None:
+    assert isinstance(site, PlainSite)
+    site.trusted = lambda: (ip_network("192.168.1.1"),) if trusts else ()
+    browser = browse()
+    browser.send(push(10**6, "X-Request-Id: from-nginx"))
+    assert (browser.received().one("X-Request-Id") == "from-nginx") is believed
 
 
 GET = b"GET /v2/ HTTP/1.1\r\nHost: cr.test\r\n"
@@ -284,7 +350,7 @@ BLOB = f"/v2/quay.io/org/app/blobs/sha256:{'b' * 64}"
 def taking(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What waits for the client at each look."""
     seen: list[tuple[int, int]] = []
-    monkeypatch.setattr("crproxy.web.channel.backlog", lambda _: seen.pop(0) if seen else (0, 7))
+    monkeypatch.setattr("crproxy.web.taking.backlog", lambda _: seen.pop(0) if seen else (0, 7))
     return seen
 
 

@@ -214,7 +214,7 @@ def test_one_that_was_held_whole_takes_no_time_either() -> None:
 
 
 def test_s20_a_client_that_takes_nothing_is_cut_off_whatever_it_still_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crproxy.web.channel.backlog", lambda _: (7, 7))
+    monkeypatch.setattr("crproxy.web.taking.backlog", lambda _: (7, 7))
     connected = Connected(Answering(MEBIBYTE))
     connected.ask(*range(300))
     for _ in range(4):

@@ -73,6 +73,40 @@ def test_people_are_refused_by_a_page(network: Network, target: str) -> None:
     assert "Misdirected Request" in without_id(received.body.decode(), received.one("X-Request-Id"))
 
 
+@pytest.mark.parametrize("host", ["nope.cr.test", "elsewhere.example", "cr.test.elsewhere.example"])
+@pytest.mark.parametrize("accept", [(), ("Accept: application/json",), ("Accept: text/html",), ("Accept: */*",)])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v2/a/manifests/v1",
+        "/v2/quay.io/org/app/manifests/v1",
+        f"/v2/quay.io/org/app/blobs/sha256:{'a' * 64}",
+        "/v2/org/app/tags/list",
+        "/v2/org/app/manifests/v1?ns=quay.io",
+        "/token?scope=repository:org/app:pull",
+        "/",
+        "/convert?image=nginx",
+        "/rewrite",
+        "/ca.pem",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_unknown_alias_is_told_what_it_is_told_elsewhere(
+    network: Network, site: Site, host: str, accept: tuple[str, ...], target: str, method: str
+) -> None:
+    plain = make_plain_site(lambda _: None, None, lambda: Config(NAMES), 443, network.clock)
+    told = []
+    for asked in (plain, site):
+        received = Browser(asked, network).get(target, *accept, host=host, method=method)
+        body = received.body.decode()
+        if method == "GET":
+            body = without_id(body, received.one("X-Request-Id"))
+        told.append((received.status, received.one("Content-Type"), body))
+    here, elsewhere = told
+    assert here == elsewhere
+    assert here[0] == 421
+
+
 def test_images_can_be_served_in_the_clear_too(network: Network, site: Site) -> None:
     plain = make_plain_site(lambda _: None, site.resource, lambda: Config(NAMES), 443, network.clock)
     assert Browser(plain, network).get("/v2/").body == b"{}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -72,6 +72,7 @@ class Actions:
             "unpin": Action(self._unpin),
             "warm": Action(self._warm),
             "verify": Action(self._verify, has_image=False),
+            "verify_image": Action(self._verify_image),
         }
 
     def image(self, name: str) -> Image:
@@ -101,7 +102,17 @@ class Actions:
         return Done("done_warm", {"image": wanted.full_name})
 
     async def _verify(self, image: Image | None) -> Done:
-        total = self._store.index.bytes_stored()
+        self._read_again("verify", "", None, self._store.index.bytes_stored())
+        return Done("done_verify", {})
+
+    async def _verify_image(self, image: Image | None) -> Done:
+        what = _named(image).full_name
+        contents = await self._work.contents(what)
+        self._read_again("verify_image", what, contents, sum(size for _, size in contents))
+        return Done("done_verify_image", {"image": what})
+
+    def _read_again(self, kind: str, what: str, contents: Sequence[tuple[Entry, int]] | None, total: int) -> None:
+        """Begin to read so many bytes of contents; all that is kept where they are None."""
         read, damaged = 0, list[str]()
 
         def report(entry: Entry, size: int, sound: bool) -> None:
@@ -111,11 +122,10 @@ class Actions:
                 damaged.append(str(entry))
 
         async def verify() -> str:
-            await verify_gently(self._store, self._clock, _VERIFY_RATE, report)
+            await verify_gently(self._store, self._clock, _VERIFY_RATE, report, contents)
             return f"damaged, and dropped: {', '.join(damaged[:3])} ({len(damaged)})" if damaged else ""
 
-        self._jobs.begin("verify", "", verify, lambda: (read, max(read, total)))
-        return Done("done_verify", {})
+        self._jobs.begin(kind, what, verify, lambda: (read, max(read, total)))
 
 
 def _named(image: Image | None) -> Image:

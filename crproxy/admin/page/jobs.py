@@ -10,7 +10,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ...policy.request_ids import with_id
 from ...sharing import Count
+from ...web.current_request import current_request
 from ..documents import Mistake
 from .overview import Job
 
@@ -27,11 +29,17 @@ ReadProgress = Callable[[], tuple[int, int]]
 class _Begun:
     job: Job
     progress: ReadProgress
+    # By which the log tells of it, also when its request is over.
+    request_id: str | None
     running: Deferred[None] | None = None
 
     def seen(self) -> Job:
         done, total = self.progress()
         return replace(self.job, done=done, total=total)
+
+    def told(self, trouble: str) -> str:
+        """Return what is shown of a trouble."""
+        return trouble if self.request_id is None else with_id(trouble, self.request_id)
 
 
 class Jobs:
@@ -75,7 +83,8 @@ class Jobs:
         if is_running or is_much:
             self._uncount(name)
             raise Mistake("this is under way already, or too much else is: try again later", 409)
-        one = _Begun(Job(kind, what, self._now()), progress)
+        current = current_request()
+        one = _Begun(Job(kind, what, self._now()), progress, None if current is None else current.value)
         over = [old for old in self._begun if old.job.is_over]
         for old in over[: max(0, len(self._begun) + 1 - _SHOWN)]:
             self._begun.remove(old)
@@ -90,14 +99,15 @@ class Jobs:
                 one.running.cancel()
 
     async def _run(self, one: _Begun, work: Coroutine[Deferred[Any], Any, str]) -> None:
-        one.job = replace(one.job, trouble=await work)
+        trouble = await work
+        one.job = replace(one.job, trouble=one.told(trouble) if trouble else "")
 
     def _stumbled(self, failure: Failure, one: _Begun) -> None:
         if failure.check(CancelledError):
             one.job = replace(one.job, trouble="stopped")
             return
-        one.job = replace(one.job, trouble=failure.getErrorMessage() or "it failed")
-        self._log.failure("what was begun on the operator's page has failed", failure)
+        one.job = replace(one.job, trouble=one.told(failure.getErrorMessage() or "it failed"))
+        self._log.failure("what was begun on the operator's page has failed", failure, request_id=one.request_id)
 
     def _over(self, one: _Begun, name: str) -> None:
         one.job = replace(one.job, is_over=True)

@@ -76,7 +76,7 @@ class Job:
     """What an operator had begun here.
 
     Arguments:
-        kind: ``warm`` or ``verify``.
+        kind: ``warm``, ``verify`` or ``verify_image``.
         what: the image; empty where it is all that is kept.
         begun: seconds since the epoch.
         done, total: bytes.

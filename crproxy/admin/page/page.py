@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -15,18 +14,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.pages import errorPage
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ... import __version__
 from ...oci.errors import ErrorCode, RegistryError
+from ...policy.redaction import redacted
 from ...store.inventory import StoredImage
 from ...web.branch import Branch
+from ...web.error_pages import error_page
 from ...web.page.assets import PATH, Assets
 from ...web.page.preferences import language_of
 from ...web.page.texts import Language
-from ...web.request import Observe, field_of, note_image
+from ...web.request import Observe, field_of, id_of, note_image
 from ...web.site import PlainSite
 from ..documents import Mistake
 from .actions import Action, Actions
@@ -112,14 +112,16 @@ class _Guarded(Branch):
             status, message = error.status, error.message
         elif isinstance(error, Mistake):
             status, message = error.status, str(error)
+        if isinstance(error, RegistryError | Mistake):
+            self._log.info("the operator is told: {error}", error=redacted(message), request_id=id_of(request))
         else:
-            self._log.failure("the operator's page cannot be shown", failure)
             status, message = 500, "crproxy itself failed; its log says why"
+            self._log.failure("the operator's page cannot be shown", failure, request_id=id_of(request))
         if request.startedWriting:
             cast(Any, request.transport).abortConnection()
             return
-        # Twisted's page sets its own type, and ends the request; what protects it stays.
-        errorPage(status, HTTPStatus(status).phrase, message).render(request)
+        # It sets its own type, and ends the request; what protects it stays.
+        error_page(request, status, message)
 
 
 class OperatorPage(_Guarded):

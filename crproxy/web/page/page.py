@@ -20,9 +20,10 @@ from ...oci.names import DOCKER_HUB, Registry
 from ...policy.aliases import BUILT_IN
 from ...policy.external_address import ExternalAddress
 from ...policy.pull_commands import PullMethod
+from ...policy.request_ids import with_id
 from ..branch import Branch
 from ..error_pages import error_page
-from ..request import field_of
+from ..request import field_of, id_of
 from .asking import Asking, asking_of
 from .assets import PATH, Assets
 from .clients import sections_of
@@ -171,7 +172,7 @@ class PageResource(_Readable):
         request.setHeader("Content-Type", "text/plain; charset=utf-8")
         if pasted.mistake and not pasted.rewritten:
             request.setResponseCode(400)
-            return f"{Words(asking.language).plain(pasted.mistake)}\n".encode()
+            return f"{with_id(Words(asking.language).plain(pasted.mistake), id_of(request))}\n".encode()
         return pasted.rewritten.encode()
 
     def _proxied(self, asking: Asking, config: Config) -> Proxied | None:

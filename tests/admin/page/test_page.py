@@ -18,6 +18,8 @@ from crproxy.policy.history import History, Totals
 from crproxy.store.entries import Entry, View
 from crproxy.tls.plan import NameState, State
 from crproxy.web.page.state import State as Public
+from tests.logs import LogWithRequests
+from tests.parts.request_ids import without_id
 
 from .conftest import House, basic, text
 
@@ -199,6 +201,23 @@ class TestActing:
         assert job.is_over
         assert job.trouble.startswith(f"damaged, and dropped: {Digest.of(LAYER)}")
 
+    def test_one_image_is_verified(self, house: House) -> None:
+        house.shelving.image(VIEW, LAYER, tag="v1")
+        other = house.shelving.image(View(Registry("quay.io").repository("org/other")), b"other", tag="v1")
+        total = house.shelving.store.index.bytes_stored()
+        for damaged in (LAYER, b"other"):
+            house.shelving.store.blobs.keep(Entry(Digest.of(damaged))).write_bytes(b"x" * len(damaged))
+        received = house.post("verify_image", urlencode({"token": house.token(), "image": "quay.io/org/app:v1"}))
+        assert "quay.io/org/app:v1 is being read again" in text(received.body.decode())
+        for _ in range(20):
+            house.network.advance(1)
+        (job,) = house.jobs.seen()
+        assert (job.kind, job.what, job.is_over) == ("verify_image", "quay.io/org/app:v1", True)
+        assert job.trouble.startswith(f"damaged, and dropped: {Digest.of(LAYER)} (1)")
+        assert len(LAYER) < job.total < total
+        assert "Verify quay.io/org/app:v1" in shown(house, seen=Seen(jobs=(job,)))
+        assert other
+
     def test_each_is_in_the_audit_log_with_who_it_was(self, house: House) -> None:
         house.shelving.image(VIEW, LAYER, tag="v1")
         house.post("remove", urlencode({"token": house.token(), "image": "quay.io/org/app:v1"}))
@@ -216,12 +235,30 @@ class TestActing:
     def test_what_is_no_form_is_told(self, house: House, fields: str, status: int) -> None:
         assert house.post("remove", fields).status == status
 
-    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify"])
+    def test_what_fails_later_has_the_id_that_the_log_has_it_by(self, house: House) -> None:
+        token = house.token()
+        with LogWithRequests() as log:
+            house.post("warm", urlencode({"token": token, "image": "quay.io/org/none:v1"}))
+        (job,) = house.jobs.seen()
+        assert job.is_over
+        assert job.trouble.endswith(f" (request {log.request_of('quay.io/org/none:v1 could not be pulled')})")
+
+    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "verify_image"])
+    def test_what_is_not_done_has_the_id_that_the_log_has_it_by(self, house: House, name: str) -> None:
+        token = house.token()
+        with LogWithRequests() as log:
+            received = house.post(name, urlencode({"token": token, "image": "quay.io/org/none:v1"}))
+        assert received.status == 404
+        request_id = received.one("X-Request-Id")
+        assert without_id(text(received.body.decode()), request_id)
+        assert log.request_of("the operator is told") == request_id
+
+    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify", "verify_image"])
     def test_s34_nothing_is_done_by_a_get(self, house: House, name: str) -> None:
         received = house.get(f"/admin/{name}?token={house.token()}&image=nginx", basic("alice"))
         assert (received.status, received.one("Allow")) == (405, "POST")
 
-    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify"])
+    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify", "verify_image"])
     @pytest.mark.parametrize("token", ["", "0" * 64, "bob's", "own"])
     def test_s34_nothing_is_done_without_the_token_of_who_asks(self, house: House, name: str, token: str) -> None:
         house.shelving.image(VIEW, LAYER, tag="v1")

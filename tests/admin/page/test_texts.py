@@ -13,7 +13,7 @@ from crproxy.tls.plan import State
 from crproxy.web.page.texts import Language
 
 ENGLISH = TEXTS[Language.ENGLISH]
-ACTIONS = ("remove", "pin", "unpin", "warm", "verify")
+ACTIONS = ("remove", "pin", "unpin", "warm", "verify", "verify_image")
 
 
 def fields(text: str) -> set[str | None]:

@@ -19,6 +19,7 @@ from crproxy.policy.access import Access
 from crproxy.policy.units import Frequency
 from crproxy.web.channel import BODY_LIMIT
 from tests.memory import Network
+from tests.parts.request_ids import without_id
 from tests.web.conftest import NAMES, Browse, Browser, Received
 
 HTML = "Accept: text/html,*/*;q=0.8"
@@ -61,7 +62,8 @@ class TestCommands:
 
     def test_what_is_no_text_is_refused_in_words(self, browser: Browser) -> None:
         received = post(browser, b"image: caf\xe9")
-        assert (received.status, received.body) == (400, b"That is no text in UTF-8.\n")
+        told = without_id(received.body.decode(), received.one("X-Request-Id"))
+        assert (received.status, told) == (400, "That is no text in UTF-8.\n")
 
     @pytest.mark.parametrize("text", [b"", b"hello: world\n"])
     def test_what_has_no_image_comes_back_as_it_is(self, browser: Browser, text: bytes) -> None:
