@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crproxy import __version__
-from crproxy.config.key import EACH, Key, Kind
+from crproxy.config.key import EACH, ITEM, Key, Kind
 from crproxy.config.keys import FREE_TABLES, KEYS, tables
 from crproxy.config.options import OPTIONS
 from crproxy.config.variables import variable_of
@@ -26,6 +26,7 @@ _DESCRIPTION = """
     """
 _FREE = {
     "aliases": "Each key is a label below the domain, or a whole host name; its value is the registry it stands for.",
+    "pins": "Each key is an image with its tag, in quotes; its value is the digest that the tag is answered by.",
 }
 _COMMANDS = (
     ("crproxy config check", "says all that is wrong, also of a file that is named."),
@@ -64,6 +65,7 @@ _WRITTEN = {
     Kind.TEXTS: "a list of texts",
     Kind.NETWORKS: 'a list of addresses and networks, such as ["10.0.0.0/8"]',
     Kind.ENDPOINTS: "a list of Twisted endpoints",
+    Kind.IDENTITIES: "a list of tables with subject and issuer",
     Kind.UPSTREAM: "a URL, or a list of URLs and tables",
 }
 
@@ -101,8 +103,9 @@ def lines(released: str) -> Iterator[str]:
 
 
 def _table(table: str) -> Iterator[str]:
-    name = table.replace(EACH, '"REGISTRY"')
-    yield f".SH {roff.escaped(f'[{name}]')}" if table else ".SH AT THE TOP"
+    name = table.replace(EACH, '"REGISTRY"').removesuffix(f".{ITEM}")
+    name = f"[[{name}]]" if ITEM in table else f"[{name}]"
+    yield f".SH {roff.escaped(name)}" if table else ".SH AT THE TOP"
     if EACH in table:
         yield from roff.wrapped("A table for each registry, by its name, such as quay.io.")
     yield from roff.options((key.name, _told(key)) for key in KEYS if key.table == table)

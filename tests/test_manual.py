@@ -11,7 +11,7 @@ import pytest
 
 from crproxy.admin.command import main
 from crproxy.admin.configuration_file import parse_config
-from crproxy.config.key import EACH
+from crproxy.config.key import EACH, ITEM
 from crproxy.config.keys import KEYS, tables
 from crproxy.config.options import OPTIONS, Options
 from crproxy.config.variables import variable_of
@@ -89,7 +89,9 @@ class TestShown:
 class TestKeys:
     @pytest.mark.parametrize("table", tables())
     def test_every_key_is_below_its_table_with_what_counts_without_it(self, shown_keys: str, table: str) -> None:
-        heading = f"[{table.replace(EACH, chr(34) + 'REGISTRY' + chr(34))}]" if table else "AT THE TOP"
+        named = table.replace(EACH, '"REGISTRY"')
+        heading = f"[[{named.removesuffix(f'.{ITEM}')}]]" if ITEM in table else f"[{named}]"
+        heading = heading if table else "AT THE TOP"
         section = shown_keys.partition(f"\n{heading}\n")[2]
         section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
         records = re.split(r"^ {7}(?=[a-z_]+(?:\s|$))", section, flags=re.MULTILINE)[1:]
