@@ -281,7 +281,7 @@ class Issuer(MultiService):
             hint = advice(kind, self._responder.challenge_type, name, of_account=of_account)
             # A CA may forget an account.
             self._registered = self._registered and kind != "accountDoesNotExist"
-        elif is_of_trust(error.__cause__):
+        elif isinstance(error, CaUnreachable) and is_of_trust(error.__cause__):
             hint = advice("untrusted", self._responder.challenge_type, name)
         self._log.error(
             "{name} has no new certificate: {why}{hint}; the next attempt is at {upcoming}",
