@@ -130,6 +130,11 @@ class Options(usage.Options):
         """Return what ``text``, in place of the file's, and the command line say together. Raises ConfigError."""
         return parse_config(text, self._spoken())
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the command line and the environment say, as words of a command line."""
+        return with_variables(self._spoken(), os.environ).words()
+
     def _spoken(self) -> ConfigOptions:
         said: dict[str, Any] = {}
         for option in OPTIONS:
@@ -175,7 +180,7 @@ def _made(options: Options) -> IService:
     set_up(reactor)
     config = options["loaded"]
     supervisor = Supervisor.from_environment(os.environ)
-    source = Source(options.file, options.parse)
+    source = Source(options.file, options.parse, options.words)
     log = DaemonLog(config.log)
     daemon = LoggedServices(log, twistd_of_this_process() if options.parent is None else options.parent)
     workers = _number_of(config.workers)

@@ -319,3 +319,25 @@ class TestUnits:
         rights = re.compile(r"^(AmbientCapabilities|CapabilityBoundingSet)=.*$", re.MULTILINE)
         service.write_text(rights.sub(r"\1=", service.read_text()))
         run(need("systemd-analyze"), "security", "--offline=true", "--threshold=15", str(service), cwd=units)
+
+
+def test_where_there_is_no_python_the_way_to_it_is_told(tmp_path: Path) -> None:
+    """To whoever is not root; for root it is installed, on a Debian (tests/strangers_hour)."""
+    for name in ("bash", "dirname"):
+        program = shutil.which(name)
+        assert program is not None
+        (tmp_path / name).symlink_to(program)
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    done = subprocess.run(
+        [ROOT / ".ci" / "virtualenv", "python3", "unmade"],
+        env={"PATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "apt-get install --yes --no-install-recommends python3-venv" in done.stderr
+    assert "If another is: make ... PYTHON=/path/to/python3.11" in done.stderr
+    assert not (tmp_path / "unmade").exists()

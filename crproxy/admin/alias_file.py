@@ -29,10 +29,12 @@ class Source:
     Arguments:
         path: the file; None where there is none.
         parse: returns what its text and the command line say together; raises ConfigError.
+        options: what the command line and the environment say, as words of a command line.
     """
 
     path: Path | None
     parse: Callable[[str], Config]
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ _AGAIN = 0.05
 def edit_file(path: Path, edit: Callable[[str], str], owner: int | None = None) -> bool:
     """Put ``edit`` of its text in the place of a file's; one that is not there is made, for its owner alone (0600).
 
-    One that is there keeps its mode, its owner and its attributes. Tell whether it was made.
+    One that is there keeps its mode, its owner and its attributes. The directory is made where that alone is missing:
+    nobody has /etc/crproxy before they have a file to put into it. Tell whether the file was made.
 
     Arguments:
         edit: may raise, and then nothing changes.
@@ -38,6 +39,7 @@ def edit_file(path: Path, edit: Callable[[str], str], owner: int | None = None) 
     """
     # A link stays one.
     path = path.resolve()
+    path.parent.mkdir(exist_ok=True)
     with _only_one(path.parent):
         if path.exists():
             rewrite(path, edit)

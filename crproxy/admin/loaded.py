@@ -19,6 +19,7 @@ class Loaded:
         changed: what a reload would change, a few words for each table (config/changes.py).
         late: the keys that only a restart would change.
         trouble: why the file could not be read again as it is now; empty where it could.
+        options: what was said beside the file, as words of a command line; None where the daemon does not tell.
     """
 
     file: str | None
@@ -26,17 +27,19 @@ class Loaded:
     changed: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     trouble: str = ""
+    options: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Loaded:
         """Return what a daemon has answered. Raises KeyError, TypeError and ValueError where that is something else."""
-        file = document["file"]
+        file, options = document["file"], document.get("options")
         return cls(
             None if file is None else str(file),
             float(document["read_at"]),
             tuple(map(str, document["changed"])),
             tuple(map(str, document["late"])),
             str(document["trouble"]),
+            None if options is None else tuple(map(str, options)),
         )
 
     def document(self) -> dict[str, Any]:

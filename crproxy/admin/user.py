@@ -252,6 +252,10 @@ def _write(file: Path, edit: Callable[[str], str], owner: int | None = None) -> 
         return edit_file(file, edit, owner)
     except BlockingIOError:
         raise click.ClickException(f"another command is changing {file}: try again") from None
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{file} cannot be written: there is no such directory: mkdir -p {file.absolute().parent}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     except ConfigError as error:

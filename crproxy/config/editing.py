@@ -34,6 +34,9 @@ def with_alias_line(text: str, label: str, registry: str, domain: str | None) ->
         raise ConfigError(f"{_TABLE} is no table in it")
     key = _key(aliases, label, domain)
     value = registry or _absence(label, domain)
+    if value and key not in aliases and _is_right_by_itself(wanted, aliases):
+        # The command line alone has a domain: the file stays one that commands can read without it.
+        key = alias_host(label, domain)
     if aliases.get(key) == value:
         return text
     changed = _change(text if text.endswith("\n") or not text else f"{text}\n", key, value)
@@ -51,6 +54,11 @@ def alias_lines(label: str, registry: str) -> str:
     table = tomlkit.table()
     table[label] = registry
     return tomlkit.dumps({_TABLE: table}).rstrip("\n")
+
+
+def _is_right_by_itself(document: Mapping[str, object], aliases: Mapping[str, object]) -> bool:
+    """Tell whether a file without a domain has no label below one either."""
+    return not document.get("domain") and all("." in key for key in aliases)
 
 
 def _key(aliases: Mapping[str, object], label: str, domain: str | None) -> str:

@@ -55,7 +55,7 @@ OPERATION_KEYS = (
         "metrics",
         "listen",
         Kind.TEXT,
-        "an endpoint, such as `tcp:9090:interface=127.0.0.1`",
+        "an endpoint, such as `tcp:9091:interface=127.0.0.1`",
         "none",
     ),
     Key(

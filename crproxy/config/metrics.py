@@ -18,6 +18,6 @@ def read_metrics(table: Table) -> Metrics:
         endpoint = parse_endpoint(listen)
         no_port = endpoint.kind in ("tcp", "tcp6") and endpoint.port is None
         if endpoint.kind not in _KINDS or endpoint.proxied or no_port:
-            table.fail("listen", f"{listen!r} is no endpoint for it: write one such as tcp:9090:interface=127.0.0.1")
+            table.fail("listen", f"{listen!r} is no endpoint for it: write one such as tcp:9091:interface=127.0.0.1")
     table.refuse_the_rest()
     return Metrics(listen)

@@ -5,8 +5,9 @@ Each stands for a key of the file, and can be given by an environment variable (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["OPTIONS", "Option", "Options"]
 
@@ -188,3 +189,22 @@ class Options:
             value = getattr(self, option.field, None)
             if value is not None and value != ():
                 yield option, value
+
+    @classmethod
+    def of(cls, words: Iterable[str]) -> Options:
+        """Return what `words` has made words of; those of other versions' options say nothing."""
+        given = [word.removeprefix("--").partition("=")[::2] for word in words]
+        values: dict[str, Any] = {}
+        for option in OPTIONS:
+            found = tuple(value for name, value in given if name == option.name)
+            if found and option.key:
+                values[option.field] = found if option.repeated else found[-1]
+        return cls(**values)
+
+    def words(self) -> tuple[str, ...]:
+        """Return the words of a command line that says the same, such as ``--domain=cr.example.com``."""
+        return tuple(
+            f"--{option.name}={each}"
+            for option, value in self.said()
+            for each in ((value,) if isinstance(value, str) else value)
+        )

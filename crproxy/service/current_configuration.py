@@ -136,11 +136,12 @@ class CurrentConfiguration:
 
     def _loaded(self) -> Loaded:
         file = None if self._source.path is None else str(self._source.path)
+        loaded = Loaded(file, self._read_at, options=self._source.options)
         try:
             read, late = self._compare()
         except ConfigError as error:
-            return Loaded(file, self._read_at, trouble=str(error))
-        return Loaded(file, self._read_at, tuple(changes(self._config, read)), tuple(late))
+            return replace(loaded, trouble=str(error))
+        return replace(loaded, changed=tuple(changes(self._config, read)), late=tuple(late))
 
     def _compare(self) -> tuple[Config, list[str]]:
         """Read it again; return what of it may count, and what only a restart changes. Raises ConfigError."""

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from ..policy.endpoints import parse_endpoint
 from ..policy.findings import Finding
 from .starting import CannotStart
 
@@ -26,7 +27,7 @@ _URL_SCHEMES = {"metrics": "http", "page": "http", "fleet": "https", "proxy": "h
 _LOCKED = "Cannot acquire lock"
 _HINTS = {
     errno.EADDRINUSE: "another program listens there, which ss -ltnp names",
-    errno.EACCES: "ports below 1024 take CAP_NET_BIND_SERVICE, or crproxy.socket",
+    errno.EACCES: "ports below 1024 take root, CAP_NET_BIND_SERVICE, or crproxy.socket",
     errno.EADDRNOTAVAIL: "this machine has no such address, which ip address lists",
 }
 _SOCKET_HINTS = {
@@ -136,17 +137,24 @@ class Listener(Service):
             self._log.info("try: docker pull {host}/quay.io/prometheus/busybox:latest", host=host)
 
     def _explain(self, failure: Failure) -> str:
-        advice = f"Give another endpoint with --{self._scheme}, such as --{self._scheme} tcp:5001:interface=127.0.0.1"
+        taken = parse_endpoint(self._description).port
+
+        def free(port: int) -> int:
+            """Return a port to propose, which is not the one that cannot be had."""
+            return port + 1 if port == taken else port
+
+        option = f"--{self._scheme}"
+        advice = f"Give another endpoint with {option}, such as {option} tcp:{free(5001)}:interface=127.0.0.1"
         if self._scheme == "admin":
             advice = 'Set another endpoint as admin under [listen], or admin = "" for none'
         if self._scheme == "metrics":
-            advice = "Set another endpoint as listen under [metrics], such as tcp:9091:interface=127.0.0.1"
+            advice = f"Set another endpoint as listen under [metrics], such as tcp:{free(9092)}:interface=127.0.0.1"
         if self._scheme == "page":
-            advice = "Set another endpoint as listen under [admin], such as tcp:5081:interface=127.0.0.1"
+            advice = f"Set another endpoint as listen under [admin], such as tcp:{free(5081)}:interface=127.0.0.1"
         if self._scheme == "fleet":
-            advice = "Set another endpoint as listen under [fleet], such as tcp:5444"
+            advice = f"Set another endpoint as listen under [fleet], such as tcp:{free(5444)}"
         if self._scheme in ("proxy", "proxy_tls"):
-            advice = "Set another endpoint as listen or listen_tls under [proxy], such as tcp:3129"
+            advice = f"Set another endpoint as listen or listen_tls under [proxy], such as tcp:{free(3129)}"
         return f"cannot listen on {self._description}: {_cause(self._description, failure)}. {advice}"
 
 

@@ -11,7 +11,7 @@ def advice(kind: str, challenge: str, name: str, *, of_account: bool = False) ->
     """Return what to check, as a sentence; empty where the CA's own words say all there is.
 
     Arguments:
-        kind: the problem's, without its prefix.
+        kind: the problem's, without its prefix; "untrusted" where the CA's own certificate is not believed.
         challenge: the kind that was to be answered.
         name: the host name that was to be validated.
         of_account: it was the account that was refused.
@@ -32,6 +32,8 @@ def advice(kind: str, challenge: str, name: str, *, of_account: bool = False) ->
             return f"This CA issues no certificate for {name}: remove the alias, or keep a certificate in --certs"
         case "externalAccountRequired":
             return "Set eab_key_id and eab_hmac_file under [acme], which the CA gives out"
+        case "untrusted":
+            return "If it is a CA of your own, name the certificates that vouch for it as ca_file under [acme]"
         case "invalidContact" | "unsupportedContact":
             return "Check the email under [acme]"
         case _:

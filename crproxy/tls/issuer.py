@@ -26,6 +26,7 @@ from ..acme.documents import Challenge
 from ..acme.errors import AcmeError, CaUnreachable, RateLimited, Refused
 from ..acme.jws import ExternalAccount
 from ..policy.shared_certificates import Attempt
+from ..upstream.errors import is_of_trust
 from ..upstream.single_flight import SingleFlight
 from .adapter import OrderClient
 from .advice import advice
@@ -280,6 +281,8 @@ class Issuer(MultiService):
             hint = advice(kind, self._responder.challenge_type, name, of_account=of_account)
             # A CA may forget an account.
             self._registered = self._registered and kind != "accountDoesNotExist"
+        elif isinstance(error, CaUnreachable) and is_of_trust(error.__cause__):
+            hint = advice("untrusted", self._responder.challenge_type, name)
         self._log.error(
             "{name} has no new certificate: {why}{hint}; the next attempt is at {upcoming}",
             name=name,

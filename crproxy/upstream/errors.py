@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "innermost",
     "is_of_time",
+    "is_of_trust",
     "is_ours",
     "kind_of",
 ]
@@ -91,6 +92,14 @@ def is_of_time(reason: BaseException) -> bool:
     """Tell whether a certificate was refused for the time that it is: here, or there."""
     root = innermost(reason)
     return isinstance(root, ssl.SSLCertVerificationError) and root.verify_code in _OF_TIME
+
+
+def is_of_trust(reason: BaseException | None) -> bool:
+    """Tell whether nobody who is trusted here vouches for a certificate that is otherwise good."""
+    root = None if reason is None else innermost(reason)
+    if not isinstance(root, ssl.SSLCertVerificationError):
+        return False
+    return root.verify_code not in _OF_TIME and root.verify_code not in _OTHER_NAMES
 
 
 def broke_off(reason: BaseException | None) -> bool:

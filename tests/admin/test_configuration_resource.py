@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from twisted.internet.defer import succeed
@@ -30,6 +31,14 @@ def test_what_runs_is_told() -> None:
     document = json.loads(ask("GET").body)
     assert document.pop("version") == __version__
     assert Loaded.of(document) == LOADED
+
+
+def test_options_are_told_where_the_daemon_knows_of_that() -> None:
+    told = replace(LOADED, options=("--domain=cr.test",))
+    assert Loaded.of(told.document()) == told
+    document = told.document()
+    del document["options"]
+    assert Loaded.of(document).options is None
 
 
 def test_it_can_only_be_read() -> None:

@@ -29,6 +29,15 @@ def test_one_that_is_made_is_its_owners_alone(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_its_directory_is_made_where_nothing_else_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "crproxy" / "htpasswd"
+    assert add(path, "alice")
+    assert path.read_text() == "alice:x\n"
+    with pytest.raises(FileNotFoundError):
+        add(tmp_path / "crpoxy" / "config" / "htpasswd", "alice")
+    assert not (tmp_path / "crpoxy").exists()
+
+
 def test_its_owner_is_the_one_who_reads_it(path: Path) -> None:
     assert os.geteuid() == 0
     edit_file(path, lambda text: "alice:x\n", owner=12345)

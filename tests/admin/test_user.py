@@ -163,6 +163,12 @@ def test_without_one_the_file_is_written_all_the_same(file: Path) -> None:
     assert (result.exit_code, "reads the file when it starts" in result.stderr) == (0, True)
 
 
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    done = add(tmp_path / "crpoxy" / "config" / "htpasswd", "alice")
+    assert done.exit_code == 1
+    assert f"there is no such directory: mkdir -p {tmp_path}/crpoxy/config" in done.stderr
+
+
 def test_a_file_that_everybody_reads_is_told(file: Path) -> None:
     file.write_text("")
     file.chmod(0o644)

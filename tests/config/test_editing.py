@@ -47,6 +47,15 @@ def test_a_line_is_changed_where_it_is() -> None:
     assert edited(TEXT, "hub.example.net", "quay.io") == TEXT.replace("'docker.io'", '"quay.io"')
 
 
+def test_in_a_file_without_a_domain_it_is_a_whole_name() -> None:
+    text = '[cache]\nsize = "1G"\n'
+    written = edited(text, "corp", "registry.corp.example")
+    assert written == f'{text}\n[aliases]\n"corp.cr.test" = "registry.corp.example"\n'
+    # Which is read without the command line's domain, and with it.
+    assert "corp.cr.test" in loaded(written).names.aliases
+    assert loaded(edited(written, "corp", "")) == loaded(text)
+
+
 def test_a_line_is_taken_out() -> None:
     assert edited(TEXT, "team", "") == TEXT.replace('team = "registry.team.example"   # for the team\n', "")
 
@@ -64,9 +73,9 @@ def test_what_is_so_already_changes_nothing(label: str, registry: str) -> None:
 @pytest.mark.parametrize(
     ("text", "changed"),
     [
-        ("", '[aliases]\ncorp = "c.example"\n'),
-        ("[aliases]", '[aliases]\ncorp = "c.example"\n'),
-        ("[aliases]\n[cache]\n", '[aliases]\ncorp = "c.example"\n[cache]\n'),
+        ("", '[aliases]\n"corp.cr.test" = "c.example"\n'),
+        ("[aliases]", '[aliases]\n"corp.cr.test" = "c.example"\n'),
+        ("[aliases]\n[cache]\n", '[aliases]\n"corp.cr.test" = "c.example"\n[cache]\n'),
         ('[aliases]\na = "b"', '[aliases]\na = "b"\ncorp = "c.example"\n'),
         ('aliases = {a = "b"}\n', 'aliases = {a = "b",corp = "c.example"}\n'),
         ('aliases.a = "b"\n[cache]\n', 'aliases.a = "b"\naliases.corp = "c.example"\n[cache]\n'),

@@ -21,7 +21,7 @@ def test_an_endpoint_is_read(endpoint: str) -> None:
 def test_what_is_none_is_a_mistake(endpoint: str) -> None:
     said = mistake(f'[metrics]\nlisten = "{endpoint}"\n')
     assert said.startswith("line 2: metrics.listen: ")
-    assert "tcp:9090:interface=127.0.0.1" in said
+    assert "tcp:9091:interface=127.0.0.1" in said
 
 
 def test_an_unknown_key_is_a_mistake() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -122,3 +122,12 @@ def test_what_kubernetes_sets_for_a_service_of_our_name_is_not_ours() -> None:
     names = [f"{port}{end}" for end in ("", "_ADDR", "_PORT", "_PROTO")]
     names += ["CRPROXY_PORT", "CRPROXY_SERVICE_HOST", "CRPROXY_SERVICE_PORT", "CRPROXY_SERVICE_PORT_HTTPS", "PATH"]
     assert list(misspelled(dict.fromkeys(names, "x"))) == []
+
+
+def test_options_are_words_of_a_command_line_again() -> None:
+    options = with_variables(Options(domain="cr.test", aliases=("a=b", "c=d")), {"CRPROXY_HTTPS": ""})
+    words = ("--domain=cr.test", "--alias=a=b", "--alias=c=d", "--https=")
+    assert options.words() == words
+    assert Options.of(words) == options
+    newer = (*words, "--of-another-version=1", "--domain=cr.example")
+    assert Options.of(newer) == replace(options, domain="cr.example")

@@ -83,6 +83,14 @@ def test_a_ca_that_is_away_is_no_obstacle(early: IssuingDaemon) -> None:
     assert f"{DOMAIN} has no new certificate: 127.0.0.1 cannot be asked: " in early.log
 
 
+def test_a_ca_of_ones_own_that_is_not_trusted_names_the_key_for_it(tmp_path: Path) -> None:
+    (tmp_path / "daemon").mkdir()
+    with Pebble(tmp_path) as pebble, IssuingDaemon(tmp_path / "daemon", pebble.directory_url, aliases=FEW) as daemon:
+        said = until_failed(daemon)
+    assert "TLS failed: certificate verify failed" in said
+    assert "name the certificates that vouch for it as ca_file under [acme]; the next attempt is at" in said
+
+
 def test_a_ca_that_ends_connections_is_not_asked_for_each_name(tmp_path: Path) -> None:
     with FakeUpstream() as ca:
         ca.script("/dir", Answer(body=b"{", declared=100, fault=Cut(1)))

@@ -10,6 +10,8 @@ import datetime
 import email.utils
 import json
 import os
+import re
+import shlex
 import ssl
 import sys
 from dataclasses import dataclass, replace
@@ -228,6 +230,23 @@ def test_a_file_that_differs_from_what_runs_is_noticed(tmp_path: Path, house: Ho
 
 
 # 1: wrong DNS
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["one-worker", "two-workers"])
+def test_options_that_the_daemon_was_started_with_are_named(tmp_path: Path, workers: int) -> None:
+    data_dir = tmp_path / "data"
+    with Daemon(tmp_path, f'data_dir = "{data_dir}"\n', data_dir, workers=workers) as daemon:
+        daemon.wait_for_log("listens on admin://")
+        ours = ("--config", str(daemon.file), "--upstream", "quay.io")
+        named = examine(tmp_path, *ours).first_cause
+        assert named is not None
+        assert (named.area, named.subject, named.outcome) == ("configuration", "options", "failed")
+        assert f"crproxy was started with --data-dir={data_dir} " in named.text
+        advised = re.match(r"crproxy doctor (.+); or write", named.advice)
+        assert advised is not None
+        again = examine(tmp_path, *ours, *shlex.split(advised[1]))
+    assert "options" not in [one.subject for one in again.about("configuration")]
+    assert "ports" not in again.failed
 
 
 def test_an_alias_that_leads_elsewhere_is_named(tmp_path: Path, house: House) -> None:

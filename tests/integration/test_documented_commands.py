@@ -111,6 +111,12 @@ BENCHMARK = "tests/integration/test_benchmarks.py runs each in small; whole, the
 
 NOT_TYPED = {
     "apt-get install --no-install-recommends python3-venv": "changes the machine that the tests run on",
+    "apt-get install git python3-venv make": "the same; tests/strangers_hour/walk does, on a machine of its own",
+    **{
+        f"tests/strangers_hour/run {words}": "asks package registries, and takes minutes"
+        for words in ("bookworm /var/tmp/bookworm", "trixie /var/tmp/trixie")
+    },
+    "curl http://127.0.0.1:9090/api/v1/alerts": "asks Prometheus; tests/strangers_hour/walk does",
     **{
         f"crproxy config {words}": "tests/integration/test_config_command.py"
         for words in ("check", "check /etc/crproxy/crproxy.toml", "show", "schema > crproxy.schema.json")

@@ -35,6 +35,8 @@ def test_what_is_different_in_the_file_is_told_until_it_counts(tmp_path: Path, w
 
         first = loaded()
         assert (first.file, first.changed, first.late, first.trouble) == (str(daemon.file), (), (), "")
+        assert first.options is not None
+        assert f"--data-dir={daemon.data_dir}" in first.options
         daemon.file.write_text(f'{text(AFTER)}\n[cache]\ntag_ttl = "61s"\n')
         differs = loaded()
         assert differs.changed == ("[upstreams]: quay.io changed (password)",)

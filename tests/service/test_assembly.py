@@ -194,8 +194,10 @@ class Endpoint:
         return fail(self._listening) if isinstance(self._listening, Exception) else succeed(self._listening)
 
 
-def listener(listening: Port | Exception, scheme: str = "http", **options: Any) -> Listener:
-    return Listener("tcp:5000", Endpoint(listening), Factory(), scheme, **options)
+def listener(
+    listening: Port | Exception, scheme: str = "http", description: str = "tcp:5000", **options: Any
+) -> Listener:
+    return Listener(description, Endpoint(listening), Factory(), scheme, **options)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +297,12 @@ def test_stopping_waits_until_the_port_is_closed() -> None:
     assert not service.running
 
 
+@pytest.mark.parametrize(("taken", "proposed"), [("tcp:5000", "tcp:5001"), ("tcp:5001", "tcp:5002")])
+def test_the_endpoint_that_is_proposed_is_not_the_one_that_is_taken(taken: str, proposed: str) -> None:
+    with pytest.raises(ListenError, match=f"such as --http {proposed}:interface=127.0.0.1"):
+        listener(OSError(98, "Address already in use"), description=taken).privilegedStartService()
+
+
 def test_a_socket_that_somebody_removed_is_no_trouble_at_the_end() -> None:
     port = Port(UNIXAddress("/run/x"))
     service = listener(port)
@@ -318,7 +326,7 @@ def test_stopping_what_never_listened_is_fine() -> None:
         ),
         (
             OSError(13, "Permission denied"),
-            "Permission denied: ports below 1024 take CAP_NET_BIND_SERVICE, or crproxy.socket",
+            "Permission denied: ports below 1024 take root, CAP_NET_BIND_SERVICE, or crproxy.socket",
         ),
         (
             CannotListenError("any", "/run/x", "Cannot acquire lock"),

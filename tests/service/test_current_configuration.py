@@ -76,20 +76,22 @@ def test_what_the_http_proxy_answers_counts_at_once_and_where_it_listens_with_a_
 
 # Beside what the file says now
 
+SAID = ("--domain=cr.test",)
+
 
 def test_what_runs_is_told_beside_what_the_file_says_now(log: Log) -> None:
     files, times = [BEFORE], [100.0]
-    source = Source(Path("/etc/crproxy.toml"), lambda _: BEFORE)
+    source = Source(Path("/etc/crproxy.toml"), lambda _: BEFORE, SAID)
     current = CurrentConfiguration(BEFORE, lambda: files[-1], source, now=lambda: times[-1])
     times.append(200.0)
-    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0)
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0, options=SAID)
     files.append(replace(AFTER, data_dir="/elsewhere"))
     told = ("[aliases]: added new.cr.test",)
-    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0, told, ("data_dir",))
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 100.0, told, ("data_dir",), options=SAID)
     assert current() is BEFORE
     assert log.lines == []
     ended(current.reload())
-    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 200.0, (), ("data_dir",))
+    assert ended(current.loaded()) == Loaded("/etc/crproxy.toml", 200.0, (), ("data_dir",), options=SAID)
 
 
 def test_a_file_that_cannot_be_read_again_is_told() -> None:
@@ -97,7 +99,7 @@ def test_a_file_that_cannot_be_read_again_is_told() -> None:
         raise ConfigError("line 3: domian: there is no such key")
 
     current = CurrentConfiguration(BEFORE, load)
-    assert ended(current.loaded()) == Loaded(None, 0.0, trouble="line 3: domian: there is no such key")
+    assert ended(current.loaded()) == Loaded(None, 0.0, trouble="line 3: domian: there is no such key", options=())
 
 
 @pytest.mark.security("S26")

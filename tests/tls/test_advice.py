@@ -16,6 +16,7 @@ from crproxy.tls.advice import advice
         ("caa", "http-01", "The CAA records of cr.test"),
         ("rejectedIdentifier", "http-01", "This CA issues no certificate for cr.test"),
         ("externalAccountRequired", "http-01", "Set eab_key_id and eab_hmac_file"),
+        ("untrusted", "http-01", "If it is a CA of your own, name the certificates that vouch for it as ca_file"),
         ("invalidContact", "http-01", "Check the email"),
     ],
 )

@@ -14,6 +14,7 @@ from crproxy.upstream.errors import (
     RefusedByProxy,
     describe,
     innermost,
+    is_of_trust,
     kind_of,
 )
 from crproxy.upstream.relay import BodyBroke, BodyTooLarge
@@ -108,3 +109,19 @@ def test_a_cancellation_ends_more_than_an_attempt() -> None:
 )
 def test_each_has_one_of_few_words(reason: BaseException, kind: str) -> None:
     assert kind_of(reason) == kind_of(wrapped(reason)) == kind
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_so"),
+    [
+        (unverified(18, "self-signed certificate"), True),
+        (wrapped(unverified(20, "unable to get local issuer certificate")), True),
+        # For another name, and for the time.
+        (unverified(62, "Hostname mismatch"), False),
+        (unverified(10, "certificate has expired"), False),
+        (refused("WRONG_VERSION_NUMBER"), False),
+        (None, False),
+    ],
+)
+def test_a_certificate_that_nobody_vouches_for_is_known(reason: BaseException | None, is_so: bool) -> None:
+    assert is_of_trust(reason) is is_so

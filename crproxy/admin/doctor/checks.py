@@ -53,7 +53,7 @@ async def run_checks(
     report(readable)
     report(check_disk(config))
     report([daemon.finding])
-    report(await check_loaded(config, reading.file, [one.subject for one in readable], daemon, environment))
+    report(await check_loaded(config, reading, [one.subject for one in readable], daemon, environment))
     names = await resolve_names(config, environment)
     report(check_dns(config, daemon, names, environment))
     report(check_ports(config, daemon, names, environment))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...config import Config, ConfigError, OptionError, Options
+from ...config.variables import with_variables
 from ..configuration_file import config_file, read_config, read_text
 from .findings import Area, Finding, failed, fine, warning
 
@@ -27,12 +28,14 @@ class Reading:
         config: None where it cannot be used.
         file: that was read; None where there is none.
         files: all that were read: that, and those that are named in it.
+        options: what was said beside the file, as words of a command line.
     """
 
     config: Config | None
     findings: list[Finding]
     file: str | None = None
     files: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,9 +70,8 @@ def read(path: str | None, options: Options, system: Path) -> Reading:
     said = "there is no file: everything is as it is by default" if where is None else "it can be used"
     others = [fine(Area.PERMISSIONS, one, "can be read") for one in files.read if one != where]
     secret = [] if where is None else list(_secrets(where))
-    return Reading(
-        config, [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret], where, tuple(files.read)
-    )
+    findings = [fine(Area.CONFIGURATION, where or str(system), said), *others, *secret]
+    return Reading(config, findings, where, tuple(files.read), with_variables(options, os.environ).words())
 
 
 def whoever() -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import Agent
 
 from ... import __version__
-from ...config import Config
+from ...config import Config, ConfigError, Options
 from ...policy.endpoints import parse_endpoint
 from ...upstream.agent import cancelled_as_such
 from ...upstream.errors import TRANSPORT_ERRORS, describe
 from ...upstream.relay import BodyBroke, BodyTooLarge, collect
+from ..configuration_file import read_config
 from ..endpoint import admin_endpoint
 from ..loaded import Loaded
+from .configuration import Reading
 from .daemon import Daemon
 from .environment import SECONDS, ProbeEnvironment
 from .findings import Area, Finding, failed, fine, skipped, warning
@@ -31,9 +35,9 @@ _RUNNING = "what runs"
 
 
 async def check_loaded(
-    config: Config, read: str | None, unreadable: Collection[str], daemon: Daemon, environment: ProbeEnvironment
+    config: Config, reading: Reading, unreadable: Collection[str], daemon: Daemon, environment: ProbeEnvironment
 ) -> list[Finding]:
-    """Ask the daemon what it runs with; return how that is beside ``read``, the file that this was read from.
+    """Ask the daemon what it runs with; return how that is beside ``reading``, which ``config`` comes from.
 
     Arguments:
         unreadable: files of which it is told already that the daemon may not read them.
@@ -50,16 +54,25 @@ async def check_loaded(
         return [skipped(Area.CONFIGURATION, _RUNNING, f"the daemon does not say: {describe(error)}")]
     except (ValueError, KeyError, TypeError):
         return [skipped(Area.CONFIGURATION, _RUNNING, "the daemon is of another version, and does not say")]
-    return compare(version, loaded, read, unreadable)
+    same = loaded.options is None or _means_the_same(loaded.options, config, reading.file)
+    return compare(version, loaded, reading.file, unreadable, None if same else reading.options)
 
 
-def compare(version: str, loaded: Loaded, read: str | None, unreadable: Collection[str] = ()) -> list[Finding]:
+def compare(
+    version: str,
+    loaded: Loaded,
+    read: str | None,
+    unreadable: Collection[str] = (),
+    other_options: Sequence[str] | None = None,
+) -> list[Finding]:
     """Return how what runs is beside what its file says.
 
     Arguments:
         version: the daemon's.
         read: the file that the doctor has read; None for none.
         unreadable: files of which it is told already that the daemon may not read them.
+        other_options: the doctor's own, as words of a command line, where the file comes to something else by them
+            than by the daemon's; None where it does not.
     """
     told = next((file for file in unreadable if file in loaded.trouble), None)
     if told is None:
@@ -75,12 +88,37 @@ def compare(version: str, loaded: Loaded, read: str | None, unreadable: Collecti
         found.append(
             warning(Area.CONFIGURATION, ours, text, f"Start the daemon with --config {ours}, or as its unit does")
         )
+    elif other_options is not None:
+        found.append(_other_options(loaded.options or (), other_options))
     if version != __version__:
         text = f"it is crproxy {version}, and this is {__version__}"
         found.append(
             warning(Area.DAEMON, "version", text, "Restart crproxy, if it was upgraded: systemctl restart crproxy")
         )
     return found
+
+
+def _other_options(theirs: Sequence[str], ours: Sequence[str]) -> Finding:
+    started, looked = shlex.join(theirs), shlex.join(ours)
+    text = (
+        f"crproxy was started {_with(started)}, and the doctor {_with(looked)}: "
+        "what follows is of another configuration"
+    )
+    again = f"crproxy doctor {started}".rstrip()
+    advice = f"{again}; or write what they say into the configuration's file, which every command reads"
+    return failed(Area.CONFIGURATION, "options", text, advice if started else again)
+
+
+def _with(words: str) -> str:
+    return f"with {words}" if words else "without options"
+
+
+def _means_the_same(words: Sequence[str], config: Config, file: str | None) -> bool:
+    """Tell whether ``file`` comes to ``config`` by the options ``words``, too; how the log looks is no matter."""
+    try:
+        return replace(read_config(file, Options.of(words)), log=config.log) == config
+    except ConfigError:
+        return False
 
 
 def _file(loaded: Loaded) -> Finding:

@@ -64,3 +64,31 @@ def test_a_file_that_the_daemon_may_not_read_is_not_told_twice() -> None:
 def test_where_neither_has_a_file_all_is_well() -> None:
     (found,) = compare(__version__, replace(SAME, file=None), None)
     assert found.outcome.value == "ok"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said", "advised"),
+    [
+        (
+            ("--domain=cr.test", "--https="),
+            (),
+            "crproxy was started with --domain=cr.test --https=, and the doctor without options: what follows is of "
+            "another configuration",
+            "crproxy doctor --domain=cr.test --https=; or write what they say into the configuration's file",
+        ),
+        ((), ("--domain=cr.test",), "crproxy was started without options, and the doctor with", "crproxy doctor"),
+        (("--alias=a b=c",), (), "started with '--alias=a b=c'", "crproxy doctor '--alias=a b=c'"),
+    ],
+)
+def test_a_daemon_with_other_options_is_noticed(
+    theirs: tuple[str, ...], ours: tuple[str, ...], said: str, advised: str
+) -> None:
+    _, found = compare(__version__, replace(SAME, options=theirs), FILE, (), ours)
+    assert (found.area, found.subject, found.outcome.value) == (Area.CONFIGURATION, "options", "failed")
+    assert said in found.text
+    assert found.advice.startswith(advised)
+
+
+def test_other_options_are_not_told_where_another_file_is() -> None:
+    found = compare(__version__, replace(SAME, file="/opt/other.toml"), FILE, (), ("--a=b",))
+    assert "options" not in [one.subject for one in found]
