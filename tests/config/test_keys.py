@@ -14,7 +14,7 @@ from crproxy.config.options import OPTIONS
 from crproxy.config.table import dotted
 
 CONFIGURATION = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text("utf-8")
-NAMED = {"upstreams.*": '[upstreams."quay.io"]', "storage": '[storage]\nurl = "s3://bucket"'}
+NAMED = {"upstreams.*": '[upstreams."quay.io"]', "rules.[]": "[[rules]]", "storage": '[storage]\nurl = "s3://bucket"'}
 
 
 def header(table: str) -> str:
@@ -43,7 +43,9 @@ def test_what_is_read_of_an_endpoint_is_in_the_table() -> None:
 @pytest.mark.parametrize("table", tables())
 def test_the_documentation_has_its_rows(table: str) -> None:
     """Whoever changes one of them changes the other."""
-    heading = {"": "At the top", "upstreams.*": '`[upstreams."NAME"]`'}.get(table, f"`[{table}]`")
+    heading = {"": "At the top", "upstreams.*": '`[upstreams."NAME"]`', "rules.[]": "`[[rules]]`"}.get(
+        table, f"`[{table}]`"
+    )
     section = CONFIGURATION.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `[a-z_]+` \| .* \|$", section, re.MULTILINE)
     assert rows == [key.row for key in KEYS if key.table == table]

@@ -43,7 +43,28 @@ def shown(
 
 
 def test_every_key_is_there() -> None:
-    assert {dotted(key.path) for key in KEYS if "*" not in key.path} == set(shown(""))
+    named = {dotted(key.path) for key in KEYS if "*" not in key.path and "[]" not in key.path}
+    assert named == set(shown(""))
+
+
+def test_rules_and_pins_are_shown_as_they_are_written() -> None:
+    digest = f"sha256:{'a' * 64}"
+    text = f"""
+[[rules]]
+name = "ours"
+
+[[rules]]
+minimum_age = "72h"
+images = ["docker.io/*"]
+
+[pins]
+nginx = "{digest}"
+"""
+    found = shown(text)
+    assert found["rules[1].name"] == Setting("rules[1].name", "ours", Source("file", line=3))
+    assert found["rules[2].minimum_age"] == Setting("rules[2].minimum_age", "72h", Source("file", line=6))
+    assert found["rules[2].images"].value == ["docker.io/*"]
+    assert found["pins.nginx"] == Setting("pins.nginx", digest, Source("file", line=10))
 
 
 def test_each_says_where_it_comes_from() -> None:

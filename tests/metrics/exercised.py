@@ -15,8 +15,11 @@ from crproxy.limits import Accounts, Fills
 from crproxy.login import Login
 from crproxy.metrics import CommonReadings, Disk, FleetNumbers, Meters, Readings, Stock, StorageNumbers
 from crproxy.oci.errors import RegistryError
-from crproxy.oci.names import DOCKER_HUB, Registry
+from crproxy.oci.names import DOCKER_HUB, Registry, Tag
 from crproxy.policy.audit import CacheState
+from crproxy.policy.minimum_age import TagChange
+from crproxy.policy.rules import Rule
+from crproxy.pullthrough.rulings import Outcome
 from crproxy.upstream.attempts import Attempt
 from crproxy.upstream.quotas import Quotas
 from tests.metrics.records import record
@@ -82,6 +85,9 @@ def exercised(path: Path) -> CollectorRegistry:
     meters.upstreams.attempted(Attempt.of_status(DOCKER_HUB, 0.1, 503))
     meters.upstreams.attempted(Attempt.of_status(MCR, 0.1, 200, MIRROR))
     meters.upstreams.received(7)
+    meters.rules.decided(Rule("three days"), Outcome.HELD)
+    meters.rules.decided(Rule("three days"), Outcome.DENIED)
+    meters.rules.moved(MCR.repository("a/b"), Tag("v1"), None, TagChange(None, 0.0, 0.0))
     meters.lag(0.01)
     meters.turn(0.03)
     stock.quotas.note(DOCKER_HUB, {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "7;w=21600"})
