@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from crproxy.admin.command import main
 from crproxy.config import ConfigError, load
@@ -22,12 +24,10 @@ from crproxy.policy.setups import SETUPS
 from crproxy.tap import Options
 from tests import security_table
 from tests.parts.command_lines import read
-from tests.signing import Signer
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
-POLICY = ROOT / "docs" / "policy.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -156,17 +156,27 @@ def test_there_are_calls() -> None:
     assert len(all_calls()) > 40
 
 
+# Pages with configurations.
+CONFIGURED = (README, CHINESE, *(ROOT / "docs" / f"{name}.md" for name in ("configuration", "operations", "policy")))
+PUBLIC_KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
 @pytest.mark.parametrize(
     "block",
     [
         pytest.param(block, id=f"{page.name}-{number}")
-        for page in (README, CHINESE, ROOT / "docs" / "configuration.md", ROOT / "docs" / "operations.md", POLICY)
+        for page in CONFIGURED
         for number, block in enumerate(blocks(page, "toml"))
         if not block.startswith("[host.")  # containerd's
     ],
 )
 def test_a_configuration_can_be_used(block: str) -> None:
-    files = {"htpasswd": f"alice:$2y$05${'e' * 53}\n", "fleet.secret": "s" * 32, "cosign.pub": Signer().public}
+    files = {"htpasswd": f"alice:$2y$05${'e' * 53}\n", "fleet.secret": "s" * 32, "cosign.pub": PUBLIC_KEY}
     load(block, ConfigOptions(), read_file=lambda path: files.get(Path(path).name, "secret\n"))
 
 
@@ -208,12 +218,12 @@ SECTIONS = {
     "log",
     "metrics",
     "page",
+    "pins",
     "proxy",
+    "rules",
     "storage",
     "upstreams",
     "timeouts",
-    "pins",
-    "rules",
 }
 """The tables themselves, each a section of its own."""
 
@@ -264,7 +274,8 @@ def test_every_option_has_its_variable_in_the_table() -> None:
 
 
 def test_the_built_in_aliases_are_those_that_are_documented() -> None:
-    rows = re.findall(r"`([a-z0-9-]+)` \| ([a-z0-9.]+) \|", CONFIGURATION.read_text("utf-8"))
+    section = CONFIGURATION.read_text("utf-8").partition("\n## Aliases\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"`([a-z0-9-]+)` \| ([a-z0-9.]+) \|", section)
     assert {label: Registry.parse(name) for label, name in rows} == BUILT_IN
 
 

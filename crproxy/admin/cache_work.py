@@ -77,6 +77,12 @@ class CacheWork:
         if pinned:
             first = f"{repository}{'@' if ':' in pinned[0] else ':'}{pinned[0]}"
             raise Mistake(f"{first} is pinned: crproxy cache unpin {first} lets it go", 409)
+        answering = sorted(str(digest) for one in removals for digest in one.digests & self._pins.answering(repository))
+        if answering:
+            what = f"{repository}@{answering[0]}"
+            raise Mistake(
+                f"{what} is what a tag is pinned to: crproxy tag unpin lets it go, crproxy tag pins says which", 409
+            )
         freed = await remove(self._store, removals, self._clock)
         tags = sorted({tag for removal in removals for tag in removal.tags})
         return {"removed": what, "tags": tags, "freed_bytes": freed.bytes, "freed_contents": freed.contents}

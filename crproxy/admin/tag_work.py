@@ -44,8 +44,9 @@ class MovedTag:
     @property
     def held_until(self) -> float | None:
         """Until when it is answered otherwise than upstream does, by its age; None where it is not."""
-        judged = self.expected.ruling.judged
-        return judged.until if self.is_newest and judged is not None and judged.is_held else None
+        ruling = self.expected.ruling
+        is_held = self.is_newest and ruling.outcome == Outcome.HELD
+        return ruling.judged.until if is_held and ruling.judged is not None else None
 
 
 class TagWork:
@@ -182,7 +183,7 @@ class TagWork:
         image: Image = parse_image(self._current().names, name)
         if not isinstance(image.wanted, Tag):
             repeated = f"crproxy tag pin {image.repository}:TAG {image.wanted}"
-            raise Mistake(f"{image.full_name} is no tag, and a digest never moves: name a tag: {repeated}")
+            raise Mistake(f"{image.full_name} is no tag, and a digest never moves: name a tag, such as {repeated}")
         if digest:
             try:
                 Digest.parse(digest)

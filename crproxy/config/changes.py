@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..policy.rules import Rule
+from ..oci.digests import Digest
+from ..oci.names import Repository, Tag
+from ..policy.rules import Rules
 from ..policy.units import exact_duration, exact_rate
 from .forward_values import Forward
 from .limits import Limits
@@ -37,8 +39,8 @@ def changes(before: Config, after: Config) -> list[str]:
         "[aliases]": _mapping(before.names.aliases, after.names.aliases),
         "[upstreams]": _upstreams(before, after),
         "[access]": _counts(before.access, after.access),
-        "[[rules]]": _rules(before.rules.rules, after.rules.rules),
-        "[pins]": _pins(before, after),
+        "[[rules]]": _rules(before.rules, after.rules),
+        "[pins]": _mapping(_named(before.pins), _named(after.pins)),
         "[clients]": _clients(before, after),
         "[limits]": _limits(before.limits, after.limits),
         "[audit]": _keys(before.audit, after.audit),
@@ -89,19 +91,19 @@ def _counts(before: Any, after: Any) -> Iterator[str]:
             yield f"{key} {_number(old)} -> {_number(new)}" if _number(old) != _number(new) else f"{key} changed"
 
 
-def _rules(before: Sequence[Rule], after: Sequence[Rule]) -> Iterator[str]:
-    old, new = {rule.name: rule for rule in before}, {rule.name: rule for rule in after}
-    yield from _added("added", new.keys() - old.keys())
-    yield from _added("removed", old.keys() - new.keys())
-    changed = [name for name in new if name in old and new[name] != old[name]]
-    yield from (f"changed {name}" for name in changed)
-    if not changed and old.keys() == new.keys() and list(old) != list(new):
+def _rules(before: Rules, after: Rules) -> Iterator[str]:
+    """Rules are called by their names, as everywhere."""
+    old, new = ({rule.name: rule for rule in each.rules} for each in (before, after))
+    yield from _added("added", map(repr, new.keys() - old.keys()))
+    yield from _added("removed", map(repr, old.keys() - new.keys()))
+    yield from _added("changed", (repr(name) for name in old.keys() & new.keys() if old[name] != new[name]))
+    if [name for name in old if name in new] != [name for name in new if name in old]:
         yield "in another order"
 
 
-def _pins(before: Config, after: Config) -> Iterator[str]:
-    old, new = ({r.named(tag): digest for (r, tag), digest in each.pins.items()} for each in (before, after))
-    yield from _mapping(old, new)
+def _named(pins: Mapping[tuple[Repository, Tag], Digest]) -> dict[str, Digest]:
+    """Return pins by their images as people write them."""
+    return {repository.named(tag): digest for (repository, tag), digest in pins.items()}
 
 
 def _clients(before: Config, after: Config) -> Iterator[str]:

@@ -22,7 +22,9 @@ from .values import Config
 __all__ = ["Checked", "check"]
 
 # Tables each of whose keys can be told of by itself.
-_INDEPENDENT = frozenset({"access", "aliases", "cache", "clients", "limits", "listen", "page", "timeouts"})
+_INDEPENDENT = frozenset({"access", "aliases", "cache", "clients", "limits", "listen", "page", "pins", "timeouts"})
+# Keys of one of a list's tables without which others of it are wrong.
+_WITH_OTHERS = frozenset({"action", "keys", "minimum_age", "require"})
 _WITH_EACH = frozenset(key.path[0] for key in KEYS if EACH in key.path)
 # Aliases, certificates and ports go with a domain.
 _SOME_DOMAIN = "cr.example.com"
@@ -75,7 +77,7 @@ def check(
             options = without
         except ConfigError as error:
             faults.append(error)
-            if not _take_out(document, error.path):
+            if not _take_out(document, error.path, error.item):
                 break
             if "fleet" not in document:
                 options = replace(options, fleet_advertise=None)
@@ -84,43 +86,54 @@ def check(
 
 def _unknown(document: dict[str, Any], text: str) -> Iterator[ConfigError]:
     """Yield a fault for each key that there is not, and take it out."""
-    for path, table, known in list(_tables(document)):
+    for path, table, known, item in list(_tables(document)):
         for name in [name for name in table if name not in known]:
-            yield _fault(text, (*path, name), unknown_key(name, known))
+            yield _fault(text, (*path, name), unknown_key(name, known), item)
             del table[name]
 
 
-def _tables(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any], list[str]]]:
-    """Yield where each table is, the table, and what may stand in it."""
-    yield (), document, names_in("")
+def _tables(document: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any], list[str], int | None]]:
+    """Yield where each table is, the table, what may stand in it, and its number among those of a list."""
+    yield (), document, names_in(""), None
     for name, table in document.items():
-        if isinstance(table, list):
-            listed = (found for found in table if isinstance(found, dict))
-            yield from (((name,), found, names_in(f"{name}.{ITEM}")) for found in listed if names_in(f"{name}.{ITEM}"))
+        if isinstance(table, list) and names_in(f"{name}.{ITEM}"):
+            for item, found in enumerate(table, 1):
+                if isinstance(found, dict):
+                    yield (name,), found, names_in(f"{name}.{ITEM}"), item
         if not isinstance(table, dict):
             continue
         if name in _WITH_EACH:
             inner = ((each, found) for each, found in table.items() if isinstance(found, dict))
-            yield from (((name, each), found, names_in(f"{name}.{EACH}")) for each, found in inner)
+            yield from (((name, each), found, names_in(f"{name}.{EACH}"), None) for each, found in inner)
         elif names_in(name):
-            yield (name,), table, names_in(name)
+            yield (name,), table, names_in(name), None
 
 
-def _fault(text: str, path: tuple[str, ...], what: str) -> ConfigError:
-    line = line_of(text, path)
-    return ConfigError(f"{f'line {line}: ' if line else ''}{dotted(path)}: {redacted(what)}", path)
+def _fault(text: str, path: tuple[str, ...], what: str, item: int | None) -> ConfigError:
+    line = line_of(text, path, item)
+    return ConfigError(f"{f'line {line}: ' if line else ''}{dotted(path)}: {redacted(what)}", path, item)
 
 
-def _take_out(document: dict[str, Any], path: tuple[str, ...]) -> bool:
+def _take_out(document: dict[str, Any], path: tuple[str, ...], item: int | None) -> bool:
     """Take what is wrong out; tell whether there is less than before."""
     before = copy.deepcopy(document)
     if path == ("domain",):
         document["domain"] = _SOME_DOMAIN
     elif len(path) == 1:
         document.pop(path[0], None)
+    elif item is not None:
+        _take_out_of_item(document[path[0]], item - 1, path[1])
     elif path:
         _take_out_below(document, path)
     return document != before
+
+
+def _take_out_of_item(tables: list[dict[str, Any]], index: int, key: str) -> None:
+    """Take a key out of one of a list's tables; all of it where others of it go with that, so that others stay so."""
+    if key in tables[index] and key not in _WITH_OTHERS:
+        del tables[index][key]
+    else:
+        tables[index].clear()
 
 
 def _take_out_below(document: dict[str, Any], path: tuple[str, ...]) -> None:
@@ -146,4 +159,4 @@ def _without(options: Options, said: str) -> Options | None:
 
 
 def _place(text: str, fault: ConfigError) -> tuple[bool, int]:
-    return isinstance(fault, OptionError), line_of(text, fault.path) or 0
+    return isinstance(fault, OptionError), line_of(text, fault.path, fault.item) or 0

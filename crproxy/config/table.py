@@ -28,11 +28,13 @@ class ConfigError(Exception):
     Arguments:
         text: for the operator.
         path: the key that is to blame, below the tables that it is in; empty where it is none.
+        item: in which of a list's tables, from 1 on; None where the key is in none of these.
     """
 
-    def __init__(self, text: str, path: tuple[str, ...] = ()) -> None:
+    def __init__(self, text: str, path: tuple[str, ...] = (), item: int | None = None) -> None:
         super().__init__(text)
         self.path = path
+        self.item = item
 
 
 class OptionError(ConfigError):
@@ -242,7 +244,7 @@ class Table:
         path = (*self._path, key)
         line = line_of(self._text, self._within or path, self._number)
         where = f"line {line}: " if line else ""
-        raise self._error(f"{where}{self._called(path)}: {redacted(what)}", self._within or path)
+        raise self._error(f"{where}{self._called(path)}: {redacted(what)}", self._within or path, self._number)
 
     def _seconds(self, key: str, text: str) -> float:
         try:

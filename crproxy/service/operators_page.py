@@ -28,6 +28,7 @@ from ..admin.page.actions import Actions
 from ..admin.page.gate import wrong_logins
 from ..admin.page.jobs import Jobs
 from ..admin.page.stream import Streams
+from ..admin.page.tags import look_at_tags
 from ..policy.history import History
 from ..policy.routing import Names
 from ..pullthrough.passing import BlobSource
@@ -35,6 +36,7 @@ from ..tls.plan import NameState
 from ..upstream.single_flight import SingleFlight
 from ..web.page.assets import Assets
 from ..web.site import PlainSite
+from .admin_api import tag_work
 from .core import Core
 from .history import HistoryService, totals_of
 from .page_state import state_of
@@ -191,10 +193,12 @@ class OperatorsPage(MultiService):
             return core.configuration().names
 
         work = CacheWork(cache.store, cache.inventory, cache.threads, names, core.reactor, cache.pins)
+        tags = tag_work(core)
         return Sources(
             self.overview,
             work.images,
-            Actions(cache.store, work, core.warming(), self._jobs, core.reactor),
+            lambda: look_at_tags(tags),
+            Actions(cache.store, work, tags, core.warming(), self._jobs, core.reactor),
             Streams(core.sharing.count("operators' streams"), core.reactor),
             self._assets.url,
         )

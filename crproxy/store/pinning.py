@@ -63,6 +63,10 @@ class Pins:
         """Return those that there are."""
         return frozenset(_read(self._index.read("SELECT registry, repository, reference FROM pin")))
 
+    def answering(self, repository: Repository) -> frozenset[Digest]:
+        """Return what tags of a repository are pinned to, which stays besides."""
+        return frozenset(digest for where, digest in self._also() if where == repository)
+
     async def pin(self, pin: Pin, now: float) -> bool:
         """Have an image stay from ``now`` (seconds since the epoch) on; tell whether it is here.
 

@@ -49,7 +49,9 @@ class AdminClient:
         self.denied: set[Repository] = set()
         warming = Warming(pull_through(self.client, self.store, clock), self.store, self._check, clock)
         inventory = Inventory(path / "index.sqlite", self.store.blobs)
-        pins = Pins(self.store.index, inventory, threads)
+        # What tags are pinned to.
+        self.answering: set[tuple[Repository, Digest]] = set()
+        pins = Pins(self.store.index, inventory, threads, lambda: self.answering)
         resources = {
             "cache": CacheResource(self.store, inventory, threads, Names, clock, pins),
             "warm": WarmResource(warming, Names, clock),
@@ -244,6 +246,16 @@ def test_what_can_go_is_told_or_goes(client: AdminClient) -> None:
     assert client.store.size(entry) == 6
     assert client.json("POST", "/cache/gc") == {"dry_run": False, **found, "freed_bytes": 6, "freed_contents": 1}
     assert client.store.size(entry) is None
+
+
+def test_what_a_tag_is_pinned_to_is_not_removed(client: AdminClient) -> None:
+    digest = client.shelving.image(View(REPOSITORY), LAYER, tag="v1")
+    client.answering = {(REPOSITORY, digest)}
+    for image in ("quay.io/org/app:v1", f"quay.io/org/app@{digest}", "quay.io/org/app"):
+        error = client.json("DELETE", f"/cache/images?image={image}", 409)["error"]
+        assert error.startswith(f"{REPOSITORY}@{digest} is what a tag is pinned to: crproxy tag unpin lets it go")
+    client.answering = {(REPOSITORY, Digest.of(b"another")), (Registry("ghcr.io").repository("org/app"), digest)}
+    assert client.json("DELETE", "/cache/images?image=quay.io/org/app:v1")["tags"] == ["v1"]
 
 
 # /warm

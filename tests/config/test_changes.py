@@ -10,6 +10,7 @@ from crproxy.config import Config, Options, load
 from crproxy.config.changes import changes
 
 HASHES = {"old": f"$2y$05${'e' * 53}", "new": f"$2y$05${'u' * 53}"}
+ONE, TWO = (f"sha256:{letter * 64}" for letter in "ab")
 SECRETS = ["hunter2", "swordfish", *HASHES.values()]
 
 
@@ -55,6 +56,16 @@ def test_nothing_is_nothing() -> None:
             '[access]\nallow = ["docker.io/*"]',
             '[access]\nregistries = ["quay.io"]\nallow = ["quay.io/*", "ghcr.io"]\ndeny = ["a.io"]\nmessage = "no"',
             "[access]: registries any -> 1, message changed, allow 1 -> 2, deny 0 -> 1",
+        ),
+        (
+            '[[rules]]\nname = "a"\n[[rules]]\nname = "b"\n[[rules]]\nname = "gone"',
+            '[[rules]]\nname = "b"\nminimum_age = "1h"\n[[rules]]\nname = "a"\n[[rules]]\nname = "new"',
+            "[[rules]]: added 'new', removed 'gone', changed 'b', in another order",
+        ),
+        (
+            f'[pins]\nnginx = "{ONE}"\n"quay.io/a:v1" = "{ONE}"',
+            f'[pins]\nnginx = "{TWO}"\n"quay.io/a:v2" = "{ONE}"',
+            f"[pins]: added quay.io/a:v2, removed quay.io/a:v1, docker.io/library/nginx:latest {ONE} -> {TWO}",
         ),
         ('[access]\nallow = ["quay.io/a"]', '[access]\nallow = ["quay.io/b"]', "[access]: allow changed"),
         (

@@ -121,3 +121,39 @@ def test_it_ends_and_agrees_with_reading(lines: list[str]) -> None:
         assert str(refused) in [str(fault) for fault in checked.faults]
     else:
         assert (checked.faults, checked.config) == ((), refused)
+
+
+def test_of_each_rule_and_pin_all_that_is_wrong_is_told() -> None:
+    text = """\
+[[rules]]
+name = "a"
+minimum_age = "x"
+digests = true
+
+[[rules]]
+nmae = "b"
+images = ["a b"]
+users = 3
+
+[[rules]]
+images = ["quay.io/*"]
+nmae = "c"
+name = "a"
+
+[pins]
+nginx = "x"
+"a@b" = "y"
+
+[cache]
+size = 3
+"""
+    assert [line.partition(": ")[0] for line in told(text)] == [
+        f"line {number}" for number in (3, 7, 8, 9, 13, 17, 18, 21)
+    ]
+    assert "another rule is called 'a' already" in "\n".join(told('[[rules]]\nname = "a"\n[[rules]]\nname = "a"'))
+
+
+@pytest.mark.parametrize("text", ["[rules]\na = 1", "rules = [1]", "rules = 3"])
+def test_rules_are_a_list_of_tables(text: str) -> None:
+    (fault,) = told(text)
+    assert fault == "line 1: rules: this is a list of tables: write the keys of each below [[rules]]"

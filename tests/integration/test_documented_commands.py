@@ -94,6 +94,12 @@ TYPED = {
     "crproxy cache pin quay.io/org/app:v1",
     "crproxy cache unpin quay.io/org/app:v1",
     "crproxy cache remove quay.io/org/app:v1",
+    "crproxy tag history quay.io/org/app:v1",
+    "crproxy tag pin quay.io/org/app:v1",
+    "crproxy tag pins",
+    "crproxy tag unpin quay.io/org/app:v1",
+    "crproxy rules list",
+    "crproxy rules test quay.io/org/app:v1 --client 192.0.2.7",
 }
 
 SYSTEMD = "tests/test_packaging.py has the units checked; a service manager does not run here"
@@ -104,6 +110,7 @@ PROXIED = "tests/integration/test_proxied_setup.py and test_proxied_clients.py, 
 REWRITING = "tests/integration/test_rewriting.py, at a free port; tests/admin/test_rewrite.py has the options"
 AUTHORITY = "tests/integration/test_proxy_authority.py"
 OPERATOR = "tests/integration/test_operator.py, with a domain"
+TAGS = "tests/integration/test_tags.py, with a tag that has moved"
 WARMING = "tests/integration/test_warming.py, with images that are there"
 GUIDES = "tests/integration/test_guides.py, as it stands, on a machine of its own"
 NOWHERE = "needs a program or a service that is not here; tests/test_guides.py reads the files beside it"
@@ -124,6 +131,22 @@ NOT_TYPED = {
     "docker build --tag crproxy .": "tests/integration/test_image.py, by buildah: no base can be fetched here",
     "docker run --publish 127.0.0.1:5000:5000 --volume crproxy:/data crproxy": "tests/integration/test_image.py",
     "crproxy cache push": "tests/integration/test_push.py, with an object store",
+    **{
+        f"crproxy {words}": TAGS
+        for words in (
+            "tag rollback quay.io/org/app:v1",
+            "tag history nginx",
+            "tag history IMAGE",
+            "tag rollback nginx",
+            "tag pin IMAGE DIGEST",
+            "rules test nginx",
+            "rules test IMAGE --client ADDRESS",
+        )
+    },
+    **{
+        f"crproxy {words}": "the name of a command"
+        for words in ("cache pin", "rules test", "tag", "tag history", "tag pin")
+    },
     "docker compose up --detach --wait": COMPOSE,
     "docker compose logs": COMPOSE,
     "docker compose kill --signal HUP crproxy": COMPOSE,
@@ -515,5 +538,13 @@ def the_admin_socket(machine: Machine, directory: Path, daemon: Process) -> None
     machine.type(typed("crproxy cache pin quay.io/org/app:v1"), directory)
     assert "pinned" in machine.type(typed("crproxy cache list --sort size"), directory)
     machine.type(typed("crproxy cache unpin quay.io/org/app:v1"), directory)
+    assert "ANSWERED" in machine.type(typed("crproxy tag history quay.io/org/app:v1"), directory)
+    machine.type(typed("crproxy tag pin quay.io/org/app:v1"), directory)
+    assert "quay.io/org/app:v1" in machine.type(typed("crproxy tag pins"), directory)
+    machine.type(typed("crproxy tag unpin quay.io/org/app:v1"), directory)
+    assert "there are no rules" in machine.type(typed("crproxy rules list"), directory)
+    assert "there are no rules" in machine.type(
+        typed("crproxy rules test quay.io/org/app:v1 --client 192.0.2.7"), directory
+    )
     machine.type(typed("crproxy cache remove quay.io/org/app:v1"), directory)
     assert "Traceback" not in daemon.log

@@ -34,6 +34,7 @@ from tests.parts.ports import reserve_port
 from tests.parts.raw_http import Address, ask, asking, exchange, hash_rest
 from tests.parts.requirements import need
 from tests.parts.shapes import ranged
+from tests.parts.waiting import until
 
 from .test_page import FONTS, PHONE, WIDE
 
@@ -132,6 +133,20 @@ def pull(daemon: Daemon, tag: str = "v1", user: str = "bob") -> None:
     for described in (document["config"], *document["layers"]):
         target = place.through.replace(f"manifests/{tag}", f"blobs/{described['digest']}")
         assert ask(daemon.address, "GET", target, ("Host", DOMAIN), basic(user)).status == 200
+
+
+def move(running: Daemon, operator: Operator, upstream: FakeUpstream, layout: Layout) -> tuple[str, str]:
+    """Have a tag be pulled, and then another image by the same; return their digests."""
+    name, digests = f"{REGISTRY}/team/app:moved", []
+    for image in (layout.image(), layout.image()):
+        upstream.publish("team/app", "moved", image)
+        pull(running, "moved")
+        digests.append(image.manifest.digest)
+        until(lambda: "moved" in listed(operator))
+        if len(digests) == 1:
+            # So that its registry is asked at once where the tag points.
+            assert operator.runs("cache", "remove", name).status == 0
+    return digests[0], digests[1]
 
 
 @pytest.fixture
@@ -241,6 +256,21 @@ class TestActing:
         assert "pinned" in operator.runs("cache", "list").out
         assert operator.runs("cache", "unpin", name).out == f"{name}: not pinned any more\n"
         assert operator.runs("cache", "unpin", name).status == 1
+
+    def test_a_tag_that_moved_is_rolled_back_and_let_go(
+        self, browser: Chromium, running: Daemon, operator: Operator, upstream: FakeUpstream, layout: Layout
+    ) -> None:
+        before, after = move(running, operator, upstream, layout)
+        browser.open(HOME)
+        assert f"{before[:19]} {after[:19]} as its registry has it" in rows(browser, "moved")[0]
+        browser.click(button("tag_rollback", "moved"))
+        browser.wait_until(lambda: browser.texts("#done"))
+        assert [pin["digest"] for pin in operator.runs("tag", "pins", "--json").json()] == [before]
+        browser.open(HOME)
+        assert before[:19] in rows(browser, "tag-pins")[0]
+        browser.click(button("tag_unpin", "moved"))
+        browser.wait_until(lambda: browser.texts("#done"))
+        assert operator.runs("tag", "pins", "--json").json() == []
 
     def test_an_image_is_fetched_and_seen_coming(self, browser: Chromium, running: Daemon, operator: Operator) -> None:
         browser.open(f"{HOME}?lang=en")
@@ -358,9 +388,18 @@ class TestWithoutScripts:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, WIDE])
 def test_nothing_keeps_anybody_from_using_it(
-    browser: Chromium, running: Daemon, width: int, dark: bool, query: str
+    browser: Chromium,
+    running: Daemon,
+    operator: Operator,
+    upstream: FakeUpstream,
+    layout: Layout,
+    width: int,
+    dark: bool,
+    query: str,
 ) -> None:
     pull(running)
+    move(running, operator, upstream, layout)
+    assert operator.runs("tag", "pin", f"{REGISTRY}/team/app:v1").status == 0
     browser.look(width, dark=dark)
     browser.open(HOME + query)
     browser.wait_until(lambda: browser.texts("#live") in ([FOLLOWS], ["本页面实时更新。"]))

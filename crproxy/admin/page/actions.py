@@ -1,4 +1,4 @@
-"""What can be done on the operator's page. Each is a command as well: crproxy cache, crproxy warm."""
+"""What can be done on the operator's page. Each is a command as well: crproxy cache, tag, warm."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...store.entries import Entry
 from ...store.scrubbing import verify_gently
 from ...store.store import Store
 from ..cache_work import CacheWork
+from ..tag_work import TagWork
 from .jobs import Jobs
 
 __all__ = ["Action", "Actions", "Done"]
@@ -55,14 +56,18 @@ class Actions:
     Arguments:
         store: what is kept.
         work: does it with images that are.
+        tags: does it with tags.
         warming: pulls others.
         jobs: runs what takes long.
         clock: the time.
     """
 
-    def __init__(self, store: Store, work: CacheWork, warming: Warming, jobs: Jobs, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Store, work: CacheWork, tags: TagWork, warming: Warming, jobs: Jobs, clock: IReactorTime
+    ) -> None:
         self._store = store
         self._work = work
+        self._tags = tags
         self._warming = warming
         self._jobs = jobs
         self._clock = clock
@@ -70,6 +75,9 @@ class Actions:
             "remove": Action(self._remove),
             "pin": Action(self._pin),
             "unpin": Action(self._unpin),
+            "tag_pin": Action(self._tag_pin),
+            "tag_unpin": Action(self._tag_unpin),
+            "tag_rollback": Action(self._tag_rollback),
             "warm": Action(self._warm),
             "verify": Action(self._verify, has_image=False),
             "verify_image": Action(self._verify_image),
@@ -90,6 +98,16 @@ class Actions:
     async def _unpin(self, image: Image | None) -> Done:
         unpinned = await self._work.unpin(_named(image).full_name)
         return Done("done_unpin", {"image": unpinned["unpinned"]})
+
+    async def _tag_pin(self, image: Image | None) -> Done:
+        return _pinned(await self._tags.pin(_named(image).full_name))
+
+    async def _tag_unpin(self, image: Image | None) -> Done:
+        unpinned = await self._tags.unpin(_named(image).full_name)
+        return Done("done_tag_unpin", {"image": unpinned["unpinned"]})
+
+    async def _tag_rollback(self, image: Image | None) -> Done:
+        return _pinned(await self._tags.rollback(_named(image).full_name))
 
     async def _warm(self, image: Image | None) -> Done:
         wanted, progress = _named(image), Progress()
@@ -126,6 +144,10 @@ class Actions:
             return f"damaged, and dropped: {', '.join(damaged[:3])} ({len(damaged)})" if damaged else ""
 
         self._jobs.begin(kind, what, verify, lambda: (read, max(read, total)))
+
+
+def _pinned(pinned: Mapping[str, object]) -> Done:
+    return Done("done_tag_pin", {"image": pinned["pinned"], "digest": pinned["digest"]})
 
 
 def _named(image: Image | None) -> Image:

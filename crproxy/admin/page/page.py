@@ -34,6 +34,7 @@ from .gate import Gate, Operator, check_origin
 from .overview import Overview
 from .sections import Asked, page_of, parts_of, result_of
 from .stream import Streams
+from .tags import Tags
 
 __all__ = ["OperatorPage", "Sources", "make_own_site"]
 
@@ -60,6 +61,7 @@ class Sources:
     Arguments:
         overview: returns what all workers do.
         images: returns those that are kept, by a pattern.
+        tags: returns those that moved, or are pinned.
         actions: what can be done.
         streams: keep pages up to date.
         asset: returns where a file beside the page is.
@@ -67,6 +69,7 @@ class Sources:
 
     overview: Callable[[], Awaitable[Overview]]
     images: Callable[[str], Awaitable[Sequence[StoredImage]]]
+    tags: Callable[[], Tags]
     actions: Actions
     streams: Streams
     asset: Callable[[str], str]
@@ -146,7 +149,8 @@ class OperatorPage(_Guarded):
         asked = _asked(request)
         overview = await self._sources.overview()
         images = await self._sources.images(asked.pattern)
-        _write(request, page_of(asked, overview, images, operator, self._sources.asset), asked.language)
+        page = page_of(asked, overview, images, self._sources.tags(), operator, self._sources.asset)
+        _write(request, page, asked.language)
 
 
 class _Nothing(_Guarded):

@@ -13,10 +13,12 @@ from ...policy.history import DAY, MONTH, Bucket, grouped
 from ...store.inventory import StoredImage
 from ...web.page.rendering import Words, render
 from ...web.page.texts import Language
+from ..printing import short_digest
 from .actions import Done
 from .gate import Operator
 from .overview import Overview, Pull
 from .plots import HEIGHT, WIDTH, Plot, bytes_plot, rate_plot
+from .tags import Tags
 from .texts import TEXTS
 
 __all__ = ["PARTS", "SORTS", "Asked", "page_of", "parts_of", "result_of"]
@@ -85,12 +87,18 @@ class _Period:
 
 
 def page_of(
-    asked: Asked, overview: Overview, images: Sequence[StoredImage], operator: Operator, asset: Callable[[str], str]
+    asked: Asked,
+    overview: Overview,
+    images: Sequence[StoredImage],
+    tags: Tags,
+    operator: Operator,
+    asset: Callable[[str], str],
 ) -> bytes:
     """Return the whole page.
 
     Arguments:
         images: that the pattern is for.
+        tags: that moved, or are pinned.
         operator: whose page it is.
         asset: returns where a file beside it is.
     """
@@ -101,6 +109,8 @@ def page_of(
         images=_images(asked, images),
         pull_of=lambda image: _pull_of(overview, image),
         sorts=list(SORTS),
+        tags=tags,
+        short=lambda digest: short_digest(str(digest)),
         operator=operator,
         other=Words(asked.language.other, TEXTS),
         other_link=asked.link(lang=asked.language.other.value),

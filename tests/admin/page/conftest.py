@@ -20,6 +20,7 @@ from crproxy.admin.page.actions import Actions
 from crproxy.admin.page.gate import wrong_logins
 from crproxy.admin.page.jobs import Jobs
 from crproxy.admin.page.stream import Streams
+from crproxy.admin.page.tags import look_at_tags
 from crproxy.config import Clients, Config, Listen
 from crproxy.limits import Accounts
 from crproxy.login import Login
@@ -36,6 +37,7 @@ from crproxy.store.pinning import Pins
 from crproxy.web.branch import Branch
 from crproxy.web.page.assets import Assets
 from crproxy.web.site import PlainSite
+from tests.admin.tags import tag_work
 from tests.memory import Network
 from tests.pullthrough.conftest import Client
 from tests.store.shelving import Shelving
@@ -121,7 +123,9 @@ def make_house(path: Path, trusted: tuple[ClientNetwork, ...] = ()) -> House:
     client = Client(clock)
     inventory = Inventory(path / "index.sqlite", store.blobs)
     work = CacheWork(store, inventory, threads, Names, clock, Pins(store.index, inventory, threads))
-    warming = Warming(pull_through(client, store, clock), store, lambda repository: None, clock)
+    pullthrough = pull_through(client, store, clock)
+    warming = Warming(pullthrough, store, lambda repository: None, clock)
+    tags = tag_work(store, pullthrough, current, clock)
     jobs, streams = Jobs(clock.seconds, Counts()), Counts()
     records: list[Record] = []
     house: House
@@ -130,8 +134,8 @@ def make_house(path: Path, trusted: tuple[ClientNetwork, ...] = ()) -> House:
         return replace(house.overview, now=clock.seconds())
 
     assets = Assets()
-    actions = Actions(store, work, warming, jobs, clock)
-    sources = Sources(overview, work.images, actions, Streams(streams, clock), assets.url)
+    actions = Actions(store, work, tags, warming, jobs, clock)
+    sources = Sources(overview, work.images, lambda: look_at_tags(tags), actions, Streams(streams, clock), assets.url)
     login = Login(current, Passwords(threads, clock), None, Signer(lambda: KEY, clock), clock)  # type: ignore[arg-type]
     accounts = Accounts(current, clock)
 

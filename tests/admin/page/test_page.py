@@ -11,20 +11,25 @@ import pytest
 
 from crproxy.admin.page import Fill, Overview, Pull, Seen, Serving, Trouble, UpstreamState, User
 from crproxy.admin.page.overview import Job
+from crproxy.admin.printing import short_digest
 from crproxy.config import Clients
 from crproxy.oci.digests import Digest
-from crproxy.oci.names import Registry
+from crproxy.oci.names import Registry, Tag
 from crproxy.policy.history import History, Totals
+from crproxy.policy.rules import Rule, Rules
 from crproxy.store.entries import Entry, View
+from crproxy.store.tag_history import TagHistory
 from crproxy.tls.plan import NameState, State
 from crproxy.web.page.state import State as Public
 from tests.logs import LogWithRequests
+from tests.memory import ended
 from tests.parts.request_ids import without_id
 
 from .conftest import House, basic, text
 
 VIEW = View(Registry("quay.io").repository("org/app"))
 LAYER = b"layer" * 100
+ACTIONS = ["remove", "pin", "unpin", "tag_pin", "tag_unpin", "tag_rollback", "warm", "verify", "verify_image"]
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -163,6 +168,71 @@ class TestKept:
         assert house.get("/admin?page=x&sort=%00", basic("alice")).status == 200
 
 
+class TestTags:
+    def moves(self, house: House, *contents: bytes) -> list[Digest]:
+        """Have a tag point there, one after the other, an hour for each."""
+        store = house.shelving.store
+        history = TagHistory(store.index, house.network.clock.seconds)
+        digests = [house.shelving.image(VIEW, content) for content in contents]
+        for digest in digests:
+            history.point(VIEW, Tag("v1"), digest, asked_by="192.0.2.7")
+            house.network.advance(3600)
+            history.point(VIEW, Tag("v1"), digest)
+        ended(store.index.flush())
+        return digests
+
+    def test_with_none_it_says_so(self, house: House) -> None:
+        assert "No tag was seen to move." in text(house.page())
+        assert "No tag is pinned." in text(house.page())
+
+    def test_those_that_moved_are_told_the_latest_first(self, house: House) -> None:
+        first, second, third = self.moves(house, b"1", b"2", b"3")
+        shown = text(house.page())
+        short = [short_digest(str(digest)) for digest in (first, second, third)]
+        latest = f"quay.io/org/app:v1 asked by 192.0.2.7 60 min ago {short[1]} {short[2]} as its registry has it"
+        assert latest in shown.replace("1 h ago", "60 min ago")
+        assert f"{short[0]} {short[1]} it has moved since" in shown
+        assert shown.index(latest.partition(" asked")[0]) < shown.index("it has moved since")
+
+    def test_what_is_held_and_what_is_refused_is_marked(self, house: House) -> None:
+        self.moves(house, b"1", b"2")
+        rules = Rules((Rule("aged", minimum_age=5400.0),))
+        house.current.config = replace(house.current.config, rules=rules)
+        assert "refused by the rules" in text(house.page())
+        rules = Rules((Rule("aged", minimum_age=3600.0),))
+        house.current.config = replace(house.current.config, rules=rules)
+        assert "as its registry has it" in text(house.page())
+        store = house.shelving.store
+        third = house.shelving.image(VIEW, b"3")
+        TagHistory(store.index, house.network.clock.seconds).point(VIEW, Tag("v1"), third)
+        ended(store.index.flush())
+        assert "held until 1970-01-12" in text(house.page())
+
+    def test_a_tag_is_rolled_back_pinned_and_let_go(self, house: House) -> None:
+        first, second = self.moves(house, b"1", b"2")
+        fields = urlencode({"token": house.token(), "image": "quay.io/org/app:v1"})
+        for name, digest in (("tag_pin", second), ("tag_rollback", first)):
+            received = house.post(name, fields)
+            assert received.status == 200
+            assert f"quay.io/org/app:v1 is pinned to {digest}." in text(received.body.decode())
+            assert f"pinned to {short_digest(str(digest))}" in text(house.page())
+        record = house.records[-2]
+        assert (record.user, record.target, record.reference) == ("alice", "/admin/tag_rollback", "v1")
+        assert 'id="tag-pins"' in house.page()
+        assert "您" in text(house.post("tag_pin", f"{fields}&lang=zh").body.decode())
+        assert house.post("tag_unpin", fields).status == 200
+        assert house.post("tag_unpin", fields).status == 404
+        assert "No tag is pinned." in text(house.page())
+
+    def test_a_pin_of_the_file_is_not_changed_here(self, house: House) -> None:
+        first, _ = self.moves(house, b"1", b"2")
+        pins = {(VIEW.repository, Tag("v1")): first}
+        house.current.config = replace(house.current.config, pins=pins)
+        assert "in the configuration's file" in text(house.page())
+        fields = urlencode({"token": house.token(), "image": "quay.io/org/app:v1"})
+        assert house.post("tag_unpin", fields).status == 409
+
+
 class TestActing:
     def test_an_image_is_removed(self, house: House) -> None:
         house.shelving.image(VIEW, LAYER, tag="v1")
@@ -253,12 +323,12 @@ class TestActing:
         assert without_id(text(received.body.decode()), request_id)
         assert log.request_of("the operator is told") == request_id
 
-    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify", "verify_image"])
+    @pytest.mark.parametrize("name", ACTIONS)
     def test_s34_nothing_is_done_by_a_get(self, house: House, name: str) -> None:
         received = house.get(f"/admin/{name}?token={house.token()}&image=nginx", basic("alice"))
         assert (received.status, received.one("Allow")) == (405, "POST")
 
-    @pytest.mark.parametrize("name", ["remove", "pin", "unpin", "warm", "verify", "verify_image"])
+    @pytest.mark.parametrize("name", ACTIONS)
     @pytest.mark.parametrize("token", ["", "0" * 64, "bob's", "own"])
     def test_s34_nothing_is_done_without_the_token_of_who_asks(self, house: House, name: str, token: str) -> None:
         house.shelving.image(VIEW, LAYER, tag="v1")

@@ -13,7 +13,7 @@ from crproxy.tls.plan import State
 from crproxy.web.page.texts import Language
 
 ENGLISH = TEXTS[Language.ENGLISH]
-ACTIONS = ("remove", "pin", "unpin", "warm", "verify", "verify_image")
+ACTIONS = ("remove", "pin", "unpin", "tag_pin", "tag_unpin", "warm", "verify", "verify_image")
 
 
 def fields(text: str) -> set[str | None]:
@@ -36,6 +36,8 @@ def test_a_text_has_the_same_places_in_every_language(key: str) -> None:
 def test_there_is_a_text_for_all_that_can_be_said() -> None:
     needed = {f"advice_{advice}" for advice in Advice} | {f"certificate_{state.value}" for state in State}
     needed |= {f"{kind}_{action}" for kind in ("do", "done") for action in ACTIONS}
+    # What it comes to is a pin.
+    needed.add("do_tag_rollback")
     needed |= {f"sort_{sort}" for sort in SORTS} | set(PARTS)
     needed |= {f"{kind}_{period}" for kind in ("bytes", "rate", "table") for period in ("day", "month")}
     assert needed <= set(ENGLISH)
