@@ -2,7 +2,7 @@
 
 A node that is asked for a tag looks there once for each digest that it points to, before it judges how old that is.
 What it sees itself it tells in the background, and hears what the others have told with it. Where Valkey is away each
-goes by what it knows, and tells it afterwards.
+goes by what it knows, and tells it afterwards. Where no rule asks how old anything is, nothing of it is told.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ class TagHistories:
         valkey: where it lies.
         secret: what all nodes know.
         history: what this node has seen, and what it has heard.
-        leads: whether it is for this worker to tell again what Valkey has lost.
         clock: the time.
         now: seconds since the epoch.
+        is_wanted: returns whether any rule asks how old something is.
+        leads: whether it is for this worker to tell again what Valkey has lost.
     """
 
     _log = Logger()
@@ -103,8 +104,10 @@ class TagHistories:
         clock: IReactorTime,
         now: Callable[[], float],
         *,
+        is_wanted: Callable[[], bool],
         leads: bool,
     ) -> None:
+        self._is_wanted = is_wanted
         self._valkey = valkey
         self._histories = SealedValues(valkey, secret, "history", notes_changes=False)
         self._sightings = SealedValues(valkey, secret, "sighting", notes_changes=False)
@@ -146,6 +149,8 @@ class TagHistories:
 
     def pointed(self, view: View, tag: Tag, *, moved: bool) -> None:
         """Tell where a tag points (Follower)."""
+        if not self._is_wanted():
+            return
         what = _OfTag(_common(view), tag)
         if moved or self._now() >= self._told.get(what, 0.0) + _CONFIRM_SECONDS:
             self._told.pop(what, None)
@@ -155,7 +160,8 @@ class TagHistories:
 
     def sighted(self, repository: Repository, digest: Digest) -> None:
         """Tell that a digest was seen (Follower)."""
-        self._tell_of(_OfDigest(repository, digest))
+        if self._is_wanted():
+            self._tell_of(_OfDigest(repository, digest))
 
     # What others have seen
 
@@ -290,7 +296,10 @@ class TagHistories:
             self._timer.cancel()
         self._timer = self._clock.callLater(_LOOK_SECONDS, self._look)
         self._tell()
-        if self._leads and self._valkey.is_up:
+        if not self._is_wanted():
+            # Once it is, all is told that was seen until then.
+            self._begun = None
+        elif self._leads and self._valkey.is_up:
             looking = Deferred.fromCoroutine(self._tell_again())
             looking.addErrback(lambda failure: self._log.failure("it cannot be looked what was told", failure))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from crproxy.fleet.identity import Secret
 from crproxy.oci.digests import Digest
@@ -178,7 +179,6 @@ def test_what_nobody_with_our_secret_has_written_is_not_there(
 @pytest.mark.parametrize("said", [1, {}, [1], [[]], [["x"] * 5], [["quay.io", "org/name", "v1", str(A), 9e12]]])
 def test_what_a_node_of_another_version_says_does_no_harm(fleet: TagFleet, nodes: list[Member], said: object) -> None:
     values, content = fleet.values("pins"), json.dumps(said).encode()
-    from twisted.internet.defer import Deferred
 
     async def write() -> None:
         for part, value in (await values.read(list("0123456789abcdef"))).items():
