@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from crproxy.fleet.identity import Secret
 from crproxy.oci.digests import Digest
@@ -135,12 +135,14 @@ def test_that_a_pin_was_taken_away_is_forgotten_in_time(fleet: TagFleet, nodes: 
     assert nodes[0].pins.changes() == nodes[1].pins.changes() == []
 
 
-def test_an_index_that_cannot_be_written_is_tried_again(fleet: TagFleet, nodes: list[Member]) -> None:
+def test_an_index_that_cannot_be_written_is_tried_again(
+    fleet: TagFleet, nodes: list[Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
     nodes[0].pin(A)
-    hear, nodes[1].pins.hear = nodes[1].pins.hear, lambda _: (_ for _ in ()).throw(OSError("full"))  # type: ignore[method-assign]
-    fleet.advance(2)
-    assert pinned(*nodes) == [A, None]
-    nodes[1].pins.hear = hear  # type: ignore[method-assign]
+    with monkeypatch.context() as broken:
+        broken.setattr(nodes[1].pins, "hear", lambda changes: fail(OSError("full")))
+        fleet.advance(2)
+        assert pinned(*nodes) == [A, None]
     fleet.advance(1)
     assert pinned(*nodes) == [A, A]
 

@@ -72,14 +72,14 @@ def test_other_nodes_are_told_what_this_one_holds(world: InCommon) -> None:
 def test_what_is_known_of_tags_is_told_while_the_cache_is_open(world: InCommon) -> None:
     cache, fleet = world.cache(), world.fleet()
     commons = Commons.of(fleet, None, world.reactor, None)
-    assert commons.others is None
     commons.attach(cache)
-    assert commons.tags is not None
-    assert commons.others is commons.tags.others
-    commons.tags.startService()
-    assert cache.rules.history.followers == [commons.others]
+    tags = commons.tags
+    assert tags is not None
+    assert commons.others is tags.others
+    tags.startService()
+    assert cache.rules.history.followers == [tags.others]
     assert len(cache.rules.pins.observers) == 1
-    ended(commons.tags.stopService())
+    ended(tags.stopService())
     assert (cache.rules.history.followers, cache.rules.pins.observers) == ([], [])
     assert world.reactor.getDelayedCalls() == []
 
