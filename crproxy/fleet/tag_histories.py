@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -118,7 +119,9 @@ class TagHistories:
         self._leads = leads
         # Since when what is told is there, as it was when all was told last.
         self._begun: bytes | None = None
+        # What is to be told: what was just seen, and when that is done what Valkey may have lost.
         self._waiting: dict[_OfTag | _OfDigest, None] = {}
+        self._again: dict[_OfTag | _OfDigest, None] = {}
         self._telling: Deferred[None] | None = None
         # When a tag was told of.
         self._told: dict[_OfTag, float] = {}
@@ -211,7 +214,9 @@ class TagHistories:
         self._tell()
 
     def _tell(self) -> None:
-        if self._telling is not None or not self._is_running or not self._waiting or not self._valkey.is_up:
+        if self._telling is not None or not self._is_running or not self._valkey.is_up:
+            return
+        if not self._waiting and not self._again:
             return
         telling = self._telling = Deferred.fromCoroutine(self._tell_waiting())
         telling.addErrback(lambda failure: self._log.failure("what tags point to cannot be told", failure))
@@ -221,10 +226,10 @@ class TagHistories:
         self._telling = None
 
     async def _tell_waiting(self) -> None:
-        while self._waiting and self._is_running:
-            some = list(self._waiting)[:_AT_ONCE]
+        while self._is_running and (due := self._waiting or self._again):
+            some = list(islice(due, _AT_ONCE))
             for each in some:
-                del self._waiting[each]
+                del due[each]
             try:
                 await self._unite([each for each in some if isinstance(each, _OfTag)])
                 await self._unite_digests([each for each in some if isinstance(each, _OfDigest)])
@@ -314,10 +319,9 @@ class TagHistories:
             return
         self._begun = begun
         for view, tag in self._history.latest_tags(_MOST_AGAIN):
-            self._waiting[_OfTag(_common(view), tag)] = None
+            self._again[_OfTag(_common(view), tag)] = None
         for repository, digest in self._history.latest_sightings(_MOST_AGAIN):
-            self._waiting[_OfDigest(repository, digest)] = None
-        drop_oldest(self._waiting)
+            self._again[_OfDigest(repository, digest)] = None
         self._tell()
 
 
