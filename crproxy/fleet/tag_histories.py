@@ -2,7 +2,7 @@
 
 A node that is asked for a tag looks there once for each digest that it points to, before it judges how old that is.
 What it sees itself it tells in the background, and hears what the others have told with it. Where Valkey is away each
-goes by what it knows, and tells it afterwards.
+goes by what it knows, and tells it afterwards. Where no rule asks how old anything is, nothing of it is told.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -88,9 +89,10 @@ class TagHistories:
         valkey: where it lies.
         secret: what all nodes know.
         history: what this node has seen, and what it has heard.
-        leads: whether it is for this worker to tell again what Valkey has lost.
         clock: the time.
         now: seconds since the epoch.
+        is_wanted: returns whether any rule asks how old something is.
+        leads: whether it is for this worker to tell again what Valkey has lost.
     """
 
     _log = Logger()
@@ -103,8 +105,10 @@ class TagHistories:
         clock: IReactorTime,
         now: Callable[[], float],
         *,
+        is_wanted: Callable[[], bool],
         leads: bool,
     ) -> None:
+        self._is_wanted = is_wanted
         self._valkey = valkey
         self._histories = SealedValues(valkey, secret, "history", notes_changes=False)
         self._sightings = SealedValues(valkey, secret, "sighting", notes_changes=False)
@@ -115,7 +119,9 @@ class TagHistories:
         self._leads = leads
         # Since when what is told is there, as it was when all was told last.
         self._begun: bytes | None = None
+        # What is to be told: what was just seen, and when that is done what Valkey may have lost.
         self._waiting: dict[_OfTag | _OfDigest, None] = {}
+        self._again: dict[_OfTag | _OfDigest, None] = {}
         self._telling: Deferred[None] | None = None
         # When a tag was told of.
         self._told: dict[_OfTag, float] = {}
@@ -146,6 +152,8 @@ class TagHistories:
 
     def pointed(self, view: View, tag: Tag, *, moved: bool) -> None:
         """Tell where a tag points (Follower)."""
+        if not self._is_wanted():
+            return
         what = _OfTag(_common(view), tag)
         if moved or self._now() >= self._told.get(what, 0.0) + _CONFIRM_SECONDS:
             self._told.pop(what, None)
@@ -155,7 +163,8 @@ class TagHistories:
 
     def sighted(self, repository: Repository, digest: Digest) -> None:
         """Tell that a digest was seen (Follower)."""
-        self._tell_of(_OfDigest(repository, digest))
+        if self._is_wanted():
+            self._tell_of(_OfDigest(repository, digest))
 
     # What others have seen
 
@@ -205,7 +214,9 @@ class TagHistories:
         self._tell()
 
     def _tell(self) -> None:
-        if self._telling is not None or not self._is_running or not self._waiting or not self._valkey.is_up:
+        if self._telling is not None or not self._is_running or not self._valkey.is_up:
+            return
+        if not self._waiting and not self._again:
             return
         telling = self._telling = Deferred.fromCoroutine(self._tell_waiting())
         telling.addErrback(lambda failure: self._log.failure("what tags point to cannot be told", failure))
@@ -215,10 +226,10 @@ class TagHistories:
         self._telling = None
 
     async def _tell_waiting(self) -> None:
-        while self._waiting and self._is_running:
-            some = list(self._waiting)[:_AT_ONCE]
+        while self._is_running and (due := self._waiting or self._again):
+            some = list(islice(due, _AT_ONCE))
             for each in some:
-                del self._waiting[each]
+                del due[each]
             try:
                 await self._unite([each for each in some if isinstance(each, _OfTag)])
                 await self._unite_digests([each for each in some if isinstance(each, _OfDigest)])
@@ -290,7 +301,10 @@ class TagHistories:
             self._timer.cancel()
         self._timer = self._clock.callLater(_LOOK_SECONDS, self._look)
         self._tell()
-        if self._leads and self._valkey.is_up:
+        if not self._is_wanted():
+            # Once it is, all is told that was seen until then.
+            self._begun = None
+        elif self._leads and self._valkey.is_up:
             looking = Deferred.fromCoroutine(self._tell_again())
             looking.addErrback(lambda failure: self._log.failure("it cannot be looked what was told", failure))
 
@@ -305,10 +319,9 @@ class TagHistories:
             return
         self._begun = begun
         for view, tag in self._history.latest_tags(_MOST_AGAIN):
-            self._waiting[_OfTag(_common(view), tag)] = None
+            self._again[_OfTag(_common(view), tag)] = None
         for repository, digest in self._history.latest_sightings(_MOST_AGAIN):
-            self._waiting[_OfDigest(repository, digest)] = None
-        drop_oldest(self._waiting)
+            self._again[_OfDigest(repository, digest)] = None
         self._tell()
 
 

@@ -154,6 +154,11 @@ class Rules:
         """Whether any of them depends on who asks."""
         return any(rule.is_about_clients for rule in self.rules)
 
+    @property
+    def are_about_ages(self) -> bool:
+        """Whether any of them asks how old something is."""
+        return any(rule.minimum_age for rule in self.rules)
+
     def decide(self, subject: Subject) -> Decision:
         """Return which rule decides about ``subject``."""
         if not self.rules:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ..oci.digests import Digest
 from .minimum_age import TagChange, merged
 
-__all__ = ["MOST_CHANGES", "united"]
+__all__ = ["MOST_CHANGES", "bounded", "united"]
 
-# Changes of one tag that are remembered. One that moves all the time forgets what it pointed to before.
+# Changes of one tag that are remembered.
 MOST_CHANGES = 100
 # Seconds by which one node may have heard of something later than another: of where a tag pointed before it moved, too.
 _SLACK = 10.0
@@ -30,7 +32,28 @@ def united(ours: Sequence[TagChange], theirs: Sequence[TagChange]) -> list[TagCh
         latest = max(found, key=lambda change: change.last)
         if latest.digest != found[-1].digest and latest.last > found[-1].last + _SLACK:
             found.append(replace(latest, seen=latest.last))
-    return found[-MOST_CHANGES:]
+    return bounded(found)
+
+
+def bounded(changes: Sequence[TagChange]) -> list[TagChange]:
+    """Return those that are remembered, the oldest first, where there are too many.
+
+    What the tag points to again later goes first: of a digest its last time decides (`judge`). So a tag of which two
+    mirrors say something else all the time does not forget what it pointed to before.
+    """
+    found = list(changes)
+    while len(found) > MOST_CHANGES:
+        # Until when upstream said so later.
+        later: dict[Digest | None, float] = {}
+        again = 0
+        for number, change in reversed(list(enumerate(found))):
+            last = later.get(change.digest, -math.inf)
+            if last >= change.last:
+                again = number
+            later[change.digest] = max(last, change.last)
+        del found[again]
+        found = merged(found)
+    return found
 
 
 def _in_order(changes: Sequence[TagChange]) -> list[TagChange]:

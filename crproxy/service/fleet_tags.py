@@ -35,7 +35,9 @@ class FleetTags(Service):
         from ..fleet.tag_pins import FleetPins
 
         valkey, secret = membership.valkey, membership.secret
-        self._histories = TagHistories(valkey, secret, rules.history, reactor, now, leads=leads)
+        self._histories = TagHistories(
+            valkey, secret, rules.history, reactor, now, is_wanted=lambda: rules.are_about_ages, leads=leads
+        )
         self._pins = FleetPins(valkey, secret, rules.pins, reactor, now, leads=leads)
         self.others: OtherNodes = self._histories
 

@@ -47,6 +47,11 @@ class RulesState:
             before=str(before or "nothing"),
         )
 
+    @property
+    def are_about_ages(self) -> bool:
+        """Whether any rule asks how old something is."""
+        return self._current().rules.are_about_ages
+
     def pin_of(self, repository: Repository, tag: Tag) -> Digest | None:
         """Return by which digest a tag is answered in any case; None where it is not pinned. The file counts first."""
         configured = self._current().pins.get((repository, tag))

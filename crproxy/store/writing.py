@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from ..policy.united_histories import MOST_CHANGES, united
+from ..policy.minimum_age import TagChange
+from ..policy.united_histories import MOST_CHANGES, bounded, united
 from .changes import read_changes
-from .notes import Change, Heard, Notes
+from .notes import Change, Heard, Notes, TagKey
 from .schema import connect, row_bytes
 
 __all__ = ["Totals", "Writer"]
@@ -230,16 +231,24 @@ def _change(database: sqlite3.Connection, change: Change) -> None:
             (change.before, *change.tag),
         )
     database.execute(_ADD_CHANGE, (*change.tag, change.digest, change.seen, change.seen, change.asked_by))
-    earlier = f"SELECT number FROM tag_change WHERE {_OF_TAG} ORDER BY number DESC LIMIT -1 OFFSET ?"  # noqa: S608
-    database.execute(f"DELETE FROM tag_change WHERE number IN ({earlier})", (*change.tag, MOST_CHANGES))  # noqa: S608
+    ((many,),) = database.execute(f"SELECT count(*) FROM tag_change WHERE {_OF_TAG}", change.tag)  # noqa: S608
+    if many > MOST_CHANGES:
+        _rewrite(database, change.tag, bounded(_read(database, change.tag)))
 
 
 def _unite(database: sqlite3.Connection, heard: Heard) -> None:
     """Have what is there, and what was heard, be one history: another worker may have noted something meanwhile."""
-    known = read_changes(lambda statement, *values: database.execute(statement, values).fetchall(), heard.tag)
+    known = _read(database, heard.tag)
     both = united(known, heard.changes)
-    if both == known:
-        return
-    database.execute(f"DELETE FROM tag_change WHERE {_OF_TAG}", heard.tag)  # noqa: S608 - nothing from outside
-    rows = [(*heard.tag, str(each.digest or ""), each.seen, each.last, each.asked_by) for each in both]
+    if both != known:
+        _rewrite(database, heard.tag, both)
+
+
+def _read(database: sqlite3.Connection, tag: TagKey) -> list[TagChange]:
+    return read_changes(lambda statement, *values: database.execute(statement, values).fetchall(), tag)
+
+
+def _rewrite(database: sqlite3.Connection, tag: TagKey, changes: list[TagChange]) -> None:
+    database.execute(f"DELETE FROM tag_change WHERE {_OF_TAG}", tag)  # noqa: S608 - nothing from outside
+    rows = [(*tag, str(each.digest or ""), each.seen, each.last, each.asked_by) for each in changes]
     database.executemany(_ADD_CHANGE, rows)

@@ -92,7 +92,9 @@ class Member:
         self.history = TagHistory(self.store.index, self.now)
         self.pins = TagPins(self.store.index, self.now)
         valkey: Valkey = self.connected.valkey
-        self.histories = TagHistories(valkey, secret, self.history, fleet.clock, self.now, leads=True)
+        self.histories = TagHistories(
+            valkey, secret, self.history, fleet.clock, self.now, is_wanted=lambda: fleet.is_wanted, leads=True
+        )
         self.common_pins = FleetPins(valkey, secret, self.pins, fleet.clock, self.now, leads=True)
         clock = cast(Any, _Ahead(fleet.clock, ahead))
         self.answers = pull_through(fleet.upstream, self.store, clock, history=self.history, others=self.histories)
@@ -151,6 +153,8 @@ class TagFleet:
         self.server = Server(self.clock)
         self.upstream = Client(self.clock)
         self.nodes: list[Member] = []
+        # A rule asks how old something is.
+        self.is_wanted = True
 
     def start(self, name: str, *, ahead: float = 0.0, secret: Secret = SECRET, is_up: bool = True) -> Member:
         """Start a node; with an empty disk, if none of this name was there before."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from crproxy.fleet.identity import Secret
 from crproxy.oci.digests import Digest
@@ -189,14 +190,8 @@ class TestNodesThatRun:
         one.history.hear(VIEW, V1, [TagChange(NEW, fleet.clock.seconds(), fleet.clock.seconds(), "192.0.2.9")])
         one.histories.pointed(VIEW, V1, moved=True)
         other = fleet.start("other")
-        ended(_hearing(other))
+        ended(Deferred.fromCoroutine(other.histories.hear(VIEW, V1, OLD)))
         assert other.history.changes(VIEW, V1)[-1].asked_by == "192.0.2.9"
-
-
-def _hearing(node: Member):  # type: ignore[no-untyped-def]
-    from twisted.internet.defer import Deferred
-
-    return Deferred.fromCoroutine(node.histories.hear(VIEW, V1, OLD))
 
 
 class TestValkeyAway:
@@ -254,6 +249,22 @@ class TestValkeyAway:
         assert again.answered() == OLD
         fleet.clock.advance(22 * HOUR)
         assert again.answered() == NEW
+
+
+def test_where_nobody_asks_how_old_anything_is_nothing_is_told_until_somebody_does(fleet: TagFleet) -> None:
+    fleet.is_wanted = False
+    one = fleet.start("one")
+    fleet.move(A1)
+    one.answered(decision=ANY)
+    fleet.advance(AGE, HOUR)
+    one.answered(decision=ANY)
+    fleet.advance(61)
+    assert not [key for key in fleet.server.values if ":history" in key or ":sighting" in key]
+    ended(one.store.index.flush())
+    fleet.is_wanted = True
+    fleet.advance(61)
+    fleet.move(B1)
+    assert fleet.start("other").answered() == OLD
 
 
 class TestDamage:

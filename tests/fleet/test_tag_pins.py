@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred, fail
 
 from crproxy.fleet.identity import Secret
 from crproxy.oci.digests import Digest
@@ -134,12 +135,14 @@ def test_that_a_pin_was_taken_away_is_forgotten_in_time(fleet: TagFleet, nodes: 
     assert nodes[0].pins.changes() == nodes[1].pins.changes() == []
 
 
-def test_an_index_that_cannot_be_written_is_tried_again(fleet: TagFleet, nodes: list[Member]) -> None:
+def test_an_index_that_cannot_be_written_is_tried_again(
+    fleet: TagFleet, nodes: list[Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
     nodes[0].pin(A)
-    hear, nodes[1].pins.hear = nodes[1].pins.hear, lambda _: (_ for _ in ()).throw(OSError("full"))  # type: ignore[method-assign,assignment]
-    fleet.advance(2)
-    assert pinned(*nodes) == [A, None]
-    nodes[1].pins.hear = hear  # type: ignore[method-assign]
+    with monkeypatch.context() as broken:
+        broken.setattr(nodes[1].pins, "hear", lambda changes: fail(OSError("full")))
+        fleet.advance(2)
+        assert pinned(*nodes) == [A, None]
     fleet.advance(1)
     assert pinned(*nodes) == [A, A]
 
@@ -178,7 +181,6 @@ def test_what_nobody_with_our_secret_has_written_is_not_there(
 @pytest.mark.parametrize("said", [1, {}, [1], [[]], [["x"] * 5], [["quay.io", "org/name", "v1", str(A), 9e12]]])
 def test_what_a_node_of_another_version_says_does_no_harm(fleet: TagFleet, nodes: list[Member], said: object) -> None:
     values, content = fleet.values("pins"), json.dumps(said).encode()
-    from twisted.internet.defer import Deferred
 
     async def write() -> None:
         for part, value in (await values.read(list("0123456789abcdef"))).items():

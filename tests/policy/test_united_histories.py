@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crproxy.oci.digests import Digest
+from crproxy.policy import united_histories
 from crproxy.policy.minimum_age import Dated, TagChange, judge
-from crproxy.policy.united_histories import MOST_CHANGES, united
+from crproxy.policy.united_histories import MOST_CHANGES, bounded, united
 from tests.policy.test_minimum_age import AGE, HOUR, T0, A, B, C, tag
 
 digests = st.sampled_from([A, B, C, None])
@@ -90,6 +92,36 @@ def test_a_clock_that_was_ahead_puts_nothing_in_another_order() -> None:
 
 
 def test_of_many_the_last_are_kept() -> None:
-    many = tag(*((A if hour % 2 else B, hour, hour) for hour in range(3 * MOST_CHANGES)))
+    many = [TagChange(Digest.of(str(hour).encode()), hour, hour) for hour in range(3 * MOST_CHANGES)]
     assert united(many[:50], many) == many[-MOST_CHANGES:]
-    assert isinstance(many[0].digest, Digest)
+
+
+def test_two_mirrors_that_say_something_else_all_the_time_make_nobody_forget_what_was_before() -> None:
+    flips = [TagChange(B if hour % 2 else C, hour, hour) for hour in range(3 * MOST_CHANGES)]
+    kept = bounded([TagChange(A, -100, -1), *flips])
+    assert len(kept) == MOST_CHANGES
+    assert kept[0] == TagChange(A, -100, -1)
+    assert kept[1:] == flips[-MOST_CHANGES + 1 :]
+
+
+@given(
+    said=st.lists(st.tuples(digests, st.integers(0, 20), st.integers(0, 20)), max_size=12),
+    minimum_age=st.integers(0, 60),
+)
+def test_what_is_left_out_decides_nothing(said: list[tuple[Digest | None, int, int]], minimum_age: int) -> None:
+    history, now = list[TagChange](), 0
+    for digest, lasts, pause in said:
+        history.append(TagChange(digest, now, now + lasts))
+        now += lasts + pause
+    with mock.patch.object(united_histories, "MOST_CHANGES", 4):
+        both = united(history, [])
+        with mock.patch.object(united_histories, "MOST_CHANGES", 1000):
+            whole = united(history, [])
+    assert len(both) <= 4
+    dated: dict[Digest, Dated] = {}
+    for each in whole:
+        if each.digest is not None:
+            dated.setdefault(each.digest, Dated(each.seen))
+    ours, theirs = (judge(each, dated, minimum_age, 1000) for each in (both, whole))
+    # There are four things that a tag can point to, or be gone.
+    assert (ours and (ours.digest, ours.current)) == (theirs and (theirs.digest, theirs.current))

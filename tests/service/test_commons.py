@@ -28,6 +28,7 @@ def test_a_node_alone_has_nothing_in_common(world: InCommon) -> None:
     assert commons.news(None) is None
     assert commons.readings(lambda: 0) is None
     assert commons.state() == (None, None)
+    assert (commons.tags, commons.others) == (None, None)
     assert ended(Deferred.fromCoroutine(commons.describe_fleet())) is None
     assert ended(Deferred.fromCoroutine(commons.describe_storage())) is None
 
@@ -66,6 +67,21 @@ def test_other_nodes_are_told_what_this_one_holds(world: InCommon) -> None:
     assert {name: read() for name, read in fleet.membership.numbers.items()} == {"flights": 0, "stored": 0}
     fleet.census.holds["flights"] = lambda: 3
     assert fleet.membership.numbers["flights"]() == 3
+
+
+def test_what_is_known_of_tags_is_told_while_the_cache_is_open(world: InCommon) -> None:
+    cache, fleet = world.cache(), world.fleet()
+    commons = Commons.of(fleet, None, world.reactor, None)
+    commons.attach(cache)
+    tags = commons.tags
+    assert tags is not None
+    assert commons.others is tags.others
+    tags.startService()
+    assert [*map(id, cache.rules.history.followers)] == [id(tags.others)]
+    assert len(cache.rules.pins.observers) == 1
+    ended(tags.stopService())
+    assert (cache.rules.history.followers, cache.rules.pins.observers) == ([], [])
+    assert world.reactor.getDelayedCalls() == []
 
 
 def test_both_let_a_blob_go_once_all_can_have_it_from_the_store(world: InCommon) -> None:
