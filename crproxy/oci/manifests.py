@@ -23,6 +23,7 @@ __all__ = [
     "Descriptor",
     "NoManifest",
     "all_references",
+    "is_plain_index",
     "manifest_type",
     "references",
 ]
@@ -187,3 +188,14 @@ def _descriptor(item: Any, is_manifest: bool) -> Descriptor | None:
     if not is_media_type(media_type) or not is_size(size):
         return None
     return Descriptor(media_type, digest, size, is_manifest, Platform.of(item))
+
+
+def is_plain_index(content: bytes) -> bool:
+    """Tell whether a manifest is an index and nothing else. Some clients take keys in any case."""
+    try:
+        document = parse_json(content, unique=True)
+    except NotJson:
+        return False
+    if not isinstance(document, dict) or not isinstance(document.get("manifests"), list):
+        return False
+    return not {key.lower() for key in document} & {"config", "layers", "fslayers", "blobs", "history"}

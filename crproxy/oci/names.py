@@ -24,6 +24,7 @@ __all__ = [
     "Tag",
     "canonical_host",
     "looks_like_registry",
+    "names_digest",
     "parse_reference",
     "referrers_tag",
 ]
@@ -36,6 +37,8 @@ _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _NAME_LIMIT = 255
 # "<reference> as a tag MUST be at most 128 characters in length and MUST match"
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+# As "Referrers Tag Schema" has it, and with what cosign adds to it: .sig, .att, .sbom.
+_OF_DIGEST = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.[a-z]{1,8})?")
 
 # RFC 1123, 2.1, letters, digits and hyphens; an underscore is seen in private networks' names.
 _HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -162,6 +165,11 @@ def referrers_tag(digest: Digest, suffix: str = "") -> Tag:
     """
     # "Truncate": the digest's parts, cut to what a tag may have.
     return Tag.parse(f"{digest.algorithm[:32]}-{digest.hex[:64]}{suffix}")
+
+
+def names_digest(tag: Tag) -> bool:
+    """Tell whether a tag stands for what is about some digest: a list of what refers to it, or a signature of it."""
+    return _OF_DIGEST.fullmatch(tag.name) is not None
 
 
 def looks_like_registry(part: str) -> bool:

@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from ..oci.digests import Digest
 from ..oci.errors import RegistryError
-from ..oci.names import Reference, Repository, Tag
+from ..oci.manifests import is_plain_index
+from ..oci.names import Reference, Repository, Tag, names_digest
 from ..policy import rule_texts
 from ..policy.freshness import Freshness, Lifetimes, freshness
 from ..policy.minimum_age import Judgement
@@ -147,6 +148,8 @@ class RuledManifests:
             if decision.rule is not None:
                 self._of_children(view, reply, decision.rule, None)
             return self._lasting(reply, lambda: math.inf if self._pin_of(view.repository, tag) == pin else None)
+        if decision.rule is not None and names_digest(tag):
+            return await self._about_digest(view, tag, method, decision.rule)
         if decision.rule is not None and decision.rule.pinned:
             rule = decision.rule
             self._counted(rule, Outcome.NOT_PINNED)
@@ -157,6 +160,24 @@ class RuledManifests:
         except BaseException:
             reply.body.abandon()
             raise
+
+    async def _about_digest(self, view: View, tag: Tag, method: str, rule: Rule) -> Reply:
+        """Return what belongs to a digest, which a client has named by this tag: signatures, and lists of such.
+
+        A list need not be signed: what it refers to is asked for by digest, and has to be.
+        """
+        reply = await self._manifests.get(view, tag, method)
+        try:
+            if rule.trust is not None:
+                whole = await self._manifests.get(view, tag, "GET")
+                content, digest = whole.body.content if isinstance(whole.body, Content) else b"", _digest_of(whole)
+                if digest is None or not is_plain_index(content):
+                    await self._signatures.check(view, digest or Digest.of(content), rule.trust)
+        except BaseException:
+            reply.body.abandon()
+            raise
+        self._counted(rule, Outcome.SERVED)
+        return replace(reply, lasting=None)
 
     async def _of_tag(self, view: View, tag: Tag, method: str, decision: Decision, reply: Reply) -> Reply:
         """Return what is answered in the place of ``reply``, which is upstream's."""
@@ -252,7 +273,9 @@ class RuledManifests:
         if digest is None or not isinstance(reply.body, Content):
             return
         if rule.digests and judged is not None:
-            self._ages.of_children(view, reply.body.content, judged.since)
+            # What is answered is old enough, though the tag may point to something newer.
+            old_enough = min(judged.since, self._now() - rule.minimum_age)
+            self._ages.of_children(view, reply.body.content, old_enough)
         if rule.trust is not None:
             self._signatures.children(view, digest, reply.body.content, rule.trust)
 

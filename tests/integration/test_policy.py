@@ -93,6 +93,7 @@ def served(tmp_path: Path, skopeo: Skopeo, layout: Layout) -> Iterator[Served]:
         made.daemon.stop()
 
 
+@pytest.mark.security("S38")
 def test_a_tag_that_moved_answers_its_former_digest_to_real_clients(
     served: Served, docker: DockerEngine, containerd: Containerd, skopeo: Skopeo
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_tag_that_moved_answers_its_former_digest_to_real_clients(
     assert containerd.pull(served.tag) == new.digests
 
 
+@pytest.mark.security("S38")
 def test_what_was_put_right_in_time_is_never_answered(served: Served) -> None:
     former = served.push()
     assert served.answered() == "403"
@@ -150,6 +152,7 @@ def test_a_pin_of_the_file_counts_until_it_is_taken_out(served: Served, docker: 
     assert docker.pull(served.tag).pulled_as == new.manifest.digest
 
 
+@pytest.mark.security("S40")
 def test_a_digest_that_is_denied_is_served_to_nobody_kept_or_not(
     served: Served, docker: DockerEngine, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_what_is_signed_is_pulled_by_everybody(
     assert podman.pull(pushed.by_tag) == pushed.image.unpacked | {pushed.image.manifest.digest}
 
 
+@pytest.mark.security("S39")
 def test_what_nobody_has_signed_is_refused_in_words(pushed: Pushed, docker: DockerEngine, skopeo: Skopeo) -> None:
     for name in (pushed.by_tag, pushed.by_digest):
         with pytest.raises(Failed, match="is not signed as this proxy asks, by 1 key: there is no signature of it"):
@@ -116,6 +117,7 @@ def test_what_nobody_has_signed_is_refused_in_words(pushed: Pushed, docker: Dock
         skopeo.pull(pushed.by_tag)
 
 
+@pytest.mark.security("S39")
 @FORMS
 def test_what_somebody_else_has_signed_is_refused(
     cosign: Cosign, mallory: Pair, pushed: Pushed, docker: DockerEngine, form: str

@@ -15,7 +15,9 @@ from crproxy.oci.names import (
     Repository,
     Tag,
     looks_like_registry,
+    names_digest,
     parse_reference,
+    referrers_tag,
 )
 from tests import strategies
 from tests.outcomes import outcome
@@ -263,3 +265,24 @@ def test_the_hosts_of_a_registry_are_those_that_name_it_at_https_own_port(host: 
     assert all(Registry.parse(each) == registry for each in registry.hosts)
     if registry != DOCKER_HUB and not host.startswith("["):
         assert registry.hosts == (frozenset({registry.name}) if port in (None, 443) else frozenset())
+
+
+@pytest.mark.parametrize(
+    ("tag", "names"),
+    [
+        ("sha256-" + "0" * 64, True),
+        ("sha512-" + "0" * 64, True),
+        (f"sha256-{'a' * 64}.sig", True),
+        ("sha256-" + "0" * 63, False),
+        (f"sha256-{'a' * 64}-x", False),
+        (f"x-sha256-{'a' * 64}", False),
+        ("latest", False),
+    ],
+)
+def test_a_tag_that_stands_for_what_is_about_a_digest(tag: str, names: bool) -> None:
+    assert names_digest(Tag(tag)) == names
+
+
+def test_what_is_made_for_a_digest_is_one() -> None:
+    for suffix in ("", ".sig"):
+        assert names_digest(referrers_tag(Digest.of(b"x"), suffix))

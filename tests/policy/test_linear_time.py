@@ -578,6 +578,7 @@ EXPRESSIONS = {
     "oci.names._HOST_LABEL": "registry",
     "oci.names._NAME": "repository",
     "oci.names._NUMBER": "registry",
+    "oci.names._OF_DIGEST": "reference",
     "oci.names._TAG": "reference",
     "oci.platforms._NAMED": "platform",
     "oci.platforms._PART": "platform",

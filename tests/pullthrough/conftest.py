@@ -53,6 +53,8 @@ class Client:
         # Clients are sent there for blobs; None where it sends them itself, if asked where they are.
         self.elsewhere: str | None = None
         self.redirects = False
+        # What it does not have is not there; otherwise a test has forgotten it.
+        self.missing = False
 
     async def _hear(self, *asked: Any) -> None:
         self.asked.append(asked)
@@ -90,9 +92,14 @@ class Client:
         self.manifests[tag] = self.manifests[digest] = content
         return digest
 
+    def _held(self, reference: Reference) -> bytes:
+        if self.missing and reference not in self.manifests:
+            raise RegistryError(ErrorCode.MANIFEST_UNKNOWN, f"{reference} is not there")
+        return self.manifests[reference]
+
     async def manifest(self, repository: Repository, reference: Reference) -> Manifest:
         await self._hear("manifest", repository, reference)
-        content = self.manifests[reference]
+        content = self._held(reference)
         return Manifest(Digest.of(content), TYPE, content)
 
     async def head_manifest(self, repository: Repository, reference: Reference) -> Mapping[str, str] | None:
@@ -101,7 +108,7 @@ class Client:
             return None
         if self.header:
             return self.header
-        content = self.manifests[reference]
+        content = self._held(reference)
         return {
             "content-length": str(len(content)),
             "content-type": TYPE,

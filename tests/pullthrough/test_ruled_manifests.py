@@ -9,16 +9,18 @@ from twisted.internet.task import Clock
 
 from crproxy.oci.digests import Digest
 from crproxy.oci.errors import ErrorCode, RegistryError
-from crproxy.oci.names import Reference, Tag
+from crproxy.oci.names import Reference, Tag, referrers_tag
 from crproxy.oci.routes import BlobRequest, ManifestRequest, TagsRequest
 from crproxy.policy.rules import Action, Decision, Rule
 from crproxy.pullthrough import Reply
+from crproxy.signatures import Trust
 from crproxy.store.entries import View
 from crproxy.store.store import Store
 from crproxy.store.tag_history import TagHistory
 from crproxy.store.tag_pins import TagPin, TagPins
 from tests.memory import ended, failure_of
 from tests.pullthrough.conftest import REPOSITORY, Ask, Client, body_of
+from tests.signing import Signer
 
 V1 = Tag("v1")
 HOUR = 3600.0
@@ -52,6 +54,7 @@ def digest_of(reply: Reply) -> str:
     return reply.headers["Docker-Content-Digest"]
 
 
+@pytest.mark.security("S38")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_tag_that_moved_answers_its_former_digest_until_the_new_one_is_old_enough(
     client: Client, ask: Ask, clock: Clock, aged: Digest, method: str
@@ -116,6 +119,7 @@ def image(client: Client, created: str, **more: object) -> bytes:
     return json.dumps({"schemaVersion": 2, "config": descriptor, "layers": []}).encode()
 
 
+@pytest.mark.security("S38")
 @pytest.mark.parametrize("is_index", [False, True])
 @pytest.mark.parametrize(
     ("created", "trusted", "is_served"),
@@ -147,6 +151,7 @@ def test_an_images_own_word_counts_only_where_it_is_trusted(
         assert refusal(asking).status == 403
 
 
+@pytest.mark.security("S38")
 def test_deleted_and_made_again_a_tag_answers_its_former_digest(
     client: Client, ask: Ask, clock: Clock, aged: Digest
 ) -> None:
@@ -245,3 +250,57 @@ def test_who_asked_is_remembered_with_each_change(client: Client, ask: Ask, stor
     ended(store.index.flush())
     (moved,) = history.recent(10)
     assert (moved.repository, moved.tag, moved.before, moved.change.digest) == (REPOSITORY, V1, aged, new)
+
+
+def an_index(client: Client, child: bytes, **more: object) -> bytes:
+    digest = client.tagged(Tag("child"), child)
+    descriptor = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": str(digest), "size": len(child)}
+    return json.dumps({"schemaVersion": 2, "manifests": [descriptor], **more}).encode()
+
+
+def test_what_is_held_has_its_images_by_their_digests(client: Client, ask: Ask, clock: Clock) -> None:
+    decision = Decision(Rule("r", minimum_age=AGE, digests=True))
+    former = an_index(client, OLD)
+    client.tagged(V1, former)
+    ended(ask(wanted()))
+    clock.advance(AGE)
+    assert body_of(ended(ask(wanted(), decision=decision))) == former
+    client.tagged(V1, an_index(client, NEW))
+    clock.advance(61)
+    assert body_of(ended(ask(wanted(), decision=decision))) == former
+    assert body_of(ended(ask(wanted(Digest.of(OLD)), decision=decision))) == OLD
+    assert refusal(ask(wanted(Digest.of(NEW)), decision=decision)).status == 403
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att"])
+@pytest.mark.parametrize("rule", [Rule("r", minimum_age=AGE), Rule("r", pinned=True)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_belongs_to_a_digest_is_had_as_the_digest_is(
+    client: Client, ask: Ask, suffix: str, rule: Rule, method: str
+) -> None:
+    """Clients that look for signatures themselves ask for them so."""
+    tag = referrers_tag(Digest.of(OLD), suffix)
+    digest = client.tagged(tag, NEW)
+    assert digest_of(ended(ask(wanted(tag), method, decision=Decision(rule)))) == str(digest)
+
+
+TRUST = Trust.parse([Signer().public])
+
+
+@pytest.mark.security("S39")
+def test_a_list_need_not_be_signed_and_what_it_refers_to_has_to_be(client: Client, ask: Ask) -> None:
+    decision = Decision(Rule("r", trust=TRUST))
+    tag = referrers_tag(Digest.of(b"some image"))
+    client.tagged(tag, an_index(client, OLD))
+    client.missing = True
+    assert ended(ask(wanted(tag), decision=decision)).status == 200
+    assert refusal(ask(wanted(Digest.of(OLD)), decision=decision)).status == 403
+
+
+@pytest.mark.security("S39")
+@pytest.mark.parametrize("key", ["layers", "Layers", "config", "fsLayers"])
+def test_what_has_layers_is_no_list_whatever_its_tag(client: Client, ask: Ask, key: str) -> None:
+    tag = referrers_tag(Digest.of(b"some image"))
+    client.tagged(tag, an_index(client, OLD, **{key: []}))
+    client.missing = True
+    assert refusal(ask(wanted(tag), decision=Decision(Rule("r", trust=TRUST)))).status == 403
