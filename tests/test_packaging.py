@@ -48,6 +48,7 @@ PAGE = {
         "templates/operator_numbers.html",
         "templates/operator_parts.html",
         "templates/operator_result.html",
+        "templates/operator_tags.html",
         "templates/operator_upstreams.html",
         "templates/operator_users.html",
         "templates/page.html",
