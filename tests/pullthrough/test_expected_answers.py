@@ -63,7 +63,7 @@ def test_it_is_what_clients_are_answered(
     clock.advance(HOUR)
     ended(ask(ManifestRequest("x", V1)))
     if is_pinned:
-        ended(TagPins(store.index).pin(TagPin(REPOSITORY, V1, old, 0.0)))
+        ended(TagPins(store.index, clock.seconds).pin(TagPin(REPOSITORY, V1, old, 0.0)))
     asked = len(client.asked)
     expected = expected_answers(store, pullthrough, Config, clock).of(REPOSITORY, reference, rule)
     assert len(client.asked) == asked

@@ -242,6 +242,15 @@ def _(world: World) -> str:
     return world.answered()
 
 
+@situation("it was pulled once, months ago, and moved since; its registry says nothing of dates")
+def _(world: World) -> str:
+    world.push(OLD)
+    ended(world.ask(ruled=False))
+    world.wait(2000)
+    world.push(NEW)
+    return world.answered()
+
+
 @situation("upstream has taken a change back: it points where it did for long")
 def _(world: World) -> str:
     world.is_old()
