@@ -135,17 +135,14 @@ NOT_TYPED = {
         f"crproxy {words}": TAGS
         for words in (
             "tag rollback quay.io/org/app:v1",
-            "tag history nginx",
             "tag history IMAGE",
-            "tag rollback nginx",
             "tag pin IMAGE DIGEST",
-            "rules test nginx",
             "rules test IMAGE --client ADDRESS",
         )
     },
     **{
         f"crproxy {words}": "the name of a command"
-        for words in ("cache pin", "rules test", "tag", "tag history", "tag pin")
+        for words in ("cache pin", "rules test", "tag", "tag history", "tag pin", "tag rollback", "tag unpin")
     },
     "docker compose up --detach --wait": COMPOSE,
     "docker compose logs": COMPOSE,
@@ -198,6 +195,7 @@ NOT_TYPED = {
     "make bench-silence": BENCHMARK,
     "make bench-parallel": BENCHMARK,
     "make bench-proxy": BENCHMARK,
+    "make bench-rules": BENCHMARK,
     "make bench-workers": BENCHMARK,
     "make bench-tls": BENCHMARK,
     "make bench-limits": BENCHMARK,
@@ -209,6 +207,7 @@ NOT_TYPED = {
         f"{path}pip install 'crproxy[fleet]'": "asks the internet for what is installed here already"
         for path in ("", "/opt/crproxy/bin/")
     },
+    "pip install 'crproxy[sigstore]'": "the same",
     "crproxy fleet status": "tests/integration/test_fleet.py, with real nodes",
     "crproxy doctor": "tests/integration/test_doctor.py",
     "crproxy alias": "the name of a command",

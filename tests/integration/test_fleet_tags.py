@@ -6,9 +6,11 @@ import sqlite3
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
+from tests.parts.admin_socket import tell
 from tests.parts.daemon import Daemon, Upstream
 from tests.parts.fleets import Fleet, is_in_common
 from tests.parts.images import OCI_MANIFEST, sha256
@@ -77,9 +79,10 @@ def pin(node: Daemon, body: bytes | None) -> None:
 
 
 def grow_old(node: Daemon, seconds: float) -> None:
-    """Have all that a node has seen be seen earlier."""
-    for table in ("tag_change", "sighting"):
-        write(node, f"UPDATE {table} SET seen = seen - ?", seconds)
+    """Have all that a node has seen be seen earlier, as if so long had passed since."""
+    write(node, "UPDATE sighting SET seen = seen - ?", seconds)
+    write(node, "UPDATE tag_change SET seen = seen - ?, last = last - ?", seconds, seconds)
+    write(node, "UPDATE tag SET checked = checked - ?", seconds)
 
 
 def again(fleet: Fleet, node: Daemon) -> Daemon:
@@ -115,6 +118,32 @@ def test_a_new_node_goes_on_answering_the_former_digest(fleet: Fleet, fake: Fake
     sightings = "SELECT digest, CAST(round(seen * 1000) AS INTEGER) FROM sighting ORDER BY digest"
     until(lambda: read(first, sightings) == read(second, sightings))
     assert len(read(first, sightings)) == 2
+    # Four days later, on both.
+    for node in (first, second):
+        node.stop()
+        grow_old(node, 4 * DAY)
+    valkey.again()
+    for node in (again(fleet, first), again(fleet, second)):
+        answer = asked(node)
+        assert (answer.status, answer.body, answer.headers["Warning"]) == (200, NEW, None)
+
+
+def test_a_pin_of_the_operator_counts_on_all_nodes_until_it_is_taken_away(fleet: Fleet, fake: FakeUpstream) -> None:
+    publish(fake, FORMER)
+    first, second = fleet.start(), fleet.start()
+    until(lambda: is_in_common(second, 2))
+    image = quote(f"{REGISTRY}/team/app:v1")
+    pinned = tell(first.data_dir / "admin.sock", "POST", f"/tags/pins?image={image}&digest={sha256(FORMER)}")
+    assert pinned.status == 200, pinned.body
+    publish(fake, NEW)
+    for node in (first, second):
+        until(lambda node=node: asked(node).status == 200)  # type: ignore[misc]
+        assert asked(node).body == FORMER
+    unpinned = tell(second.data_dir / "admin.sock", "DELETE", f"/tags/pins?image={image}")
+    assert unpinned.status == 200, unpinned.body
+    for node in (second, first):
+        # By the rule it is too young, whatever it is.
+        until(lambda node=node: asked(node).status == 403)  # type: ignore[misc]
 
 
 def test_a_pin_counts_on_all_nodes_and_outlives_valkey(fleet: Fleet, fake: FakeUpstream, valkey: Valkey) -> None:

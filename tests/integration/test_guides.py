@@ -226,7 +226,11 @@ def rewrite(data: Path, script: str) -> None:
 
 
 # What versions after 3 have added to the index, taken away.
-TO_VERSION_3 = "DROP TABLE pin; DROP TABLE pinned; DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked"
+TO_VERSION_5 = (
+    "DROP TRIGGER tag_confirmed; DROP TABLE tag_change; DROP TABLE sighting; DROP TABLE tag_pin; DROP TABLE verdict; "
+)
+TO_VERSION_4 = TO_VERSION_5 + "DROP TABLE pin; DROP TABLE pinned; "
+TO_VERSION_3 = TO_VERSION_4 + "DROP INDEX blob_by_check; ALTER TABLE blob DROP COLUMN checked"
 
 
 @pytest.mark.usefixtures("workers")

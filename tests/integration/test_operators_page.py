@@ -291,7 +291,7 @@ class TestActing:
 
     def test_one_image_is_verified(self, browser: Chromium, running: Daemon) -> None:
         pull(running, "v1")
-        browser.open(f"{HOME}?lang=en")
+        browser.open(f"{HOME}?lang=en&q={REGISTRY}/team/app:v1")
         browser.click("#images button.verify_image")
         browser.wait_until(lambda: browser.texts("#done"))
         assert "is being read again" in browser.texts("#done")[0]
