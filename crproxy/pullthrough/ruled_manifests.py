@@ -141,9 +141,11 @@ class RuledManifests:
         pin = self._pin_of(view.repository, tag)
         if pin is not None:
             self.refuse_denied(view.repository, pin)
-            trust = None if decision.rule is None else decision.rule.trust
-            if trust is not None:
-                await self._signatures.check(view, pin, trust)
+            if decision.rule is not None:
+                ruling = await self._signed(view, Ruling(pin, Outcome.SERVED), decision.rule)
+                self._counted(decision.rule, ruling.outcome)
+                if ruling.error is not None:
+                    raise ruling.error
             reply = _warned(await self._manifests.get(view, pin, method), rule_texts.pinned(view.repository, tag))
             if decision.rule is not None:
                 self._of_children(view, reply, decision.rule, None)
@@ -181,22 +183,25 @@ class RuledManifests:
 
     async def _of_tag(self, view: View, tag: Tag, method: str, decision: Decision, reply: Reply) -> Reply:
         """Return what is answered in the place of ``reply``, which is upstream's."""
-        if any(True for _ in _conditional(decision.trials)) or (decision.rule is not None and decision.rule.has_terms):
-            reply = await self._with_digest(view, tag, reply)
-        for trial in _conditional(decision.trials):
+        rule, trials = decision.rule, _conditional(decision.trials)
+        if not trials and (rule is None or not rule.has_terms):
+            return self._as_it_is(view, tag, rule, reply)
+        reply, upstreams = await self._with_digest(view, tag, reply)
+        for trial in trials:
             outcome = Outcome.NOT_PINNED
             if not trial.pinned:
-                outcome = (await self._verdict(view, tag, _digest_of(reply), trial)).outcome
+                outcome = (await self._verdict(view, tag, upstreams, trial)).outcome
             self._try(trial, view.repository.named(tag), outcome)
-        rule = decision.rule
         if rule is None or not rule.has_terms:
-            if rule is not None:
-                self._counted(rule, Outcome.SERVED)
-            return self._lasting(reply, lambda: math.inf if self._pin_of(view.repository, tag) is None else None)
-        return await self._by_rule(view, tag, method, rule, reply)
+            return self._as_it_is(view, tag, rule, reply)
+        return await self._by_rule(view, tag, method, rule, reply, upstreams)
 
-    async def _by_rule(self, view: View, tag: Tag, method: str, rule: Rule, reply: Reply) -> Reply:
-        upstreams = _digest_of(reply)
+    def _as_it_is(self, view: View, tag: Tag, rule: Rule | None, reply: Reply) -> Reply:
+        if rule is not None:
+            self._counted(rule, Outcome.SERVED)
+        return self._lasting(reply, lambda: math.inf if self._pin_of(view.repository, tag) is None else None)
+
+    async def _by_rule(self, view: View, tag: Tag, method: str, rule: Rule, reply: Reply, upstreams: Digest) -> Reply:
         verdict = await self._verdict(view, tag, upstreams, rule)
         self._counted(rule, verdict.outcome)
         if verdict.error is not None:
@@ -212,17 +217,17 @@ class RuledManifests:
         self._of_children(view, reply, rule, judged)
         return self._lasting(reply, lambda: self._still(view, tag, rule, answered))
 
-    async def _with_digest(self, view: View, tag: Tag, reply: Reply) -> Reply:
-        """Return a reply that says which digest it is: of what upstream answers to HEAD not all do."""
-        if _digest_of(reply) is not None:
-            return reply
-        reply.body.abandon()
-        return await self._manifests.get(view, tag, "GET")
+    async def _with_digest(self, view: View, tag: Tag, reply: Reply) -> tuple[Reply, Digest]:
+        """Return a reply and which digest it is, which not all that upstreams answer to HEAD says."""
+        digest = _digest_of(reply)
+        if digest is None:
+            reply.body.abandon()
+            reply = await self._manifests.get(view, tag, "GET")
+            # All that is here has one: what had none must not be served unjudged.
+            digest = Digest.parse(reply.headers["Docker-Content-Digest"])
+        return reply, digest
 
-    async def _verdict(self, view: View, tag: Tag, upstreams: Digest | None, rule: Rule) -> Ruling:
-        if upstreams is None:
-            # A manifest that is served has a digest; what has none is nothing that could be judged.
-            return Ruling(None, Outcome.SERVED)
+    async def _verdict(self, view: View, tag: Tag, upstreams: Digest, rule: Rule) -> Ruling:
         verdict = Ruling(upstreams, Outcome.SERVED)
         if rule.minimum_age:
             verdict = by_age(rule, view.repository, tag, await self._judge(view, tag, upstreams, rule))

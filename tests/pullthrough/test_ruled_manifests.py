@@ -304,3 +304,12 @@ def test_what_has_layers_is_no_list_whatever_its_tag(client: Client, ask: Ask, k
     client.tagged(tag, an_index(client, OLD, **{key: []}))
     client.missing = True
     assert refusal(ask(wanted(tag), decision=Decision(Rule("r", trust=TRUST)))).status == 403
+
+
+def test_where_upstream_does_not_say_which_digest_it_is_that_is_found_out(
+    client: Client, ask: Ask, clock: Clock, aged: Digest
+) -> None:
+    client.tagged(V1, NEW)
+    client.header = {"content-length": str(len(NEW))}
+    reply = ended(ask(wanted(), "HEAD", decision=AGED))
+    assert digest_of(reply) == str(aged)
