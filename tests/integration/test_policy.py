@@ -166,21 +166,27 @@ def test_a_digest_that_is_denied_is_served_to_nobody_kept_or_not(
     assert docker.pull(served.tag).pulled_as == image.manifest.digest
     blob = f"/v2/{REGISTRY}/{REPOSITORY}/blobs/{layer.digest}"
     assert ask(served.daemon.address, "GET", blob).status == 200
-    listed.write_text(f"{layer.digest} # CVE-2026-0001\n")
-    until(lambda: ask(served.daemon.address, "GET", blob).status == 403)
-    assert ask(served.daemon.address, "HEAD", blob).status == 403
+    deny(served, listed, f"{layer.digest} # CVE-2026-0001\n")
+    for method in ("GET", "HEAD"):
+        assert ask(served.daemon.address, method, blob).status == 403
     # Its manifest names it; a HEAD of that has no body to look into, and stays what it is.
     with pytest.raises(Failed, match="list of digests that are denied"):
         docker.pull(served.tag)
-    before = len(served.daemon.log)
-    listed.write_text("sha256:0123\n")
-    served.daemon.wait_for_log("was not read again, the digests that were denied still are: line 1", after=before)
+    deny(served, listed, "sha256:0123\n", "was not read again, the digests that were denied still are: line 1")
     assert ask(served.daemon.address, "GET", blob).status == 403
-    listed.write_text(f"{image.manifest.digest}\n")
-    until(lambda: ask(served.daemon.address, "GET", blob).status == 200)
-    until(lambda: served.answered() == "403")
+    deny(served, listed, f"{image.manifest.digest}\n")
+    assert ask(served.daemon.address, "GET", blob).status == 200
+    assert served.answered() == "403"
     with pytest.raises(Failed, match="list of digests that are denied"):
         docker.pull(served.by_digest(image))
+
+
+def deny(served: Served, listed: Path, text: str, said: str = "1 digests are denied") -> None:
+    """Write the list anew, at once, and wait until each worker has said that it has read it."""
+    before, written = len(served.daemon.log), listed.with_suffix(".next")
+    written.write_text(text)
+    written.replace(listed)
+    until(lambda: served.daemon.log[before:].count(said) == served.daemon.workers)
 
 
 def test_a_rule_on_trial_says_what_it_would_have_done(served: Served, docker: DockerEngine) -> None:
